@@ -1,0 +1,235 @@
+//! Data sets: validated once, at construction, so that nothing downstream meets a NaN or a ragged row.
+
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+/// A dense design matrix with its target, sample weights and names.
+///
+/// Shapes: `x` is `[n, p]`, `target` and `sample_weight` are `[n]`, `feature_names` has `p` entries.
+/// Every number is finite, weights are non-negative and not all zero.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    x: Array2<f64>,
+    target: Array1<f64>,
+    sample_weight: Array1<f64>,
+    feature_names: Vec<String>,
+    target_name: String,
+    class_names: Option<[String; 2]>,
+    standardization: Option<Standardization>,
+    source: String,
+}
+
+/// What [`Dataset::standardize`] did: column `j` became `(x_j - mean_j) / scale_j`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Standardization {
+    /// Weighted column means, `[p]`.
+    pub mean: Vec<f64>,
+    /// Weighted standard deviations (divisor: the sum of weights), `[p]`; 1 for a constant column.
+    pub scale: Vec<f64>,
+}
+
+impl Dataset {
+    /// A data set from a design `[n, p]` and a target `[n]`, with unit weights and names `x0, x1, …`.
+    ///
+    /// # Errors
+    /// An empty design, lengths that differ, or a value that is not finite (its row and column are named).
+    pub fn new(x: Array2<f64>, target: Array1<f64>) -> Result<Self> {
+        let (n, p) = x.dim();
+        if n == 0 || p == 0 {
+            return Err(Error::data(
+                "design matrix",
+                format!("{n} rows and {p} columns"),
+                "at least one row and one column",
+                "Check the file for data below its header.",
+            ));
+        }
+        if target.len() != n {
+            return Err(Error::data(
+                "target",
+                format!("{} values", target.len()),
+                format!("{n}, one per row of the design"),
+                "Give one target value per row.",
+            ));
+        }
+        let feature_names = (0..p).map(|j| format!("x{j}")).collect();
+        let data = Dataset {
+            sample_weight: Array1::ones(n),
+            x: x.as_standard_layout().into_owned(),
+            target,
+            feature_names,
+            target_name: "y".into(),
+            class_names: None,
+            standardization: None,
+            source: "memory".into(),
+        };
+        data.check_finite()?;
+        Ok(data)
+    }
+
+    fn check_finite(&self) -> Result<()> {
+        let remedy = "Remove or impute the row; missing values are not supported.";
+        if let Some(((i, j), v)) = self.x.indexed_iter().find(|(_, v)| !v.is_finite()) {
+            let at = format!("design matrix, row {i}, column {j} ('{}')", self.feature_names[j]);
+            return Err(Error::data(at, v.to_string(), "a finite number", remedy));
+        }
+        if let Some((i, v)) = self.target.indexed_iter().find(|(_, v)| !v.is_finite()) {
+            return Err(Error::data(format!("target, row {i}"), v.to_string(), "a finite number", remedy));
+        }
+        Ok(())
+    }
+
+    /// Sets the sample weights, `[n]`.
+    ///
+    /// # Errors
+    /// A wrong length, a negative or non-finite weight (its row is named), or weights that are all zero.
+    pub fn with_sample_weight(mut self, weight: Array1<f64>) -> Result<Self> {
+        if weight.len() != self.rows() {
+            return Err(Error::data(
+                "sample_weight",
+                format!("{} values", weight.len()),
+                format!("{}, one per row", self.rows()),
+                "Give one weight per row.",
+            ));
+        }
+        if let Some((i, w)) = weight.indexed_iter().find(|(_, w)| !w.is_finite() || **w < 0.0) {
+            return Err(Error::data(
+                format!("sample_weight, row {i}"),
+                w.to_string(),
+                "a finite number, zero or larger",
+                "Use weight 0 to leave a row out.",
+            ));
+        }
+        if weight.iter().all(|w| *w == 0.0) {
+            return Err(Error::data(
+                "sample_weight",
+                "weights that are all zero",
+                "at least one positive weight",
+                "Leave the weights out to weigh all rows alike.",
+            ));
+        }
+        self.sample_weight = weight;
+        Ok(self)
+    }
+
+    /// Sets the feature names, one per column.
+    ///
+    /// # Errors
+    /// A number of names that differs from the number of columns.
+    pub fn with_feature_names(mut self, names: Vec<String>) -> Result<Self> {
+        if names.len() != self.features() {
+            return Err(Error::data(
+                "feature_names",
+                format!("{} names", names.len()),
+                format!("{}, one per column", self.features()),
+                "Give one name per column, or none.",
+            ));
+        }
+        self.feature_names = names;
+        Ok(self)
+    }
+
+    /// Names the target column (for reports).
+    pub fn with_target_name(mut self, name: impl Into<String>) -> Self {
+        self.target_name = name.into();
+        self
+    }
+
+    /// Names the two classes behind a target of 0 and 1 (for reports); the second is the positive one.
+    pub fn with_class_names(mut self, names: [String; 2]) -> Self {
+        self.class_names = Some(names);
+        self
+    }
+
+    /// Says where the data came from (for reports).
+    pub fn with_source(mut self, source: impl Into<String>) -> Self {
+        self.source = source.into();
+        self
+    }
+
+    /// Number of rows `n`.
+    pub fn rows(&self) -> usize {
+        self.x.nrows()
+    }
+    /// Number of features `p`.
+    pub fn features(&self) -> usize {
+        self.x.ncols()
+    }
+    /// Design matrix `[n, p]`, row-major.
+    pub fn x(&self) -> ArrayView2<'_, f64> {
+        self.x.view()
+    }
+    /// Target `[n]`.
+    pub fn target(&self) -> ArrayView1<'_, f64> {
+        self.target.view()
+    }
+    /// Sample weights `[n]`, as given (not normalised).
+    pub fn sample_weight(&self) -> ArrayView1<'_, f64> {
+        self.sample_weight.view()
+    }
+    /// Feature names, `p` of them.
+    pub fn feature_names(&self) -> &[String] {
+        &self.feature_names
+    }
+    /// Name of the target column.
+    pub fn target_name(&self) -> &str {
+        &self.target_name
+    }
+    /// Names of the two classes where the target was given as text.
+    pub fn class_names(&self) -> Option<&[String; 2]> {
+        self.class_names.as_ref()
+    }
+    /// What was standardised, if anything was.
+    pub fn standardization(&self) -> Option<&Standardization> {
+        self.standardization.as_ref()
+    }
+    /// Where the data came from.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Centres and scales every column to weighted mean 0 and weighted standard deviation 1; a constant column is
+    /// only centred. What was done is recorded in [`standardization`](Self::standardization).
+    pub fn standardize(mut self) -> Self {
+        let total = self.sample_weight.sum();
+        let mean = self.sample_weight.dot(&self.x) / total;
+        let centred = &self.x - &mean;
+        let variance = self.sample_weight.dot(&centred.mapv(|v| v * v)) / total;
+        // A constant column leaves rounding dust after centring: compare with the size of its mean.
+        let scale: Array1<f64> = variance
+            .iter()
+            .zip(&mean)
+            .map(|(v, m)| if v.sqrt() > 1e-12 * m.abs().max(f64::MIN_POSITIVE) { v.sqrt() } else { 1.0 })
+            .collect();
+        self.x = centred / &scale;
+        self.standardization = Some(Standardization { mean: mean.to_vec(), scale: scale.to_vec() });
+        self
+    }
+
+    /// Applies the standardisation of another data set (training rows) to this one (held-out rows).
+    pub fn standardize_like(mut self, s: &Standardization) -> Self {
+        for (mut column, (m, d)) in self.x.axis_iter_mut(Axis(1)).zip(s.mean.iter().zip(&s.scale)) {
+            column.mapv_inplace(|v| (v - m) / d);
+        }
+        self.standardization = Some(s.clone());
+        self
+    }
+
+    /// The rows `index`, in that order, with their weights and all names.
+    ///
+    /// # Errors
+    /// Rows whose weights are all zero, or no rows.
+    pub fn select(&self, index: &[usize]) -> Result<Self> {
+        let part = Dataset::new(self.x.select(Axis(0), index), self.target.select(Axis(0), index))?
+            .with_sample_weight(self.sample_weight.select(Axis(0), index))?;
+        Ok(Dataset {
+            feature_names: self.feature_names.clone(),
+            target_name: self.target_name.clone(),
+            class_names: self.class_names.clone(),
+            standardization: self.standardization.clone(),
+            source: self.source.clone(),
+            ..part
+        })
+    }
+}

@@ -1,0 +1,42 @@
+//! Logistic loss, `φ(z, y) = log(1 + exp(−y z))`, `y = ±1`. WGSL twin: `shaders/loss/logistic.wgsl`.
+
+use super::{LossFunction, Real};
+
+/// `log(1 + exp(−y z))`, `y = ±1`.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Logistic;
+
+/// `1 / (1 + exp(−t))` without overflow.
+fn sigmoid<T: Real>(t: T) -> T {
+    let e = (-t.abs()).exp();
+    let big = T::one() / (T::one() + e);
+    if t >= T::zero() { big } else { e * big }
+}
+
+impl LossFunction for Logistic {
+    const CURVE_MAX: f64 = 0.25;
+    const CURVE_MIN: f64 = 0.0;
+    const CLASSES: bool = true;
+    const FORMULA: &'static str = "log(1 + exp(-y z)), y = +-1";
+
+    fn value<T: Real>(self, z: T, y: T) -> T {
+        let m = y * z;
+        (-m.abs()).exp().ln_1p() + (-m).max(T::zero())
+    }
+    fn slope<T: Real>(self, z: T, y: T) -> T {
+        -y * sigmoid(-y * z)
+    }
+    fn curve<T: Real>(self, z: T, _y: T) -> T {
+        let e = (-z.abs()).exp();
+        e / ((T::one() + e) * (T::one() + e))
+    }
+    fn slope_by_target<T: Real>(self, _z: T, _y: T) -> T {
+        T::nan() // a class label has no derivative; `Problem` refuses the direction
+    }
+    /// The Kullback–Leibler divergence between Bernoulli(scale·q) and Bernoulli(q), `q = σ(−y z)`.
+    fn gap<T: Real>(self, z: T, y: T, scale: T) -> T {
+        let m = (-y * z).min(T::of(80.0)); // exp(80) is finite in f32
+        let t = scale * sigmoid(m);
+        t * scale.ln() + (T::one() - t) * ((T::one() - scale) * m.exp()).ln_1p()
+    }
+}
