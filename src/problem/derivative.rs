@@ -88,7 +88,11 @@ impl Derivative {
                 let n = problem.design.nrows();
                 if problem.loss().classes() {
                     let found = format!("loss '{}'", problem.loss().name());
-                    return refuse(found, "a loss on numbers", "A class label has no derivative; use squared or huber.");
+                    return refuse(
+                        found,
+                        "a loss on numbers",
+                        "A class label has no derivative; use squared or huber.",
+                    );
                 }
                 if direction.len() != n {
                     return refuse(format!("{} values", direction.len()), &format!("{n}, one per fitted row"), "");
@@ -126,9 +130,7 @@ impl Derivative {
             return StrengthTangent::default();
         }
         match self {
-            Derivative::LogAlpha => {
-                StrengthTangent { l1: alpha * l1_ratio, l2: alpha * (1.0 - l1_ratio), only: None }
-            }
+            Derivative::LogAlpha => StrengthTangent { l1: alpha * l1_ratio, l2: alpha * (1.0 - l1_ratio), only: None },
             Derivative::Alpha => StrengthTangent { l1: l1_ratio, l2: 1.0 - l1_ratio, only: None },
             Derivative::L1Ratio => StrengthTangent { l1: alpha, l2: -alpha, only: None },
             Derivative::PenaltyFactor(j) => {

@@ -17,8 +17,8 @@ mod real;
 mod spectrum;
 
 pub use derivative::Derivative;
-pub use loss::{Loss, LossFunction};
 pub(crate) use loss::with_loss;
+pub use loss::{Loss, LossFunction};
 pub(crate) use penalty::with_penalty;
 pub use penalty::{Penalty, PenaltyFunction, Prox};
 pub use real::Real;
@@ -298,15 +298,17 @@ impl Problem {
     /// `l1_ratio` below 1e-3 counts as 1e-3.
     pub fn alpha_max(&self, l1_ratio: f64) -> f64 {
         let prediction = self.null_prediction();
-        let slope: Array1<f64> = Zip::from(&self.target)
-            .and(&self.weight)
-            .map_collect(|y, w| w * self.loss.slope(prediction, *y));
+        let slope: Array1<f64> =
+            Zip::from(&self.target).and(&self.weight).map_collect(|y, w| w * self.loss.slope(prediction, *y));
         let gradient = slope.dot(&self.design);
         let share = l1_ratio.max(1e-3);
-        Zip::from(&self.penalty_factors).and(gradient.slice_axis(Axis(0), (..self.features()).into())).fold(0.0, |top, f, g| {
-            let pull: f64 = if matches!(self.penalty, Penalty::NonnegL1(_)) { -g } else { g.abs() };
-            if *f > 0.0 { f64::max(top, pull / (share * f)) } else { top }
-        })
+        Zip::from(&self.penalty_factors).and(gradient.slice_axis(Axis(0), (..self.features()).into())).fold(
+            0.0,
+            |top, f, g| {
+                let pull: f64 = if matches!(self.penalty, Penalty::NonnegL1(_)) { -g } else { g.abs() };
+                if *f > 0.0 { f64::max(top, pull / (share * f)) } else { top }
+            },
+        )
     }
 
     /// The constant prediction of the model without features: the best intercept where it is a column, else 0.
@@ -314,9 +316,8 @@ impl Problem {
         if !matches!(self.intercept, Intercept::Column) {
             return 0.0;
         }
-        let slope = |c: f64| {
-            Zip::from(&self.target).and(&self.weight).fold(0.0, |sum, y, w| sum + w * self.loss.slope(c, *y))
-        };
+        let slope =
+            |c: f64| Zip::from(&self.target).and(&self.weight).fold(0.0, |sum, y, w| sum + w * self.loss.slope(c, *y));
         let reach = 40.0 + self.target.iter().fold(0.0, |m: f64, y| m.max(y.abs()));
         let (mut low, mut high) = (-reach, reach);
         for _ in 0..200 {

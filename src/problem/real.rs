@@ -1,7 +1,9 @@
 //! The scalar type of an engine: f32 or f64.
 
 /// A floating-point scalar the CPU engine can run in.
-pub trait Real: num_traits::Float + num_traits::FromPrimitive + faer::traits::ComplexField + Send + Sync + std::iter::Sum + 'static {
+pub trait Real:
+    num_traits::Float + num_traits::FromPrimitive + faer::traits::ComplexField + Send + Sync + std::iter::Sum + 'static
+{
     /// The nearest value to `v`.
     fn of(v: f64) -> Self;
     /// The exact value as f64.

@@ -99,7 +99,9 @@ impl std::str::FromStr for Momentum {
         match (name, &split(at, text)?.1[..]) {
             ("nesterov", [a]) if *a > -1.0 && a.is_finite() => Ok(Momentum::Nesterov(*a)),
             ("constant", [v]) if v.is_finite() => Ok(Momentum::Constant(*v)),
-            ("nesterov", _) => Err(Error::usage(at, format!("'{text}'"), "nesterov:A, A > -1", "A common choice is 2.")),
+            ("nesterov", _) => {
+                Err(Error::usage(at, format!("'{text}'"), "nesterov:A, A > -1", "A common choice is 2."))
+            }
             _ => Err(Error::usage(at, format!("'{text}'"), "constant:V", "")),
         }
     }

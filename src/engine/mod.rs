@@ -1,0 +1,163 @@
+//! Engines: interpreters of a plan. [`cpu`] is the reference text; `gpu` runs the same plan on a device.
+
+use std::ops::{ControlFlow, Range};
+
+use ndarray::{Array2, Array3};
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::plan::{Limits, Plan, Precision};
+use crate::problem::{Derivative, Problem};
+use crate::schedule::Schedule;
+
+pub mod cpu;
+#[cfg(feature = "gpu")]
+pub mod gpu;
+mod lanes;
+
+pub(crate) use lanes::LaneNumbers;
+
+/// One candidate: a point in hyperparameter space.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Lane {
+    /// Penalty strength.
+    pub alpha: f64,
+    /// Mix of l1 (1) and l2 (0).
+    pub l1_ratio: f64,
+}
+
+/// How a lane ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Still going; never in a result.
+    Running,
+    /// The stop rule holds for the iterate and for its derivatives.
+    Converged,
+    /// Every iteration was done before the stop rule held.
+    MaxIterations,
+    /// The objective grew beyond [`DIVERGED`] times that of the start or of zero coefficients.
+    Diverged,
+    /// A number that is not finite appeared in the iterate or a derivative.
+    NotFinite,
+    /// The run was cancelled while this lane was going.
+    Cancelled,
+}
+
+impl Status {
+    /// The name in JSON and in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Running => "running",
+            Status::Converged => "converged",
+            Status::MaxIterations => "max_iterations",
+            Status::Diverged => "diverged",
+            Status::NotFinite => "not_finite",
+            Status::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Growth of the objective at which a lane counts as diverged.
+pub const DIVERGED: f64 = 1e10;
+
+/// Everything a run computes on: the numbers to go with a plan.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// The problem.
+    pub problem: &'a Problem,
+    /// The lanes of the whole sweep.
+    pub lanes: &'a [Lane],
+    /// The schedule of the whole sweep.
+    pub schedule: &'a Schedule,
+    /// What the tangents are derivatives with respect to, `d` of them.
+    pub derivatives: &'a [Derivative],
+    /// Start of every lane, `[q]`-columns as rows: `[1, q]` for all, or `[b, q]`; zeros where absent.
+    pub start: Option<&'a Array2<f64>>,
+    /// Tolerance of the stop rule; 0 for exactly the planned iterations.
+    pub tol: f64,
+}
+
+/// The state of a batch at one iterate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frame {
+    /// Index of the iterate; 0 is the start.
+    pub iteration: usize,
+    /// Lanes of the batch, as indices into the sweep.
+    pub lanes: Range<usize>,
+    /// `[lanes, 1 + d, q]`: the iterate, then its tangents.
+    pub state: Array3<f64>,
+}
+
+/// What an engine hands over after every chunk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chunk {
+    /// Lanes of the batch, as indices into the sweep.
+    pub lanes: Range<usize>,
+    /// The first iteration of the chunk; record row `i` describes iterate `first + i + 1`.
+    pub first: usize,
+    /// `[iterations, lanes, fields]`, laid out by [`RecordLayout`](crate::plan::RecordLayout).
+    pub records: Array3<f64>,
+    /// Frames of the chunk.
+    pub frames: Vec<Frame>,
+    /// Lanes still going at its end.
+    pub running: usize,
+}
+
+/// How a lane ended, with the measures of the stop rule.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LaneOutcome {
+    /// Status.
+    pub status: Status,
+    /// Iterations done.
+    pub iterations: usize,
+    /// Duality gap relative to the loss of zero coefficients; `None` where the dual is not available.
+    pub gap: Option<f64>,
+    /// `‖x − T(x)‖ / max(‖x‖, ‖T(x)‖)`, `T` the proximal gradient step of size `1/L`.
+    pub stationarity: f64,
+    /// The same of the derivatives, `‖dx − DT(x, dx)‖ / max(‖dx‖, ‖DT‖)`, the largest over the tangents.
+    pub derivative_residual: f64,
+}
+
+/// How a batch ended.
+#[derive(Debug, Clone)]
+pub struct Finish {
+    /// Outcome of every lane of the batch.
+    pub outcomes: Vec<LaneOutcome>,
+    /// Final state, `[lanes, 1 + d, q]`.
+    pub state: Array3<f64>,
+}
+
+/// What ran: named in every report.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EngineInfo {
+    /// `cpu` or `gpu`.
+    pub engine: &'static str,
+    /// The adapter, or the processor's name and threads.
+    pub adapter: String,
+    /// Driver, or the product library.
+    pub driver: String,
+    /// Whether the adapter is a software one.
+    pub software: bool,
+}
+
+/// Receives chunks; `Break` cancels the lanes still going.
+pub type Sink<'a> = dyn FnMut(Chunk) -> ControlFlow<()> + 'a;
+
+/// An interpreter of plans.
+pub trait Engine: Send {
+    /// What runs.
+    fn info(&self) -> EngineInfo;
+
+    /// What it can do, for planning.
+    ///
+    /// # Errors
+    /// A precision the engine does not have.
+    fn limits(&self, precision: Precision) -> Result<Limits>;
+
+    /// Runs the lanes `batch` of a job: iterates, records, and reports every chunk to `sink`.
+    ///
+    /// # Errors
+    /// A device that failed. Divergence is a status.
+    fn run(&mut self, plan: &Plan, job: &Job<'_>, batch: Range<usize>, sink: &mut Sink<'_>) -> Result<Finish>;
+}

@@ -1,0 +1,471 @@
+//! The plan: plain data from a pure function. Both engines interpret it; `--dry-run` prints it.
+
+use std::fmt;
+use std::ops::Range;
+
+use serde::Serialize;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Arithmetic of an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 32-bit.
+    F32,
+    /// 64-bit.
+    F64,
+}
+
+impl Precision {
+    /// Every name, as in the CLI and in JSON.
+    pub const NAMES: &'static [&'static str] = &["f32", "f64"];
+    /// Bytes of a number.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Precision::F32 => 4,
+            Precision::F64 => 8,
+        }
+    }
+    /// The name in CLI and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::F64 => "f64",
+        }
+    }
+}
+
+impl std::str::FromStr for Precision {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "f32" => Ok(Precision::F32),
+            "f64" => Ok(Precision::F64),
+            _ => Err(Error::unknown(ErrorKind::Usage, "--precision", text, Precision::NAMES)),
+        }
+    }
+}
+
+/// What an engine can do; asked once, before planning.
+#[derive(Debug, Clone, Serialize)]
+pub struct Limits {
+    /// `cpu` or `gpu`.
+    pub engine: &'static str,
+    /// Largest single buffer, in bytes.
+    pub max_buffer_bytes: u64,
+    /// Workgroups of one dimension of a dispatch.
+    pub max_workgroups: u64,
+    /// Assumed speed of the products, in floating-point operations per second: for estimates only.
+    pub flops: f64,
+    /// Fixed cost of one iteration, in seconds: for estimates only.
+    pub overhead: f64,
+}
+
+/// Sizes and settings of a run, from which the plan follows.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Request {
+    /// Rows `n`.
+    pub rows: usize,
+    /// Rows of the state: features `p`, and one more for an intercept column.
+    pub state_rows: usize,
+    /// Held-out rows.
+    pub validation_rows: usize,
+    /// Lanes `b` of the sweep.
+    pub lanes: usize,
+    /// Tangents `d` per lane.
+    pub tangents: usize,
+    /// Iterations `K` at most.
+    pub iterations: usize,
+    /// A frame is kept every so many iterations.
+    pub every: usize,
+    /// The stop rule is tested every so many iterations; 0: at the end only.
+    pub check_every: usize,
+    /// Arithmetic.
+    pub precision: Precision,
+    /// Memory budget, in bytes: the device's buffers and the host's trace must fit.
+    pub memory_budget: u64,
+}
+
+/// A buffer of a batch: name, shape and bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Buffer {
+    /// Name, as in the engines.
+    pub name: &'static str,
+    /// Shape, row-major.
+    pub shape: Vec<usize>,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// A kernel (or, on the CPU engine, a pass) of an iteration.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Kernel {
+    /// Name, as in `shaders/kernel`.
+    pub name: &'static str,
+    /// Floating-point operations of one dispatch.
+    pub flops: f64,
+    /// One dispatch every so many iterations.
+    pub every: usize,
+}
+
+/// Everything an engine needs to know of a run besides its numbers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Plan {
+    /// `cpu` or `gpu`.
+    pub engine: &'static str,
+    /// Execution form.
+    pub form: &'static str,
+    /// The request this plan answers.
+    pub request: Request,
+    /// Lanes of each batch, run one after the other.
+    pub batches: Vec<Range<usize>>,
+    /// Iterations per chunk: one submit, one upload of step sizes, one readback.
+    pub chunk: usize,
+    /// Frames of a chunk at most.
+    pub frames_per_chunk: usize,
+    /// Numbers recorded per lane and iteration.
+    pub record_fields: usize,
+    /// Kernels of an iteration.
+    pub kernels: Vec<Kernel>,
+    /// Buffers of the largest batch.
+    pub buffers: Vec<Buffer>,
+    /// Bytes of the buffers.
+    pub device_bytes: u64,
+    /// Bytes of the trace that the host collects.
+    pub host_bytes: u64,
+    /// Floating-point operations of the whole run, if every lane runs to the end.
+    pub flops: f64,
+    /// Estimated seconds of the whole run, if every lane runs to the end.
+    pub seconds: f64,
+}
+
+/// Numbers recorded at every iteration, per lane: where each is found in a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordLayout {
+    tangents: usize,
+}
+
+impl RecordLayout {
+    /// The layout for `tangents` tangents per lane.
+    pub fn new(tangents: usize) -> Self {
+        RecordLayout { tangents }
+    }
+    /// Objective at the new iterate.
+    pub const OBJECTIVE: usize = 0;
+    /// `‖x⁺ − x‖₂`.
+    pub const CHANGE: usize = 1;
+    /// Number of non-zero coefficients.
+    pub const SUPPORT: usize = 2;
+    /// Mean loss over the held-out rows.
+    pub const VALIDATION: usize = 3;
+    /// `‖dx⁺ − dx‖₂` of tangent `t`.
+    pub fn derivative_change(self, t: usize) -> usize {
+        4 + t
+    }
+    /// Derivative of the validation loss in the direction of tangent `t`.
+    pub fn hypergradient(self, t: usize) -> usize {
+        4 + self.tangents + t
+    }
+    /// Numbers of a record.
+    pub fn fields(self) -> usize {
+        4 + 2 * self.tangents
+    }
+}
+
+/// Seconds of device time a chunk should take: short enough for desktop watchdogs, for cancelling and for progress.
+const CHUNK_SECONDS: f64 = 0.05;
+/// Iterations of a chunk at most: bounds the tables and records in flight.
+const CHUNK_MAX: usize = 256;
+/// Bytes of frames in flight at most.
+const FRAME_BYTES: u64 = 64 << 20;
+
+impl Plan {
+    /// Plans a run.
+    ///
+    /// # Errors
+    /// A run that does not fit the budget or the engine's buffers even lane by lane; the error has the numbers.
+    pub fn new(request: Request, limits: &Limits) -> Result<Plan> {
+        let layout = RecordLayout::new(request.tangents);
+        let host_bytes = host_bytes(&request, layout);
+        if host_bytes > request.memory_budget {
+            return Err(over_budget(
+                "trace kept by the host",
+                host_bytes,
+                request.memory_budget,
+                "Record less often (--every), use fewer --iterations or lanes, or raise --memory-budget.",
+            ));
+        }
+        let budget = request.memory_budget - host_bytes;
+        let batch = largest_batch(&request, limits, budget)?;
+        let chunk = chunk(&request, limits, batch);
+        let frames_per_chunk = chunk.div_ceil(request.every) + 1;
+        let buffers = buffers(&request, batch, chunk, frames_per_chunk);
+        let batches: Vec<Range<usize>> =
+            (0..request.lanes).step_by(batch).map(|first| first..(first + batch).min(request.lanes)).collect();
+        let kernels = kernels(&request, request.lanes);
+        let flops = kernels.iter().map(|k| k.flops / k.every as f64).sum::<f64>() * request.iterations as f64;
+        Ok(Plan {
+            engine: limits.engine,
+            form: "direct",
+            chunk,
+            frames_per_chunk,
+            record_fields: layout.fields(),
+            kernels,
+            device_bytes: buffers.iter().map(|b| b.bytes).sum(),
+            buffers,
+            host_bytes,
+            flops,
+            seconds: flops / limits.flops + limits.overhead * request.iterations as f64 * batches.len() as f64,
+            batches,
+            request,
+        })
+    }
+
+    /// Shape of the state columns of a batch of `lanes`: `lanes · (1 + tangents)`.
+    pub fn columns(&self, lanes: usize) -> usize {
+        lanes * (1 + self.request.tangents)
+    }
+
+    /// Whether a frame is kept at iterate `k`.
+    pub fn is_frame(&self, k: usize) -> bool {
+        k.is_multiple_of(self.request.every)
+    }
+
+    /// Whether the stop rule is tested at iterate `k`.
+    pub fn is_check(&self, k: usize) -> bool {
+        k == self.request.iterations || (self.request.check_every > 0 && k.is_multiple_of(self.request.check_every))
+    }
+}
+
+fn over_budget(what: &str, needed: u64, budget: u64, remedy: &str) -> Error {
+    Error::new(
+        ErrorKind::Memory,
+        "memory plan",
+        format!("{} for the {what}", bytes(needed)),
+        format!("at most {}", bytes(budget)),
+        remedy,
+    )
+}
+
+fn host_bytes(r: &Request, layout: RecordLayout) -> u64 {
+    let (k, b) = (r.iterations as u64, r.lanes as u64);
+    let frames = (r.iterations / r.every + 2) as u64;
+    let frame = b * (1 + r.tangents as u64) * r.state_rows as u64;
+    8 * (frames.saturating_mul(frame) + (k * b).saturating_mul(layout.fields() as u64 + 2))
+}
+
+/// The most lanes that fit the budget and, buffer by buffer, the engine.
+fn largest_batch(r: &Request, limits: &Limits, budget: u64) -> Result<usize> {
+    let fits = |lanes: usize| {
+        let list = buffers(r, lanes, 1, 2);
+        let widest = list.iter().map(|b| b.bytes).max().unwrap_or(0);
+        // One workgroup serves 64 lanes of one block of rows, or 8 rows of 64 columns.
+        let groups = (r.rows.max(r.state_rows) as u64).div_ceil(8).max((lanes * (1 + r.tangents)) as u64 / 64);
+        list.iter().map(|b| b.bytes).sum::<u64>() <= budget
+            && widest <= limits.max_buffer_bytes
+            && groups <= limits.max_workgroups
+    };
+    if fits(r.lanes) {
+        return Ok(r.lanes);
+    }
+    let (mut good, mut bad) = (0, r.lanes);
+    while bad - good > 1 {
+        let middle = good + (bad - good) / 2;
+        if fits(middle) { good = middle } else { bad = middle }
+    }
+    if good > 0 {
+        return Ok(good);
+    }
+    let list = buffers(r, 1, 1, 2);
+    let total: u64 = list.iter().map(|b| b.bytes).sum();
+    if total > budget {
+        let remedy = "Raise --memory-budget, or use fewer rows or features.";
+        return Err(over_budget("buffers of a single lane, design included", total, budget, remedy));
+    }
+    let widest = list.iter().max_by_key(|b| b.bytes).expect("a plan has buffers");
+    Err(Error::new(
+        ErrorKind::Memory,
+        "memory plan",
+        format!("buffer '{}' of {}", widest.name, bytes(widest.bytes)),
+        format!("at most {} in one buffer on this {} engine", bytes(limits.max_buffer_bytes), limits.engine),
+        "Use --engine cpu, which has no such limit.",
+    ))
+}
+
+fn chunk(r: &Request, limits: &Limits, lanes: usize) -> usize {
+    let flops: f64 = kernels(r, lanes).iter().map(|k| k.flops / k.every as f64).sum();
+    let seconds = flops / limits.flops + limits.overhead;
+    let by_time = (CHUNK_SECONDS / seconds) as usize;
+    let frame = (lanes * (1 + r.tangents) * r.state_rows) as u64 * r.precision.bytes();
+    let frames = (FRAME_BYTES / frame.max(1)).max(1) as usize;
+    by_time.min(CHUNK_MAX).min(frames.saturating_mul(r.every)).min(r.iterations).max(1)
+}
+
+/// The buffers of a batch. Both engines hold these; the GPU engine allocates from this list.
+fn buffers(r: &Request, lanes: usize, chunk: usize, frames: usize) -> Vec<Buffer> {
+    let columns = lanes * (1 + r.tangents);
+    let real = r.precision.bytes();
+    let fields = RecordLayout::new(r.tangents).fields();
+    let mut list = Vec::new();
+    let mut add = |name, shape: &[usize]| {
+        let count = shape.iter().fold(1u64, |n, s| n.saturating_mul(*s as u64));
+        list.push(Buffer { name, shape: shape.to_vec(), bytes: count.saturating_mul(real) });
+    };
+    // Rows of the design are stored with a stride of whole vec4s.
+    let stride = r.state_rows.div_ceil(4) * 4;
+    let wide = columns.div_ceil(4) * 4;
+    add("design", &[r.rows, stride]);
+    add("target", &[r.rows, 2 + r.tangents]);
+    add("state", &[r.state_rows, wide]);
+    add("state_previous", &[r.state_rows, wide]);
+    add("prediction", &[r.rows, wide]);
+    add("prediction_previous", &[r.rows, wide]);
+    add("residual", &[r.rows, wide]);
+    add("gradient", &[r.state_rows, wide]);
+    if r.validation_rows > 0 {
+        add("validation_design", &[r.validation_rows, stride]);
+        add("validation_target", &[r.validation_rows, 2]);
+        add("validation_prediction", &[r.validation_rows, wide]);
+    }
+    let blocks = r.rows.max(r.state_rows).max(r.validation_rows).div_ceil(ROW_BLOCK);
+    add("partials", &[blocks, fields + 4 + 2 * r.tangents, lanes]);
+    add("lanes", &[lanes, 8 + 2 * r.tangents]);
+    add("step_tables", &[2, chunk, 2, lanes]);
+    add("records", &[2, chunk, fields, lanes]);
+    add("frames", &[2, frames, r.state_rows, wide]);
+    list
+}
+
+/// Rows that one reduction thread adds up before partial sums are combined.
+pub const ROW_BLOCK: usize = 32;
+
+fn kernels(r: &Request, lanes: usize) -> Vec<Kernel> {
+    let columns = (lanes * (1 + r.tangents)) as f64;
+    let (n, q, v) = (r.rows as f64, r.state_rows as f64, r.validation_rows as f64);
+    let product = |rows: f64| 2.0 * rows * q * columns;
+    let mut list = vec![
+        Kernel { name: "residual", flops: 10.0 * n * columns, every: 1 },
+        Kernel { name: "gradient", flops: product(n), every: 1 },
+        Kernel { name: "step", flops: 12.0 * q * columns, every: 1 },
+        Kernel { name: "predict", flops: product(n), every: 1 },
+        Kernel { name: "status", flops: 20.0 * columns, every: 1 },
+    ];
+    if r.validation_rows > 0 {
+        list.push(Kernel { name: "predict (validation)", flops: product(v), every: 1 });
+        list.push(Kernel { name: "validate", flops: 4.0 * v * columns, every: 1 });
+    }
+    let every = if r.check_every == 0 { r.iterations.max(1) } else { r.check_every };
+    list.push(Kernel { name: "gradient (stop rule)", flops: product(n), every });
+    list.push(Kernel { name: "criterion", flops: 20.0 * (n + q) * columns, every });
+    list
+}
+
+/// Bytes for people.
+pub fn bytes(count: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = count as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < units.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", units[unit]) }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let r = &self.request;
+        writeln!(f, "plan: {} engine, {}, {} form", self.engine, r.precision.name(), self.form)?;
+        writeln!(
+            f,
+            "  {} rows x {} state rows, {} lanes x (1 + {} tangents) = {} columns, in {} batch(es) of at most {} lanes",
+            r.rows,
+            r.state_rows,
+            r.lanes,
+            r.tangents,
+            self.columns(r.lanes),
+            self.batches.len(),
+            self.batches[0].len()
+        )?;
+        let check = if r.check_every == 0 { "at the end".into() } else { format!("every {}", r.check_every) };
+        writeln!(
+            f,
+            "  {} iterations in chunks of {}, a frame every {}, stop rule {check}",
+            r.iterations, self.chunk, r.every
+        )?;
+        writeln!(f, "  kernels (operations of one dispatch, all lanes):")?;
+        for k in &self.kernels {
+            writeln!(f, "    {:<22} {:>10.3e}  every {}", k.name, k.flops, k.every)?;
+        }
+        writeln!(f, "  buffers of a batch:")?;
+        for b in &self.buffers {
+            writeln!(f, "    {:<22} {:>10}  {:?}", b.name, bytes(b.bytes), b.shape)?;
+        }
+        writeln!(
+            f,
+            "  memory: {} device + {} trace on the host, of a budget of {}",
+            bytes(self.device_bytes),
+            bytes(self.host_bytes),
+            bytes(r.memory_budget)
+        )?;
+        write!(
+            f,
+            "  estimate: {:.2e} operations, about {:.2} s if every lane runs to the end",
+            self.flops, self.seconds
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> Request {
+        Request {
+            rows: 442,
+            state_rows: 10,
+            validation_rows: 0,
+            lanes: 100,
+            tangents: 1,
+            iterations: 500,
+            every: 10,
+            check_every: 10,
+            precision: Precision::F64,
+            memory_budget: 1 << 30,
+        }
+    }
+
+    fn limits() -> Limits {
+        Limits { engine: "cpu", max_buffer_bytes: u64::MAX, max_workgroups: 65535, flops: 1e10, overhead: 1e-4 }
+    }
+
+    #[test]
+    fn a_plan_that_fits_is_one_batch_within_its_own_count() {
+        let plan = Plan::new(request(), &limits()).unwrap();
+        assert_eq!(plan.batches, vec![0..100]);
+        assert_eq!(plan.device_bytes, plan.buffers.iter().map(|b| b.bytes).sum::<u64>());
+        assert!(plan.device_bytes + plan.host_bytes < 1 << 30);
+        assert!(plan.is_frame(0) && plan.is_frame(20) && !plan.is_frame(21));
+        assert!(plan.is_check(500) && plan.is_check(20) && !plan.is_check(21));
+        assert!(plan.to_string().contains("100 lanes"));
+    }
+
+    #[test]
+    fn lanes_are_split_when_a_buffer_is_too_small_for_all() {
+        let narrow = Limits { max_buffer_bytes: 442 * 8 * 24, ..limits() };
+        let plan = Plan::new(request(), &narrow).unwrap();
+        assert!(plan.batches.len() > 1);
+        assert_eq!(plan.batches.iter().map(Range::len).sum::<usize>(), 100);
+        assert!(plan.buffers.iter().filter(|b| b.name == "prediction").all(|b| b.bytes <= narrow.max_buffer_bytes));
+    }
+
+    #[test]
+    fn a_plan_over_the_budget_is_refused_with_the_numbers() {
+        let e = Plan::new(Request { memory_budget: 100_000, ..request() }, &limits()).unwrap_err();
+        assert_eq!(e.kind, ErrorKind::Memory);
+        assert!(e.to_string().contains("at most 97.7 KiB"), "{e}");
+        let huge = Request { lanes: usize::MAX / 64, iterations: 1 << 20, ..request() };
+        assert_eq!(Plan::new(huge, &limits()).unwrap_err().kind, ErrorKind::Memory);
+    }
+}
