@@ -1,8 +1,10 @@
 //! proxjet
 
 pub mod data;
+pub mod driver;
 pub mod engine;
 pub mod error;
 pub mod plan;
 pub mod problem;
 pub mod schedule;
+pub mod trace;
