@@ -1,6 +1,7 @@
 //! proxjet
 
 pub mod data;
+pub mod derivative;
 pub mod driver;
 pub mod engine;
 pub mod error;

@@ -209,6 +209,12 @@ impl Sweep {
         self
     }
 
+    /// The same sweep of another problem.
+    pub fn on(mut self, problem: Problem) -> Self {
+        self.problem = problem;
+        self
+    }
+
     /// The problem.
     pub fn problem(&self) -> &Problem {
         &self.problem

@@ -343,6 +343,16 @@ impl Problem {
         bounded && !matches!(self.intercept, Intercept::Column)
     }
 
+    /// Adds `by` (in units of the given target, `[n]`) to the target.
+    pub(crate) fn shift_target(&mut self, by: &Array1<f64>) {
+        self.target += by;
+        if let Intercept::Centred { y_mean, .. } = &mut self.intercept {
+            let mean = self.weight.dot(by);
+            self.target -= mean;
+            *y_mean += mean;
+        }
+    }
+
     /// Splits a state column `[q]` into coefficients and intercept. `dy_mean` is the mean of the target's tangent in
     /// this direction, and `primal` says whether the column is the iterate or a tangent.
     pub(crate) fn split_state(&self, column: ArrayView1<'_, f64>, primal: bool, dy_mean: f64) -> (Vec<f64>, f64) {

@@ -59,11 +59,16 @@ impl Schedule {
         iterations: usize,
         lanes: Vec<LaneCurvature>,
     ) -> Result<Self> {
-        if algorithm == Algorithm::Pgd && !matches!(momentum, Momentum::None) {
+        let none = match &momentum {
+            Momentum::None => true,
+            Momentum::Table(table) => table.iter().all(|v| *v == 0.0),
+            _ => false,
+        };
+        if algorithm == Algorithm::Pgd && !none {
             return Err(Error::usage(
                 "--momentum",
                 format!("'{momentum}' with algorithm 'pgd'"),
-                "'none'",
+                "'none', or a table of zeros",
                 "Use --algorithm fista or heavy_ball for momentum.",
             ));
         }
