@@ -5,6 +5,18 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 
+mod bundled;
+mod csv;
+mod npy;
+mod read;
+mod split;
+mod svmlight;
+
+pub use bundled::{BUNDLED, bundled};
+pub use npy::read_array;
+pub use read::{ReadOptions, read};
+pub use split::Validation;
+
 /// A dense design matrix with its target, sample weights and names.
 ///
 /// Shapes: `x` is `[n, p]`, `target` and `sample_weight` are `[n]`, `feature_names` has `p` entries.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, bytes};
 
 /// Arithmetic of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -359,18 +359,6 @@ fn kernels(r: &Request, lanes: usize) -> Vec<Kernel> {
     list.push(Kernel { name: "gradient (stop rule)", flops: product(n), every });
     list.push(Kernel { name: "criterion", flops: 20.0 * (n + q) * columns, every });
     list
-}
-
-/// Bytes for people.
-pub fn bytes(count: u64) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = count as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < units.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", units[unit]) }
 }
 
 impl fmt::Display for Plan {

@@ -1,0 +1,126 @@
+//! Reading a data set from a file: the format follows from the name.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+
+use super::{Dataset, csv, npy, svmlight};
+use crate::error::{Error, ErrorKind, Result, bytes as shown_bytes};
+
+/// How a file is read.
+#[derive(Debug, Clone)]
+pub struct ReadOptions {
+    /// The target column of a CSV or NPY file, by name or zero-based index; by default the last one.
+    pub target: Option<String>,
+    /// Bytes at most, of the file after decompression and of the dense array made of it; by default 4 GiB.
+    pub max_bytes: u64,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        ReadOptions { target: None, max_bytes: 4 << 30 }
+    }
+}
+
+/// File formats, by extension (each also with `.gz`).
+const EXTENSIONS: &[&str] = &["csv", "npy", "npz", "svm", "svmlight", "libsvm"];
+
+/// Reads a data set: CSV with header, NPY (a matrix with a target column), NPZ (`X`, `y`, optionally `sample_weight` and
+/// `feature_names`) or svmlight, each also gzipped.
+///
+/// # Errors
+/// A file that cannot be read or is not what its name says, with file, line and column; a file over the size bound.
+pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
+    let shown = path.display().to_string();
+    let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let (stem, gzipped) = match name.strip_suffix(".gz") {
+        Some(stem) => (stem, true),
+        None => (name.as_str(), false),
+    };
+    let extension = stem.rsplit_once('.').map_or("", |(_, e)| e);
+    if !EXTENSIONS.contains(&extension) {
+        let found = if extension.is_empty() { "a name without extension".into() } else { format!("'.{extension}'") };
+        let known = EXTENSIONS.iter().map(|e| format!(".{e}")).collect::<Vec<_>>().join(", ");
+        let remedy = "Rename the file after its format.";
+        return Err(Error::data(shown, found, format!("one of {known}, or the same with .gz"), remedy));
+    }
+    let bytes = read_bytes(path, gzipped, options.max_bytes)?;
+    let data = match extension {
+        "csv" => csv::parse(&bytes, &shown, options),
+        "npy" => npy::parse_npy(&bytes, &shown, options),
+        "npz" => npy::parse_npz(&bytes, &shown, options),
+        _ => svmlight::parse(&bytes, &shown, options),
+    };
+    // Dataset's own checks do not know the file.
+    let named = |e: Error| if e.at.starts_with(&shown) { e } else { Error { at: format!("{shown}: {}", e.at), ..e } };
+    data.map(|d| d.with_source(&shown)).map_err(named)
+}
+
+/// The bytes of a file, decompressed, up to a bound.
+pub(super) fn read_bytes(path: &Path, gzipped: bool, max_bytes: u64) -> Result<Vec<u8>> {
+    let shown = path.display().to_string();
+    let failed = |e: std::io::Error| {
+        let remedy = if e.kind() == std::io::ErrorKind::NotFound { "Check the path." } else { "" };
+        Error::data(&shown, e.to_string(), "a readable file", remedy)
+    };
+    let file = File::open(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.is_dir() {
+        return Err(Error::data(&shown, "a folder", "a file", ""));
+    }
+    let mut source: Box<dyn Read> = if gzipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    let mut bytes = Vec::new();
+    source.by_ref().take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > max_bytes {
+        return Err(too_large(&shown, format!("more than {max_bytes} bytes"), max_bytes));
+    }
+    Ok(bytes)
+}
+
+/// Refuses a dense array of `rows x columns` doubles over the bound, before it is allocated.
+pub(super) fn check_size(at: &str, rows: u64, columns: u64, max_bytes: u64) -> Result<()> {
+    match rows.checked_mul(columns).and_then(|c| c.checked_mul(8)) {
+        Some(bytes) if bytes <= max_bytes => Ok(()),
+        _ => Err(too_large(at, format!("{rows} rows x {columns} columns of 8 bytes"), max_bytes)),
+    }
+}
+
+fn too_large(at: &str, found: String, max_bytes: u64) -> Error {
+    let expected = format!("at most {}", shown_bytes(max_bytes));
+    Error::new(ErrorKind::Memory, at, found, expected, "Use fewer rows or columns, or raise --memory-budget.")
+}
+
+/// Finds a column by name or zero-based index; by default the last one.
+pub(super) fn find_column(at: &str, wanted: Option<&str>, names: &[String]) -> Result<usize> {
+    let Some(wanted) = wanted else { return Ok(names.len().saturating_sub(1)) };
+    if let Some(j) = names.iter().position(|n| n == wanted) {
+        return Ok(j);
+    }
+    match wanted.parse::<usize>() {
+        Ok(j) if j < names.len() => Ok(j),
+        _ => {
+            let known: Vec<&str> = names.iter().map(String::as_str).collect();
+            Err(Error::unknown(ErrorKind::Data, format!("{at}: target column"), wanted, &known))
+        }
+    }
+}
+
+/// Text labels of exactly two values as 0 and 1, the later in order being 1.
+pub(super) fn classes(at: &str, labels: &[String]) -> Result<(ndarray::Array1<f64>, [String; 2])> {
+    let names: std::collections::BTreeSet<&String> = labels.iter().collect();
+    let mut sorted = names.iter();
+    match (sorted.next(), sorted.next(), sorted.next()) {
+        (Some(low), Some(high), None) => {
+            let target = labels.iter().map(|l| f64::from(l == *high)).collect();
+            Ok((target, [low.to_string(), high.to_string()]))
+        }
+        (Some(only), None, _) => Err(Error::data(at, format!("one class only ('{only}')"), "two classes", "")),
+        _ => Err(Error::data(
+            at,
+            format!("{} different text labels", names.len()),
+            "numbers, or exactly two labels",
+            "Name the target column with --target, or recode the labels.",
+        )),
+    }
+}

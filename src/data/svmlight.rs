@@ -1,0 +1,50 @@
+//! svmlight / LIBSVM text: `label index:value …`, expanded to a dense array.
+
+use ndarray::{Array1, Array2};
+
+use super::Dataset;
+use super::read::{ReadOptions, check_size};
+use crate::error::{Error, Result};
+
+/// Parses svmlight text. Indices count from 1, or from 0 where an index 0 appears (scikit-learn's rule); `#` starts a
+/// comment and `qid:` is ignored.
+pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<Dataset> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|e| Error::data(file, format!("bytes that are not UTF-8 at {}", e.valid_up_to()), "text", ""))?;
+    let (mut target, mut entries) = (Vec::new(), Vec::<(usize, u64, f64)>::new());
+    let (mut lowest, mut highest) = (u64::MAX, 0u64);
+    for (number, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default();
+        let mut tokens = line.split_ascii_whitespace();
+        let Some(label) = tokens.next() else { continue };
+        let bad = |token: &str, expected: &str| {
+            let shown: String = token.chars().take(40).collect();
+            Error::data(format!("{file}, line {}", number + 1), format!("'{shown}'"), expected, "")
+        };
+        let finite = |s: &str| s.parse::<f64>().ok().filter(|v| v.is_finite());
+        target.push(finite(label).ok_or_else(|| bad(label, "a finite number as the label"))?);
+        let mut previous = None;
+        for token in tokens.filter(|t| !t.starts_with("qid:")) {
+            let pair = token.split_once(':').and_then(|(i, v)| Some((i.parse::<u64>().ok()?, finite(v)?)));
+            let (index, value) = pair.ok_or_else(|| bad(token, "INDEX:VALUE, a whole index and a finite value"))?;
+            if previous.is_some_and(|p| index <= p) {
+                return Err(bad(token, "indices that increase along the line"));
+            }
+            previous = Some(index);
+            (lowest, highest) = (lowest.min(index), highest.max(index));
+            entries.push((target.len() - 1, index, value));
+        }
+    }
+    if target.is_empty() || entries.is_empty() {
+        return Err(Error::data(file, "no rows with features", "lines of 'label index:value …'", ""));
+    }
+    let base = u64::from(lowest > 0);
+    let columns = (highest - base).saturating_add(1);
+    check_size(file, target.len() as u64, columns, options.max_bytes)?;
+    let mut x = Array2::zeros((target.len(), columns as usize));
+    for (row, index, value) in entries {
+        x[[row, (index - base) as usize]] = value;
+    }
+    let names = (0..columns).map(|j| format!("x{}", j + base)).collect();
+    Dataset::new(x, Array1::from(target))?.with_feature_names(names)
+}
