@@ -10,7 +10,7 @@ use ndarray::Array3;
 use super::{Chunk, Engine, EngineInfo, Finish, Frame, Job, LaneNumbers, LaneOutcome, Sink, Status};
 use crate::error::Result;
 use crate::plan::{Limits, Plan, Precision, RecordLayout};
-use crate::problem::Real;
+use crate::problem::{Problem, Real};
 
 mod criterion;
 mod passes;
@@ -20,14 +20,12 @@ use state::State;
 
 /// Runs plans on the processor, on all threads of the current rayon pool.
 #[derive(Debug, Default)]
-pub struct CpuEngine {
-    flops: Option<f64>,
-}
+pub struct CpuEngine;
 
 impl CpuEngine {
     /// An engine on all threads.
     pub fn new() -> Self {
-        Self::default()
+        CpuEngine
     }
 }
 
@@ -44,7 +42,7 @@ impl Engine for CpuEngine {
     fn limits(&self, precision: Precision) -> Result<Limits> {
         // Estimates only: a core's share of what faer reaches with AVX2; `proxjet bench` measures.
         let core = if precision == Precision::F32 { 8e10 } else { 4e10 };
-        let flops = self.flops.unwrap_or(core * rayon::current_num_threads() as f64);
+        let flops = core * rayon::current_num_threads() as f64;
         Ok(Limits { engine: "cpu", max_buffer_bytes: u64::MAX, max_workgroups: u64::MAX, flops, overhead: 2e-5 })
     }
 
@@ -53,6 +51,26 @@ impl Engine for CpuEngine {
             Precision::F32 => solve::<f32>(plan, job, batch, sink),
             Precision::F64 => solve::<f64>(plan, job, batch, sink),
         })
+    }
+}
+
+/// Seconds that the product library alone needs for `count` times the two products of an iteration, `X M` and `Xᵀ R`
+/// with `columns` columns: the yardstick of the benchmarks.
+pub fn products_alone(problem: &Problem, columns: usize, precision: Precision, count: usize) -> f64 {
+    fn of<T: Real>(problem: &Problem, columns: usize, count: usize) -> f64 {
+        let (n, q) = problem.design().dim();
+        let design: Vec<T> = problem.design().iter().map(|v| T::of(*v)).collect();
+        let (mut x, mut z) = (vec![T::of(0.5); q * columns], vec![T::of(0.5); n * columns]);
+        let clock = std::time::Instant::now();
+        for _ in 0..count {
+            state::product(&mut z, &design, (n, q), false, &x);
+            state::product(&mut x, &design, (n, q), true, &z);
+        }
+        clock.elapsed().as_secs_f64()
+    }
+    match precision {
+        Precision::F32 => of::<f32>(problem, columns, count),
+        Precision::F64 => of::<f64>(problem, columns, count),
     }
 }
 

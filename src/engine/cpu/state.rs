@@ -107,27 +107,19 @@ impl<T: Real> State<T> {
         }
     }
 
-    /// Columns of the active lanes.
-    pub(super) fn columns(&self) -> usize {
-        self.active.len() * (1 + self.d)
-    }
-
     /// `z = X x` for all columns; the last predictions become the previous ones.
     pub(super) fn predict(&mut self) {
-        let (n, q, c) = (self.n, self.q, self.columns());
+        let shape = (self.n, self.q);
         std::mem::swap(&mut self.z, &mut self.z_previous);
-        let x = MatRef::from_column_major_slice(&self.x, q, c);
-        product(MatMut::from_column_major_slice_mut(&mut self.z, n, c), &self.design, (n, q), false, x);
+        product(&mut self.z, &self.design, shape, false, &self.x);
         if let Some(h) = &mut self.held_out {
-            product(MatMut::from_column_major_slice_mut(&mut h.z, h.n, c), &h.design, (h.n, q), false, x);
+            product(&mut h.z, &h.design, (h.n, self.q), false, &self.x);
         }
     }
 
     /// `g = Xᵀ r` for all columns.
     pub(super) fn gradient(&mut self) {
-        let (n, q, c) = (self.n, self.q, self.columns());
-        let r = MatRef::from_column_major_slice(&self.r, n, c);
-        product(MatMut::from_column_major_slice_mut(&mut self.g, q, c), &self.design, (n, q), true, r);
+        product(&mut self.g, &self.design, (self.n, self.q), true, &self.r);
     }
 
     /// The state columns of an active lane, `(1 + d) · q` numbers.
@@ -174,9 +166,12 @@ impl<T: Real> State<T> {
     }
 }
 
-/// `out = X m`, or `Xᵀ m`, for the row-major design `X` of the given shape.
-fn product<T: Real>(out: MatMut<'_, T>, design: &[T], (n, q): (usize, usize), transpose: bool, m: MatRef<'_, T>) {
+/// `out = X m`, or `Xᵀ m`, for the row-major design `X` of shape `[n, q]` and column-major `m` and `out`.
+pub(super) fn product<T: Real>(out: &mut [T], design: &[T], (n, q): (usize, usize), transpose: bool, m: &[T]) {
     let x = MatRef::from_row_major_slice(design, n, q);
     let x = if transpose { x.transpose() } else { x };
+    let columns = m.len() / x.ncols();
+    let m = MatRef::from_column_major_slice(m, x.ncols(), columns);
+    let out = MatMut::from_column_major_slice_mut(out, x.nrows(), columns);
     matmul(out, Accum::Replace, x, m, T::one(), Par::rayon(0));
 }

@@ -1,1 +1,1 @@
-//! GPU
+//! The GPU engine.

@@ -1,0 +1,103 @@
+//! `proxjet sweep`.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::settings::Settings;
+use super::{INTERRUPTED, SOME_NOT_CONVERGED, engine, interrupt, print, print_json};
+use crate::data::Validation;
+use crate::driver::{Sweep, SweepResult};
+use crate::engine::{Engine, Status};
+use crate::error::{Error, Result};
+use crate::report::{DataInfo, OutputDir, ResultFile, lane_table, summary, write_trace};
+
+/// Arguments of `sweep`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    settings: Settings,
+    /// Folder for result.json and trace.npz
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print result.json on stdout instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Print the plan with its bytes and an estimate of the time, and run nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<u8> {
+    let (mut engine, precision) = engine::open(args.settings.engine, args.settings.precision()?)?;
+    let sweep = args.settings.sweep(precision)?;
+    if args.dry_run {
+        let plan = sweep.plan(engine.as_ref())?;
+        if args.json {
+            print_json(&plan)
+        } else {
+            print(&format!("{plan}\n"))
+        }
+        return Ok(0);
+    }
+    let out = match &args.out {
+        Some(path) => OutputDir::create(path)?,
+        None => return Err(Error::usage("--out", "no folder", "a folder for the results", "Give --out DIR.")),
+    };
+    let result = run_with_progress(&sweep, engine.as_mut(), "sweep")?;
+    let validation = args.settings.validation()?;
+    save(&out, "", &sweep, &result, validation)?;
+    if args.json {
+        print_json(&ResultFile::new(&result, DataInfo::new(sweep.problem(), validation)));
+    } else {
+        print(&lane_table(&result.lanes));
+    }
+    eprint!("{}", summary(&result));
+    eprintln!("results: {}", out.path().display());
+    Ok(exit_code(&result))
+}
+
+/// Writes `result.json` and `trace.npz`, their names preceded by `prefix`.
+pub(super) fn save(
+    out: &OutputDir,
+    prefix: &str,
+    sweep: &Sweep,
+    result: &SweepResult,
+    validation: Option<Validation>,
+) -> Result<()> {
+    let file = ResultFile::new(result, DataInfo::new(sweep.problem(), validation));
+    out.write(&format!("{prefix}trace.npz"), |w| write_trace(&result.trace, w))?;
+    out.write(&format!("{prefix}result.json"), |w| Ok(serde_json::to_writer_pretty(w, &file)?))?;
+    Ok(())
+}
+
+/// Runs a sweep with a progress bar on stderr (where that is a terminal) and an ear for Ctrl-C.
+pub(super) fn run_with_progress(sweep: &Sweep, engine: &mut dyn Engine, name: &str) -> Result<SweepResult> {
+    interrupt::listen();
+    let plan = sweep.plan(engine)?;
+    let total = (plan.request.iterations * plan.batches.len()) as u64;
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{prefix:28} [{bar:30}] {pos}/{len} iterations, {msg} ({eta} left)");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+    bar.set_prefix(name.to_string());
+    let result = sweep.run_with(engine, |chunk| {
+        let batch = plan.batches.iter().position(|b| *b == chunk.lanes).unwrap_or(0);
+        bar.set_position((batch * plan.request.iterations + chunk.first + chunk.records.dim().0) as u64);
+        bar.set_message(format!("{} of {} lanes going", chunk.running, chunk.lanes.len()));
+        if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    bar.finish_and_clear();
+    result
+}
+
+/// 130 when interrupted, 3 when a lane did not converge, else 0.
+pub(super) fn exit_code(result: &SweepResult) -> u8 {
+    if interrupt::asked() {
+        INTERRUPTED
+    } else if result.lanes.iter().all(|l| l.status == Status::Converged) {
+        0
+    } else {
+        SOME_NOT_CONVERGED
+    }
+}

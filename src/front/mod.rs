@@ -1,0 +1,4 @@
+//! Front ends: how people and programs reach the library.
+
+#[cfg(feature = "cli")]
+pub mod cli;

@@ -1,0 +1,94 @@
+//! Convergence of the iterates and of their derivatives.
+
+use ndarray::Array2;
+use plotters::prelude::*;
+
+use super::{COLORS, Canvas, FONT, Picture, path::heading};
+use crate::error::Result;
+
+/// One rule: distances of all lanes to the reference, relative to the start.
+#[derive(Debug, Clone)]
+pub struct ConvergenceCurve {
+    /// Name in the legend.
+    pub label: String,
+    /// `[f]`: iterations of the frames.
+    pub iteration: Vec<usize>,
+    /// `[f, lanes]`: of the iterate.
+    pub error: Array2<f64>,
+    /// `[f, lanes]`: of the derivative.
+    pub derivative_error: Array2<f64>,
+}
+
+/// Two panels, iterates left and derivatives right: the median over the lanes and the band of 10 to 90 %.
+///
+/// # Errors
+/// A picture that cannot be drawn.
+pub fn convergence(curves: &[ConvergenceCurve], title: &str, subtitle: &str) -> Result<Picture> {
+    Picture::draw::<Box<dyn std::error::Error>>((1000, 470), |canvas| {
+        let canvas = heading(canvas, title, subtitle)?;
+        let (left, right) = canvas.split_horizontally(500);
+        panel(&left, curves, |c| &c.error, "‖x(k) − x*‖ / ‖x(0) − x*‖")?;
+        panel(&right, curves, |c| &c.derivative_error, "‖dx(k) − dx*‖ / ‖dx(0) − dx*‖")
+    })
+}
+
+/// Errors below this are rounding: the picture ends there.
+const FLOOR: f64 = 1e-15;
+
+fn panel(
+    area: &Canvas<'_>,
+    curves: &[ConvergenceCurve],
+    errors: impl Fn(&ConvergenceCurve) -> &Array2<f64>,
+    caption: &str,
+) -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let last = curves.iter().filter_map(|c| c.iteration.last()).max().copied().unwrap_or(1).max(1);
+    let bands: Vec<Vec<[f64; 3]>> =
+        curves.iter().map(|c| errors(c).outer_iter().map(|row| quantiles(row.iter())).collect()).collect();
+    let (low, high) = bands.iter().flatten().flatten().fold((1.0f64, 1.0f64), |(l, h), v| (l.min(*v), h.max(*v)));
+    let low = 10f64.powf(low.max(FLOOR).log10().floor());
+    let high = 10f64.powf(high.min(1e12).log10().ceil());
+    let mut chart = ChartBuilder::on(area)
+        .margin_left(12)
+        .margin_right(20)
+        .margin_bottom(8)
+        .x_label_area_size(46)
+        .y_label_area_size(64)
+        .caption(caption, (FONT, 15))
+        .build_cartesian_2d(0f64..last as f64, (low..high).log_scale())?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(RGBColor(230, 230, 230))
+        .x_desc("iteration k")
+        .x_labels(6)
+        .y_labels(9)
+        .y_label_formatter(&|v| format!("{v:.0e}"))
+        .label_style((FONT, 13))
+        .axis_desc_style((FONT, 13))
+        .draw()?;
+    for (i, (curve, band)) in curves.iter().zip(&bands).enumerate() {
+        let color = COLORS[i % COLORS.len()];
+        let at = |k: usize, q: usize| (curve.iteration[k] as f64, band[k][q].clamp(low, high));
+        let edge = (0..band.len()).map(|k| at(k, 0)).chain((0..band.len()).rev().map(|k| at(k, 2)));
+        chart.draw_series(std::iter::once(Polygon::new(edge.collect::<Vec<_>>(), color.mix(0.15))))?;
+        chart
+            .draw_series(LineSeries::new((0..band.len()).map(|k| at(k, 1)), color.stroke_width(2)))?
+            .label(curve.label.clone())
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(3)));
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperRight)
+        .background_style(WHITE.mix(0.85))
+        .label_font((FONT, 13))
+        .draw()?;
+    Ok(())
+}
+
+/// The 10 %, 50 % and 90 % quantiles; what is not finite counts as largest.
+fn quantiles<'a>(values: impl Iterator<Item = &'a f64>) -> [f64; 3] {
+    let mut sorted: Vec<f64> = values.map(|v| if v.is_finite() { *v } else { f64::MAX }).collect();
+    sorted.sort_by(f64::total_cmp);
+    let at = |q: f64| sorted.get(((sorted.len().max(1) - 1) as f64 * q).round() as usize).copied().unwrap_or(1.0);
+    [at(0.1), at(0.5), at(0.9)]
+}
