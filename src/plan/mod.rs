@@ -312,28 +312,29 @@ fn buffers(r: &Request, lanes: usize, chunk: usize, frames: usize) -> Vec<Buffer
         let count = shape.iter().fold(1u64, |n, s| n.saturating_mul(*s as u64));
         list.push(Buffer { name, shape: shape.to_vec(), bytes: count.saturating_mul(real) });
     };
-    // Rows of the design are stored with a stride of whole vec4s.
-    let stride = r.state_rows.div_ceil(4) * 4;
-    let wide = columns.div_ceil(4) * 4;
+    // Rows of the design and columns of the state are whole vec4s on a device.
+    let (stride, wide) = (r.state_rows.div_ceil(4) * 4, columns.div_ceil(4) * 4);
     add("design", &[r.rows, stride]);
-    add("target", &[r.rows, 2 + r.tangents]);
-    add("state", &[r.state_rows, wide]);
-    add("state_previous", &[r.state_rows, wide]);
+    add("rows", &[r.rows, 2 + r.tangents]);
+    add("state", &[stride, wide]);
+    add("state_previous", &[stride, wide]);
     add("prediction", &[r.rows, wide]);
     add("prediction_previous", &[r.rows, wide]);
     add("residual", &[r.rows, wide]);
-    add("gradient", &[r.state_rows, wide]);
+    add("gradient", &[stride, wide]);
     if r.validation_rows > 0 {
         add("validation_design", &[r.validation_rows, stride]);
-        add("validation_target", &[r.validation_rows, 2]);
+        add("validation_rows", &[r.validation_rows, 2]);
         add("validation_prediction", &[r.validation_rows, wide]);
     }
     let blocks = r.rows.max(r.state_rows).max(r.validation_rows).div_ceil(ROW_BLOCK);
-    add("partials", &[blocks, fields + 4 + 2 * r.tangents, lanes]);
-    add("lanes", &[lanes, 8 + 2 * r.tangents]);
+    add("partials", &[blocks, 11 + 5 * r.tangents, lanes]);
+    add("lanes", &[lanes, 5 + 2 * r.tangents]);
     add("step_tables", &[2, chunk, 2, lanes]);
     add("records", &[2, chunk, fields, lanes]);
-    add("frames", &[2, frames, r.state_rows, wide]);
+    // In both staging buffers: records, and frames.
+    add("staging_records", &[2, chunk, fields, lanes]);
+    add("staging_frames", &[2, frames, stride, wide]);
     list
 }
 

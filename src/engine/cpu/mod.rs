@@ -83,6 +83,7 @@ fn solve<T: Real>(plan: &Plan, job: &Job<'_>, batch: Range<usize>, sink: &mut Si
     let mut s = State::<T>::new(job, numbers);
     let mut book = Book::new(plan, job, batch.clone());
     s.predict(); // z = X x
+    s.z_previous.copy_from_slice(&s.z); // x₋ = x at the start
     let mut frames = vec![book.frame(0, &s)];
     let mut first = 0;
     while first < plan.request.iterations && !s.active.is_empty() {

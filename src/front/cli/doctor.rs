@@ -20,7 +20,7 @@ pub(super) struct Args {
 struct Diagnosis {
     proxjet: &'static str,
     cpu: EngineInfo,
-    #[cfg(feature = "gpu_later")]
+    #[cfg(feature = "gpu")]
     adapters: Vec<crate::engine::gpu::AdapterSummary>,
     auto: String,
     remedy: Option<String>,
@@ -28,9 +28,9 @@ struct Diagnosis {
 
 pub(super) fn run(args: &Args) -> Result<u8> {
     let cpu = CpuEngine::new().info();
-    #[cfg(feature = "gpu_later")]
+    #[cfg(feature = "gpu")]
     let adapters = crate::engine::gpu::adapters();
-    #[cfg(feature = "gpu_later")]
+    #[cfg(feature = "gpu")]
     let (auto, remedy) = match adapters.iter().find(|a| !a.software) {
         Some(real) => (format!("gpu: {}", real.name), None),
         None if adapters.is_empty() => ("cpu".to_string(), Some(crate::engine::gpu::NO_ADAPTER.to_string())),
@@ -39,13 +39,13 @@ pub(super) fn run(args: &Args) -> Result<u8> {
             Some(crate::engine::gpu::NO_REAL_ADAPTER.to_string()),
         ),
     };
-    #[cfg(not(feature = "gpu_later"))]
+    #[cfg(not(feature = "gpu"))]
     let (auto, remedy) =
         ("cpu".to_string(), Some("This build has no GPU engine: build with the feature 'gpu'.".to_string()));
     let diagnosis = Diagnosis {
         proxjet: env!("CARGO_PKG_VERSION"),
         cpu,
-        #[cfg(feature = "gpu_later")]
+        #[cfg(feature = "gpu")]
         adapters,
         auto,
         remedy,
@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
 fn text(diagnosis: &Diagnosis) -> String {
     let mut out = format!("proxjet {}\n\n", diagnosis.proxjet);
     let _ = writeln!(out, "CPU engine: {} ({}), f32 and f64", diagnosis.cpu.adapter, diagnosis.cpu.driver);
-    #[cfg(feature = "gpu_later")]
+    #[cfg(feature = "gpu")]
     for (i, a) in diagnosis.adapters.iter().enumerate() {
         let kind = if a.software { "software" } else { a.device_type.as_str() };
         let _ = writeln!(out, "\nadapter {i}: {} ({kind}, {})", a.name, a.backend);

@@ -23,16 +23,16 @@ pub(super) fn open(choice: Choice, precision: Option<Precision>) -> Result<(Box<
     let cpu = || -> (Box<dyn Engine>, Precision) { (Box::new(CpuEngine::new()), precision.unwrap_or(Precision::F64)) };
     match choice {
         Choice::Cpu => Ok(cpu()),
-        #[cfg(not(feature = "gpu_later"))]
+        #[cfg(not(feature = "gpu"))]
         Choice::Auto => Ok(cpu()),
-        #[cfg(not(feature = "gpu_later"))]
+        #[cfg(not(feature = "gpu"))]
         Choice::Gpu => Err(crate::error::Error::usage(
             "--engine",
             "'gpu' in a build without it",
             "a build with the feature 'gpu'",
             "Build with default features, or use --engine cpu.",
         )),
-        #[cfg(feature = "gpu_later")]
+        #[cfg(feature = "gpu")]
         Choice::Auto => {
             use crate::engine::gpu::{GpuEngine, Pick};
             match GpuEngine::request(Pick::Real) {
@@ -43,7 +43,7 @@ pub(super) fn open(choice: Choice, precision: Option<Precision>) -> Result<(Box<
                 }
             }
         }
-        #[cfg(feature = "gpu_later")]
+        #[cfg(feature = "gpu")]
         Choice::Gpu => {
             use crate::engine::gpu::{GpuEngine, Pick};
             let gpu = GpuEngine::request(Pick::Any)?;

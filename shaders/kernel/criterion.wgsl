@@ -1,0 +1,55 @@
+// The stop rule at x, from g = X' r taken there: by how much the dual point must shrink, and the fixed-point residuals of
+// the iterate and of its tangents under a proximal gradient step of size 1/L. Summed by block of state rows.
+@group(0) @binding(0) var<uniform> params: Params;
+@group(1) @binding(0) var<storage, read> x: array<real>;
+@group(1) @binding(1) var<storage, read> g: array<real>;
+@group(1) @binding(2) var<storage, read> lanes: array<real>;
+@group(1) @binding(3) var<storage, read> factors: array<real>;
+@group(1) @binding(4) var<storage, read_write> partials: array<real>;
+
+@compute @workgroup_size(64)
+fn criterion(@builtin(global_invocation_id) id: vec3<u32>) {
+    let lane = id.x;
+    if (lane >= LANES) {
+        return;
+    }
+    let a = lane_probe_step(lane);
+    let l1 = lane_l1(lane);
+    let l2 = lane_l2(lane);
+    let ridge = select(real(0.0), l2, RIDGE_IN_LOSS);
+    var ratio = real(1.0);
+    // Squared norms of x, of its image and of their difference, then the same of each tangent.
+    var sums: array<real, MAX_NORMS>;
+    let first = id.y * ROW_BLOCK;
+    for (var j = first; j < min(first + ROW_BLOCK, STATE_ROWS); j++) {
+        let at = j * COLUMNS + lane * WIDTH;
+        let here = x[at];
+        let factor = factors[j];
+        let w = here - a * (g[at] + ridge * factor * here);
+        var prox = prox_identity(w);
+        if (j < PENALISED) {
+            prox = penalty_prox(w, a, l1 * factor, l2 * factor);
+            ratio = max(ratio, penalty_dual_ratio(-g[at], l1 * factor, l2 * factor));
+        }
+        sums[0] += here * here;
+        sums[1] += prox.value * prox.value;
+        sums[2] += (here - prox.value) * (here - prox.value);
+        for (var t = 0u; t < TANGENTS; t++) {
+            let dhere = x[at + 1u + t];
+            let moves = strength_tangent(j, t);
+            let dl1 = lane_dl1(lane, t) * moves;
+            let dl2 = lane_dl2(lane, t) * moves;
+            let dridge = select(real(0.0), dl2, RIDGE_IN_LOSS);
+            let dw = dhere - a * (g[at + 1u + t] + ridge * factor * dhere + dridge * here);
+            let image = prox.by_input * dw + prox.by_l1 * dl1 + prox.by_l2 * dl2;
+            sums[3u * t + 3u] += dhere * dhere;
+            sums[3u * t + 4u] += image * image;
+            sums[3u * t + 5u] += (dhere - image) * (dhere - image);
+        }
+    }
+    let slot = id.y * PARTIAL_FIELDS * LANES + lane;
+    partials[slot + PART_RATIO * LANES] = ratio;
+    for (var i = 0u; i < 3u * WIDTH; i++) {
+        partials[slot + (PART_NORMS + i) * LANES] = sums[i];
+    }
+}

@@ -1,0 +1,20 @@
+// The loss's part of the duality gap at the scaled dual point, summed by block of rows.
+@group(0) @binding(0) var<uniform> params: Params;
+@group(1) @binding(0) var<storage, read> z: array<real>;
+@group(1) @binding(1) var<storage, read> rows: array<real>;
+@group(1) @binding(2) var<storage, read_write> partials: array<real>;
+
+@compute @workgroup_size(64)
+fn gap_loss(@builtin(global_invocation_id) id: vec3<u32>) {
+    let lane = id.x;
+    if (lane >= LANES) {
+        return;
+    }
+    let scale = dual_scale(lane);
+    var gap = real(0.0);
+    let first = id.y * ROW_BLOCK;
+    for (var i = first; i < min(first + ROW_BLOCK, ROWS); i++) {
+        gap += rows[i * ROW_FIELDS + 1u] * loss_gap(z[i * COLUMNS + lane * WIDTH], rows[i * ROW_FIELDS], scale);
+    }
+    partials[(id.y * PARTIAL_FIELDS + PART_GAP_LOSS) * LANES + lane] = gap;
+}

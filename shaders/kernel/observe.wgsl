@@ -1,0 +1,19 @@
+// The loss of the fitted rows at the new predictions, summed by block.
+@group(0) @binding(0) var<uniform> params: Params;
+@group(1) @binding(0) var<storage, read> z: array<real>;
+@group(1) @binding(1) var<storage, read> rows: array<real>;
+@group(1) @binding(2) var<storage, read_write> partials: array<real>;
+
+@compute @workgroup_size(64)
+fn observe(@builtin(global_invocation_id) id: vec3<u32>) {
+    let lane = id.x;
+    if (lane >= LANES) {
+        return;
+    }
+    var fit = real(0.0);
+    let first = id.y * ROW_BLOCK;
+    for (var i = first; i < min(first + ROW_BLOCK, ROWS); i++) {
+        fit += rows[i * ROW_FIELDS + 1u] * loss_value(z[i * COLUMNS + lane * WIDTH], rows[i * ROW_FIELDS]);
+    }
+    partials[(id.y * PARTIAL_FIELDS + PART_LOSS) * LANES + lane] = fit;
+}

@@ -1,0 +1,78 @@
+// Adds the blocks' sums of a lane in order, writes its record and decides its status.
+@group(0) @binding(0) var<uniform> params: Params;
+@group(1) @binding(0) var<storage, read> partials: array<real>;
+@group(1) @binding(1) var<storage, read> lanes: array<real>;
+@group(1) @binding(2) var<storage, read_write> records: array<real>;
+@group(1) @binding(3) var<storage, read_write> outcomes: array<u32>;
+@group(1) @binding(4) var<storage, read_write> measures: array<real>;
+
+fn total(field: u32, blocks: u32, lane: u32) -> real {
+    var sum = real(0.0);
+    for (var block = 0u; block < blocks; block++) {
+        sum += partials[(block * PARTIAL_FIELDS + field) * LANES + lane];
+    }
+    return sum;
+}
+
+// Drivers may assume that there is no NaN: look at the exponent's bits.
+fn is_finite(v: real) -> bool {
+    return (bitcast<u32>(f32(v)) & 0x7f800000u) != 0x7f800000u;
+}
+
+// |a - b| / max(|a|, |b|) of three consecutive squared norms.
+fn relative(field: u32, lane: u32) -> real {
+    let size = max(total(field, STATE_BLOCKS, lane), total(field + 1u, STATE_BLOCKS, lane));
+    if (size == real(0.0)) {
+        return real(0.0);
+    }
+    return sqrt(total(field + 2u, STATE_BLOCKS, lane) / size);
+}
+
+@compute @workgroup_size(64)
+fn status(@builtin(global_invocation_id) id: vec3<u32>) {
+    let lane = id.x;
+    if (lane >= LANES) {
+        return;
+    }
+    let record = params.row * RECORD_FIELDS * LANES + lane;
+    let objective = total(PART_LOSS, ROW_BLOCKS, lane) + total(PART_PRICE, STATE_BLOCKS, lane);
+    let change = sqrt(total(PART_CHANGE, STATE_BLOCKS, lane));
+    records[record] = objective;
+    records[record + LANES] = change;
+    records[record + 2u * LANES] = total(PART_SUPPORT, STATE_BLOCKS, lane);
+    records[record + 3u * LANES] = total(PART_VALIDATION, VALIDATION_BLOCKS, lane);
+    var finite = is_finite(objective) && is_finite(change);
+    for (var t = 0u; t < TANGENTS; t++) {
+        let dchange = sqrt(total(PART_DCHANGE + t, STATE_BLOCKS, lane));
+        finite = finite && is_finite(dchange);
+        records[record + (4u + t) * LANES] = dchange;
+        records[record + (4u + TANGENTS + t) * LANES] = total(PART_HYPERGRADIENT + t, VALIDATION_BLOCKS, lane);
+    }
+    if (outcomes[2u * lane] != RUNNING) {
+        return;
+    }
+    outcomes[2u * lane + 1u] = params.iteration;
+    var meets = false;
+    if (params.check == 1u) {
+        let gap = (total(PART_GAP_LOSS, ROW_BLOCKS, lane) + total(PART_GAP_PENALTY, STATE_BLOCKS, lane)) / GAP_UNIT;
+        let stationarity = relative(PART_NORMS, lane);
+        var residual = real(0.0);
+        for (var t = 0u; t < TANGENTS; t++) {
+            residual = max(residual, relative(PART_NORMS + 3u * t + 3u, lane));
+        }
+        measures[3u * lane] = gap;
+        measures[3u * lane + 1u] = stationarity;
+        measures[3u * lane + 2u] = residual;
+        let has_gap = lanes[lane * LANE_FIELDS + 4u] == real(1.0);
+        meets = TOL > real(0.0) && select(stationarity, gap, has_gap) <= TOL && residual <= TOL;
+    }
+    if (!finite) {
+        outcomes[2u * lane] = NOT_FINITE;
+    } else if (objective > lanes[lane * LANE_FIELDS + 3u]) {
+        outcomes[2u * lane] = DIVERGED;
+    } else if (meets) {
+        outcomes[2u * lane] = CONVERGED;
+    } else if (params.iteration == ITERATIONS) {
+        outcomes[2u * lane] = MAX_ITERATIONS;
+    }
+}

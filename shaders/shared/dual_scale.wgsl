@@ -1,0 +1,8 @@
+// The scale s <= 1 that makes the dual point of a lane feasible: the blocks' ratios, combined in order.
+fn dual_scale(lane: u32) -> real {
+    var ratio = real(1.0);
+    for (var block = 0u; block < STATE_BLOCKS; block++) {
+        ratio = max(ratio, partials[(block * PARTIAL_FIELDS + PART_RATIO) * LANES + lane]);
+    }
+    return real(1.0) / ratio;
+}

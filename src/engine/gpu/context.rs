@@ -1,0 +1,200 @@
+//! Adapters and devices.
+
+use std::sync::{Arc, Mutex};
+
+use serde::Serialize;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// What to do where there is no adapter at all.
+pub const NO_ADAPTER: &str = "No Vulkan, Metal or DX12 adapter was found; the CPU engine runs without one. For a GPU, install \
+    its vendor's Vulkan driver. For a software adapter to try the GPU engine with (Debian, Ubuntu): \
+    apt-get install mesa-vulkan-drivers libvulkan1";
+
+/// What to do where there is only a software adapter.
+pub const NO_REAL_ADAPTER: &str = "Only a software adapter was found. If this machine has a GPU, install its vendor's Vulkan \
+    driver and check that VK_DRIVER_FILES does not hide it.";
+
+/// Which adapters may be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pick {
+    /// Real GPUs only.
+    Real,
+    /// The best one, software adapters last.
+    Any,
+}
+
+/// An adapter in plain data, for reports.
+#[derive(Debug, Clone, Serialize)]
+pub struct AdapterSummary {
+    /// Name.
+    pub name: String,
+    /// Vulkan, Metal, Dx12 …
+    pub backend: String,
+    /// discrete_gpu, integrated_gpu, virtual_gpu, cpu or other.
+    pub device_type: String,
+    /// Whether it computes on the processor.
+    pub software: bool,
+    /// Driver.
+    pub driver: String,
+    /// Version of the driver.
+    pub driver_info: String,
+    /// 64-bit floats in shaders.
+    pub f64: bool,
+    /// Timestamps on the device.
+    pub timestamps: bool,
+    /// Subgroup operations.
+    pub subgroups: bool,
+    /// Bytes of one storage binding.
+    pub max_binding_bytes: u64,
+    /// Bytes of one buffer.
+    pub max_buffer_bytes: u64,
+    /// Invocations of a workgroup.
+    pub max_invocations: u32,
+    /// Bytes of workgroup memory.
+    pub max_workgroup_bytes: u64,
+    /// Why the engine cannot use it, if it cannot.
+    pub unusable: Option<String>,
+}
+
+/// A device, its queue, and what is known of its adapter.
+#[derive(Debug, Clone)]
+pub struct GpuContext {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    pub(super) info: wgpu::AdapterInfo,
+    /// Set by an own device's handlers: what was lost or went wrong.
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+fn instance() -> wgpu::Instance {
+    // Backends and debugging layers follow WGPU_BACKEND, WGPU_DEBUG … as in every wgpu program.
+    wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env())
+}
+
+async fn all() -> Vec<wgpu::Adapter> {
+    instance().enumerate_adapters(wgpu::Backends::all()).await
+}
+
+fn rank(kind: wgpu::DeviceType) -> u8 {
+    match kind {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    }
+}
+
+/// Storage buffers that the largest kernel binds.
+const STORAGE_BUFFERS: u32 = 8;
+
+fn unusable(limits: &wgpu::Limits) -> Option<String> {
+    (limits.max_storage_buffers_per_shader_stage < STORAGE_BUFFERS).then(|| {
+        format!("{} storage buffers per stage, {STORAGE_BUFFERS} needed", limits.max_storage_buffers_per_shader_stage)
+    })
+}
+
+/// Every adapter of this machine, the best first.
+pub fn adapters() -> Vec<AdapterSummary> {
+    let mut list = pollster::block_on(all());
+    list.sort_by_key(|a| rank(a.get_info().device_type));
+    list.iter().map(summary).collect()
+}
+
+fn summary(adapter: &wgpu::Adapter) -> AdapterSummary {
+    let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+    let device_type = match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => "discrete_gpu",
+        wgpu::DeviceType::IntegratedGpu => "integrated_gpu",
+        wgpu::DeviceType::VirtualGpu => "virtual_gpu",
+        wgpu::DeviceType::Cpu => "cpu",
+        wgpu::DeviceType::Other => "other",
+    };
+    AdapterSummary {
+        name: info.name,
+        backend: format!("{:?}", info.backend),
+        device_type: device_type.into(),
+        software: info.device_type == wgpu::DeviceType::Cpu,
+        driver: info.driver,
+        driver_info: info.driver_info,
+        f64: features.contains(wgpu::Features::SHADER_F64),
+        timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+        subgroups: features.contains(wgpu::Features::SUBGROUP),
+        max_binding_bytes: limits.max_storage_buffer_binding_size,
+        max_buffer_bytes: limits.max_buffer_size,
+        max_invocations: limits.max_compute_invocations_per_workgroup,
+        max_workgroup_bytes: u64::from(limits.max_compute_workgroup_storage_size),
+        unusable: unusable(&limits),
+    }
+}
+
+impl GpuContext {
+    /// A device of our own on the best adapter.
+    ///
+    /// # Errors
+    /// No adapter, with the remedy; or an adapter that gives no device.
+    pub async fn request(pick: Pick) -> Result<Self> {
+        let mut list = all().await;
+        let found_any = !list.is_empty();
+        list.retain(|a| {
+            (pick == Pick::Any || a.get_info().device_type != wgpu::DeviceType::Cpu) && unusable(&a.limits()).is_none()
+        });
+        list.sort_by_key(|a| rank(a.get_info().device_type));
+        let Some(adapter) = list.into_iter().next() else {
+            let (found, remedy) = if found_any {
+                ("no usable adapter among those present", NO_REAL_ADAPTER)
+            } else {
+                ("no adapter", NO_ADAPTER)
+            };
+            let remedy = format!("{remedy} `proxjet doctor` shows what there is; --engine cpu always works.");
+            return Err(Error::new(ErrorKind::Device, "GPU engine", found, "a GPU adapter", remedy));
+        };
+        let info = adapter.get_info();
+        let wanted = wgpu::Features::SHADER_F64;
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("proxjet"),
+            required_features: adapter.features() & wanted,
+            required_limits: adapter.limits(),
+            ..Default::default()
+        };
+        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| {
+            let remedy = "Close other programs on the GPU, or use --engine cpu.";
+            Error::new(ErrorKind::Device, format!("adapter {}", info.name), e.to_string(), "a device", remedy)
+        })?;
+        let context = GpuContext { device, queue, info, failure: Arc::default() };
+        let lost = context.failure.clone();
+        context.device.set_device_lost_callback(move |reason, message| {
+            note(&lost, format!("the device was lost ({reason:?}): {message}"));
+        });
+        let failed = context.failure.clone();
+        context.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| note(&failed, error.to_string())));
+        Ok(context)
+    }
+
+    /// A device that a host application lends. Its handlers stay the host's; it must have been created with at least
+    /// eight storage buffers per stage, and with `SHADER_F64` for f64.
+    pub fn from_device(device: wgpu::Device, queue: wgpu::Queue, info: wgpu::AdapterInfo) -> Self {
+        GpuContext { device, queue, info, failure: Arc::default() }
+    }
+
+    /// The error of a device that failed.
+    pub(super) fn error(&self, found: impl Into<String>) -> Error {
+        let remedy = "Run again with --engine cpu, or with fewer lanes; a driver update may help.";
+        let at = format!("adapter {}", self.info.name);
+        Error::new(ErrorKind::Device, at, found, "a device that runs to the end", remedy)
+    }
+
+    /// What an own device's handlers noted, if anything.
+    pub(super) fn check(&self) -> Result<()> {
+        match self.failure.lock().unwrap_or_else(|e| e.into_inner()).as_ref() {
+            None => Ok(()),
+            Some(found) => Err(self.error(found.lines().collect::<Vec<_>>().join(" "))),
+        }
+    }
+}
+
+/// Keeps the first failure: later ones follow from it.
+fn note(failure: &Mutex<Option<String>>, message: String) {
+    failure.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(message);
+}

@@ -1,0 +1,135 @@
+//! Pipelines, and the bind groups of a run.
+
+use std::collections::HashMap;
+
+use super::compose::{Composed, ShaderSpec, compose_all};
+use super::context::GpuContext;
+use crate::engine::Status;
+use crate::error::Result;
+
+/// Codes of the statuses on the device: WGSL constant, status, code.
+pub(super) const STATUS_CODES: [(&str, Status, u32); 5] = [
+    ("RUNNING", Status::Running, 0),
+    ("CONVERGED", Status::Converged, 1),
+    ("MAX_ITERATIONS", Status::MaxIterations, 2),
+    ("DIVERGED", Status::Diverged, 3),
+    ("NOT_FINITE", Status::NotFinite, 4),
+];
+
+/// Bytes of a kernel's parameters in the uniform buffer; the portable alignment of dynamic offsets.
+pub(super) const PARAMS_STRIDE: u64 = 256;
+/// Bytes of `Params`.
+const PARAMS_BYTES: u64 = 16;
+
+/// A kernel that can be bound and dispatched.
+pub(super) struct Kernel {
+    pub(super) pipeline: wgpu::ComputePipeline,
+    layout: wgpu::BindGroupLayout,
+}
+
+/// Every kernel of a run.
+pub(super) struct Kernels {
+    by_name: HashMap<&'static str, Kernel>,
+    pub(super) params: wgpu::BindGroupLayout,
+}
+
+impl Kernels {
+    /// Compiles the kernels of a run.
+    pub(super) fn new(context: &GpuContext, spec: &ShaderSpec) -> Result<Self> {
+        let device = &context.device;
+        let params = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("params"),
+            entries: &[wgpu::BindGroupLayoutEntry {
+                binding: 0,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer {
+                    ty: wgpu::BufferBindingType::Uniform,
+                    has_dynamic_offset: true,
+                    min_binding_size: wgpu::BufferSize::new(PARAMS_BYTES),
+                },
+                count: None,
+            }],
+        });
+        let mut by_name = HashMap::new();
+        for shader in compose_all(spec) {
+            by_name.insert(shader.name, compile(context, &params, &shader)?);
+        }
+        Ok(Kernels { by_name, params })
+    }
+
+    pub(super) fn get(&self, name: &str) -> &Kernel {
+        &self.by_name[name]
+    }
+
+    /// Binds storage buffers to a kernel, in the order of its bindings.
+    pub(super) fn bind(&self, device: &wgpu::Device, name: &str, buffers: &[&wgpu::Buffer]) -> wgpu::BindGroup {
+        let entries: Vec<wgpu::BindGroupEntry<'_>> = buffers
+            .iter()
+            .enumerate()
+            .map(|(i, b)| wgpu::BindGroupEntry { binding: i as u32, resource: b.as_entire_binding() })
+            .collect();
+        device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(name),
+            layout: &self.get(name).layout,
+            entries: &entries,
+        })
+    }
+}
+
+fn compile(context: &GpuContext, params: &wgpu::BindGroupLayout, shader: &Composed) -> Result<Kernel> {
+    let device = &context.device;
+    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: Some(shader.name),
+        source: wgpu::ShaderSource::Wgsl(shader.source.as_str().into()),
+    });
+    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: Some(shader.name),
+        entries: &storage_entries(&shader.source),
+    });
+    let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: Some(shader.name),
+        bind_group_layouts: &[Some(params), Some(&layout)],
+        immediate_size: 0,
+    });
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some(shader.name),
+        layout: Some(&pipeline_layout),
+        module: &module,
+        entry_point: Some(shader.entry),
+        compilation_options: Default::default(),
+        cache: None,
+    });
+    match pollster::block_on(scope.pop()) {
+        None => Ok(Kernel { pipeline, layout }),
+        Some(error) => {
+            let info = pollster::block_on(module.get_compilation_info());
+            let places: Vec<String> = info
+                .messages
+                .iter()
+                .filter_map(|m| Some(format!("{}: {}", shader.locate(m.location?.line_number as usize), m.message)))
+                .collect();
+            let found = if places.is_empty() { error.to_string() } else { places.join("; ") };
+            Err(context.error(format!("shader '{}' refused: {found}", shader.name)))
+        }
+    }
+}
+
+/// The layout of group 1, read off the text: storage bindings are numbered from 0 without gaps.
+fn storage_entries(source: &str) -> Vec<wgpu::BindGroupLayoutEntry> {
+    source
+        .lines()
+        .filter(|line| line.starts_with("@group(1)"))
+        .enumerate()
+        .map(|(i, line)| wgpu::BindGroupLayoutEntry {
+            binding: i as u32,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty: wgpu::BufferBindingType::Storage { read_only: !line.contains("read_write") },
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        })
+        .collect()
+}
