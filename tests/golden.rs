@@ -1,0 +1,94 @@
+//! Every iterate and tangent of 500 iterations against numpy's (tests/golden/make.py), on every engine and precision.
+
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array1, Array2, ArrayD, Axis, Ix1, Ix2};
+use proxjet::data::{Dataset, read_array};
+use proxjet::driver::{Alphas, Sweep};
+use proxjet::plan::Precision;
+use proxjet::problem::{Derivative, Problem};
+use proxjet::schedule::{Momentum, Step};
+
+mod common;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn array(case: &str, name: &str) -> ArrayD<f64> {
+    read_array(&folder().join(case).join(format!("{name}.npy.gz")), 1 << 28).unwrap()
+}
+
+fn vector(case: &str, name: &str) -> Array1<f64> {
+    array(case, name).into_dimensionality::<Ix1>().unwrap()
+}
+
+fn run(engine: &str, precision: Precision, bound: f64) {
+    let Some(mut engine) = common::engine(engine) else { return };
+    let cases = std::fs::read_to_string(folder().join("cases.txt")).unwrap();
+    assert_eq!(cases.lines().count(), 6);
+    for line in cases.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [case, loss, penalty, algorithm, ratio, derivatives] = words[..] else { panic!("{line}") };
+        let x = array(case, "X").into_dimensionality::<Ix2>().unwrap();
+        let data = Dataset::new(x, vector(case, "y")).unwrap().with_sample_weight(vector(case, "weight")).unwrap();
+        let problem = Problem::builder(data)
+            .loss(loss.parse().unwrap())
+            .penalty(penalty.parse().unwrap())
+            .penalty_factors(vector(case, "factors"))
+            .intercept(false)
+            .build()
+            .unwrap();
+        let derivatives = derivatives.split(',').map(|name| match name {
+            "target" => Derivative::Target(vector(case, "dy")),
+            name => Derivative::parse(name, problem.feature_names()).unwrap(),
+        });
+        let start: Array2<f64> = vector(case, "start").insert_axis(Axis(0));
+        let sweep = Sweep::new(problem.clone())
+            .alphas(Alphas::List(vector(case, "alphas").to_vec()))
+            .l1_ratio(ratio.parse().unwrap())
+            .algorithm(algorithm.parse().unwrap())
+            .step(Step::Table(array(case, "step")))
+            .momentum(Momentum::Table(array(case, "momentum")))
+            .iterations(500)
+            .every(1)
+            .tol(0.0)
+            .start(start)
+            .derivatives(derivatives.collect::<Vec<_>>())
+            .precision(precision);
+        let result = sweep.run(engine.as_mut()).unwrap();
+        let (coef, dcoef) = (array(case, "coef"), array(case, "dcoef"));
+        assert_eq!(result.trace.coef.shape(), coef.shape(), "{line}");
+        assert_eq!(result.trace.dcoef.shape(), dcoef.shape(), "{line}");
+        // Relative to the largest entry of the sequence: single entries cross zero.
+        let gap = |a: &[f64], b: &[f64]| {
+            let size = b.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+            a.iter().zip(b).fold(0.0f64, |m, (a, b)| m.max((a - b).abs())) / size
+        };
+        let flat = |a: &ArrayD<f64>| a.as_standard_layout().iter().copied().collect::<Vec<_>>();
+        let found = gap(&flat(&result.trace.coef.into_dyn()), &flat(&coef));
+        assert!(found <= bound, "{line}: coefficients differ by {found:e}");
+        let found = gap(&flat(&result.trace.dcoef.into_dyn()), &flat(&dcoef));
+        assert!(found <= bound, "{line}: derivatives differ by {found:e}");
+    }
+}
+
+#[test]
+fn cpu_f64() {
+    run("cpu", Precision::F64, 1e-10);
+}
+
+#[test]
+fn cpu_f32() {
+    run("cpu", Precision::F32, 1e-4);
+}
+
+#[test]
+fn gpu_f64() {
+    run("gpu", Precision::F64, 1e-10);
+}
+
+#[test]
+fn gpu_f32() {
+    run("gpu", Precision::F32, 1e-4);
+}
