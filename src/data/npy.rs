@@ -4,7 +4,7 @@ use std::io::{Cursor, Read};
 use std::path::Path;
 
 use ndarray::{Array1, Array2, ArrayD, Axis, IxDyn, ShapeBuilder};
-use npyz::{NpyFile, Order, TypeChar};
+use npyz::{NpyFile, NpyHeader, Order, TypeChar};
 
 use super::Dataset;
 use super::read::{ReadOptions, check_size, classes, find_column, read_bytes};
@@ -111,7 +111,10 @@ fn vector(values: ArrayD<f64>, at: &str) -> Result<Array1<f64>> {
 /// Decodes the bytes of a NPY file, after checking its size against its header.
 fn array(bytes: &[u8], at: &str, max_bytes: u64) -> Result<Array> {
     let bad = |found: String| Error::data(at, found, "a NumPy array file", "");
-    let npy = NpyFile::new(bytes).map_err(|e| bad(e.to_string()))?;
+    let mut data = bytes;
+    let header = NpyHeader::from_reader(&mut data).map_err(|e| bad(e.to_string()))?;
+    let held = data.len() as u64;
+    let npy = NpyFile::with_header(header, data);
     let shape: Vec<u64> = npy.shape().to_vec();
     let count = shape.iter().try_fold(1u64, |n, s| n.checked_mul(*s)).unwrap_or(u64::MAX);
     check_size(at, count, 1, max_bytes)?;
@@ -124,8 +127,8 @@ fn array(bytes: &[u8], at: &str, max_bytes: u64) -> Result<Array> {
     };
     // The header promises `count` items: the data must hold them, or reading would stop in the middle.
     let promised = dtype.num_bytes().and_then(|size| count.checked_mul(size as u64)).unwrap_or(u64::MAX);
-    if promised > bytes.len() as u64 {
-        let found = format!("a header of shape {shape:?} over {} bytes", bytes.len());
+    if promised > held {
+        let found = format!("a header of shape {shape:?} over {held} bytes");
         return Err(Error::data(at, found, "as many numbers as the header says", "Copy the file again."));
     }
     let order = npy.order();

@@ -134,7 +134,8 @@ impl ShaderSpec {
     fn real(&self, v: f64) -> String {
         match self.precision {
             // The largest finite number stands for infinity.
-            Precision::F32 => format!("{:e}f", v.clamp(-f64::from(f32::MAX), f64::from(f32::MAX)) as f32),
+            // All digits of it: a shortened decimal may lie outside of f32.
+            Precision::F32 => format!("{:e}f", f64::from(v.clamp(-f64::from(f32::MAX), f64::from(f32::MAX)) as f32)),
             Precision::F64 => format!("{:e}lf", v.clamp(-f64::MAX, f64::MAX)),
         }
     }

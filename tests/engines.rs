@@ -1,0 +1,313 @@
+//! One suite for every engine and precision, against the CPU engine in f64 and against statuses that must hold.
+
+use std::ops::ControlFlow;
+
+use ndarray::{Array1, Array2};
+use proxjet::driver::{Alphas, Sweep, SweepResult};
+use proxjet::engine::cpu::CpuEngine;
+use proxjet::engine::{Engine, Status};
+use proxjet::plan::Precision;
+use proxjet::problem::{Derivative, Loss, Penalty, Problem};
+use proxjet::schedule::{Algorithm, Momentum, Step};
+
+mod common;
+use common::{compare, synthetic};
+
+/// Tolerances: 150 iterations amplify a rounding by the condition of the problem, a few hundred here.
+fn bound(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => 1e-4,
+        Precision::F64 => 1e-9,
+    }
+}
+
+/// A coefficient this small, relative to its lane, may be zero in one arithmetic and not in the other.
+fn margin(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => 1e-5,
+        Precision::F64 => 1e-12,
+    }
+}
+
+/// Every loss with every penalty, algorithms, intercepts, sizes and derivatives taking turns.
+fn combinations() -> Vec<(String, Sweep)> {
+    let mut list = Vec::new();
+    let losses = [Loss::squared(), Loss::logistic(), Loss::huber(0.8).unwrap()];
+    let penalties = [
+        Penalty::none(),
+        Penalty::l2(),
+        Penalty::l1(),
+        Penalty::elastic_net(),
+        Penalty::nonneg_l1(),
+        Penalty::bounds(-0.3, 0.4).unwrap(),
+    ];
+    let algorithms = [Algorithm::Pgd, Algorithm::Fista, Algorithm::HeavyBall];
+    // Rows, features, lanes: no multiples of 4, 8, 32 or 64, and the smallest there are.
+    let sizes = [(45, 11, 5), (70, 6, 9), (33, 37, 3), (6, 1, 1), (130, 5, 70)];
+    for (i, (loss, penalty)) in losses.iter().flat_map(|l| penalties.iter().map(move |p| (*l, *p))).enumerate() {
+        let (n, p, b) = sizes[i % sizes.len()];
+        let intercept = i % 2 == 0;
+        let data = synthetic(n, p, loss.classes(), i as u64);
+        let factors: Array1<f64> = (0..p).map(|j| 0.5 + (j % 4) as f64 / 2.0).collect();
+        let mut builder = Problem::builder(data).loss(loss).penalty(penalty).intercept(intercept);
+        if penalty.uses_alpha() {
+            builder = builder.penalty_factors(factors);
+        }
+        if i % 3 == 0 {
+            builder = builder.validation(synthetic(17, p, loss.classes(), 1000 + i as u64));
+        }
+        let problem = builder.build().unwrap();
+        let mut derivatives = Vec::new();
+        if penalty.uses_alpha() {
+            derivatives.push(Derivative::LogAlpha);
+            if i % 4 == 1 {
+                derivatives.push(Derivative::PenaltyFactor(p / 2));
+            }
+            if penalty == Penalty::elastic_net() {
+                derivatives.push(Derivative::L1Ratio);
+            }
+        }
+        if !loss.classes() && i % 2 == 1 {
+            derivatives.push(Derivative::Target((0..n).map(|i| (i as f64).sin()).collect()));
+        }
+        let algorithm = algorithms[i % 3];
+        let step = match algorithm {
+            Algorithm::Pgd => Step::Uniform { low: 0.3, high: 1.7, seed: i as u64 },
+            _ => Step::InverseLipschitz,
+        };
+        let high = if penalty.uses_alpha() { 0.5 * problem.alpha_max(1.0).max(0.02) } else { 1.0 };
+        let alphas: Vec<f64> = (0..b).map(|lane| high * 0.7f64.powi((lane % 12) as i32)).collect();
+        let name = format!("{loss} + {penalty}, {}, intercept {intercept}, {n}x{p}, {b} lanes", algorithm.name());
+        let sweep = Sweep::new(problem)
+            .alphas(Alphas::List(alphas))
+            .algorithm(algorithm)
+            .step(step)
+            .iterations(150)
+            .every(13)
+            .tol(0.0)
+            .derivatives(derivatives);
+        list.push((name, sweep));
+    }
+    list
+}
+
+fn agrees_with_the_reference(engine: &str, precision: Precision) {
+    let Some(mut engine) = common::engine(engine) else { return };
+    let (mut compared, mut at_kinks) = (0, 0);
+    for (name, sweep) in combinations() {
+        let truth = sweep.run(&mut CpuEngine::new()).unwrap();
+        let result = sweep.clone().precision(precision).run(engine.as_mut()).unwrap();
+        let found = compare(&truth, &result, margin(precision));
+        assert_eq!(found.wrong_sets, 0, "{name}: {found:?}");
+        assert!(found.coef <= bound(precision) && found.dcoef <= bound(precision), "{name}: {found:?}");
+        compared += found.compared;
+        at_kinks += found.at_kinks;
+        for (a, b) in truth.lanes.iter().zip(&result.lanes) {
+            assert_eq!((a.status, a.iterations), (b.status, b.iterations), "{name}");
+            let near = |a: Option<f64>, b: Option<f64>| match (a, b) {
+                // A gap is small by itself: compare with the objective's size, 1 in these problems.
+                (Some(a), Some(b)) => (a - b).abs() <= 20.0 * bound(precision) * a.abs().max(1.0),
+                (a, b) => a.is_none() && b.is_none(),
+            };
+            assert!(near(a.objective, b.objective), "{name}: objective {:?} {:?}", a.objective, b.objective);
+            assert!(near(a.gap, b.gap), "{name}: gap {:?} {:?}", a.gap, b.gap);
+            assert!(near(a.stationarity, b.stationarity), "{name}: {:?} {:?}", a.stationarity, b.stationarity);
+            assert!(near(a.validation_loss, b.validation_loss), "{name}: validation");
+            let slopes = |l: &proxjet::driver::LaneResult| l.hypergradient.clone().unwrap_or_default();
+            for (a, b) in slopes(a).into_iter().zip(slopes(b)) {
+                assert!(near(a, b), "{name}: hypergradient {a:?} {b:?}");
+            }
+        }
+    }
+    assert!(at_kinks * 20 <= compared, "{at_kinks} lanes at kinks against {compared} compared");
+}
+
+fn statuses_hold(engine: &str, precision: Precision) {
+    let Some(mut engine) = common::engine(engine) else { return };
+    let problem = || Problem::builder(synthetic(50, 8, false, 5)).penalty(Penalty::l1()).build().unwrap();
+    let tol = if precision == Precision::F32 { 1e-4 } else { 1e-8 };
+    let base = || Sweep::new(problem()).alphas("path:0.05:6".parse().unwrap()).precision(precision).iterations(2000);
+
+    let converged = base().tol(tol).run(engine.as_mut()).unwrap();
+    assert!(converged.lanes.iter().all(|l| l.status == Status::Converged), "{:?}", converged.lanes);
+    assert!(converged.lanes.iter().all(|l| l.gap.unwrap() <= tol && l.derivative_residual.unwrap() <= tol));
+    let counts: Vec<usize> = converged.lanes.iter().map(|l| l.iterations).collect();
+    assert!(counts.iter().any(|k| *k != counts[0]), "lanes end at different iterations: {counts:?}");
+    // A lane that ended rests: its last coefficients are those of its own iteration.
+    let alone = base().alphas(Alphas::List(vec![converged.lanes[2].alpha])).tol(tol).run(engine.as_mut()).unwrap();
+    assert_eq!(alone.lanes[0].iterations, converged.lanes[2].iterations);
+    assert_eq!(*converged.trace.iteration.last().unwrap(), *counts.iter().max().unwrap());
+    let last = |r: &SweepResult, lane: usize| r.trace.coef.outer_iter().next_back().unwrap().row(lane).to_owned();
+    let gap = (last(&converged, 2) - last(&alone, 0)).mapv(f64::abs).sum();
+    assert!(gap <= bound(precision), "{gap:e}");
+
+    let few = base().iterations(7).tol(1e-12).run(engine.as_mut()).unwrap();
+    assert!(few.lanes.iter().skip(1).all(|l| l.status == Status::MaxIterations && l.iterations == 7));
+
+    // Steps of 3/L diverge where there is anything to fit; the lane at alpha_max stays at zero and converges.
+    let wild = base().algorithm(Algorithm::Pgd).step(Step::Constant(3.0)).alphas("path:0.05:3".parse().unwrap());
+    let wild = wild.tol(tol).run(engine.as_mut()).unwrap();
+    assert!(wild.lanes[1..].iter().all(|l| l.status == Status::Diverged), "{:?}", wild.lanes);
+    assert!(wild.lanes[1..].iter().all(|l| l.iterations < 500 && l.objective.unwrap() > 1e6));
+
+    // A step that overflows at once is not finite.
+    let huge =
+        Step::Table(ndarray::ArrayD::from_elem(vec![2000], if precision == Precision::F32 { 1e30 } else { 1e200 }));
+    let huge = base().algorithm(Algorithm::Pgd).step(huge).tol(tol).run(engine.as_mut()).unwrap();
+    assert!(huge.lanes[1..].iter().all(|l| l.status == Status::NotFinite), "{:?}", huge.lanes);
+
+    let mut chunks = 0;
+    let cancelled = base()
+        .tol(0.0)
+        .iterations(100_000)
+        .every(100_000)
+        .run_with(engine.as_mut(), |_| {
+            chunks += 1;
+            if chunks >= 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .unwrap();
+    assert!(cancelled.lanes.iter().all(|l| l.status == Status::Cancelled && l.iterations > 0 && l.iterations < 2000));
+    assert!(cancelled.trace.coef.iter().all(|v| v.is_finite()));
+    assert_eq!(cancelled.trace.objective.nrows(), cancelled.lanes[0].iterations);
+}
+
+fn batches_do_not_change_the_result(engine: &str, precision: Precision) {
+    let Some(mut engine) = common::engine(engine) else { return };
+    let problem = Problem::builder(synthetic(60, 9, false, 8)).build().unwrap();
+    let sweep = Sweep::new(problem).alphas("path:0.01:40".parse().unwrap()).iterations(60).tol(0.0).every(30);
+    let sweep = sweep.precision(precision);
+    let whole = sweep.run(engine.as_mut()).unwrap();
+    let budget = (60_000..4_000_000).step_by(20_000).find(|bytes| {
+        sweep.clone().memory_budget(*bytes).plan(engine.as_ref()).is_ok_and(|plan| plan.batches.len() == 3)
+    });
+    let parts = sweep.memory_budget(budget.expect("a budget that makes three batches")).run(engine.as_mut()).unwrap();
+    let found = compare(&whole, &parts, margin(precision));
+    assert_eq!((found.wrong_sets, found.compared), (0, 40), "{found:?}");
+    assert!(found.coef <= bound(precision) && found.dcoef <= bound(precision), "{found:?}");
+}
+
+fn starts_and_momentum_are_used_as_given(engine: &str, precision: Precision) {
+    let Some(mut engine) = common::engine(engine) else { return };
+    // One step by hand: β_0 acts on x_0 − x_{−1} = 0, whatever the start.
+    let data = synthetic(20, 3, false, 9);
+    let problem = Problem::builder(data).penalty(Penalty::none()).intercept(false).build().unwrap();
+    let start = Array2::from_shape_vec((1, 3), vec![1.0, -2.0, 0.5]).unwrap();
+    let x = start.row(0).to_owned();
+    let (design, y, w) = (problem.design().to_owned(), problem.target().to_owned(), problem.weight().to_owned());
+    let gradient = design.t().dot(&((design.dot(&x) - &y) * &w));
+    let expected = &x - &(gradient * 0.05);
+    let result = Sweep::new(problem)
+        .step(Step::Table(ndarray::ArrayD::from_elem(vec![1], 0.05)))
+        .momentum(Momentum::Constant(0.9))
+        .start(start)
+        .iterations(1)
+        .tol(0.0)
+        .precision(precision)
+        .run(engine.as_mut())
+        .unwrap();
+    let got = result.trace.coef.outer_iter().next_back().unwrap().row(0).to_owned();
+    assert!((got - expected).mapv(f64::abs).sum() <= bound(precision));
+}
+
+macro_rules! suite {
+    ($($name:ident: $engine:literal, $precision:expr;)+) => { $(
+        mod $name {
+            use super::*;
+            #[test]
+            fn agrees_with_the_reference() {
+                super::agrees_with_the_reference($engine, $precision);
+            }
+            #[test]
+            fn statuses_hold() {
+                super::statuses_hold($engine, $precision);
+            }
+            #[test]
+            fn batches_do_not_change_the_result() {
+                super::batches_do_not_change_the_result($engine, $precision);
+            }
+            #[test]
+            fn starts_and_momentum_are_used_as_given() {
+                super::starts_and_momentum_are_used_as_given($engine, $precision);
+            }
+        }
+    )+ };
+}
+
+suite! {
+    cpu_f32: "cpu", Precision::F32;
+    cpu_f64: "cpu", Precision::F64;
+    gpu_f32: "gpu", Precision::F32;
+    gpu_f64: "gpu", Precision::F64;
+}
+
+#[test]
+fn the_comparison_rejects_a_perturbed_result() {
+    let (_, sweep) = combinations().swap_remove(2);
+    let truth = sweep.run(&mut CpuEngine::new()).unwrap();
+    assert!(compare(&truth, &truth, 0.0).coef == 0.0);
+    let moved = |change: &dyn Fn(&mut SweepResult)| {
+        let mut other = truth.clone();
+        change(&mut other);
+        compare(&truth, &other, 1e-12)
+    };
+    let f = truth.trace.iteration.len() - 1;
+    let active = truth.trace.coef.indexed_iter().find(|((k, _, _), v)| *k == f && **v != 0.0).unwrap().0;
+    assert!(moved(&|r| r.trace.coef[active] *= 1.0 + 1e-6).coef > 1e-9);
+    assert!(moved(&|r| r.trace.coef[active] = 0.0).wrong_sets == 1);
+    let tangent = (active.0, active.1, 0, active.2);
+    assert!(moved(&|r| r.trace.dcoef[tangent] += 1e-3).dcoef > 1e-6);
+    assert!(moved(&|r| r.trace.dcoef[tangent] = f64::NAN).dcoef.is_nan());
+}
+
+#[test]
+fn a_gpu_lane_has_the_same_bits_alone_and_among_others() {
+    let Some(mut engine) = common::engine("gpu") else { return };
+    let problem = Problem::builder(synthetic(70, 13, false, 3)).build().unwrap();
+    let alphas: Vec<f64> = (0..67).map(|i| 0.3 * 0.95f64.powi(i)).collect();
+    let mut run = |alphas: Vec<f64>| {
+        let sweep = Sweep::new(problem.clone()).alphas(Alphas::List(alphas)).iterations(80).tol(0.0).every(80);
+        sweep.precision(Precision::F32).run(engine.as_mut()).unwrap()
+    };
+    let all = run(alphas.clone());
+    let reversed = run(alphas.iter().rev().copied().collect());
+    for lane in [0, 31, 66] {
+        let alone = run(vec![alphas[lane]]);
+        let bits = |r: &SweepResult, lane: usize| {
+            let coef = r.trace.coef.outer_iter().next_back().unwrap().row(lane).mapv(f64::to_bits);
+            (
+                coef,
+                r.trace.dcoef.outer_iter().next_back().unwrap().index_axis(ndarray::Axis(0), lane).mapv(f64::to_bits),
+            )
+        };
+        assert_eq!(bits(&all, lane), bits(&alone, 0));
+        assert_eq!(bits(&all, lane), bits(&reversed, 66 - lane));
+    }
+}
+
+#[test]
+fn the_stream_yields_chunks_and_then_the_result() {
+    use futures::StreamExt;
+    use proxjet::driver::Event;
+    let problem = Problem::builder(synthetic(40, 6, false, 2)).build().unwrap();
+    let sweep =
+        || Sweep::new(problem.clone()).alphas("path:0.1:4".parse().unwrap()).iterations(3000).tol(0.0).every(500);
+    let mut stream = sweep().stream(Box::new(CpuEngine::new()), 1);
+    let (mut iterations, mut frames, mut result) = (0, 0, None);
+    pollster::block_on(async {
+        while let Some(event) = stream.next().await {
+            match event.unwrap() {
+                Event::Chunk(chunk) => {
+                    assert_eq!(chunk.first, iterations);
+                    iterations += chunk.records.dim().0;
+                    frames += chunk.frames.len();
+                }
+                Event::Finished(done) => result = Some(done),
+            }
+        }
+    });
+    assert_eq!((iterations, frames), (3000, 7));
+    assert_eq!(result.unwrap().trace.iteration.len(), 7);
+
+    // Dropping the stream ends the run: the worker must not hang.
+    drop(sweep().iterations(50_000_000).every(50_000_000).memory_budget(1 << 36).stream(Box::new(CpuEngine::new()), 1));
+}

@@ -1,0 +1,110 @@
+//! Every kernel of every combination is valid WGSL: for naga always, for tint where it is installed (f32, as it has no
+//! f64). No GPU is needed.
+
+use std::io::Write;
+use std::process::Command;
+
+use proxjet::engine::gpu::{Composed, ShaderSpec, compose_all};
+use proxjet::plan::Precision;
+use proxjet::problem::{Loss, Penalty};
+
+fn spec(precision: Precision, loss: Loss, penalty: Penalty, tangents: usize) -> ShaderSpec {
+    ShaderSpec {
+        precision,
+        loss,
+        penalty,
+        rows: 45,
+        state_rows: 11,
+        penalised: 10,
+        validation_rows: 7 * (tangents % 2),
+        lanes: 5,
+        only: (0..tangents).map(|t| (t == 1).then_some(3)).collect(),
+        moves_target: tangents > 1,
+        looks_ahead: tangents != 2,
+        tol: 1e-7,
+        gap_unit: 0.69,
+        iterations: 100,
+    }
+}
+
+fn combinations(precision: Precision) -> impl Iterator<Item = ShaderSpec> {
+    let pairs = Loss::all().into_iter().flat_map(|l| Penalty::all().into_iter().map(move |p| (l, p)));
+    pairs.flat_map(move |(l, p)| (0..3).map(move |d| spec(precision, l, p, d)))
+}
+
+fn validate(shader: &Composed) -> Result<naga::Module, String> {
+    let module = naga::front::wgsl::parse_str(&shader.source).map_err(|e| {
+        let line = e.location(&shader.source).map_or(0, |l| l.line_number as usize);
+        format!("{}: {}", shader.locate(line), e.message())
+    })?;
+    let capabilities = naga::valid::Capabilities::FLOAT64;
+    naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities)
+        .validate(&module)
+        .map_err(|e| format!("{}: {:?}", shader.name, e.into_inner()))?;
+    Ok(module)
+}
+
+#[test]
+fn naga_accepts_every_kernel() {
+    let mut kernels = 0;
+    for precision in [Precision::F32, Precision::F64] {
+        for spec in combinations(precision) {
+            for shader in compose_all(&spec) {
+                let module = validate(&shader).unwrap_or_else(|e| panic!("{} + {}: {e}", spec.loss, spec.penalty));
+                assert!(module.entry_points.iter().any(|e| e.name == shader.entry), "{}", shader.name);
+                let group = module.entry_points[0].workgroup_size;
+                assert!(group.iter().product::<u32>() <= 256, "{}: the portable limit is 256", shader.name);
+                let storage = module
+                    .global_variables
+                    .iter()
+                    .filter(|(_, v)| matches!(v.space, naga::AddressSpace::Storage { .. }))
+                    .count();
+                assert!(storage <= 8, "{}: {storage} storage buffers, the portable limit is 8", shader.name);
+                kernels += 1;
+            }
+        }
+    }
+    assert_eq!(kernels, 2 * 3 * 6 * 3 * 11);
+}
+
+#[test]
+fn tint_accepts_every_kernel_where_it_is_installed() {
+    if Command::new("tint").arg("--version").output().is_err() {
+        eprintln!("tint is not installed: naga's opinion stands alone");
+        return;
+    }
+    let mut seen = std::collections::HashSet::new();
+    for spec in combinations(Precision::F32) {
+        for shader in compose_all(&spec) {
+            if !seen.insert(shader.source.clone()) {
+                continue;
+            }
+            let mut file = tempfile::Builder::new().suffix(".wgsl").tempfile().unwrap();
+            file.write_all(shader.source.as_bytes()).unwrap();
+            let out = Command::new("tint").arg("--format").arg("wgsl").arg(file.path()).output().unwrap();
+            let talk = String::from_utf8_lossy(&out.stderr);
+            assert!(out.status.success(), "{} + {}, {}: {talk}", spec.loss, spec.penalty, shader.name);
+        }
+    }
+}
+
+#[test]
+fn the_host_writes_parameters_as_the_shader_reads_them() {
+    let shaders = compose_all(&spec(Precision::F32, Loss::squared(), Penalty::l1(), 1));
+    let module = validate(shaders.iter().find(|s| s.name == "status").unwrap()).unwrap();
+    let (_, params) = module.types.iter().find(|(_, t)| t.name.as_deref() == Some("Params")).unwrap();
+    let naga::TypeInner::Struct { members, span } = &params.inner else { panic!("a struct") };
+    let names: Vec<(&str, u32)> = members.iter().map(|m| (m.name.as_deref().unwrap(), m.offset)).collect();
+    assert_eq!(names, [("iteration", 0), ("row", 4), ("check", 8), ("look_ahead", 12)]);
+    assert_eq!(*span, 16);
+}
+
+#[test]
+fn errors_point_into_the_right_file() {
+    let mut shader = compose_all(&spec(Precision::F32, Loss::logistic(), Penalty::l1(), 0)).swap_remove(3);
+    assert_eq!(shader.name, "residual");
+    let line = shader.source.lines().position(|l| l.contains("fn sigmoid")).unwrap() + 1;
+    assert_eq!(shader.locate(line), "shaders/loss/logistic.wgsl:2");
+    shader.source = shader.source.replace("fn sigmoid(t: real)", "fn sigmoid(t: nonsense)");
+    assert!(validate(&shader).unwrap_err().starts_with("shaders/loss/logistic.wgsl:2: "), "broken text is refused");
+}
