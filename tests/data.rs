@@ -54,13 +54,19 @@ fn npz(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
-/// A NPY header for numpy strings, `<U` of the given width.
-fn unicode(words: &[&str], width: usize) -> Vec<u8> {
-    let header = format!("{{'descr': '<U{width}', 'fortran_order': False, 'shape': ({},), }}", words.len());
-    let mut out = b"\x93NUMPY\x01\x00".to_vec();
+/// A NPY header, as numpy writes it.
+fn header(descr: &str, shape: &str) -> Vec<u8> {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
     let padded = format!("{header:<117}\n");
+    let mut out = b"\x93NUMPY\x01\x00".to_vec();
     out.extend((padded.len() as u16).to_le_bytes());
     out.extend(padded.as_bytes());
+    out
+}
+
+/// Numpy strings, `<U` of the given width.
+fn unicode(words: &[&str], width: usize) -> Vec<u8> {
+    let mut out = header(&format!("<U{width}"), &format!("({},)", words.len()));
     for word in words {
         let mut chars: Vec<u32> = word.chars().map(|c| c as u32).collect();
         chars.resize(width, 0);
@@ -170,13 +176,7 @@ fn npz_errors_name_array_row_and_column() {
     let mut short = npy(&[2, 2], vec![1.0; 4]);
     short.truncate(short.len() - 8);
     says(f.read("d.npy", &short), Data, &["over", "as many numbers as the header says"]);
-    let text = String::from_utf8_lossy(&npy(&[2, 2], vec![1.0; 4])).to_string();
-    assert!(text.contains("(2, 2)"));
-    let mut bomb = npy(&[2, 2], vec![1.0; 4]);
-    let at = bomb.windows(6).position(|w| w == b"(2, 2)").unwrap();
-    bomb.splice(at..at + 6, *b"(9999999999, 9999999999)");
-    let padding = bomb.iter().position(|b| *b == b'\n').unwrap();
-    bomb.drain(padding - 18..padding);
+    let bomb = header("<f8", "(9999999999, 9999999999)");
     says(f.read("d.npy", &bomb), Memory, &["bytes"]);
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::driver::{LaneResult, RunInfo, SweepResult};
 use crate::engine::Status;
+use crate::schedule::Algorithm;
 
 /// A table of the lanes, tab-separated with a header: for stdout.
 pub fn lane_table(lanes: &[LaneResult]) -> String {
@@ -63,10 +64,11 @@ pub fn summary(result: &SweepResult) -> String {
         let _ = writeln!(
             out,
             "{} lanes stopped at {} iterations before tolerance {:e}: their coefficients and derivatives may still move. \
-             Raise --iterations or --tol, use --algorithm fista, or standardise the features (--standardize).",
+             Raise --iterations or --tol{}, or standardise the features (--standardize).",
             count(Status::MaxIterations),
             result.info.iterations,
-            result.info.tol
+            result.info.tol,
+            if result.info.algorithm == Algorithm::Pgd { ", use --algorithm fista" } else { "" }
         );
     }
     if count(Status::Diverged) + count(Status::NotFinite) > 0 {

@@ -13,7 +13,7 @@ use crate::derivative::check;
 use crate::driver::{Alphas, Sweep, SweepResult};
 use crate::engine::cpu::{CpuEngine, products_alone};
 use crate::engine::{Engine, EngineInfo};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::Precision;
 use crate::problem::{Derivative, Loss, Penalty, Problem};
 
@@ -24,7 +24,7 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
     engine: Choice,
     /// Rows, features and lanes of the timed problem
-    #[arg(long, value_name = "N,P,B", value_delimiter = ',', num_args = 3, default_values_t = [1000usize, 2000, 256])]
+    #[arg(long, value_name = "N,P,B", value_delimiter = ',', default_values_t = [1000usize, 2000, 256])]
     shape: Vec<usize>,
     /// Repetitions; the median counts
     #[arg(long, default_value_t = 7)]
@@ -68,7 +68,12 @@ struct Accuracy {
 
 pub(super) fn run(args: &Args) -> Result<u8> {
     let (mut engine, _) = engine::open(args.engine, None)?;
-    let (n, p, b) = (args.shape[0].max(1), args.shape[1].max(1), args.shape[2].max(1));
+    let [n, p, b] = args.shape[..] else {
+        return Err(Error::usage("--shape", format!("{} numbers", args.shape.len()), "three: N,P,B", ""));
+    };
+    if n.min(p).min(b) == 0 {
+        return Err(Error::usage("--shape", "a zero", "positive numbers", ""));
+    }
     let problem = random_problem(n, p)?;
     let mut timings = Vec::new();
     for precision in [Precision::F32, Precision::F64] {
@@ -158,7 +163,8 @@ fn accuracy(engine: &mut dyn Engine) -> Result<Vec<Accuracy>> {
         .build()?;
     let mut rows = Vec::new();
     for (name, problem, alphas) in [
-        ("lasso, diabetes", lasso, Alphas::Path { epsilon: 1e-2, count: 50 }),
+        // alpha_max itself is a kink: the path starts below it.
+        ("lasso, diabetes", lasso, Alphas::Geometric { high: 40.0, low: 0.4, count: 50 }),
         ("l2-logistic, breast cancer", logistic, Alphas::Geometric { high: 1.0, low: 1e-2, count: 50 }),
     ] {
         let sweep = Sweep::new(problem).alphas(alphas).iterations(200);

@@ -57,7 +57,7 @@ fn cases() -> [Case; 2] {
             data: "breast_cancer",
             loss: Loss::logistic(),
             penalty: Penalty::l2(),
-            alphas: Alphas::Geometric { high: 1.0, low: 3e-3, count: LANES },
+            alphas: Alphas::Geometric { high: 1.0, low: 1e-3, count: LANES },
         },
     ]
 }

@@ -49,7 +49,7 @@ fn panel(
     let high = 10f64.powf(high.min(1e12).log10().ceil());
     let mut chart = ChartBuilder::on(area)
         .margin_left(12)
-        .margin_right(20)
+        .margin_right(30)
         .margin_bottom(8)
         .x_label_area_size(46)
         .y_label_area_size(64)
@@ -60,7 +60,8 @@ fn panel(
         .light_line_style(TRANSPARENT)
         .bold_line_style(RGBColor(230, 230, 230))
         .x_desc("iteration k")
-        .x_labels(6)
+        .x_labels(5)
+        .x_label_formatter(&|v| format!("{v:.0}"))
         .y_labels(9)
         .y_label_formatter(&|v| format!("{v:.0e}"))
         .label_style((FONT, 13))
@@ -78,7 +79,7 @@ fn panel(
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
+        .position(SeriesLabelPosition::LowerLeft)
         .background_style(WHITE.mix(0.85))
         .label_font((FONT, 13))
         .draw()?;

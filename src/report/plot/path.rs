@@ -59,7 +59,9 @@ fn coefficients(
         let upper = order.iter().rev().map(move |&i| (trace.alpha[i], trace.coef[[f, i, j]] + half(i)));
         lower.chain(upper).filter(|(_, v)| v.is_finite()).collect::<Vec<_>>()
     };
-    let last = *order.first().expect("a sweep has lanes");
+    let Some(&last) = order.first() else {
+        return Err("a path needs lanes with a positive alpha".into());
+    };
     let mut largest: Vec<usize> = (0..p).collect();
     largest.sort_by(|a, b| trace.coef[[f, last, *b]].abs().total_cmp(&trace.coef[[f, last, *a]].abs()));
 
@@ -101,13 +103,11 @@ fn coefficients(
         .map(|(rank, j)| (chart.backend_coord(&(x_low, trace.coef[[f, last, *j]])).1, rank))
         .collect();
     let right = chart.backend_coord(&(x_high, low)).0;
-    ends.iter_mut().for_each(|(y, rank)| *y = chart.backend_coord(&(x_low, trace.coef[[f, last, largest[*rank]]])).1);
     drop(chart);
     ends.sort_unstable();
     spread(&mut ends, 17);
     let origin = area.get_base_pixel();
-    for (slot, (y, rank)) in ends.iter().enumerate() {
-        let _ = slot;
+    for (y, rank) in &ends {
         let at = (right + 14 - origin.0, *y - 7 - origin.1);
         let name: String = names[largest[*rank]].chars().take(20).collect();
         area.draw(&Rectangle::new([(at.0, at.1 + 5), (at.0 + 10, at.1 + 9)], color(*rank).filled()))?;
@@ -145,7 +145,7 @@ fn held_out(
         .x_desc("alpha (logarithmic)")
         .y_desc("held-out loss")
         .x_label_formatter(&|v| label(*v))
-        .y_label_formatter(&|v| format!("{v:.3e}"))
+        .y_label_formatter(&|v| label((*v * 1e4).round() / 1e4))
         .label_style((FONT, 13))
         .axis_desc_style((FONT, 13))
         .draw()?;

@@ -1,0 +1,352 @@
+//! The program itself, end to end: files, exit codes, messages, and what is left behind when something fails.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use proxjet::data::read_array;
+use serde_json::Value;
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Folder(tempfile::tempdir().unwrap())
+    }
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        std::fs::write(self.path(name), content).unwrap();
+        self.path(name).display().to_string()
+    }
+    fn names(&self, folder: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.path(folder)).unwrap();
+        let mut list: Vec<String> = entries.map(|e| e.unwrap().file_name().to_string_lossy().to_string()).collect();
+        list.sort();
+        list
+    }
+}
+
+fn proxjet(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_proxjet")).args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+fn stderr(out: &Output) -> String {
+    String::from_utf8_lossy(&out.stderr).to_string()
+}
+
+#[track_caller]
+fn fails(args: &[&str], code: i32, parts: &[&str]) {
+    let out = proxjet(args);
+    let talk = stderr(&out);
+    assert_eq!(out.status.code(), Some(code), "{args:?}\n{talk}");
+    assert!(out.stdout.is_empty(), "talk on stdout: {}", String::from_utf8_lossy(&out.stdout));
+    assert!(!talk.contains("panicked"), "{talk}");
+    for part in parts {
+        assert!(talk.contains(part), "'{part}' is not in: {talk}");
+    }
+}
+
+const LASSO: [&str; 8] =
+    ["sweep", "--data", "bundled:diabetes", "--standardize", "--loss", "squared", "--penalty", "l1"];
+
+fn lasso<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    LASSO.iter().chain(more).copied().collect()
+}
+
+/// An array of a NPZ archive, through its own reader.
+fn array(archive: &Path, name: &str) -> ndarray::ArrayD<f64> {
+    let folder = Folder::new();
+    let mut zip = zip::ZipArchive::new(std::fs::File::open(archive).unwrap()).unwrap();
+    let mut member = zip.by_name(&format!("{name}.npy")).unwrap();
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut member, &mut bytes).unwrap();
+    let path = folder.file("a.npy", bytes);
+    read_array(Path::new(&path), 1 << 30).unwrap()
+}
+
+#[test]
+fn sweep_writes_the_interface_that_others_build_on() {
+    let f = Folder::new();
+    let out_dir = f.path("out").display().to_string();
+    let args = ["--alphas", "10,5,20", "--iterations", "40", "--tol", "0", "--every", "15", "--engine", "cpu"];
+    let out = proxjet(&lasso(&[&args[..], &["--validation", "0.2:3", "--out", &out_dir, "--json"]].concat()));
+    assert_eq!(out.status.code(), Some(3), "exactly 40 iterations never converge: {}", stderr(&out));
+    let printed: Value = serde_json::from_slice(&out.stdout).unwrap();
+    let written: Value = serde_json::from_slice(&std::fs::read(f.path("out/result.json")).unwrap()).unwrap();
+    assert_eq!(printed, written);
+    for key in [
+        "objective",
+        "data_shape",
+        "lipschitz",
+        "strong_convexity",
+        "engine",
+        "adapter",
+        "precision",
+        "execution_form",
+        "seconds",
+    ] {
+        assert!(!written[key].is_null(), "{key}");
+    }
+    assert_eq!(written["data_shape"], serde_json::json!({"rows": 354, "features": 10, "validation_rows": 88}));
+    assert!(written["data"]["standardize"]["mean"].is_array());
+    let lanes = written["lanes"].as_array().unwrap();
+    let alphas: Vec<f64> = lanes.iter().map(|l| l["alpha"].as_f64().unwrap()).collect();
+    assert_eq!(alphas, [10.0, 5.0, 20.0], "alphas keep the order given");
+    for key in ["l1_ratio", "status", "iterations", "objective", "gap", "support", "validation_loss", "hypergradient"] {
+        assert!(!lanes[0][key].is_null(), "{key}");
+    }
+    let trace = f.path("out/trace.npz");
+    assert_eq!(array(&trace, "iteration").iter().copied().collect::<Vec<_>>(), [0.0, 15.0, 30.0, 40.0]);
+    let shapes = [
+        ("coef", vec![4, 3, 10]),
+        ("dcoef", vec![4, 3, 1, 10]),
+        ("intercept", vec![4, 3]),
+        ("dintercept", vec![4, 3, 1]),
+        ("alpha", vec![3]),
+        ("step", vec![40, 3]),
+        ("momentum", vec![40, 3]),
+        ("objective", vec![40, 3]),
+        ("validation_loss", vec![40, 3]),
+        ("hypergradient", vec![40, 3, 1]),
+    ];
+    for (name, shape) in shapes {
+        assert_eq!(array(&trace, name).shape(), shape, "{name}");
+    }
+    assert_eq!(f.names("out"), ["result.json", "trace.npz"], "no temporary files are left");
+}
+
+#[test]
+fn exit_codes_tell_the_outcome() {
+    let f = Folder::new();
+    let dir = f.path("out").display().to_string();
+    let sweep = |more: &[&str]| {
+        proxjet(&lasso(&[more, &["--engine", "cpu", "--alphas", "path:0.1:5", "--out", &dir]].concat()))
+    };
+    assert_eq!(sweep(&[]).status.code(), Some(0));
+    let few = sweep(&["--iterations", "3"]);
+    assert_eq!(few.status.code(), Some(3));
+    assert!(stderr(&few).contains("stopped at 3 iterations") && stderr(&few).contains("Raise --iterations"));
+    let wild = sweep(&["--algorithm", "pgd", "--step", "constant:2.5"]);
+    assert_eq!(wild.status.code(), Some(3));
+    let talk = stderr(&wild);
+    assert!(talk.contains("step size 2.500/L at iteration 0 in lane 0 is outside (0, 2/L)"), "{talk}");
+    assert!(talk.contains("diverged"), "{talk}");
+    let plan = proxjet(&lasso(&["--engine", "cpu", "--dry-run"]));
+    assert_eq!(plan.status.code(), Some(0));
+    let text = String::from_utf8_lossy(&plan.stdout).to_string();
+    assert!(text.contains("buffers of a batch") && text.contains("estimate:"), "{text}");
+    assert!(proxjet(&["completions", "bash"]).stdout.len() > 500);
+}
+
+#[test]
+fn bad_settings_are_usage_errors() {
+    fails(&["swep"], 2, &["unrecognized subcommand", "sweep"]);
+    fails(&lasso(&["--engine", "cpu"]), 2, &["--out", "no folder"]);
+    let with = |more: &[&str], parts: &[&str]| {
+        fails(&lasso(&[&["--engine", "cpu", "--out", "/nonexistent/never"], more].concat()), 2, parts);
+    };
+    with(&["--algorithm", "fitsa"], &["--algorithm", "'fitsa'", "Did you mean 'fista'?"]);
+    with(&["--step", "2/L"], &["--step", "'2/L'", "1/L"]);
+    with(&["--step", "uniform:1:0.5:3"], &["uniform:LO:HI:SEED"]);
+    with(&["--momentum", "nestrov:3"], &["--momentum", "nesterov:A"]);
+    with(&["--derivative", "logalpha"], &["'logalpha'", "Did you mean 'log_alpha'?"]);
+    with(&["--derivative", "l1_ratio"], &["derivative 'l1_ratio'", "penalty 'l1'", "elastic_net"]);
+    with(&["--alphas", "0.1,-1"], &["--alphas", "-1", "zero or larger"]);
+    with(&["--alphas", "0,1"], &["derivative 'log_alpha'", "alpha = 0", "--derivative alpha"]);
+    with(&["--l1-ratio", "0.3"], &["--l1-ratio", "elastic_net"]);
+    with(&["--precision", "f16"], &["'f16'", "f32, f64"]);
+    with(&["--iterations", "0"], &["--iterations", "at least 1"]);
+    with(&["--tol", "-1"], &["--tol", "-1"]);
+    with(&["--validation", "2:1"], &["--validation", "FRACTION:SEED"]);
+    with(&["--algorithm", "pgd", "--momentum", "fista"], &["'fista' with algorithm 'pgd'"]);
+    let net =
+        ["sweep", "--data", "bundled:diabetes", "--loss", "squared", "--penalty", "elastic_net", "--l1-ratio", "1.5"];
+    fails(
+        &[&net[..], &["--engine", "cpu", "--out", "/nonexistent/never"]].concat(),
+        2,
+        &["--l1-ratio", "1.5", "from 0 to 1"],
+    );
+    let misspelt = ["sweep", "--data", "bundled:diabetes", "--loss", "squard", "--penalty", "l1", "--engine", "cpu"];
+    fails(&[&misspelt[..], &["--out", "/nonexistent/never"]].concat(), 2, &["Did you mean 'squared'?"]);
+}
+
+#[test]
+fn bad_data_are_data_errors() {
+    let f = Folder::new();
+    let dir = f.path("out").display().to_string();
+    let sweep = |data: &str, loss: &str, parts: &[&str]| {
+        fails(
+            &["sweep", "--data", data, "--loss", loss, "--penalty", "l1", "--engine", "cpu", "--out", &dir],
+            4,
+            parts,
+        );
+        assert!(!f.path("out/result.json").exists());
+    };
+    sweep(&f.file("a.csv", "a,y\n1,2\n,3\n"), "squared", &["a.csv, line 3, column 'a'", "an empty cell"]);
+    sweep(&f.file("b.csv", "a,y\n1,2\n3,2\n"), "logistic", &["one class only (2)", "two classes"]);
+    sweep("bundled:digits", "logistic", &["more than two values", "two classes"]);
+    sweep(&f.path("none.csv").display().to_string(), "squared", &["none.csv", "Check the path"]);
+    let short = f.path("short.npy");
+    let mut bytes = Vec::new();
+    {
+        use npyz::WriterBuilder;
+        let mut w = npyz::WriteOptions::new().default_dtype().shape(&[5]).writer(&mut bytes).begin_nd().unwrap();
+        w.extend(vec![0.1f64; 5]).unwrap();
+        w.finish().unwrap();
+    }
+    std::fs::write(&short, bytes).unwrap();
+    let table = format!("table:{}", short.display());
+    fails(
+        &lasso(&["--engine", "cpu", "--step", &table, "--out", &dir]),
+        2,
+        &["a table of 5 iterations", "at least 1000"],
+    );
+}
+
+#[test]
+fn a_plan_over_the_budget_is_refused() {
+    let f = Folder::new();
+    let dir = f.path("out").display().to_string();
+    let args = ["--engine", "cpu", "--alphas", "geom:1:0.1:100000", "--memory-budget", "0.5", "--out", &dir];
+    fails(&lasso(&args), 6, &["memory plan", "GiB", "512.0 MiB", "--every"]);
+}
+
+#[test]
+fn output_that_cannot_be_written_leaves_nothing_half_written() {
+    let f = Folder::new();
+    let file = f.file("taken", "a file");
+    fails(&lasso(&["--engine", "cpu", "--out", &file]), 1, &["taken", "Choose an --out"]);
+    // A limit on the size of files stands in for a full disk: writing fails in the middle of trace.npz.
+    let dir = f.path("full");
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(dir.join("trace.npz"), "what was there before").unwrap();
+    let command = format!(
+        "trap '' XFSZ; ulimit -f 20; exec {} {} --engine cpu --iterations 400 --every 1 --out {}",
+        env!("CARGO_BIN_EXE_proxjet"),
+        LASSO.join(" "),
+        dir.display()
+    );
+    let out = Command::new("bash").args(["-c", &command]).output().unwrap();
+    let talk = stderr(&out);
+    assert_eq!(out.status.code(), Some(1), "{talk}");
+    assert!(
+        talk.contains("trace.npz: found File too large") && talk.contains("expected a file that can be written"),
+        "{talk}"
+    );
+    assert_eq!(f.names("full"), ["trace.npz"], "no temporary file is left");
+    assert_eq!(std::fs::read(dir.join("trace.npz")).unwrap(), b"what was there before");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_keeps_what_is_done() {
+    let f = Folder::new();
+    let dir = f.path("out").display().to_string();
+    let args =
+        ["--engine", "cpu", "--tol", "0", "--iterations", "3000000", "--every", "1000000", "--alphas", "path:0.1:4"];
+    let args = lasso(&[&args[..], &["--memory-budget", "8", "--out", &dir]].concat());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_proxjet"))
+        .args(args)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The probe for writing shows that the run is about to start.
+    for _ in 0..200 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        if f.path("out").exists() {
+            break;
+        }
+    }
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(130));
+    let written: Value = serde_json::from_slice(&std::fs::read(f.path("out/result.json")).unwrap()).unwrap();
+    let lane = &written["lanes"][3];
+    assert_eq!(lane["status"], "cancelled");
+    let done = lane["iterations"].as_u64().unwrap();
+    assert!(done > 0 && done < 3_000_000);
+    assert_eq!(array(&f.path("out/trace.npz"), "objective").shape(), [done as usize, 4]);
+}
+
+#[test]
+fn grad_check_passes_and_says_what_it_compared() {
+    let args = [
+        "--engine",
+        "cpu",
+        "--iterations",
+        "100",
+        "--alphas",
+        "20,10,5",
+        "--derivative",
+        "log_alpha,penalty_factor:bmi",
+        "--json",
+    ];
+    let settings: Vec<&str> = LASSO[1..].iter().chain(&args).copied().collect();
+    let out = proxjet(&[&["grad-check"], &settings[..]].concat());
+    assert_eq!(out.status.code(), Some(0), "{}", stderr(&out));
+    let rows: Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!(rows[1]["derivative"], "penalty_factor:2");
+    assert!(rows.as_array().unwrap().iter().all(|r| r["max_error"].as_f64().unwrap() < 1e-6));
+}
+
+#[test]
+fn demo_makes_its_files_and_pictures() {
+    let f = Folder::new();
+    let dir = f.path("demo").display().to_string();
+    let out = proxjet(&["demo", "--engine", "cpu", "--out", &dir]);
+    assert_eq!(out.status.code(), Some(0), "{}", stderr(&out));
+    let text = String::from_utf8_lossy(&out.stdout).to_string();
+    assert!(text.contains("Ran on the cpu engine") && text.contains("Try next"), "{text}");
+    let names = f.names("demo");
+    for case in ["lasso", "logistic"] {
+        for end in
+            ["-path.svg", "-path.png", "-convergence.svg", "-convergence.png", "-fista-result.json", "-pgd-trace.npz"]
+        {
+            assert!(names.contains(&format!("{case}{end}")), "{case}{end} is not in {names:?}");
+        }
+    }
+    assert_eq!(names.len(), 16);
+    let svg = std::fs::read_to_string(f.path("demo/lasso-path.svg")).unwrap();
+    assert!(svg.contains("bmi") && svg.contains("Lasso on the diabetes data"));
+    let png = std::fs::read(f.path("demo/lasso-path.png")).unwrap();
+    let pixels = resvg::tiny_skia::Pixmap::decode_png(&png).unwrap();
+    assert_eq!((pixels.width(), pixels.height()), (1800, 1520));
+    let ink = pixels.pixels().iter().filter(|p| (p.red(), p.green(), p.blue()) != (255, 255, 255)).count();
+    assert!(ink > 50_000, "{ink} pixels are not white");
+    // Both problems: the derivative error falls by orders of magnitude from start to end.
+    for case in ["lasso", "logistic"] {
+        let trace = f.path(&format!("demo/{case}-fista-trace.npz"));
+        let change = array(&trace, "derivative_change");
+        let median = |k: usize| {
+            let mut row: Vec<f64> = change.index_axis(ndarray::Axis(0), k).iter().copied().collect();
+            row.sort_by(f64::total_cmp);
+            row[row.len() / 2]
+        };
+        assert!(median(1999) < 1e-4 * median(5), "{case}: {} {}", median(1999), median(5));
+    }
+}
+
+#[test]
+fn doctor_names_engines_and_remedies() {
+    let out = proxjet(&["doctor", "--json"]);
+    assert_eq!(out.status.code(), Some(0));
+    let seen: Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!(seen["cpu"]["engine"], "cpu");
+    // Without any driver it says how to get one, and --engine gpu fails with the same words.
+    let blind = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_proxjet"));
+        command.args(args).env("VK_DRIVER_FILES", "/nonexistent").env("VK_ICD_FILENAMES", "/nonexistent");
+        command.env("WGPU_BACKEND", "vulkan").output().unwrap()
+    };
+    let text = String::from_utf8_lossy(&blind(&["doctor"]).stdout).to_string();
+    assert!(
+        text.contains("--engine auto takes: cpu") && text.contains("apt-get install mesa-vulkan-drivers"),
+        "{text}"
+    );
+    let out = blind(&lasso(&["--engine", "gpu", "--out", "/nonexistent/never"]));
+    assert_eq!(out.status.code(), Some(5), "{}", stderr(&out));
+    assert!(stderr(&out).contains("apt-get install mesa-vulkan-drivers") && stderr(&out).contains("--engine cpu"));
+}

@@ -1,0 +1,109 @@
+//! Tangents against central differences at a fixed number of iterations, for every kind of derivative.
+
+use proxjet::derivative::check;
+use proxjet::driver::Sweep;
+use proxjet::engine::cpu::CpuEngine;
+use proxjet::problem::{Derivative, Loss, Penalty, Problem};
+use proxjet::schedule::{Algorithm, Momentum, Step};
+
+mod common;
+
+#[test]
+fn tangents_are_derivatives_of_the_iterates() {
+    let penalties = [Penalty::l2(), Penalty::l1(), Penalty::elastic_net(), Penalty::nonneg_l1()];
+    let (mut compared, mut excluded) = (0, 0);
+    for loss in [Loss::squared(), Loss::logistic(), Loss::huber(2.0).unwrap()] {
+        for penalty in penalties {
+            for (algorithm, intercept) in
+                [(Algorithm::Pgd, true), (Algorithm::Fista, false), (Algorithm::HeavyBall, true)]
+            {
+                let problem = Problem::builder(common::synthetic(60, 8, loss.classes(), 11))
+                    .loss(loss)
+                    .penalty(penalty)
+                    .intercept(intercept)
+                    .build()
+                    .unwrap();
+                let mut derivatives = vec![Derivative::LogAlpha, Derivative::Alpha, Derivative::PenaltyFactor(3)];
+                if penalty == Penalty::elastic_net() {
+                    derivatives.push(Derivative::L1Ratio);
+                }
+                if !loss.classes() {
+                    derivatives.push(Derivative::Target((0..60).map(|i| f64::from(i % 7) - 3.0).collect()));
+                }
+                let step = match algorithm {
+                    Algorithm::Pgd => Step::Uniform { low: 0.2, high: 1.8, seed: 1 },
+                    _ => Step::Constant(0.9),
+                };
+                let top = 0.6 * problem.alpha_max(1.0);
+                let alphas = (0..6).map(|i| top * 0.6f64.powi(i)).collect();
+                let sweep = Sweep::new(problem)
+                    .alphas(proxjet::driver::Alphas::List(alphas))
+                    .algorithm(algorithm)
+                    .step(step)
+                    .iterations(60)
+                    .derivatives(derivatives);
+                for row in check(&sweep, &mut CpuEngine::new(), 1e-5).unwrap() {
+                    // A difference of width 1e-5 is good to about 1e-10 by itself, and divides the rounding of 60 iterations.
+                    assert!(row.max_error <= 1e-6, "{loss} + {penalty}, {}: {row:?}", algorithm.name());
+                    compared += row.compared;
+                    excluded += row.excluded;
+                }
+            }
+        }
+    }
+    assert!(compared > 500 && excluded * 10 < compared, "{compared} compared, {excluded} excluded");
+}
+
+#[test]
+fn a_wrong_step_schedule_between_runs_would_be_seen() {
+    // The check holds the steps of the unperturbed run: with the ridge in the loss, 1/L depends on alpha.
+    let problem = Problem::builder(common::synthetic(30, 4, false, 2)).penalty(Penalty::l2()).build().unwrap();
+    let sweep = Sweep::new(problem).alphas("0.5".parse().unwrap()).iterations(4).tol(0.0).every(1);
+    let run = |alpha: f64, sweep: &Sweep| {
+        let moved = sweep.clone().alphas(proxjet::driver::Alphas::List(vec![alpha])).derivatives([]);
+        moved.run(&mut CpuEngine::new()).unwrap().trace.coef.outer_iter().next_back().unwrap()[[0, 0]]
+    };
+    let tangent = sweep.run(&mut CpuEngine::new()).unwrap().trace.dcoef.outer_iter().next_back().unwrap()[[0, 0, 0]];
+    let h = 1e-5f64;
+    let with_moving_step = (run(0.5 * h.exp(), &sweep) - run(0.5 * (-h).exp(), &sweep)) / (2.0 * h);
+    assert!((with_moving_step / tangent - 1.0).abs() > 1e-3, "four iterations feel the step");
+    assert!(check(&sweep, &mut CpuEngine::new(), h).unwrap()[0].max_error < 1e-8);
+}
+
+#[test]
+fn kinks_are_excluded_and_counted() {
+    // At alpha_max the first coefficient is about to enter: the two sides have different active sets.
+    let problem = Problem::builder(common::synthetic(40, 6, false, 3)).build().unwrap();
+    let top = problem.alpha_max(1.0);
+    let sweep = Sweep::new(problem).alphas(proxjet::driver::Alphas::List(vec![top, 0.3 * top])).iterations(30);
+    let row = &check(&sweep, &mut CpuEngine::new(), 1e-5).unwrap()[0];
+    assert_eq!((row.excluded, row.compared), (1, 1));
+}
+
+#[test]
+fn the_derivative_at_the_solution_is_the_implicit_one() {
+    // Lasso: dx_S = −H_SS⁻¹ alpha sign(x_S), zero elsewhere.
+    let problem = Problem::builder(common::synthetic(80, 10, false, 4)).intercept(false).build().unwrap();
+    let top = problem.alpha_max(1.0);
+    let sweep = Sweep::new(problem.clone())
+        .alphas(proxjet::driver::Alphas::List(vec![0.2 * top]))
+        .momentum(Momentum::StronglyConvex)
+        .iterations(5000)
+        .tol(1e-13);
+    let result = sweep.run(&mut CpuEngine::new()).unwrap();
+    let (coef, dcoef) = (&result.trace.coef, &result.trace.dcoef);
+    let f = result.trace.iteration.len() - 1;
+    let on: Vec<usize> = (0..10).filter(|j| coef[[f, 0, *j]] != 0.0).collect();
+    assert!(on.len() > 2 && on.len() < 10);
+    let design = problem.design();
+    let hessian = faer::Mat::from_fn(on.len(), on.len(), |a, b| {
+        (0..80).map(|i| problem.weight()[i] * design[[i, on[a]]] * design[[i, on[b]]]).sum::<f64>()
+    });
+    let right = faer::Mat::from_fn(on.len(), 1, |a, _| -0.2 * top * coef[[f, 0, on[a]]].signum());
+    use faer::linalg::solvers::Solve;
+    let expected = hessian.partial_piv_lu().solve(&right);
+    for (a, j) in on.iter().enumerate() {
+        assert!((dcoef[[f, 0, 0, *j]] - expected[(a, 0)]).abs() < 1e-9, "{j}");
+    }
+    assert!((0..10).filter(|j| !on.contains(j)).all(|j| dcoef[[f, 0, 0, j]] == 0.0));
+}
