@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use ndarray::{Array1, Array2};
 use proxjet::driver::{Alphas, Sweep, SweepResult};
+use proxjet::engine::Status;
 use proxjet::engine::cpu::CpuEngine;
-use proxjet::engine::{Engine, Status};
 use proxjet::plan::Precision;
 use proxjet::problem::{Derivative, Loss, Penalty, Problem};
 use proxjet::schedule::{Algorithm, Momentum, Step};
@@ -76,7 +76,7 @@ fn combinations() -> Vec<(String, Sweep)> {
             _ => Step::InverseLipschitz,
         };
         let high = if penalty.uses_alpha() { 0.5 * problem.alpha_max(1.0).max(0.02) } else { 1.0 };
-        let alphas: Vec<f64> = (0..b).map(|lane| high * 0.7f64.powi((lane % 12) as i32)).collect();
+        let alphas: Vec<f64> = (0..b).map(|lane| high * 0.7f64.powi(lane % 12)).collect();
         let name = format!("{loss} + {penalty}, {}, intercept {intercept}, {n}x{p}, {b} lanes", algorithm.name());
         let sweep = Sweep::new(problem)
             .alphas(Alphas::List(alphas))

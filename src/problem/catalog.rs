@@ -6,7 +6,7 @@ macro_rules! catalog {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq)]
         pub enum $Enum { $(
-            #[doc = concat!("See [`", stringify!($file), "::", stringify!($Variant), "`].")]
+            #[doc = concat!("`", $word, "`, see `src/problem/", $kind, "/", $word, ".rs`.")]
             $Variant($file::$Variant),
         )+ }
 

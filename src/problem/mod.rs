@@ -370,10 +370,6 @@ impl Problem {
     pub fn design(&self) -> ArrayView2<'_, f64> {
         self.design.view()
     }
-    /// Design, target and weights of the held-out rows, as the solver sees them.
-    pub(crate) fn held_out(&self) -> Option<(ArrayView2<'_, f64>, ArrayView1<'_, f64>, ArrayView1<'_, f64>)> {
-        self.held_out.as_ref().map(|h| (h.design.view(), h.target.view(), h.weight.view()))
-    }
     /// The target as the solver sees it, `[n]`.
     pub fn target(&self) -> ArrayView1<'_, f64> {
         self.target.view()

@@ -9,7 +9,7 @@ use proxjet::engine::cpu::CpuEngine;
 use rand::{RngExt, SeedableRng};
 
 /// An engine by name; `None` only where there is no adapter and nobody requires one.
-pub fn engine(name: &str) -> Option<Box<dyn Engine>> {
+pub(crate) fn engine(name: &str) -> Option<Box<dyn Engine>> {
     if name == "cpu" {
         return Some(Box::new(CpuEngine::new()));
     }
@@ -24,12 +24,12 @@ pub fn engine(name: &str) -> Option<Box<dyn Engine>> {
     }
 }
 
-pub fn rng(seed: u64) -> rand_pcg::Pcg64 {
+pub(crate) fn rng(seed: u64) -> rand_pcg::Pcg64 {
     rand_pcg::Pcg64::seed_from_u64(seed)
 }
 
 /// A sparse linear model with noise; `classes` gives the sign of it.
-pub fn synthetic(n: usize, p: usize, classes: bool, seed: u64) -> Dataset {
+pub(crate) fn synthetic(n: usize, p: usize, classes: bool, seed: u64) -> Dataset {
     let mut rng = rng(seed);
     // Sums of uniforms: near enough to normal numbers.
     let mut normal = || (0..4).map(|_| rng.random_range(-1.0..1.0f64)).sum::<f64>();
@@ -46,21 +46,21 @@ pub fn synthetic(n: usize, p: usize, classes: bool, seed: u64) -> Dataset {
 
 /// How two traces differ, lane by lane.
 #[derive(Debug, Default)]
-pub struct Difference {
+pub(crate) struct Difference {
     /// Lanes compared to their last frame.
-    pub compared: usize,
+    pub(crate) compared: usize,
     /// Lanes left out: their active sets differ at some frame, and a coefficient there is within the kink margin.
-    pub at_kinks: usize,
+    pub(crate) at_kinks: usize,
     /// Lanes whose active sets differ by a coefficient beyond the margin: wrong, not unlucky.
-    pub wrong_sets: usize,
+    pub(crate) wrong_sets: usize,
     /// Largest difference of coefficients and of derivatives, relative to the largest entry of the lane's sequence.
-    pub coef: f64,
-    pub dcoef: f64,
+    pub(crate) coef: f64,
+    pub(crate) dcoef: f64,
 }
 
 /// Compares in stages: active sets first, then values, then tangents. `margin` bounds a coefficient that may be zero in
 /// one run and not in the other, relative to the largest of its lane.
-pub fn compare(a: &SweepResult, b: &SweepResult, margin: f64) -> Difference {
+pub(crate) fn compare(a: &SweepResult, b: &SweepResult, margin: f64) -> Difference {
     let mut found = Difference::default();
     let (frames, lanes, p) = a.trace.coef.dim();
     assert_eq!(a.trace.iteration, b.trace.iteration, "frames at different iterations");

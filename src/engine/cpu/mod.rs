@@ -1,6 +1,6 @@
 //! The CPU engine, in f64 or f32: the reference text of the solver.
 //!
-//! [`solve`] is the algorithm; [`passes`] holds its element-wise ends, [`criterion`] its stop rule. The two products of
+//! `solve` below is the algorithm; `passes.rs` holds its element-wise ends, `criterion.rs` its stop rule. The two products of
 //! an iteration are faer's.
 
 use std::ops::{ControlFlow, Range};

@@ -12,11 +12,11 @@ pub(super) fn sum<T: Real>(len: usize, term: impl Fn(usize) -> T) -> T {
     let mut parts = [T::zero(); 8];
     for block in 0..len / 8 {
         for (lane, part) in parts.iter_mut().enumerate() {
-            *part = *part + term(8 * block + lane);
+            *part += term(8 * block + lane);
         }
     }
     for i in len / 8 * 8..len {
-        parts[i % 8] = parts[i % 8] + term(i);
+        parts[i % 8] += term(i);
     }
     let [a, b, c, d, e, f, g, h] = parts;
     ((a + b) + (c + d)) + ((e + f) + (g + h))
@@ -73,7 +73,7 @@ impl<T: Real> State<T> {
                         if let Some(dy) = dy.get(t) {
                             for i in 0..n {
                                 let e = z[i] + look * (z[i] - zp[i]);
-                                dr[i] = dr[i] + weight[i] * loss.slope_by_target(e, y[i]) * dy[i];
+                                dr[i] += weight[i] * loss.slope_by_target(e, y[i]) * dy[i];
                             }
                         }
                     }
@@ -106,51 +106,24 @@ impl<T: Real> State<T> {
                         return;
                     }
                     let i = active[slot];
-                    let (alpha, beta, look) = (steps[slot], momenta[slot], look[slot]);
-                    let (l1, l2) = (T::of(numbers.l1[i]), T::of(numbers.l2[i]));
-                    let ridge = if P::RIDGE_IN_LOSS { l2 } else { T::zero() };
-                    let (xp, dxp) = xp.split_at_mut(q);
-                    let (x, dx) = x.split_at(q);
-                    let (g, dg) = g.split_at(q);
-                    for j in 0..q {
-                        let move_ = x[j] - xp[j];
-                        let e = x[j] + look * move_;
-                        let w = x[j] + beta * move_ - alpha * (g[j] + ridge * factors[j] * e);
-                        let prox = if j < numbers.penalised {
-                            penalty.prox(w, alpha, l1 * factors[j], l2 * factors[j])
-                        } else {
-                            Prox::identity(w)
-                        };
-                        xp[j] = prox.value;
-                        partials.keep(j, &prox, e);
+                    let l2 = T::of(numbers.l2[i]);
+                    let lane = LaneStep {
+                        alpha: steps[slot],
+                        beta: momenta[slot],
+                        look: look[slot],
+                        l1: T::of(numbers.l1[i]),
+                        l2,
+                        ridge: if P::RIDGE_IN_LOSS { l2 } else { T::zero() },
+                        factors,
+                        penalised: numbers.penalised,
+                    };
+                    let mut columns = xp.chunks_exact_mut(q).zip(x.chunks_exact(q)).zip(g.chunks_exact(q));
+                    if let Some(((xp, x), g)) = columns.next() {
+                        lane.iterate(penalty, xp, x, g, partials);
                     }
-                    let p = &*partials;
-                    let tangents = dxp.chunks_exact_mut(q).zip(dx.chunks_exact(q)).zip(dg.chunks_exact(q));
-                    for (t, ((dxp, dx), dg)) in tangents.enumerate() {
-                        let (dl1, dl2) = (T::of(numbers.dl1[[i, t]]), T::of(numbers.dl2[[i, t]]));
-                        let dw = |j: usize, dxp: T| {
-                            let move_ = dx[j] - dxp;
-                            let de = dx[j] + look * move_;
-                            dx[j] + beta * move_ - alpha * (dg[j] + ridge * factors[j] * de)
-                        };
-                        // ∂_u of the ridge's gradient and of the proximal map, for a unit of strength on coefficient j
-                        let by_strength = |j: usize| {
-                            let dridge = if P::RIDGE_IN_LOSS { dl2 } else { T::zero() };
-                            p.by_l1[j] * dl1 + p.by_l2[j] * dl2 - p.by_input[j] * alpha * dridge * p.e[j]
-                        };
-                        match numbers.only[t] {
-                            None => {
-                                for j in 0..q {
-                                    dxp[j] = p.by_input[j] * dw(j, dxp[j]) + factors[j] * by_strength(j);
-                                }
-                            }
-                            Some(feature) => {
-                                for j in 0..q {
-                                    dxp[j] = p.by_input[j] * dw(j, dxp[j]);
-                                }
-                                dxp[feature] = dxp[feature] + by_strength(feature);
-                            }
-                        }
+                    for (t, ((dxp, dx), dg)) in columns.enumerate() {
+                        let by = (T::of(numbers.dl1[[i, t]]), T::of(numbers.dl2[[i, t]]));
+                        lane.tangent::<P>(dxp, dx, dg, partials, by, numbers.only[t]);
                     }
                 },
             );
@@ -200,6 +173,64 @@ impl<T: Real> State<T> {
                 record[layout.hypergradient(t)] = slope.f64();
             }
         });
+    }
+}
+
+/// The step of one lane.
+struct LaneStep<'a, T> {
+    alpha: T,
+    beta: T,
+    look: T,
+    l1: T,
+    l2: T,
+    /// Strength of the ridge in the smooth loss.
+    ridge: T,
+    factors: &'a [T],
+    penalised: usize,
+}
+
+impl<T: Real> LaneStep<'_, T> {
+    /// `x⁺ = prox(x + β(x − x₋) − α (g + ridge e))`, written over `x₋`; the partials serve the tangents.
+    fn iterate<P: PenaltyFunction>(&self, penalty: P, xp: &mut [T], x: &[T], g: &[T], partials: &mut Partials<T>) {
+        for j in 0..x.len() {
+            let moved = x[j] - xp[j];
+            let e = x[j] + self.look * moved;
+            let w = x[j] + self.beta * moved - self.alpha * (g[j] + self.ridge * self.factors[j] * e);
+            let prox = if j < self.penalised {
+                penalty.prox(w, self.alpha, self.l1 * self.factors[j], self.l2 * self.factors[j])
+            } else {
+                Prox::identity(w)
+            };
+            xp[j] = prox.value;
+            partials.keep(j, &prox, e);
+        }
+    }
+
+    /// `dx⁺ = J dw + ∂_u prox`, written over `dx₋`; `by` is the tangent of the strengths, of all coefficients or of `only`.
+    fn tangent<P: PenaltyFunction>(
+        &self,
+        dxp: &mut [T],
+        dx: &[T],
+        dg: &[T],
+        partials: &Partials<T>,
+        by: (T, T),
+        only: Option<usize>,
+    ) {
+        let p = partials;
+        let dridge = if P::RIDGE_IN_LOSS { by.1 } else { T::zero() };
+        // ∂_u of the proximal map and of the ridge's gradient, per unit of factor
+        let by_strength =
+            |j: usize| p.by_l1[j] * by.0 + p.by_l2[j] * by.1 - p.by_input[j] * self.alpha * dridge * p.e[j];
+        for (j, dxp) in dxp.iter_mut().enumerate() {
+            let moved = dx[j] - *dxp;
+            let de = dx[j] + self.look * moved;
+            let dw = dx[j] + self.beta * moved - self.alpha * (dg[j] + self.ridge * self.factors[j] * de);
+            let moves = if only.is_none() { self.factors[j] } else { T::zero() };
+            *dxp = p.by_input[j] * dw + moves * by_strength(j);
+        }
+        if let Some(feature) = only {
+            dxp[feature] += by_strength(feature);
+        }
     }
 }
 

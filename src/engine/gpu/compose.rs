@@ -201,7 +201,7 @@ macro_rules! file {
     };
 }
 
-/// Every kernel of a run, in the order they are listed in [`super::kernels`].
+/// Every kernel of a run, by name.
 pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
     let params = file!("shared/params.wgsl");
     let transcendental = match spec.precision {

@@ -133,8 +133,9 @@ impl<'a> Run<'a> {
         });
 
         let bind = |name: &str, list: &[&wgpu::Buffer]| kernels.bind(device, name, list);
-        let held_out = problem.held_out().map(|(design, target, weight)| {
-            let design = filled("validation_design", padded(design.rows(), q));
+        let held_out = problem.held_out.as_ref().map(|h| {
+            let (target, weight) = (&h.target, &h.weight);
+            let design = filled("validation_design", padded(h.design.rows(), q));
             let pairs = target.iter().zip(weight).flat_map(|(y, w)| [*y, *w]).collect();
             let rows = filled("validation_rows", pairs);
             let z = create("validation_prediction", target.len() * columns);

@@ -1,0 +1,27 @@
+//! Watching a sweep while it runs, from async code: the trace is a `futures::Stream` with a bounded buffer.
+//! cargo run --release --example stream
+
+use futures::StreamExt;
+use proxjet::driver::Event;
+use proxjet::prelude::*;
+
+fn main() -> Result<()> {
+    let problem = Problem::builder(bundled("breast_cancer")?.standardize())
+        .loss(Loss::logistic())
+        .penalty(Penalty::elastic_net())
+        .build()?;
+    let sweep = Sweep::new(problem).alphas("path:1e-2:20".parse()?).iterations(3000).tol(1e-4);
+    // Four chunks may wait; a slower reader slows the solver down. Dropping the stream cancels it.
+    let mut events = sweep.stream(Box::new(CpuEngine::new()), 4);
+    pollster::block_on(async {
+        while let Some(event) = events.next().await {
+            match event? {
+                Event::Chunk(chunk) => {
+                    println!("iteration {:5}: {} lanes going", chunk.first + chunk.records.dim().0, chunk.running);
+                }
+                Event::Finished(result) => println!("done in {:.2} s", result.info.seconds),
+            }
+        }
+        Ok(())
+    })
+}

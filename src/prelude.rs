@@ -1,0 +1,14 @@
+//! What most programs use.
+
+pub use ndarray::Axis;
+
+pub use crate::data::{Dataset, ReadOptions, bundled, read};
+pub use crate::driver::{Alphas, Sweep, SweepResult};
+pub use crate::engine::cpu::CpuEngine;
+#[cfg(feature = "gpu")]
+pub use crate::engine::gpu::{GpuEngine, Pick};
+pub use crate::engine::{Engine, Status};
+pub use crate::error::{Error, Result};
+pub use crate::plan::Precision;
+pub use crate::problem::{Derivative, Loss, Penalty, Problem};
+pub use crate::schedule::{Algorithm, Momentum, Step};
