@@ -54,3 +54,8 @@ pub mod problem;
 pub mod report;
 pub mod schedule;
 pub mod trace;
+
+/// The README's program compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

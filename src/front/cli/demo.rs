@@ -162,11 +162,12 @@ fn describe(case: &Case, problem: &Problem, runs: &[(&str, SweepResult)]) {
         let slope = lane.hypergradient.as_ref().and_then(|h| h[0]).unwrap_or(f64::NAN);
         print(&format!(
             "  lowest held-out loss {:.5} at alpha = {:.5} (lane {i}, {} of {} coefficients non-zero); its slope by log alpha \
-             there is {slope:+.2e}\n",
+             there is {slope:+.2e}{}\n",
             lane.validation_loss.unwrap_or(f64::NAN),
             lane.alpha,
             lane.support,
-            problem.features()
+            problem.features(),
+            if i + 1 == lanes.len() { "; it is the last of the path: smaller alphas may do better" } else { "" }
         ));
     }
 }

@@ -26,8 +26,8 @@ impl LossFunction for Logistic {
     fn slope<T: Real>(self, z: T, y: T) -> T {
         -y * sigmoid(-y * z)
     }
-    fn curve<T: Real>(self, z: T, _y: T) -> T {
-        let e = (-z.abs()).exp();
+    fn curve<T: Real>(self, z: T, y: T) -> T {
+        let e = (-(-y * z).abs()).exp(); // as in the slope, so that the compiler computes it once
         e / ((T::one() + e) * (T::one() + e))
     }
     fn slope_by_target<T: Real>(self, _z: T, _y: T) -> T {
