@@ -177,7 +177,7 @@ fn batches_do_not_change_the_result(engine: &str, precision: Precision) {
     let sweep = Sweep::new(problem).alphas("path:0.01:40".parse().unwrap()).iterations(60).tol(0.0).every(30);
     let sweep = sweep.precision(precision);
     let whole = sweep.run(engine.as_mut()).unwrap();
-    let budget = (60_000..4_000_000).step_by(20_000).find(|bytes| {
+    let budget = (60_000..8_000_000).step_by(20_000).find(|bytes| {
         sweep.clone().memory_budget(*bytes).plan(engine.as_ref()).is_ok_and(|plan| plan.batches.len() == 3)
     });
     let parts = sweep.memory_budget(budget.expect("a budget that makes three batches")).run(engine.as_mut()).unwrap();

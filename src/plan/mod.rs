@@ -198,8 +198,7 @@ impl Plan {
         }
         let budget = request.memory_budget - host_bytes;
         let batch = largest_batch(&request, limits, budget)?;
-        let chunk = chunk(&request, limits, batch);
-        let frames_per_chunk = chunk.div_ceil(request.every) + 1;
+        let (chunk, frames_per_chunk) = chunk(&request, limits, batch);
         let buffers = buffers(&request, batch, chunk, frames_per_chunk);
         let batches: Vec<Range<usize>> =
             (0..request.lanes).step_by(batch).map(|first| first..(first + batch).min(request.lanes)).collect();
@@ -251,17 +250,22 @@ fn over_budget(what: &str, needed: u64, budget: u64, remedy: &str) -> Error {
 fn host_bytes(r: &Request, layout: RecordLayout) -> u64 {
     let (k, b) = (r.iterations as u64, r.lanes as u64);
     let frames = (r.iterations / r.every + 2) as u64;
-    let frame = b * (1 + r.tangents as u64) * r.state_rows as u64;
-    8 * (frames.saturating_mul(frame) + (k * b).saturating_mul(layout.fields() as u64 + 2))
+    let frame = b.saturating_mul(1 + r.tangents as u64).saturating_mul(r.state_rows as u64);
+    let records = k.saturating_mul(b).saturating_mul(layout.fields() as u64 + 1);
+    // Twice: the chunks as they came, and the trace made of them.
+    frames.saturating_mul(frame).saturating_add(records).saturating_mul(16)
 }
 
 /// The most lanes that fit the budget and, buffer by buffer, the engine.
 fn largest_batch(r: &Request, limits: &Limits, budget: u64) -> Result<usize> {
     let fits = |lanes: usize| {
-        let list = buffers(r, lanes, 1, 2);
+        let (chunk, frames) = chunk(r, limits, lanes);
+        let list = buffers(r, lanes, chunk, frames);
         let widest = list.iter().map(|b| b.bytes).max().unwrap_or(0);
-        // One workgroup serves 64 lanes of one block of rows, or 8 rows of 64 columns.
-        let groups = (r.rows.max(r.state_rows) as u64).div_ceil(8).max((lanes * (1 + r.tangents)) as u64 / 64);
+        // A workgroup serves 64 lanes of a block of rows, or 64 columns of 64 rows.
+        let rows = r.rows.max(r.state_rows).max(r.validation_rows);
+        let groups =
+            (rows.div_ceil(ROW_BLOCK) as u64).max((lanes as u64).saturating_mul(1 + r.tangents as u64).div_ceil(64));
         list.iter().map(|b| b.bytes).sum::<u64>() <= budget
             && widest <= limits.max_buffer_bytes
             && groups <= limits.max_workgroups
@@ -277,7 +281,8 @@ fn largest_batch(r: &Request, limits: &Limits, budget: u64) -> Result<usize> {
     if good > 0 {
         return Ok(good);
     }
-    let list = buffers(r, 1, 1, 2);
+    let (chunk, frames) = chunk(r, limits, 1);
+    let list = buffers(r, 1, chunk, frames);
     let total: u64 = list.iter().map(|b| b.bytes).sum();
     if total > budget {
         let remedy = "Raise --memory-budget, or use fewer rows or features.";
@@ -293,18 +298,21 @@ fn largest_batch(r: &Request, limits: &Limits, budget: u64) -> Result<usize> {
     ))
 }
 
-fn chunk(r: &Request, limits: &Limits, lanes: usize) -> usize {
+/// Iterations of a chunk, and frames among them at most.
+fn chunk(r: &Request, limits: &Limits, lanes: usize) -> (usize, usize) {
     let flops: f64 = kernels(r, lanes).iter().map(|k| k.flops / k.every as f64).sum();
     let seconds = flops / limits.flops + limits.overhead;
     let by_time = (CHUNK_SECONDS / seconds) as usize;
-    let frame = (lanes * (1 + r.tangents) * r.state_rows) as u64 * r.precision.bytes();
+    let columns = (lanes as u64).saturating_mul(1 + r.tangents as u64);
+    let frame = columns.saturating_mul(r.state_rows as u64).saturating_mul(r.precision.bytes());
     let frames = (FRAME_BYTES / frame.max(1)).max(1) as usize;
-    by_time.min(CHUNK_MAX).min(frames.saturating_mul(r.every)).min(r.iterations).max(1)
+    let chunk = by_time.min(CHUNK_MAX).min(frames.saturating_mul(r.every)).min(r.iterations).max(1);
+    (chunk, chunk.div_ceil(r.every))
 }
 
 /// The buffers of a batch. Both engines hold these; the GPU engine allocates from this list.
 fn buffers(r: &Request, lanes: usize, chunk: usize, frames: usize) -> Vec<Buffer> {
-    let columns = lanes * (1 + r.tangents);
+    let columns = lanes.saturating_mul(1 + r.tangents);
     let real = r.precision.bytes();
     let fields = RecordLayout::new(r.tangents).fields();
     let mut list = Vec::new();
@@ -313,7 +321,8 @@ fn buffers(r: &Request, lanes: usize, chunk: usize, frames: usize) -> Vec<Buffer
         list.push(Buffer { name, shape: shape.to_vec(), bytes: count.saturating_mul(real) });
     };
     // Rows of the design and columns of the state are whole vec4s on a device.
-    let (stride, wide) = (r.state_rows.div_ceil(4) * 4, columns.div_ceil(4) * 4);
+    let whole = |count: usize| count.div_ceil(4).saturating_mul(4);
+    let (stride, wide) = (whole(r.state_rows), whole(columns));
     add("design", &[r.rows, stride]);
     add("rows", &[r.rows, 2 + r.tangents]);
     add("state", &[stride, wide]);
@@ -342,7 +351,7 @@ fn buffers(r: &Request, lanes: usize, chunk: usize, frames: usize) -> Vec<Buffer
 pub const ROW_BLOCK: usize = 32;
 
 fn kernels(r: &Request, lanes: usize) -> Vec<Kernel> {
-    let columns = (lanes * (1 + r.tangents)) as f64;
+    let columns = lanes as f64 * (1 + r.tangents) as f64;
     let (n, q, v) = (r.rows as f64, r.state_rows as f64, r.validation_rows as f64);
     let product = |rows: f64| 2.0 * rows * q * columns;
     let mut list = vec![

@@ -131,7 +131,9 @@ impl<'a> Recorder<'a> {
             let frames: Vec<&Frame> =
                 self.chunks.iter().filter(|c| c.lanes == *batch).flat_map(|c| &c.frames).collect();
             for (row, k) in iteration.iter().enumerate() {
-                let state = frames.iter().find(|f| f.iteration == *k).map_or(&finish.state, |f| &f.state);
+                // Frames come in order; a batch that ended earlier has none and rests.
+                let found = frames.binary_search_by_key(k, |f| f.iteration);
+                let state = found.map_or(&finish.state, |i| &frames[i].state);
                 for (i, lane) in batch.clone().enumerate() {
                     for t in 0..=d {
                         let column = state.index_axis(ndarray::Axis(0), i);

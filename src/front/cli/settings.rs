@@ -33,7 +33,8 @@ pub(super) struct Settings {
     /// Per-feature factors on the penalty, one row of numbers
     #[arg(long, value_name = "FILE.npy")]
     penalty_factors: Option<PathBuf>,
-    /// A list (0.1,0.05), geom:HI:LO:N, or path:EPS:N from alpha_max down to EPS*alpha_max
+    /// A list (0.1,0.05), geom:HI:LO:N, or path:EPS:N from alpha_max down to EPS*alpha_max (for penalty l2, as in glmnet,
+    /// alpha_max is that of l1_ratio 1e-3)
     #[arg(long, value_name = "ALPHAS", default_value = "path:1e-3:100", allow_hyphen_values = true)]
     alphas: String,
     /// Share of l1 in elastic_net, from 0 to 1 [default: 0.5]
