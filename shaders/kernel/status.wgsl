@@ -14,9 +14,9 @@ fn total(field: u32, blocks: u32, lane: u32) -> real {
     return sum;
 }
 
-// Drivers may assume that there is no NaN: look at the exponent's bits.
+// Drivers may assume that there is no NaN: look at the exponent's bits. The scale brings the largest f64 into f32.
 fn is_finite(v: real) -> bool {
-    return (bitcast<u32>(f32(v)) & 0x7f800000u) != 0x7f800000u;
+    return (bitcast<u32>(f32(v * FINITE_SCALE)) & 0x7f800000u) != 0x7f800000u;
 }
 
 // |a - b| / max(|a|, |b|) of three consecutive squared norms.
@@ -25,7 +25,9 @@ fn relative(field: u32, lane: u32) -> real {
     if (size == real(0.0)) {
         return real(0.0);
     }
-    return sqrt(total(field + 2u, STATE_BLOCKS, lane) / size);
+    let ratio = sqrt(total(field + 2u, STATE_BLOCKS, lane) / size);
+    // A NaN would get lost in max() and pass for convergence.
+    return select(REAL_MAX, ratio, is_finite(size) && is_finite(ratio));
 }
 
 @compute @workgroup_size(64)

@@ -42,6 +42,7 @@ fn step_kernel(@builtin(global_invocation_id) id: vec3<u32>) {
                 prox = penalty_prox(w, alpha, l1 * factor, l2 * factor);
             }
             next = prox.value;
+            change += (next - here) * (next - here);
             for (var t = 0u; t < TANGENTS; t++) {
                 let c = at + 1u + t;
                 let dhere = x[c];
@@ -62,7 +63,6 @@ fn step_kernel(@builtin(global_invocation_id) id: vec3<u32>) {
             }
         }
         x_previous[at] = next;
-        change += (next - here) * (next - here);
         if (j < PENALISED) {
             price += penalty_value(next, l1 * factor, l2 * factor);
             support += select(real(0.0), real(1.0), next != real(0.0));

@@ -141,7 +141,7 @@ pub struct EngineInfo {
     pub software: bool,
 }
 
-/// Receives chunks; `Break` cancels the lanes still going.
+/// Receives chunks; `Break` cancels the lanes still going. A chunk that was in flight by then still comes.
 pub type Sink<'a> = dyn FnMut(Chunk) -> ControlFlow<()> + 'a;
 
 /// An interpreter of plans.

@@ -339,6 +339,11 @@ fn buffers(r: &Request, lanes: usize, chunk: usize, frames: usize) -> Vec<Buffer
     let blocks = r.rows.max(r.state_rows).max(r.validation_rows).div_ceil(ROW_BLOCK);
     add("partials", &[blocks, 11 + 5 * r.tangents, lanes]);
     add("lanes", &[lanes, 5 + 2 * r.tangents]);
+    add("factors", &[r.state_rows]);
+    add("outcomes", &[lanes, 2]);
+    add("measures", &[lanes, 3]);
+    // Parameters of two dispatch groups an iteration, 256 bytes apart.
+    add("params", &[2, 2 * chunk, 256 / real as usize]);
     add("step_tables", &[2, chunk, 2, lanes]);
     add("records", &[2, chunk, fields, lanes]);
     // In both staging buffers: records, and frames.
@@ -451,7 +456,7 @@ mod tests {
 
     #[test]
     fn lanes_are_split_when_a_buffer_is_too_small_for_all() {
-        let narrow = Limits { max_buffer_bytes: 442 * 8 * 24, ..limits() };
+        let narrow = Limits { max_buffer_bytes: 300_000, ..limits() };
         let plan = Plan::new(request(), &narrow).unwrap();
         assert!(plan.batches.len() > 1);
         assert_eq!(plan.batches.iter().map(Range::len).sum::<usize>(), 100);

@@ -181,6 +181,7 @@ impl ShaderSpec {
             let _ = writeln!(out, "const {name}: real = {};", self.real(v));
         };
         number("REAL_MAX".into(), f64::INFINITY);
+        number("FINITE_SCALE".into(), if self.precision == Precision::F32 { 1.0 } else { 2f64.powi(-900) });
         number("TOL".into(), self.tol);
         number("GAP_UNIT".into(), self.gap_unit);
         for (kind, parameters) in [("LOSS", self.loss.parameters()), ("PENALTY", self.penalty.parameters())] {

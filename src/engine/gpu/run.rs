@@ -36,6 +36,8 @@ struct Run<'a> {
     buffers: Buffers,
     bound: Bound,
     precision: Precision,
+    /// Bytes of the device's buffers, staging left out.
+    held_bytes: u64,
     /// Columns of the device's matrices and rows of its state, both in whole vec4s.
     columns: usize,
     state_rows: usize,
@@ -87,7 +89,9 @@ impl<'a> Run<'a> {
         let precision = plan.request.precision;
         let real = precision.bytes();
         let device = &context.device;
+        let sizes = std::cell::Cell::new(8 * b as u64 + 4 * plan.chunk as u64 * PARAMS_STRIDE);
         let create = |label: &str, count: usize| {
+            sizes.set(sizes.get() + count as u64 * real);
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(label),
                 size: (count as u64 * real).max(16),
@@ -175,10 +179,25 @@ impl<'a> Run<'a> {
             status: [0, 1].map(|s: usize| bind("status", &[&partials, &lanes, &records[s], &outcomes, &measures])),
         };
         let buffers = Buffers { x, records, tables, params, outcomes, measures };
-        Ok(Run { context, plan, job, batch, numbers, kernels, buffers, bound, precision, columns, state_rows })
+        let held_bytes = sizes.get();
+        Ok(Run {
+            held_bytes,
+            context,
+            plan,
+            job,
+            batch,
+            numbers,
+            kernels,
+            buffers,
+            bound,
+            precision,
+            columns,
+            state_rows,
+        })
     }
 
     fn drive(self, sink: &mut Sink<'_>) -> Result<Finish> {
+        log::debug!("{} bytes of device buffers besides staging", self.held_bytes);
         let mut outcomes = vec![self.unmeasured(); self.batch.len()];
         let mut start_frame = Some(self.start_frame());
         let mut staging: Vec<wgpu::Buffer> = Vec::new();
@@ -338,10 +357,14 @@ impl<'a> Run<'a> {
         (records + outcomes + measures).next_multiple_of(8)
     }
 
+    fn staging_bytes(&self) -> u64 {
+        self.frame_offset() + self.plan.frames_per_chunk as u64 * self.state_bytes()
+    }
+
     fn staging(&self) -> wgpu::Buffer {
         self.context.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("staging"),
-            size: self.frame_offset() + self.plan.frames_per_chunk as u64 * self.state_bytes(),
+            size: self.staging_bytes(),
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         })
@@ -461,4 +484,53 @@ fn initial_state(numbers: &LaneNumbers, columns: usize, state_rows: usize, width
         state[j * columns + i * width] = *v;
     }
     state
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::bundled;
+    use crate::engine::gpu::{GpuEngine, Pick};
+    use crate::engine::{Engine, Lane};
+    use crate::plan::Request;
+    use crate::problem::{Derivative, Problem};
+    use crate::schedule::{Algorithm, LaneCurvature, Momentum, Schedule, Step};
+
+    #[test]
+    fn buffers_are_as_large_as_the_plan_says() {
+        let Ok(engine) = GpuEngine::request(Pick::Any) else {
+            assert!(std::env::var_os("PROXJET_REQUIRE_GPU").is_none(), "a GPU test without an adapter");
+            return eprintln!("SKIPPED, no adapter");
+        };
+        let problem = Problem::builder(bundled("digits").unwrap()).build().unwrap();
+        let lanes = vec![Lane { alpha: 0.1, l1_ratio: 1.0 }; 100];
+        let curvature = LaneCurvature { lipschitz: 1.0, strong_convexity: 0.0, prox_strong_convexity: 0.0 };
+        let (rule, momentum) = (Step::InverseLipschitz, Momentum::Fista);
+        let schedule = Schedule::new(Algorithm::Fista, rule, momentum, 500, vec![curvature; 100]).unwrap();
+        let derivatives = [Derivative::LogAlpha];
+        let job = Job {
+            problem: &problem,
+            lanes: &lanes,
+            schedule: &schedule,
+            derivatives: &derivatives,
+            start: None,
+            tol: 0.0,
+        };
+        let request = Request {
+            rows: 1797,
+            state_rows: 64,
+            validation_rows: 0,
+            lanes: 100,
+            tangents: 1,
+            iterations: 500,
+            every: 10,
+            check_every: 10,
+            precision: Precision::F32,
+            memory_budget: 1 << 30,
+        };
+        let plan = Plan::new(request, &engine.limits(Precision::F32).unwrap()).unwrap();
+        let run = Run::new(&engine.context, &plan, &job, 0..100).unwrap();
+        let planned = plan.device_bytes - 2 * run.staging_bytes();
+        assert!(run.held_bytes.abs_diff(planned) * 20 <= planned, "{} held, {planned} planned", run.held_bytes);
+    }
 }
