@@ -107,3 +107,16 @@ fn the_derivative_at_the_solution_is_the_implicit_one() {
     }
     assert!((0..10).filter(|j| !on.contains(j)).all(|j| dcoef[[f, 0, 0, j]] == 0.0));
 }
+
+#[test]
+fn a_constant_target_direction_moves_the_intercept_alone() {
+    let problem = Problem::builder(common::synthetic(50, 6, false, 6)).build().unwrap();
+    let sweep = Sweep::new(problem)
+        .alphas("path:0.1:4".parse().unwrap())
+        .derivatives([Derivative::Target(ndarray::Array1::ones(50))])
+        .iterations(5000);
+    let result = sweep.run(&mut CpuEngine::new()).unwrap();
+    assert!(result.lanes.iter().all(|l| l.status == proxjet::engine::Status::Converged), "{:?}", result.lanes);
+    let last = result.trace.dintercept.outer_iter().next_back().unwrap();
+    assert!(result.trace.dcoef.iter().all(|v| *v == 0.0) && last.iter().all(|v| (v - 1.0).abs() < 1e-14));
+}

@@ -146,7 +146,10 @@ impl Derivative {
         Some(match problem.intercept {
             Intercept::Centred { .. } => {
                 let mean = problem.weight.dot(direction);
-                (direction - mean, mean)
+                let size = direction.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+                // What centring leaves of a constant is rounding, not a direction.
+                let centred = direction.mapv(|v| if (v - mean).abs() <= 1e-14 * size { 0.0 } else { v - mean });
+                (centred, mean)
             }
             _ => (direction.clone(), 0.0),
         })
