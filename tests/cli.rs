@@ -132,6 +132,7 @@ fn exit_codes_tell_the_outcome() {
     let talk = stderr(&wild);
     assert!(talk.contains("step size 2.500/L at iteration 0 in lane 0 is outside (0, 2/L)"), "{talk}");
     assert!(talk.contains("diverged"), "{talk}");
+    assert_eq!(talk.matches("step size").count(), 1, "said once: {talk}");
     let plan = proxjet(&lasso(&["--engine", "cpu", "--dry-run"]));
     assert_eq!(plan.status.code(), Some(0));
     let text = String::from_utf8_lossy(&plan.stdout).to_string();

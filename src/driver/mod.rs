@@ -260,12 +260,6 @@ impl Sweep {
         let momentum = self.momentum.clone().unwrap_or_else(|| Momentum::default_for(self.algorithm));
         let curvatures = lanes.iter().map(curvature).collect();
         let schedule = Schedule::new(self.algorithm, self.step.clone(), momentum, self.iterations, curvatures)?;
-        if let Some((k, lane, product)) = schedule.first_unsafe_step(self.iterations) {
-            log::warn!(
-                "step size {product:.3}/L at iteration {k} in lane {lane} is outside (0, 2/L): the run may diverge, and its \
-                 status will say so. Use steps below 2/L to be sure."
-            );
-        }
         let start = self.start.as_ref().map(|s| expand_start(s, problem, lanes.len())).transpose()?;
         Ok(Prepared { lanes, schedule, derivatives, start })
     }
@@ -316,6 +310,7 @@ impl Sweep {
         let prepared = self.prepare()?;
         let plan = self.plan_prepared(&prepared, engine)?;
         let job = prepared.job(&self.problem, self.tol);
+        prepared.warn(self.iterations);
         let mut recorder = Recorder::new(&self.problem, &prepared.derivatives);
         let mut outcomes: Vec<LaneOutcome> = Vec::new();
         let mut cancelled = false;
@@ -385,6 +380,16 @@ impl Prepared {
             derivatives: &self.derivatives,
             start: self.start.as_ref(),
             tol,
+        }
+    }
+
+    /// Says once a run that a step leaves the range of guaranteed descent.
+    fn warn(&self, iterations: usize) {
+        if let Some((k, lane, product)) = self.schedule.first_unsafe_step(iterations) {
+            log::warn!(
+                "step size {product:.3}/L at iteration {k} in lane {lane} is outside (0, 2/L): the run may diverge, and its \
+                 status will say so. Use steps below 2/L to be sure."
+            );
         }
     }
 
