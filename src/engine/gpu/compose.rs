@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::layout::{columns, stride};
 use super::product::{Side, product_source};
 use crate::engine::LaneNumbers;
 use crate::plan::{Plan, Precision, ROW_BLOCK, RecordLayout};
@@ -91,16 +92,6 @@ impl Partials {
     pub(super) fn fields(&self) -> usize {
         self.norms() + 3 * (1 + self.d)
     }
-}
-
-/// Columns of the device's matrices: whole vec4s.
-pub(super) fn columns(lanes: usize, tangents: usize) -> usize {
-    (lanes * (1 + tangents)).div_ceil(4) * 4
-}
-
-/// Row stride of the design on the device: whole vec4s.
-pub(super) fn stride(state_rows: usize) -> usize {
-    state_rows.div_ceil(4) * 4
 }
 
 impl ShaderSpec {

@@ -9,6 +9,7 @@ use crate::plan::{Limits, Plan, Precision};
 mod compose;
 mod context;
 mod kernels;
+mod layout;
 mod product;
 mod readback;
 mod run;

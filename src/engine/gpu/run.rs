@@ -2,11 +2,12 @@
 
 use std::ops::{ControlFlow, Range};
 
-use ndarray::{Array2, Array3};
+use ndarray::Array3;
 
-use super::compose::{Partials, ShaderSpec, columns, stride};
+use super::compose::{Partials, ShaderSpec};
 use super::context::GpuContext;
 use super::kernels::{Kernels, PARAMS_STRIDE, STATUS_CODES};
+use super::layout::{columns, initial_state, lane_fields, padded, row_fields, stride};
 use super::product::GROUP;
 use super::readback::{Pending, decode, encode};
 use crate::engine::{Chunk, Finish, Frame, Job, LaneNumbers, LaneOutcome, Sink, Status};
@@ -444,46 +445,6 @@ impl<'a> Run<'a> {
         let (bytes, _) = Pending::new(target, submission).take(self.context)?;
         Ok(self.state(&bytes))
     }
-}
-
-/// Rows padded with zeros to whole vec4s.
-fn padded<'r>(rows: impl IntoIterator<Item = ndarray::ArrayView1<'r, f64>>, width: usize) -> Vec<f64> {
-    let pad = stride(width) - width;
-    rows.into_iter().flat_map(|row| row.to_vec().into_iter().chain(std::iter::repeat_n(0.0, pad))).collect()
-}
-
-/// Target, weight and the target's tangents of every row.
-fn row_fields(job: &Job<'_>, numbers: &LaneNumbers, n: usize, d: usize) -> Vec<f64> {
-    let tangent = numbers.target_tangent.clone().unwrap_or_else(|| Array2::zeros((n, d)));
-    let (target, weight) = (job.problem.target(), job.problem.weight());
-    (0..n).flat_map(|i| [target[i], weight[i]].into_iter().chain(tangent.row(i).to_vec())).collect()
-}
-
-/// The fields that `shaders/shared/lane.wgsl` reads.
-fn lane_fields(numbers: &LaneNumbers) -> Vec<f64> {
-    let d = numbers.only.len();
-    (0..numbers.l1.len())
-        .flat_map(|i| {
-            let fixed = [
-                numbers.l1[i],
-                numbers.l2[i],
-                numbers.probe_step[i],
-                numbers.objective_limit[i],
-                f64::from(u8::from(numbers.has_gap[i])),
-            ];
-            let tangents = (0..d).flat_map(move |t| [numbers.dl1[[i, t]], numbers.dl2[[i, t]]]);
-            fixed.into_iter().chain(tangents)
-        })
-        .collect()
-}
-
-/// The start in the device's layout, tangents zero.
-fn initial_state(numbers: &LaneNumbers, columns: usize, state_rows: usize, width: usize) -> Vec<f64> {
-    let mut state = vec![0.0; columns * state_rows];
-    for ((i, j), v) in numbers.start.indexed_iter() {
-        state[j * columns + i * width] = *v;
-    }
-    state
 }
 
 #[cfg(test)]

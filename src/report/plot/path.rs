@@ -1,10 +1,14 @@
 //! The regularisation path with its first-order sensitivity band.
 
+use plotters::coord::combinators::LogCoord;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 use super::{COLORS, Canvas, FONT, Picture, label};
 use crate::driver::SweepResult;
 use crate::error::Result;
+
+type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<LogCoord<f64>, RangedCoordf64>>;
 
 /// Half width of the band: the change of a coefficient when alpha changes by a quarter, to first order.
 const BAND: f64 = 0.223_143_551_314_209_7; // ln 1.25
@@ -69,23 +73,8 @@ fn coefficients(
     let (low, high) = finite.fold((0.0f64, 0.0f64), |(l, h), v| (l.min(v), h.max(v)));
     let pad = 0.06 * (high - low).max(1e-12);
     let (x_low, x_high) = alpha_range(result);
-    let mut chart = ChartBuilder::on(area)
-        .margin_left(12)
-        .margin_right(170)
-        .x_label_area_size(46)
-        .y_label_area_size(70)
-        .build_cartesian_2d((x_low..x_high).log_scale(), (low - pad)..(high + pad))?;
-    chart
-        .configure_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(RGBColor(230, 230, 230))
-        .x_desc("alpha (logarithmic)")
-        .y_desc("coefficient; band: first-order change when alpha moves by 25 %")
-        .x_label_formatter(&|v| label(*v))
-        .y_label_formatter(&|v| label((*v * 1e3).round() / 1e3))
-        .label_style((FONT, 13))
-        .axis_desc_style((FONT, 13))
-        .draw()?;
+    let caption = "coefficient; band: first-order change when alpha moves by 25 %";
+    let mut chart = over_alpha(area, (x_low, x_high), (low - pad, high + pad), caption)?;
     let grey = RGBColor(170, 170, 170);
     let color = |rank: usize| if rank < NAMED { COLORS[rank] } else { grey };
     for (rank, j) in largest.iter().enumerate().rev() {
@@ -131,24 +120,7 @@ fn held_out(
     let (low, high) = points.iter().fold((f64::MAX, f64::MIN), |(l, h), (_, v)| (l.min(*v), h.max(*v)));
     let pad = 0.08 * (high - low).max(1e-12);
     let (x_low, x_high) = alpha_range(result);
-    let mut chart = ChartBuilder::on(area)
-        .margin_left(12)
-        .margin_right(170)
-        .margin_bottom(8)
-        .x_label_area_size(46)
-        .y_label_area_size(70)
-        .build_cartesian_2d((x_low..x_high).log_scale(), (low - pad)..(high + pad))?;
-    chart
-        .configure_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(RGBColor(230, 230, 230))
-        .x_desc("alpha (logarithmic)")
-        .y_desc("held-out loss")
-        .x_label_formatter(&|v| label(*v))
-        .y_label_formatter(&|v| label((*v * 1e4).round() / 1e4))
-        .label_style((FONT, 13))
-        .axis_desc_style((FONT, 13))
-        .draw()?;
+    let mut chart = over_alpha(area, (x_low, x_high), (low - pad, high + pad), "held-out loss")?;
     chart.draw_series(LineSeries::new(points.iter().copied(), COLORS[0].stroke_width(2)))?;
     for &i in order.iter().step_by((order.len() / 12).max(1)) {
         let lane = &result.lanes[i];
@@ -171,6 +143,34 @@ fn held_out(
         area.draw(&Text::new(*text, (at.0 + 16, at.1), (FONT, 13).into_font()))?;
     }
     Ok(())
+}
+
+/// Axes with alpha on a logarithmic scale, and room for names on the right.
+fn over_alpha<'a>(
+    area: &Canvas<'a>,
+    x: (f64, f64),
+    y: (f64, f64),
+    caption: &str,
+) -> std::result::Result<Chart<'a>, Box<dyn std::error::Error>> {
+    let mut chart = ChartBuilder::on(area)
+        .margin_left(12)
+        .margin_right(170)
+        .margin_bottom(8)
+        .x_label_area_size(46)
+        .y_label_area_size(70)
+        .build_cartesian_2d((x.0..x.1).log_scale(), y.0..y.1)?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(RGBColor(230, 230, 230))
+        .x_desc("alpha (logarithmic)")
+        .y_desc(caption)
+        .x_label_formatter(&|v| label(*v))
+        .y_label_formatter(&|v| label((*v * 1e4).round() / 1e4))
+        .label_style((FONT, 13))
+        .axis_desc_style((FONT, 13))
+        .draw()?;
+    Ok(chart)
 }
 
 /// Lanes in the order of alpha, smallest first.
