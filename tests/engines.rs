@@ -1,12 +1,16 @@
 //! One suite for every engine and precision, against the CPU engine in f64 and against statuses that must hold.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use ndarray::{Array1, Array2};
 use proxjet::driver::{Alphas, Sweep, SweepResult};
-use proxjet::engine::Status;
 use proxjet::engine::cpu::CpuEngine;
-use proxjet::plan::Precision;
+use proxjet::engine::{Engine, EngineInfo, Finish, Job, Sink, Status};
+use proxjet::error::Result;
+use proxjet::plan::{Limits, Plan, Precision};
 use proxjet::problem::{Derivative, Loss, Penalty, Problem};
 use proxjet::schedule::{Algorithm, Momentum, Step};
 
@@ -308,6 +312,38 @@ fn the_stream_yields_chunks_and_then_the_result() {
     assert_eq!((iterations, frames), (3000, 7));
     assert_eq!(result.unwrap().trace.iteration.len(), 7);
 
-    // Dropping the stream ends the run: the worker must not hang.
-    drop(sweep().iterations(50_000_000).every(50_000_000).memory_budget(1 << 36).stream(Box::new(CpuEngine::new()), 1));
+    // Dropping the stream ends the run: the worker lets go of its engine.
+    let ended = Arc::new(AtomicBool::new(false));
+    let engine = Box::new(Watched(CpuEngine::new(), ended.clone()));
+    let endless = sweep().iterations(50_000_000).every(50_000_000).memory_budget(1 << 36);
+    let stream = endless.stream(engine, 1);
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(!ended.load(Ordering::SeqCst), "the run goes on while somebody holds the stream");
+    drop(stream);
+    let clock = Instant::now();
+    while !ended.load(Ordering::SeqCst) {
+        assert!(clock.elapsed() < Duration::from_secs(60), "the run goes on without a reader");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// An engine that tells when it is dropped.
+struct Watched(CpuEngine, Arc<AtomicBool>);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.1.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Engine for Watched {
+    fn info(&self) -> EngineInfo {
+        self.0.info()
+    }
+    fn limits(&self, precision: Precision) -> Result<Limits> {
+        self.0.limits(precision)
+    }
+    fn run(&mut self, plan: &Plan, job: &Job<'_>, batch: Range<usize>, sink: &mut Sink<'_>) -> Result<Finish> {
+        self.0.run(plan, job, batch, sink)
+    }
 }

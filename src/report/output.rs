@@ -71,3 +71,22 @@ fn failed(at: &Path, error: &std::io::Error) -> Error {
     };
     Error::new(ErrorKind::Output, at.display().to_string(), error.to_string(), "a file that can be written", remedy)
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn a_new_file_replaces_the_old_one_by_renaming() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = OutputDir::create(folder.path()).unwrap();
+        let path = out.write("a", |w| w.write_all(b"old")).unwrap();
+        // Who reads the old file goes on reading it: the new one is another file under its name.
+        let mut reader = std::fs::File::open(&path).unwrap();
+        out.write("a", |w| w.write_all(b"new")).unwrap();
+        let mut seen = String::new();
+        reader.read_to_string(&mut seen).unwrap();
+        assert_eq!((seen.as_str(), std::fs::read(&path).unwrap()), ("old", b"new".to_vec()));
+    }
+}
