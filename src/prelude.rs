@@ -11,4 +11,4 @@ pub use crate::engine::{Engine, Status};
 pub use crate::error::{Error, Result};
 pub use crate::plan::Precision;
 pub use crate::problem::{Derivative, Loss, Penalty, Problem};
-pub use crate::schedule::{Algorithm, Momentum, Step};
+pub use crate::schedule::{Algorithm, Metric, Momentum, Phase, Restart, Schedule, Step, TangentStart, Until};

@@ -130,7 +130,7 @@ fn exit_codes_tell_the_outcome() {
     let wild = sweep(&["--algorithm", "pgd", "--step", "constant:2.5"]);
     assert_eq!(wild.status.code(), Some(3));
     let talk = stderr(&wild);
-    assert!(talk.contains("step size 2.500/L at iteration 0 in lane 0 is outside (0, 2/L)"), "{talk}");
+    assert!(talk.contains("at iteration 0 in lane 0 is 2.500/L, outside (0, 2/L)"), "{talk}");
     assert!(talk.contains("diverged"), "{talk}");
     assert_eq!(talk.matches("step size").count(), 1, "said once: {talk}");
     let plan = proxjet(&lasso(&["--engine", "cpu", "--dry-run"]));

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::Command;
 
 use proxjet::engine::gpu::{Composed, ShaderSpec, compose_all};
-use proxjet::plan::Precision;
+use proxjet::plan::{MetricForm, Precision};
 use proxjet::problem::{Loss, Penalty};
 
 fn spec(precision: Precision, loss: Loss, penalty: Penalty, tangents: usize) -> ShaderSpec {
@@ -20,7 +20,13 @@ fn spec(precision: Precision, loss: Loss, penalty: Penalty, tangents: usize) -> 
         lanes: 5,
         only: (0..tangents).map(|t| (t == 1).then_some(3)).collect(),
         moves_target: tangents > 1,
-        looks_ahead: tangents != 2,
+        stages: 1 + tangents % 2,
+        patience: 10,
+        tangent_start: if tangents == 2 { u32::MAX } else { 0 },
+        measures_curvature: tangents != 2,
+        metric: if tangents == 0 { MetricForm::None } else { MetricForm::Fixed },
+        metric_lanes: 1 + 4 * (tangents / 2),
+        metric_gain: 1.9,
         tol: 1e-7,
         gap_unit: 0.69,
         iterations: 100,
@@ -64,7 +70,7 @@ fn naga_accepts_every_kernel() {
             }
         }
     }
-    assert_eq!(kernels, 2 * 3 * 6 * 3 * 11);
+    assert_eq!(kernels, 2 * 3 * 6 * 3 * 15);
 }
 
 #[test]
@@ -95,14 +101,14 @@ fn the_host_writes_parameters_as_the_shader_reads_them() {
     let (_, params) = module.types.iter().find(|(_, t)| t.name.as_deref() == Some("Params")).unwrap();
     let naga::TypeInner::Struct { members, span } = &params.inner else { panic!("a struct") };
     let names: Vec<(&str, u32)> = members.iter().map(|m| (m.name.as_deref().unwrap(), m.offset)).collect();
-    assert_eq!(names, [("iteration", 0), ("row", 4), ("check", 8), ("look_ahead", 12)]);
-    assert_eq!(*span, 16);
+    assert_eq!(names, [("iteration", 0), ("row", 4), ("check", 8), ("ahead", 12), ("codes", 16)]);
+    assert_eq!(*span, 48);
 }
 
 #[test]
 fn errors_point_into_the_right_file() {
-    let mut shader = compose_all(&spec(Precision::F32, Loss::logistic(), Penalty::l1(), 0)).swap_remove(3);
-    assert_eq!(shader.name, "residual");
+    let all = compose_all(&spec(Precision::F32, Loss::logistic(), Penalty::l1(), 0));
+    let mut shader = all.into_iter().find(|s| s.name == "residual").unwrap();
     let line = shader.source.lines().position(|l| l.contains("fn sigmoid")).unwrap() + 1;
     assert_eq!(shader.locate(line), "shaders/loss/logistic.wgsl:2");
     shader.source = shader.source.replace("fn sigmoid(t: real)", "fn sigmoid(t: nonsense)");

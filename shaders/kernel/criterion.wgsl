@@ -4,8 +4,7 @@
 @group(1) @binding(0) var<storage, read> x: array<real>;
 @group(1) @binding(1) var<storage, read> g: array<real>;
 @group(1) @binding(2) var<storage, read> lanes: array<real>;
-@group(1) @binding(3) var<storage, read> factors: array<real>;
-@group(1) @binding(4) var<storage, read_write> partials: array<real>;
+@group(1) @binding(3) var<storage, read_write> partials: array<real>;
 
 @compute @workgroup_size(64)
 fn criterion(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -24,7 +23,7 @@ fn criterion(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var j = first; j < min(first + ROW_BLOCK, STATE_ROWS); j++) {
         let at = j * COLUMNS + lane * WIDTH;
         let here = x[at];
-        let factor = factors[j];
+        let factor = factor_of(j);
         let w = here - a * (g[at] + ridge * factor * here);
         var prox = prox_identity(w);
         if (j < PENALISED) {

@@ -3,8 +3,7 @@
 @group(1) @binding(0) var<storage, read> x: array<real>;
 @group(1) @binding(1) var<storage, read> g: array<real>;
 @group(1) @binding(2) var<storage, read> lanes: array<real>;
-@group(1) @binding(3) var<storage, read> factors: array<real>;
-@group(1) @binding(4) var<storage, read_write> partials: array<real>;
+@group(1) @binding(3) var<storage, read_write> partials: array<real>;
 
 @compute @workgroup_size(64)
 fn gap_penalty(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -19,7 +18,7 @@ fn gap_penalty(@builtin(global_invocation_id) id: vec3<u32>) {
     let first = id.y * ROW_BLOCK;
     for (var j = first; j < min(first + ROW_BLOCK, PENALISED); j++) {
         let at = j * COLUMNS + lane * WIDTH;
-        gap += penalty_gap(x[at], -scale * g[at], l1 * factors[j], l2 * factors[j]);
+        gap += penalty_gap(x[at], -scale * g[at], l1 * factor_of(j), l2 * factor_of(j));
     }
     partials[(id.y * PARTIAL_FIELDS + PART_GAP_PENALTY) * LANES + lane] = gap;
 }

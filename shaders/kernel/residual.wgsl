@@ -1,11 +1,13 @@
 // r = w phi'(X e), dr = w (phi''(X e) X de + d_y phi' dy), with X e = z + look (z - z_previous).
+// X e is kept where the schedule measures the curvature of the step that follows.
 // One invocation: a lane and a block of rows.
 @group(0) @binding(0) var<uniform> params: Params;
 @group(1) @binding(0) var<storage, read> z: array<real>;
 @group(1) @binding(1) var<storage, read> z_previous: array<real>;
 @group(1) @binding(2) var<storage, read> rows: array<real>;
-@group(1) @binding(3) var<storage, read> table: array<real>;
+@group(1) @binding(3) var<storage, read> directives: array<real>;
 @group(1) @binding(4) var<storage, read_write> r: array<real>;
+@group(1) @binding(5) var<storage, read_write> extrapolated: array<real>;
 
 @compute @workgroup_size(64)
 fn residual(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -14,21 +16,32 @@ fn residual(@builtin(global_invocation_id) id: vec3<u32>) {
         return;
     }
     var look = real(0.0);
-    if (params.look_ahead == 1u) {
-        look = table[(2u * params.row + 1u) * LANES + lane];
+    if (params.ahead == 1u) {
+        look = told_look(lane);
     }
     let first = id.y * ROW_BLOCK;
     for (var i = first; i < min(first + ROW_BLOCK, ROWS); i++) {
         let at = i * COLUMNS + lane * WIDTH;
         let target_value = rows[i * ROW_FIELDS];
         let weight = rows[i * ROW_FIELDS + 1u];
-        let e = z[at] + look * (z[at] - z_previous[at]);
+        let moved = z[at] - z_previous[at];
+        let e = z[at] + look * moved;
+        if (MEASURES_CURVATURE && params.ahead == 1u) {
+            extrapolated[at] = e;
+        }
         r[at] = weight * loss_slope(e, target_value);
         if (TANGENTS > 0u) {
             let curve = weight * loss_curve(e, target_value);
             for (var t = 0u; t < TANGENTS; t++) {
                 let c = at + 1u + t;
-                var dr = curve * (z[c] + look * (z[c] - z_previous[c]));
+                var de = z[c] + look * (z[c] - z_previous[c]);
+                if (params.ahead == 1u) {
+                    de += told_dlook(lane, t) * moved;
+                }
+                if (MEASURES_CURVATURE && params.ahead == 1u) {
+                    extrapolated[c] = de;
+                }
+                var dr = curve * de;
                 if (MOVES_TARGET) {
                     dr += weight * loss_slope_by_target(e, target_value) * rows[i * ROW_FIELDS + 2u + t];
                 }

@@ -5,6 +5,8 @@
 @group(1) @binding(2) var<storage, read_write> records: array<real>;
 @group(1) @binding(3) var<storage, read_write> outcomes: array<u32>;
 @group(1) @binding(4) var<storage, read_write> measures: array<real>;
+@group(1) @binding(5) var<storage, read> directives: array<real>;
+@group(1) @binding(6) var<storage, read_write> memory: array<real>;
 
 fn total(field: u32, blocks: u32, lane: u32) -> real {
     var sum = real(0.0);
@@ -30,6 +32,23 @@ fn relative(field: u32, lane: u32) -> real {
     return select(REAL_MAX, ratio, is_finite(size) && is_finite(ratio));
 }
 
+// What the control kernel of the next iteration wants to know.
+fn remember(lane: u32, objective: real, active_change: real) {
+    let m = lane * MEMORY_FIELDS;
+    memory[m + SEEN_OBJECTIVE] = objective;
+    memory[m + SEEN_MOVED] = active_change;
+    memory[m + SEEN_RESTART] = total(PART_RESTART, STATE_BLOCKS, lane);
+    if (MEASURES_CURVATURE) {
+        memory[m + SEEN_SQUARE] = total(PART_SQUARE, STATE_BLOCKS, lane);
+        memory[m + SEEN_SECANT] = total(PART_SECANT_STATE, STATE_BLOCKS, lane) + total(PART_SECANT_ROWS, ROW_BLOCKS, lane);
+        for (var t = 0u; t < TANGENTS; t++) {
+            memory[m + SEEN_TANGENTS + 2u * t] = total(PART_DSQUARE + t, STATE_BLOCKS, lane);
+            memory[m + SEEN_TANGENTS + 2u * t + 1u] =
+                total(PART_DSECANT_STATE + t, STATE_BLOCKS, lane) + total(PART_DSECANT_ROWS + t, ROW_BLOCKS, lane);
+        }
+    }
+}
+
 @compute @workgroup_size(64)
 fn status(@builtin(global_invocation_id) id: vec3<u32>) {
     let lane = id.x;
@@ -43,12 +62,17 @@ fn status(@builtin(global_invocation_id) id: vec3<u32>) {
     records[record + LANES] = change;
     records[record + 2u * LANES] = total(PART_SUPPORT, STATE_BLOCKS, lane);
     records[record + 3u * LANES] = total(PART_VALIDATION, VALIDATION_BLOCKS, lane);
+    let active_change = total(PART_ACTIVE_CHANGE, STATE_BLOCKS, lane);
+    records[record + 4u * LANES] = active_change;
+    records[record + 5u * LANES] = told_step(lane);
+    records[record + 6u * LANES] = told_momentum(lane);
+    remember(lane, objective, active_change);
     var finite = is_finite(objective) && is_finite(change);
     for (var t = 0u; t < TANGENTS; t++) {
         let dchange = sqrt(total(PART_DCHANGE + t, STATE_BLOCKS, lane));
         finite = finite && is_finite(dchange);
-        records[record + (4u + t) * LANES] = dchange;
-        records[record + (4u + TANGENTS + t) * LANES] = total(PART_HYPERGRADIENT + t, VALIDATION_BLOCKS, lane);
+        records[record + (7u + t) * LANES] = dchange;
+        records[record + (7u + TANGENTS + t) * LANES] = total(PART_HYPERGRADIENT + t, VALIDATION_BLOCKS, lane);
     }
     if (outcomes[2u * lane] != RUNNING) {
         return;

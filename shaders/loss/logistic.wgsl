@@ -19,6 +19,11 @@ fn loss_curve(z: real, y: real) -> real {
     return e / ((real(1.0) + e) * (real(1.0) + e));
 }
 
+fn loss_curve_slope(z: real, y: real) -> real {
+    let e = real_exp(-abs(z));
+    return -loss_curve(z, y) * sign(z) * (real(1.0) - e) / (real(1.0) + e);
+}
+
 // A class label has no derivative; the host refuses the direction.
 fn loss_slope_by_target(z: real, y: real) -> real {
     return real(0.0);

@@ -12,6 +12,10 @@ fn loss_curve(z: real, y: real) -> real {
     return real(1.0);
 }
 
+fn loss_curve_slope(z: real, y: real) -> real {
+    return real(0.0);
+}
+
 fn loss_slope_by_target(z: real, y: real) -> real {
     return real(-1.0);
 }

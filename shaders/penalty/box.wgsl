@@ -17,3 +17,7 @@ fn penalty_dual_ratio(v: real, l1: real, l2: real) -> real {
 fn penalty_gap(x: real, v: real, l1: real, l2: real) -> real {
     return max(v, real(0.0)) * (PENALTY_UPPER - x) + min(v, real(0.0)) * (PENALTY_LOWER - x);
 }
+
+fn penalty_is_active(x: real) -> bool {
+    return x > PENALTY_LOWER && x < PENALTY_UPPER;
+}

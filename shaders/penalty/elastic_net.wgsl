@@ -31,3 +31,7 @@ fn penalty_gap(x: real, v: real, l1: real, l2: real) -> real {
     }
     return lasso;
 }
+
+fn penalty_is_active(x: real) -> bool {
+    return x != real(0.0);
+}

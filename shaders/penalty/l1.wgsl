@@ -19,3 +19,7 @@ fn penalty_dual_ratio(v: real, l1: real, l2: real) -> real {
 fn penalty_gap(x: real, v: real, l1: real, l2: real) -> real {
     return l1 * abs(x) - x * v;
 }
+
+fn penalty_is_active(x: real) -> bool {
+    return x != real(0.0);
+}

@@ -15,3 +15,7 @@ fn penalty_gap(x: real, v: real, l1: real, l2: real) -> real {
     let miss = l2 * x - v;
     return real(0.5) * miss * miss / l2;
 }
+
+fn penalty_is_active(x: real) -> bool {
+    return true;
+}

@@ -15,3 +15,7 @@ fn penalty_dual_ratio(v: real, l1: real, l2: real) -> real {
 fn penalty_gap(x: real, v: real, l1: real, l2: real) -> real {
     return real(0.0);
 }
+
+fn penalty_is_active(x: real) -> bool {
+    return true;
+}

@@ -18,3 +18,7 @@ fn penalty_dual_ratio(v: real, l1: real, l2: real) -> real {
 fn penalty_gap(x: real, v: real, l1: real, l2: real) -> real {
     return x * (l1 - v);
 }
+
+fn penalty_is_active(x: real) -> bool {
+    return x > real(0.0);
+}

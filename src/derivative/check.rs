@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use crate::driver::{Alphas, Sweep, SweepResult};
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::problem::{Derivative, Penalty, Problem};
-use crate::schedule::{Momentum, Step};
+use crate::schedule::{Algorithm, Momentum, Restart, Schedule, Step};
 
 /// One derivative compared.
 #[derive(Debug, Clone, Serialize)]
@@ -22,34 +22,31 @@ pub struct CheckRow {
     pub compared: usize,
     /// Lanes left out: an active set differed.
     pub excluded: usize,
-    /// Largest `‖tangent − difference‖ / max(‖tangent‖, ‖difference‖)` over the lanes compared.
+    /// Largest `‖tangent − difference‖ / max(‖tangent‖, ‖difference‖)` over the lanes compared, less what rounding of the
+    /// iterates does to a difference.
     pub max_error: f64,
     /// The lane of the largest error.
     pub worst_lane: Option<usize>,
 }
 
 /// Compares every tangent of `sweep` at its last iteration with central differences of width `h`: in the logarithm for
-/// `log_alpha`, relative to `alpha`, absolute otherwise. Steps and momenta stay those of the unperturbed run.
+/// `log_alpha` and `log_step`, relative for `alpha` and `step:K`, absolute otherwise. Steps and momenta that follow from the
+/// hyperparameters move with them.
 ///
 /// # Errors
-/// As [`Sweep::run`].
+/// As [`Sweep::run`], and a derivative by a step or momentum of a schedule whose steps are taken back.
 pub fn check(sweep: &Sweep, engine: &mut dyn Engine, h: f64) -> Result<Vec<CheckRow>> {
     let sweep = sweep.clone().tol(0.0).every(1);
     let base = sweep.run(engine)?;
     let prepared = sweep.prepare()?;
     let alphas: Vec<f64> = prepared.lanes.iter().map(|l| l.alpha).collect();
-    let fixed = sweep
-        .clone()
-        .step(Step::Table(base.trace.step.clone().into_dyn()))
-        .momentum(Momentum::Table(base.trace.momentum.clone().into_dyn()))
-        .iterations(base.trace.step.nrows())
-        .derivatives([]);
+    let free = sweep.clone().derivatives([]);
     let mut rows = Vec::new();
     for (t, derivative) in prepared.derivatives.iter().enumerate() {
         let mut shifted = |sign: f64| -> Result<SweepResult> {
             let width = sign * h;
             let by_alpha =
-                |f: &dyn Fn(f64) -> f64| fixed.clone().alphas(Alphas::List(alphas.iter().map(|a| f(*a)).collect()));
+                |f: &dyn Fn(f64) -> f64| free.clone().alphas(Alphas::List(alphas.iter().map(|a| f(*a)).collect()));
             let same = by_alpha(&|a| a);
             let moved = match derivative {
                 Derivative::LogAlpha => by_alpha(&|a| a * width.exp()),
@@ -57,6 +54,15 @@ pub fn check(sweep: &Sweep, engine: &mut dyn Engine, h: f64) -> Result<Vec<Check
                 Derivative::L1Ratio => same.l1_ratio(prepared.lanes[0].l1_ratio + width),
                 Derivative::PenaltyFactor(j) => same.on(sweep.problem().with_factor_moved(*j, width)),
                 Derivative::Target(direction) => same.on(sweep.problem().with_target_moved(&(direction * width))),
+                Derivative::LogStep => {
+                    same.schedule(as_executed(&sweep, &base, |_, step, beta| (step * width.exp(), beta))?)
+                }
+                Derivative::Step(at) => same.schedule(as_executed(&sweep, &base, |k, step, beta| {
+                    (if k == *at { step * (1.0 + width) } else { step }, beta)
+                })?),
+                Derivative::Momentum(at) => same.schedule(as_executed(&sweep, &base, |k, step, beta| {
+                    (step, if k == *at { beta + width } else { beta })
+                })?),
             };
             moved.run(engine)
         };
@@ -65,15 +71,24 @@ pub fn check(sweep: &Sweep, engine: &mut dyn Engine, h: f64) -> Result<Vec<Check
         let mut row =
             CheckRow { derivative: derivative.name(), compared: 0, excluded: 0, max_error: 0.0, worst_lane: None };
         for (lane, alpha) in alphas.iter().enumerate() {
-            let width = 2.0 * h * if matches!(derivative, Derivative::Alpha) { scale(*alpha) } else { 1.0 };
+            let unit = match derivative {
+                Derivative::Alpha => scale(*alpha),
+                Derivative::Step(k) => base.trace.step[[*k, lane]],
+                _ => 1.0,
+            };
+            let width = 2.0 * h * unit;
             let active = active_sets(penalty, &base, lane);
-            if active != active_sets(penalty, &plus, lane) || active != active_sets(penalty, &minus, lane) {
+            let decided = decisions(&base, lane);
+            let differs =
+                |other: &SweepResult| active != active_sets(penalty, other, lane) || decided != decisions(other, lane);
+            if differs(&plus) || differs(&minus) {
                 row.excluded += 1;
                 continue;
             }
             row.compared += 1;
-            let difference = (last(&plus, lane) - last(&minus, lane)) / width;
-            let error = relative(&last_tangent(&base, lane, t), &difference);
+            let (above, below) = (last(&plus, lane), last(&minus, lane));
+            let rounding = ROUNDING * (norm(&above) + norm(&below)) / width;
+            let error = relative(&last_tangent(&base, lane, t), &((above - below) / width), rounding);
             if error > row.max_error || error.is_nan() {
                 (row.max_error, row.worst_lane) = (error, Some(lane));
             }
@@ -81,6 +96,36 @@ pub fn check(sweep: &Sweep, engine: &mut dyn Engine, h: f64) -> Result<Vec<Check
         rows.push(row);
     }
     Ok(rows)
+}
+
+/// The schedule of `sweep` with the steps and momenta that a run used, changed by `change(k, step, momentum)`.
+fn as_executed(sweep: &Sweep, base: &SweepResult, change: impl Fn(usize, f64, f64) -> (f64, f64)) -> Result<Schedule> {
+    if base.trace.momentum.iter().any(|v| *v == -1.0) {
+        return Err(Error::usage(
+            "grad-check",
+            "a derivative by steps of a schedule that takes steps back",
+            "steps that are set",
+            "Compare derivatives by log_alpha, or give the steps as a table.",
+        ));
+    }
+    let table = |pick: &dyn Fn((f64, f64)) -> f64| {
+        let shape = base.trace.step.dim();
+        let of = |(k, lane)| pick(change(k, base.trace.step[[k, lane]], base.trace.momentum[[k, lane]]));
+        Array2::from_shape_fn(shape, of).into_dyn()
+    };
+    let (steps, momenta) = (table(&|pair| pair.0), table(&|pair| pair.1));
+    let phases = sweep.rules().phases().iter().map(|phase| {
+        let phase = phase.clone().step(Step::Table(steps.clone())).restart(Restart::None);
+        if phase.algorithm == Algorithm::Pgd { phase } else { phase.momentum(Momentum::Table(momenta.clone())) }
+    });
+    let mut schedule = sweep.rules().clone();
+    schedule.phases = phases.collect();
+    Ok(schedule)
+}
+
+/// What a run decided by its iterates: which iterations restart the momentum or take a step back.
+fn decisions(result: &SweepResult, lane: usize) -> Vec<bool> {
+    result.trace.momentum.column(lane).iter().map(|v| *v == 0.0 || *v == -1.0).collect()
 }
 
 /// Unit of a shift in `alpha`.
@@ -108,10 +153,19 @@ fn last_tangent(result: &SweepResult, lane: usize, t: usize) -> Array1<f64> {
     all.into()
 }
 
-fn relative(a: &Array1<f64>, b: &Array1<f64>) -> f64 {
-    let norm = |v: &Array1<f64>| v.dot(v).sqrt();
-    let size = norm(a).max(norm(b));
-    if size == 0.0 { 0.0 } else { norm(&(a - b)) / size }
+/// What rounding leaves uncertain of an iterate, relative to it: a derivative that has all but vanished is not compared
+/// with the noise of a difference.
+const ROUNDING: f64 = 16.0 * f64::EPSILON;
+
+fn norm(v: &Array1<f64>) -> f64 {
+    v.dot(v).sqrt()
+}
+
+/// `‖a − b‖` beyond `rounding`, relative to the larger of both.
+fn relative(a: &Array1<f64>, b: &Array1<f64>, rounding: f64) -> f64 {
+    let (size, gap) = (norm(a).max(norm(b)), norm(&(a - b)));
+    // A NaN stays one.
+    if gap <= rounding { 0.0 } else { (gap - rounding) / size }
 }
 
 impl Problem {

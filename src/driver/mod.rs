@@ -7,17 +7,19 @@ use std::time::Instant;
 use ndarray::{Array1, Array2};
 use serde::Serialize;
 
-use crate::engine::{Chunk, Engine, EngineInfo, Finish, Job, Lane, LaneOutcome, Status};
+use crate::engine::{Chunk, Engine, EngineInfo, Finish, Job, Lane, LaneOutcome, MetricSource, Status};
 use crate::error::{Error, Result};
-use crate::plan::{Plan, Precision, Request};
+use crate::plan::{MetricForm, Plan, Precision, Request};
 use crate::problem::{Derivative, Problem, Shape};
-use crate::schedule::{Algorithm, LaneCurvature, Momentum, Schedule, Step};
+use crate::schedule::{Algorithm, LaneSchedule, Metric, Momentum, Schedule, ScheduleInfo, Step, TangentStart};
 use crate::trace::{Recorder, Trace};
 
 mod alphas;
+mod curvature;
 mod stream;
 
 pub use alphas::Alphas;
+use curvature::MetricCurvature;
 pub use stream::{Event, TraceStream};
 
 /// Default memory budget: 4 GiB, for the device's buffers and the host's trace together.
@@ -29,9 +31,7 @@ pub struct Sweep {
     problem: Problem,
     alphas: Alphas,
     l1_ratio: f64,
-    algorithm: Algorithm,
-    step: Step,
-    momentum: Option<Momentum>,
+    schedule: Schedule,
     iterations: usize,
     tol: f64,
     check_every: usize,
@@ -74,6 +74,8 @@ pub struct LaneResult {
     pub derivative_residual: Option<f64>,
     /// Non-zero coefficients.
     pub support: usize,
+    /// The iterate from which on the active set did not change any more; absent where it still changed at the last one.
+    pub identified: Option<usize>,
     /// Mean loss over the held-out rows.
     pub validation_loss: Option<f64>,
     /// Its derivatives, in the order of [`RunInfo::derivative`].
@@ -104,12 +106,8 @@ pub struct RunInfo {
     pub precision: Precision,
     /// Execution form.
     pub execution_form: &'static str,
-    /// Algorithm.
-    pub algorithm: Algorithm,
-    /// Step rule.
-    pub step: String,
-    /// Momentum rule.
-    pub momentum: String,
+    /// What varied with the iteration.
+    pub schedule: ScheduleInfo,
     /// Iterations at most.
     pub iterations: usize,
     /// Tolerance.
@@ -128,9 +126,7 @@ impl Sweep {
             problem,
             alphas: Alphas::Path { epsilon: 1e-3, count: 100 },
             l1_ratio: 0.5,
-            algorithm: Algorithm::Fista,
-            step: Step::InverseLipschitz,
-            momentum: None,
+            schedule: Schedule::default(),
             iterations: 1000,
             tol: 1e-6,
             check_every: 10,
@@ -152,19 +148,34 @@ impl Sweep {
         self.l1_ratio = l1_ratio;
         self
     }
-    /// The algorithm.
+    /// Everything that varies with the iteration.
+    pub fn schedule(mut self, schedule: impl Into<Schedule>) -> Self {
+        self.schedule = schedule.into();
+        self
+    }
+    /// The algorithm of the schedule's last (or only) phase.
     pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
-        self.algorithm = algorithm;
+        self.schedule.last_mut().algorithm = algorithm;
         self
     }
-    /// The step rule.
+    /// The step rule of the schedule's last (or only) phase.
     pub fn step(mut self, step: Step) -> Self {
-        self.step = step;
+        self.schedule.last_mut().step = step;
         self
     }
-    /// The momentum rule; by default the algorithm's own.
+    /// The momentum rule of the schedule's last (or only) phase; by default the algorithm's own.
     pub fn momentum(mut self, momentum: Momentum) -> Self {
-        self.momentum = Some(momentum);
+        self.schedule.last_mut().momentum = Some(momentum);
+        self
+    }
+    /// The metric of the run.
+    pub fn metric(mut self, metric: Metric) -> Self {
+        self.schedule.metric = metric;
+        self
+    }
+    /// From where tangents are carried.
+    pub fn tangent_start(mut self, start: TangentStart) -> Self {
+        self.schedule.tangent_start = start;
         self
     }
     /// Iterations at most.
@@ -215,6 +226,11 @@ impl Sweep {
         self
     }
 
+    /// What varies with the iteration.
+    pub fn rules(&self) -> &Schedule {
+        &self.schedule
+    }
+
     /// The problem.
     pub fn problem(&self) -> &Problem {
         &self.problem
@@ -252,16 +268,14 @@ impl Sweep {
                 derivative.check(problem, lane.alpha)?;
             }
         }
-        let curvature = |lane: &Lane| {
-            let l2 = if penalty.uses_alpha() { lane.alpha * (1.0 - lane.l1_ratio) } else { 0.0 };
-            let (lipschitz, strong_convexity) = problem.lipschitz(l2);
-            LaneCurvature { lipschitz, strong_convexity, prox_strong_convexity: problem.prox_strong_convexity(l2) }
-        };
-        let momentum = self.momentum.clone().unwrap_or_else(|| Momentum::default_for(self.algorithm));
-        let curvatures = lanes.iter().map(curvature).collect();
-        let schedule = Schedule::new(self.algorithm, self.step.clone(), momentum, self.iterations, curvatures)?;
+        // Shapes first: the curvature in a metric reads its table.
+        self.schedule.metric.check(self.iterations, lanes.len(), problem.features())?;
+        let metric = MetricCurvature::new(problem, &self.schedule.metric);
+        let (curvatures, tangents) = lanes.iter().map(|lane| metric.of(problem, lane, &derivatives)).unzip();
+        let rules = self.schedule.clone();
+        let schedule = LaneSchedule::new(rules, self.iterations, curvatures, tangents, &derivatives)?;
         let start = self.start.as_ref().map(|s| expand_start(s, problem, lanes.len())).transpose()?;
-        Ok(Prepared { lanes, schedule, derivatives, start })
+        Ok(Prepared { lanes, schedule, metric: metric.source, derivatives, start })
     }
 
     /// Plans the sweep for an engine, without running it.
@@ -283,6 +297,16 @@ impl Sweep {
             iterations: self.iterations,
             every: self.every.unwrap_or((self.iterations / 50).max(1)),
             check_every: if self.tol > 0.0 { self.check_every } else { 0 },
+            stages: prepared.schedule.stages(),
+            measures_curvature: prepared.schedule.uses_secant(),
+            constants: prepared.schedule.constants().len(),
+            metric: match &prepared.metric {
+                MetricSource::None => MetricForm::None,
+                MetricSource::Fixed(_) => MetricForm::Fixed,
+                MetricSource::Table(table) if table.ndim() == 2 => MetricForm::Table { per_lane: false },
+                MetricSource::Table(_) => MetricForm::Table { per_lane: true },
+                MetricSource::Hessian { every, .. } => MetricForm::Hessian { every: *every },
+            },
             precision: self.precision,
             memory_budget: self.memory_budget,
         };
@@ -328,13 +352,11 @@ impl Sweep {
             outcomes.extend(&finish.outcomes);
             recorder.finish(batch.clone(), finish);
         }
-        let schedule = &prepared.schedule;
         let trace = recorder.trace(
             prepared.lanes.iter().map(|l| l.alpha).collect(),
             prepared.lanes.iter().map(|l| l.l1_ratio).collect(),
-            |k, lane| (schedule.step_at(k, lane), schedule.momentum_at(k, lane)),
         );
-        let lanes = prepared.results(&outcomes, &trace);
+        let lanes = prepared.results(&self.problem, &outcomes, &trace);
         let spectrum = self.problem.spectrum();
         let info = RunInfo {
             objective: self.problem.objective(),
@@ -345,9 +367,7 @@ impl Sweep {
             engine: engine.info(),
             precision: self.precision,
             execution_form: plan.form,
-            algorithm: self.algorithm,
-            step: schedule.step().to_string(),
-            momentum: schedule.momentum().to_string(),
+            schedule: self.schedule.info(),
             iterations: self.iterations,
             tol: self.tol,
             derivative: prepared.derivatives.iter().map(Derivative::name).collect(),
@@ -363,7 +383,9 @@ pub struct Prepared {
     /// The lanes.
     pub lanes: Vec<Lane>,
     /// Their schedule.
-    pub schedule: Schedule,
+    pub schedule: LaneSchedule,
+    /// Where their metric comes from.
+    pub metric: MetricSource,
     /// The derivatives carried.
     pub derivatives: Vec<Derivative>,
     /// `[1, q]` or `[b, q]`: the start.
@@ -377,18 +399,22 @@ impl Prepared {
             problem,
             lanes: &self.lanes,
             schedule: &self.schedule,
+            metric: &self.metric,
             derivatives: &self.derivatives,
             start: self.start.as_ref(),
             tol,
         }
     }
 
-    /// Says once a run that a step leaves the range of guaranteed descent.
+    /// Says once a run what the theory does not cover.
     fn warn(&self, iterations: usize) {
-        if let Some((k, lane, product)) = self.schedule.first_unsafe_step(iterations) {
+        if let Some(step) = self.schedule.unsafe_step(iterations) {
+            log::warn!("{step}: the run may diverge, and its status will say so. Use steps below 2/L to be sure.");
+        }
+        if let Some(momentum) = self.schedule.schedule().unsafe_momentum() {
             log::warn!(
-                "step size {product:.3}/L at iteration {k} in lane {lane} is outside (0, 2/L): the run may diverge, and its \
-                 status will say so. Use steps below 2/L to be sure."
+                "{momentum}: iterates and derivatives may grow although every single update contracts (momentum under steps \
+                 that rise). Keep the step fixed or falling, or use algorithm pgd."
             );
         }
     }
@@ -412,10 +438,12 @@ impl Prepared {
         Finish { outcomes: vec![outcome; batch.len()], state }
     }
 
-    fn results(&self, outcomes: &[LaneOutcome], trace: &Trace) -> Vec<LaneResult> {
+    fn results(&self, problem: &Problem, outcomes: &[LaneOutcome], trace: &Trace) -> Vec<LaneResult> {
         let finite = |v: f64| v.is_finite().then_some(v);
-        let rows = self.lanes.iter().zip(self.schedule.lanes()).zip(outcomes).enumerate();
-        rows.map(|(i, ((lane, curvature), outcome))| {
+        let rows = self.lanes.iter().zip(outcomes).enumerate();
+        rows.map(|(i, (lane, outcome))| {
+            let l2 = if problem.penalty().uses_alpha() { lane.alpha * (1.0 - lane.l1_ratio) } else { 0.0 };
+            let (lipschitz, strong_convexity) = problem.lipschitz(l2);
             let last = outcome.iterations.checked_sub(1);
             let at = |array: &Array2<f64>| last.and_then(|k| finite(array[[k, i]]));
             LaneResult {
@@ -433,8 +461,9 @@ impl Prepared {
                     .hypergradient
                     .as_ref()
                     .and_then(|h| last.map(|k| (0..self.derivatives.len()).map(|t| finite(h[[k, i, t]])).collect())),
-                lipschitz: curvature.lipschitz,
-                strong_convexity: curvature.strong_convexity,
+                identified: trace.identified(i, outcome.iterations),
+                lipschitz,
+                strong_convexity,
             }
         })
         .collect()

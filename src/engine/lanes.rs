@@ -81,7 +81,7 @@ impl LaneNumbers {
             dl1: Array2::from_shape_fn((b, d), |(i, t)| tangent(i, t).l1),
             dl2: Array2::from_shape_fn((b, d), |(i, t)| tangent(i, t).l2),
             only: (0..d).map(|t| tangent(0, t).only).collect(),
-            probe_step: batch.map(|lane| 1.0 / job.schedule.lanes()[lane].lipschitz).collect(),
+            probe_step: l2.iter().map(|l2| 1.0 / problem.lipschitz(*l2).0).collect(),
             l1,
             l2,
             factors,

@@ -2,19 +2,21 @@
 
 use std::ops::{ControlFlow, Range};
 
-use ndarray::{Array2, Array3};
+use ndarray::{Array1, Array2, Array3, ArrayD};
 use serde::Serialize;
 
 use crate::error::Result;
 use crate::plan::{Limits, Plan, Precision};
 use crate::problem::{Derivative, Problem};
-use crate::schedule::Schedule;
+use crate::schedule::LaneSchedule;
 
+mod control;
 pub mod cpu;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 mod lanes;
 
+pub(crate) use control::{Control, ControlRules, Directive, Seen};
 pub(crate) use lanes::LaneNumbers;
 
 /// One candidate: a point in hyperparameter space.
@@ -69,13 +71,57 @@ pub struct Job<'a> {
     /// The lanes of the whole sweep.
     pub lanes: &'a [Lane],
     /// The schedule of the whole sweep.
-    pub schedule: &'a Schedule,
+    pub schedule: &'a LaneSchedule,
+    /// Where the metric comes from.
+    pub metric: &'a MetricSource,
     /// What the tangents are derivatives with respect to, `d` of them.
     pub derivatives: &'a [Derivative],
     /// Start of every lane, `[q]`-columns as rows: `[1, q]` for all, or `[b, q]`; zeros where absent.
     pub start: Option<&'a Array2<f64>>,
     /// Tolerance of the stop rule; 0 for exactly the planned iterations.
     pub tol: f64,
+}
+
+/// Where the diagonal of the metric comes from; every diagonal has one entry per state row, `[q]`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MetricSource {
+    /// The identity.
+    None,
+    /// One diagonal for the whole run.
+    Fixed(Array1<f64>),
+    /// `[iterations, q]` or `[iterations, b, q]`.
+    Table(ArrayD<f64>),
+    /// From the Hessian at the iterate, `[q]` bounds of its diagonal.
+    Hessian {
+        /// Iterations between refreshes.
+        every: usize,
+        /// Largest multiple of `1/bound`.
+        gain: f64,
+        /// The largest curvature along each state row.
+        bound: Array1<f64>,
+    },
+}
+
+impl MetricSource {
+    /// The diagonal that a lane begins iteration `k` with, where it does not depend on the iterate.
+    pub(crate) fn entry(&self, k: usize, lane: usize, j: usize) -> f64 {
+        match self {
+            MetricSource::None | MetricSource::Hessian { .. } => 1.0,
+            MetricSource::Fixed(d) => d[j],
+            MetricSource::Table(table) if table.ndim() == 2 => table[[k, j]],
+            MetricSource::Table(table) => table[[k, lane, j]],
+        }
+    }
+
+    /// Whether the metric is set anew at the start of iteration `k`.
+    pub(crate) fn refreshes(&self, k: usize) -> bool {
+        match self {
+            MetricSource::None => false,
+            MetricSource::Fixed(_) => k == 0,
+            MetricSource::Table(_) => true,
+            MetricSource::Hessian { every, .. } => k.is_multiple_of(*every),
+        }
+    }
 }
 
 /// The state of a batch at one iterate.
@@ -113,7 +159,7 @@ pub struct LaneOutcome {
     pub iterations: usize,
     /// Duality gap relative to the loss of zero coefficients; `None` where the dual is not available.
     pub gap: Option<f64>,
-    /// `‖x − T(x)‖ / max(‖x‖, ‖T(x)‖)`, `T` the proximal gradient step of size `1/L`.
+    /// `‖x − T(x)‖ / max(‖x‖, ‖T(x)‖)`, `T` the proximal gradient step of size `1/L` (without a metric).
     pub stationarity: f64,
     /// The same of the derivatives, `‖dx − DT(x, dx)‖ / max(‖dx‖, ‖DT‖)`, the largest over the tangents.
     pub derivative_residual: f64,

@@ -62,6 +62,26 @@ pub struct Limits {
     pub overhead: f64,
 }
 
+/// How a metric comes about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MetricForm {
+    /// The identity.
+    None,
+    /// One diagonal for the run.
+    Fixed,
+    /// A diagonal per iteration, uploaded with the step table.
+    Table {
+        /// One for each lane.
+        per_lane: bool,
+    },
+    /// From the Hessian.
+    Hessian {
+        /// Iterations between refreshes.
+        every: usize,
+    },
+}
+
 /// Sizes and settings of a run, from which the plan follows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Request {
@@ -81,6 +101,14 @@ pub struct Request {
     pub every: usize,
     /// The stop rule is tested every so many iterations; 0: at the end only.
     pub check_every: usize,
+    /// Rows of the step table per iteration: two where a phase ends with identification.
+    pub stages: usize,
+    /// Whether a step follows from the curvature along the last one.
+    pub measures_curvature: bool,
+    /// Numbers of phases that adapt.
+    pub constants: usize,
+    /// The metric.
+    pub metric: MetricForm,
     /// Arithmetic.
     pub precision: Precision,
     /// Memory budget, in bytes: the device's buffers and the host's trace must fit.
@@ -159,17 +187,23 @@ impl RecordLayout {
     pub const SUPPORT: usize = 2;
     /// Mean loss over the held-out rows.
     pub const VALIDATION: usize = 3;
+    /// Coefficients that became active or inactive.
+    pub const ACTIVE_CHANGE: usize = 4;
+    /// Step size of the update.
+    pub const STEP: usize = 5;
+    /// Momentum of the update; −1 where it takes the step before it back.
+    pub const MOMENTUM: usize = 6;
     /// `‖dx⁺ − dx‖₂` of tangent `t`.
     pub fn derivative_change(self, t: usize) -> usize {
-        4 + t
+        7 + t
     }
     /// Derivative of the validation loss in the direction of tangent `t`.
     pub fn hypergradient(self, t: usize) -> usize {
-        4 + self.tangents + t
+        7 + self.tangents + t
     }
     /// Numbers of a record.
     pub fn fields(self) -> usize {
-        4 + 2 * self.tangents
+        7 + 2 * self.tangents
     }
 }
 
@@ -306,7 +340,14 @@ fn chunk(r: &Request, limits: &Limits, lanes: usize) -> (usize, usize) {
     let columns = (lanes as u64).saturating_mul(1 + r.tangents as u64);
     let frame = columns.saturating_mul(r.state_rows as u64).saturating_mul(r.precision.bytes());
     let frames = (FRAME_BYTES / frame.max(1)).max(1) as usize;
-    let chunk = by_time.min(CHUNK_MAX).min(frames.saturating_mul(r.every)).min(r.iterations).max(1);
+    let by_tables = match r.metric {
+        MetricForm::Table { per_lane: true } => {
+            let row = (lanes as u64).saturating_mul(r.state_rows as u64).saturating_mul(r.precision.bytes());
+            (FRAME_BYTES / row.max(1)).max(1) as usize
+        }
+        _ => usize::MAX,
+    };
+    let chunk = by_time.min(CHUNK_MAX).min(by_tables).min(frames.saturating_mul(r.every)).min(r.iterations).max(1);
     (chunk, chunk.div_ceil(r.every))
 }
 
@@ -337,14 +378,33 @@ fn buffers(r: &Request, lanes: usize, chunk: usize, frames: usize) -> Vec<Buffer
         add("validation_prediction", &[r.validation_rows, wide]);
     }
     let blocks = r.rows.max(r.state_rows).max(r.validation_rows).div_ceil(ROW_BLOCK);
-    add("partials", &[blocks, 11 + 5 * r.tangents, lanes]);
+    add("partials", &[blocks, 16 + 8 * r.tangents, lanes]);
     add("lanes", &[lanes, 5 + 2 * r.tangents]);
     add("factors", &[r.state_rows]);
+    add("constants", &[r.constants.max(1)]);
+    add("memory", &[lanes, 11 + 2 * r.tangents]);
+    add("directives", &[lanes, 4 + 3 * r.tangents]);
+    if r.measures_curvature {
+        add("extrapolated", &[r.rows, wide]);
+    }
+    if r.metric != MetricForm::None {
+        add("metric", &[stride, wide]);
+    }
+    match r.metric {
+        MetricForm::Table { per_lane } => {
+            add("metric_tables", &[2, chunk, r.state_rows, if per_lane { lanes } else { 1 }]);
+        }
+        MetricForm::Hessian { .. } => {
+            add("design_squares", &[r.rows, stride]);
+            add("curvature_bound", &[r.state_rows]);
+        }
+        _ => {}
+    }
     add("outcomes", &[lanes, 2]);
     add("measures", &[lanes, 3]);
     // Parameters of two dispatch groups an iteration, 256 bytes apart.
     add("params", &[2, 2 * chunk, 256 / real as usize]);
-    add("step_tables", &[2, chunk, 2, lanes]);
+    add("step_tables", &[2, chunk, r.stages * (2 + 2 * r.tangents), lanes]);
     add("records", &[2, chunk, fields, lanes]);
     // In both staging buffers: records, and frames.
     add("staging_records", &[2, chunk, fields, lanes]);
@@ -369,6 +429,10 @@ fn kernels(r: &Request, lanes: usize) -> Vec<Kernel> {
     if r.validation_rows > 0 {
         list.push(Kernel { name: "predict (validation)", flops: product(v), every: 1 });
         list.push(Kernel { name: "validate", flops: 4.0 * v * columns, every: 1 });
+    }
+    if let MetricForm::Hessian { every } = r.metric {
+        list.push(Kernel { name: "gradient (metric)", flops: product(n), every });
+        list.push(Kernel { name: "metric", flops: 8.0 * (n + q) * columns, every });
     }
     let every = if r.check_every == 0 { r.iterations.max(1) } else { r.check_every };
     list.push(Kernel { name: "gradient (stop rule)", flops: product(n), every });
@@ -434,6 +498,10 @@ mod tests {
             iterations: 500,
             every: 10,
             check_every: 10,
+            stages: 1,
+            measures_curvature: false,
+            constants: 0,
+            metric: MetricForm::None,
             precision: Precision::F64,
             memory_budget: 1 << 30,
         }

@@ -18,6 +18,12 @@ pub enum Derivative {
     PenaltyFactor(usize),
     /// The target vector in a given direction `[n]`, in units of the target.
     Target(Array1<f64>),
+    /// The logarithm of all step sizes together.
+    LogStep,
+    /// The step size of one iteration, from 0.
+    Step(usize),
+    /// The momentum of one iteration, from 0.
+    Momentum(usize),
 }
 
 /// The tangent of the penalty's strengths of one lane in one direction: coefficient `j` has
@@ -31,7 +37,8 @@ pub(crate) struct StrengthTangent {
 
 impl Derivative {
     /// Every word that names a derivative in the CLI and in JSON.
-    pub const NAMES: &'static [&'static str] = &["log_alpha", "alpha", "l1_ratio", "penalty_factor", "target"];
+    pub const NAMES: &'static [&'static str] =
+        &["log_alpha", "alpha", "l1_ratio", "penalty_factor", "target", "log_step", "step:K", "momentum:K"];
 
     /// The name in CLI and JSON.
     pub fn name(&self) -> String {
@@ -41,11 +48,14 @@ impl Derivative {
             Derivative::L1Ratio => "l1_ratio".into(),
             Derivative::PenaltyFactor(j) => format!("penalty_factor:{j}"),
             Derivative::Target(_) => "target".into(),
+            Derivative::LogStep => "log_step".into(),
+            Derivative::Step(k) => format!("step:{k}"),
+            Derivative::Momentum(k) => format!("momentum:{k}"),
         }
     }
 
-    /// Reads `log_alpha`, `alpha`, `l1_ratio` or `penalty_factor:J`, `J` a zero-based index or a feature name. A target
-    /// direction is an array; the caller reads it and makes [`Derivative::Target`].
+    /// Reads `log_alpha`, `alpha`, `l1_ratio`, `penalty_factor:J`, `J` a zero-based index or a feature name, `log_step`,
+    /// `step:K` or `momentum:K`, `K` an iteration from 0. A target direction is an array; the caller reads it and makes [`Derivative::Target`].
     ///
     /// # Errors
     /// An unknown name or feature; the nearest known one is suggested.
@@ -67,6 +77,14 @@ impl Derivative {
                     }
                 }
             }
+            ("log_step", None) => Ok(Derivative::LogStep),
+            ("step" | "momentum", Some(k)) => match k.parse() {
+                Ok(k) if name == "step" => Ok(Derivative::Step(k)),
+                Ok(k) => Ok(Derivative::Momentum(k)),
+                Err(_) => {
+                    Err(Error::usage("--derivative", format!("'{text}'"), format!("{name}:K, K an iteration"), ""))
+                }
+            },
             ("penalty_factor", None) => Err(Error::usage(
                 "--derivative",
                 "'penalty_factor' without a feature",
@@ -102,6 +120,7 @@ impl Derivative {
                     None => Ok(()),
                 }
             }
+            Derivative::LogStep | Derivative::Step(_) | Derivative::Momentum(_) => Ok(()),
             _ if !penalty.uses_alpha() => refuse(
                 format!("penalty '{}'", penalty.name()),
                 "a penalty with alpha",
@@ -136,7 +155,9 @@ impl Derivative {
             Derivative::PenaltyFactor(j) => {
                 StrengthTangent { l1: alpha * l1_ratio, l2: alpha * (1.0 - l1_ratio), only: Some(*j) }
             }
-            Derivative::Target(_) => StrengthTangent::default(),
+            Derivative::Target(_) | Derivative::LogStep | Derivative::Step(_) | Derivative::Momentum(_) => {
+                StrengthTangent::default()
+            }
         }
     }
 

@@ -293,6 +293,23 @@ impl Problem {
         if whole { l2 * self.penalty_factors.iter().copied().fold(f64::INFINITY, f64::min) } else { 0.0 }
     }
 
+    /// `ĥ_j = sup φ'' · Σ_i ω_i X_ij²`, `[q]`: the largest curvature of the loss along each state row.
+    pub fn curvature_bound(&self) -> Array1<f64> {
+        let (most, _) = self.loss.curvature();
+        let squares = self.design.mapv(|v| v * v);
+        self.weight.dot(&squares) * most
+    }
+
+    /// Bounds on the curvature of the loss in a metric whose diagonal lies between `lower` and `upper`, `[q]` each.
+    pub fn spectrum_in_metric(&self, lower: &Array1<f64>, upper: &Array1<f64>) -> Spectrum {
+        let of = |d: &Array1<f64>| {
+            Spectrum::of((&self.design * &d.mapv(f64::sqrt)).view(), self.weight.view(), self.loss.curvature())
+        };
+        let top = of(upper);
+        let bottom = if lower == upper { top } else { of(lower) };
+        Spectrum { strong_convexity: bottom.strong_convexity, ..top }
+    }
+
     /// The smallest `alpha` at which every penalised coefficient of an l1 or elastic-net fit is zero:
     /// `max_j |∂_j loss| / (l1_ratio factor_j)` at the model of intercept only (or at zero). As glmnet does,
     /// `l1_ratio` below 1e-3 counts as 1e-3.

@@ -29,6 +29,7 @@ pub fn write_trace<W: Write + Seek>(trace: &Trace, out: W) -> std::io::Result<()
     archive.array("change", &trace.change)?;
     archive.array("derivative_change", &trace.derivative_change)?;
     archive.array("support", &trace.support)?;
+    archive.array("active_change", &trace.active_change)?;
     if let Some(loss) = &trace.validation_loss {
         archive.array("validation_loss", loss)?;
     }

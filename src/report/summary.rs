@@ -68,7 +68,11 @@ pub fn summary(result: &SweepResult) -> String {
             count(Status::MaxIterations),
             result.info.iterations,
             result.info.tol,
-            if result.info.algorithm == Algorithm::Pgd { ", use --algorithm fista" } else { "" }
+            if result.info.schedule.phases.iter().all(|p| p.algorithm == Algorithm::Pgd) {
+                ", use --algorithm fista"
+            } else {
+                ""
+            }
         );
     }
     if count(Status::Diverged) + count(Status::NotFinite) > 0 {

@@ -1,145 +1,302 @@
 //! Schedules: what varies with the iteration. The host computes the tables in f64; engines only read numbers.
+//!
+//! A [`Schedule`] is rules: phases, one after the other, each with an algorithm, a step and a momentum. A [`LaneSchedule`] is
+//! what becomes of it for the lanes of a sweep.
 
-use ndarray::{Array2, ArrayD, Axis};
+use ndarray::{ArrayD, Axis};
 
 use crate::error::{Error, Result};
 
 mod algorithm;
+mod curvature;
+mod file;
+mod lanes;
+mod metric;
 mod momentum;
+mod restart;
 mod step;
 
 pub use algorithm::Algorithm;
+pub use curvature::LaneCurvature;
+pub use lanes::LaneSchedule;
+pub(crate) use lanes::{Code, Row};
+pub use metric::Metric;
 pub use momentum::Momentum;
+pub use restart::Restart;
 pub use step::Step;
 
-/// What a rule may know of a lane: curvature bounds of its smooth loss and of its proximal part.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct LaneCurvature {
-    /// Lipschitz constant `L` of `∇f`.
-    pub lipschitz: f64,
-    /// Strong convexity `m` of `f`.
-    pub strong_convexity: f64,
-    /// Strong convexity of the proximal part.
-    pub prox_strong_convexity: f64,
+/// Where a phase ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Until {
+    /// With the run.
+    #[default]
+    End,
+    /// At this iteration, which belongs to the next phase.
+    Iteration(usize),
+    /// When the active set has not changed for [`Schedule::patience`] iterations; each lane at its own.
+    Identified,
 }
 
-/// Step sizes and momenta of a run: rules, and the lanes they apply to.
-#[derive(Debug, Clone)]
-pub struct Schedule {
-    algorithm: Algorithm,
-    step: Step,
-    momentum: Momentum,
-    lanes: Vec<LaneCurvature>,
-    /// Multiples of `1/L`, one per iteration, for the rules that draw or cycle; FISTA's momenta.
-    step_units: Vec<f64>,
-    fista: Vec<f64>,
+/// From which iteration tangents are carried; before it they are zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TangentStart {
+    /// From this iteration on; 0 for all.
+    Iteration(usize),
+    /// From where the active set has not changed for [`Schedule::patience`] iterations; each lane at its own.
+    Identified,
 }
 
-/// Steps and momenta of consecutive iterations, `[iterations, lanes]` each. Row `k` makes iterate `first + k + 1`.
+/// One phase of a schedule.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Table {
-    /// Index of the first row.
-    pub first: usize,
-    /// Step sizes `α_k`.
-    pub step: Array2<f64>,
-    /// Momenta `β_k`.
-    pub momentum: Array2<f64>,
+pub struct Phase {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) step: Step,
+    /// The algorithm's own where none is given.
+    pub(crate) momentum: Option<Momentum>,
+    pub(crate) restart: Restart,
+    pub(crate) until: Until,
+}
+
+impl Phase {
+    /// A phase to the end of the run: step `1/L`, the algorithm's own momentum, no restart.
+    pub fn new(algorithm: Algorithm) -> Self {
+        Phase { algorithm, step: Step::InverseLipschitz, momentum: None, restart: Restart::None, until: Until::End }
+    }
+    /// The step rule.
+    pub fn step(mut self, step: Step) -> Self {
+        self.step = step;
+        self
+    }
+    /// The momentum rule.
+    pub fn momentum(mut self, momentum: Momentum) -> Self {
+        self.momentum = Some(momentum);
+        self
+    }
+    /// Adaptive restart of the momentum.
+    pub fn restart(mut self, restart: Restart) -> Self {
+        self.restart = restart;
+        self
+    }
+    /// Where the phase ends.
+    pub fn until(mut self, until: Until) -> Self {
+        self.until = until;
+        self
+    }
+
+    fn momentum_rule(&self) -> Momentum {
+        self.momentum.clone().unwrap_or_else(|| Momentum::default_for(self.algorithm))
+    }
+}
+
+/// The rules of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Schedule {
+    pub(crate) phases: Vec<Phase>,
+    pub(crate) metric: Metric,
+    pub(crate) tangent_start: TangentStart,
+    pub(crate) patience: usize,
+}
+
+impl From<Phase> for Schedule {
+    fn from(phase: Phase) -> Self {
+        Schedule {
+            phases: vec![phase],
+            metric: Metric::None,
+            tangent_start: TangentStart::Iteration(0),
+            patience: DEFAULT_PATIENCE,
+        }
+    }
+}
+
+impl Default for Schedule {
+    /// FISTA with step `1/L`.
+    fn default() -> Self {
+        Phase::new(Algorithm::Fista).into()
+    }
+}
+
+/// Iterations without a change of the active set that count as identification, by default.
+const DEFAULT_PATIENCE: usize = 10;
+
+impl Schedule {
+    /// Adds a phase; the one before it needs an [`Until`].
+    pub fn then(mut self, phase: Phase) -> Self {
+        self.phases.push(phase);
+        self
+    }
+    /// The metric of the whole run.
+    pub fn metric(mut self, metric: Metric) -> Self {
+        self.metric = metric;
+        self
+    }
+    /// From where tangents are carried.
+    pub fn tangent_start(mut self, start: TangentStart) -> Self {
+        self.tangent_start = start;
+        self
+    }
+    /// Iterations without a change of the active set that count as identification; default 10.
+    pub fn patience(mut self, patience: usize) -> Self {
+        self.patience = patience;
+        self
+    }
+    /// The phases.
+    pub fn phases(&self) -> &[Phase] {
+        &self.phases
+    }
+
+    /// Changes the last phase.
+    pub(crate) fn last_mut(&mut self) -> &mut Phase {
+        self.phases.last_mut().expect("a schedule has a phase")
+    }
+
+    /// What to call phase `i` in messages; nothing where there is only one.
+    fn place(&self, i: usize) -> String {
+        if self.phases.len() == 1 { String::new() } else { format!("phase {} of {}: ", i + 1, self.phases.len()) }
+    }
+
+    /// Checks that the phases follow each other and cover the run.
+    fn check_order(&self, iterations: usize) -> Result<()> {
+        let refuse = |i: usize, found: String, expected: String, remedy: &str| {
+            Err(Error::usage(format!("{}until", self.place(i)), found, expected, remedy))
+        };
+        let (mut from, mut identified) = (0, None);
+        for (i, phase) in self.phases.iter().enumerate() {
+            let last = i + 1 == self.phases.len();
+            match phase.until {
+                Until::End if !last => {
+                    let remedy = "Give every phase but the last an iteration or 'identified'.";
+                    return refuse(
+                        i,
+                        "no end, with another phase after it".into(),
+                        "where the phase ends".into(),
+                        remedy,
+                    );
+                }
+                Until::End => {}
+                Until::Iteration(k) if k <= from => {
+                    let expected = format!("an iteration after {from}, where the phase before it ends");
+                    return refuse(
+                        i,
+                        format!("{k}: the phases overlap"),
+                        expected,
+                        "Phases are listed in the order they run.",
+                    );
+                }
+                Until::Iteration(k) if last && k < iterations => {
+                    let found = format!("{k}: no phase for the iterations {k} to {}", iterations - 1);
+                    return refuse(
+                        i,
+                        found,
+                        format!("at least {iterations}, or no `until`"),
+                        "The last phase runs to the end.",
+                    );
+                }
+                Until::Iteration(k) => from = k,
+                Until::Identified if last => {
+                    let found = "'identified' in the last phase: none follows it".into();
+                    return refuse(i, found, "no `until`".into(), "Add a phase, or leave `until` out.");
+                }
+                Until::Identified => {
+                    if let Some(first) = identified.replace(i) {
+                        let found = format!("'identified' a second time, after phase {}", first + 1);
+                        return refuse(i, found, "one phase that ends so".into(), "A lane is identified once.");
+                    }
+                }
+            }
+        }
+        if self.patience == 0 {
+            return Err(Error::usage("schedule: patience", "0", "at least 1 iteration", ""));
+        }
+        Ok(())
+    }
+}
+
+/// A schedule in words, as result files state it.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct ScheduleInfo {
+    /// The phases in their order.
+    pub phases: Vec<PhaseInfo>,
+    /// Metric.
+    pub metric: String,
+    /// First iteration that carries tangents, or `identified`.
+    pub tangent_start: String,
+    /// Iterations without a change of the active set that count as identification.
+    pub patience: usize,
+}
+
+/// A phase in words.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct PhaseInfo {
+    /// Where it ends: an iteration, `identified` or `end`.
+    pub until: String,
+    /// Algorithm.
+    pub algorithm: Algorithm,
+    /// Step rule.
+    pub step: String,
+    /// Momentum rule.
+    pub momentum: String,
+    /// Restart scheme.
+    pub restart: String,
 }
 
 impl Schedule {
-    /// A schedule over `iterations` for the given lanes.
-    ///
-    /// # Errors
-    /// A table that is too short or of another number of lanes, a momentum that the algorithm does not have, or one
-    /// that needs a strong convexity the problem lacks.
-    pub fn new(
-        algorithm: Algorithm,
-        step: Step,
-        momentum: Momentum,
-        iterations: usize,
-        lanes: Vec<LaneCurvature>,
-    ) -> Result<Self> {
-        let none = match &momentum {
-            Momentum::None => true,
-            Momentum::Table(table) => table.iter().all(|v| *v == 0.0),
-            _ => false,
+    /// The schedule in words.
+    pub fn info(&self) -> ScheduleInfo {
+        let phase = |p: &Phase| PhaseInfo {
+            until: p.until.to_string(),
+            algorithm: p.algorithm,
+            step: p.step.to_string(),
+            momentum: p.momentum_rule().to_string(),
+            restart: p.restart.to_string(),
         };
-        if algorithm == Algorithm::Pgd && !none {
-            return Err(Error::usage(
-                "--momentum",
-                format!("'{momentum}' with algorithm 'pgd'"),
-                "'none', or a table of zeros",
-                "Use --algorithm fista or heavy_ball for momentum.",
-            ));
-        }
-        step.check(iterations, lanes.len())?;
-        momentum.check(iterations, &lanes)?;
-        let step_units = step.units(iterations);
-        let fista = if matches!(momentum, Momentum::Fista) { momentum::fista(iterations) } else { Vec::new() };
-        Ok(Schedule { algorithm, step, momentum, lanes, step_units, fista })
-    }
-
-    /// The algorithm.
-    pub fn algorithm(&self) -> Algorithm {
-        self.algorithm
-    }
-    /// The step rule.
-    pub fn step(&self) -> &Step {
-        &self.step
-    }
-    /// The momentum rule.
-    pub fn momentum(&self) -> &Momentum {
-        &self.momentum
-    }
-    /// Curvature bounds of the lanes.
-    pub fn lanes(&self) -> &[LaneCurvature] {
-        &self.lanes
-    }
-
-    /// Step size of iteration `k` (from 0) in a lane.
-    pub fn step_at(&self, k: usize, lane: usize) -> f64 {
-        let of = &self.lanes[lane];
-        match &self.step {
-            Step::InverseLipschitz => 1.0 / of.lipschitz,
-            Step::Optimal => 2.0 / (of.lipschitz + of.strong_convexity),
-            Step::Constant(v) => v / of.lipschitz,
-            Step::Uniform { .. } | Step::Cyclic { .. } => self.step_units[k] / of.lipschitz,
-            Step::Table(table) => entry(table, k, lane),
+        ScheduleInfo {
+            phases: self.phases.iter().map(phase).collect(),
+            metric: self.metric.to_string(),
+            tangent_start: self.tangent_start.to_string(),
+            patience: self.patience,
         }
     }
+}
 
-    /// Momentum of iteration `k` (from 0) in a lane.
-    pub fn momentum_at(&self, k: usize, lane: usize) -> f64 {
-        match &self.momentum {
-            Momentum::None => 0.0,
-            Momentum::Fista => self.fista[k],
-            Momentum::Nesterov(a) => k as f64 / (k as f64 + 1.0 + a),
-            Momentum::Constant(v) => *v,
-            Momentum::StronglyConvex => {
-                momentum::strongly_convex(self.algorithm, self.step_at(k, lane), &self.lanes[lane])
-            }
-            Momentum::Table(table) => entry(table, k, lane),
+impl std::fmt::Display for Until {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Until::End => f.write_str("end"),
+            Until::Iteration(k) => write!(f, "{k}"),
+            Until::Identified => f.write_str("identified"),
         }
     }
+}
 
-    /// The table of `count` iterations from `first` for the lanes `lanes`.
-    pub fn table(&self, first: usize, count: usize, lanes: &[usize]) -> Table {
-        let shape = (count, lanes.len());
-        Table {
-            first,
-            step: Array2::from_shape_fn(shape, |(k, i)| self.step_at(first + k, lanes[i])),
-            momentum: Array2::from_shape_fn(shape, |(k, i)| self.momentum_at(first + k, lanes[i])),
+impl std::fmt::Display for TangentStart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            TangentStart::Iteration(k) => write!(f, "{k}"),
+            TangentStart::Identified => f.write_str("identified"),
         }
     }
+}
 
-    /// The first (iteration, lane, step·L) whose step leaves the interval `(0, 2/L)` of guaranteed descent.
-    pub fn first_unsafe_step(&self, iterations: usize) -> Option<(usize, usize, f64)> {
-        (0..iterations).find_map(|k| {
-            self.lanes.iter().enumerate().find_map(|(lane, of)| {
-                let product = self.step_at(k, lane) * of.lipschitz;
-                (!(product > 0.0 && product < 2.0)).then_some((k, lane, product))
-            })
-        })
+impl std::str::FromStr for Until {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        match (text, text.parse()) {
+            ("identified", _) => Ok(Until::Identified),
+            ("end", _) => Ok(Until::End),
+            (_, Ok(k)) => Ok(Until::Iteration(k)),
+            _ => Err(Error::usage("until", format!("'{text}'"), "an iteration, 'identified' or 'end'", "")),
+        }
+    }
+}
+
+impl std::str::FromStr for TangentStart {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        match (text, text.parse()) {
+            ("identified", _) => Ok(TangentStart::Identified),
+            (_, Ok(k)) => Ok(TangentStart::Iteration(k)),
+            _ => Err(Error::usage("--tangent-start", format!("'{text}'"), "an iteration or 'identified'", "")),
+        }
     }
 }
 
@@ -171,78 +328,9 @@ fn check_table(at: &str, table: &ArrayD<f64>, iterations: usize, lanes: usize) -
         );
     }
     for (k, row) in table.axis_iter(Axis(0)).enumerate() {
-        if let Some(v) = row.iter().find(|v| !v.is_finite()) {
-            return refuse(format!("{v} at iteration {k}"), "finite numbers".into(), "");
+        if let Some((lane, v)) = row.iter().enumerate().find(|(_, v)| !v.is_finite()) {
+            return refuse(format!("{v} at iteration {k}, lane {lane}"), "finite numbers".into(), "");
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lane(l: f64, m: f64) -> LaneCurvature {
-        LaneCurvature { lipschitz: l, strong_convexity: m, prox_strong_convexity: 0.0 }
-    }
-
-    fn schedule(algorithm: Algorithm, step: &str, momentum: &str) -> Schedule {
-        let (step, momentum) = (step.parse().unwrap(), momentum.parse().unwrap());
-        Schedule::new(algorithm, step, momentum, 10, vec![lane(4.0, 1.0), lane(8.0, 2.0)]).unwrap()
-    }
-
-    #[test]
-    fn rules_are_in_units_of_one_over_l() {
-        let s = |rule: &str| schedule(Algorithm::Pgd, rule, "none");
-        assert_eq!(s("1/L").step_at(3, 1), 0.125);
-        assert_eq!(s("2/(L+m)").step_at(0, 0), 0.4);
-        assert_eq!(s("constant:0.5").step_at(0, 0), 0.125);
-        let cyclic = s("cyclic:1:1.8:5");
-        let steps: Vec<f64> = (0..6).map(|k| cyclic.step_at(k, 0) * 4.0).collect();
-        for (step, expected) in steps.iter().zip([1.0, 1.2, 1.4, 1.6, 1.8, 1.0]) {
-            assert!((step - expected).abs() < 1e-15);
-        }
-        let uniform = s("uniform:0.5:1.5:7");
-        let draws: Vec<f64> = (0..10).map(|k| uniform.step_at(k, 0) * 4.0).collect();
-        assert!(draws.iter().all(|u| (0.5..1.5).contains(u)) && draws[0] != draws[1]);
-        assert_eq!(draws[4], uniform.step_at(4, 1) * 8.0, "all lanes see the same draw");
-        assert_eq!(draws, (0..10).map(|k| s("uniform:0.5:1.5:7").step_at(k, 0) * 4.0).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn momenta_follow_their_definitions() {
-        let s = |rule: &str| schedule(Algorithm::Fista, "1/L", rule);
-        // t = 1, (1+√5)/2, …: β_0 = 0, β_1 = (t_2 − 1)/t_3.
-        let t2 = (1.0 + 5f64.sqrt()) / 2.0;
-        let t3 = (1.0 + (1.0 + 4.0 * t2 * t2).sqrt()) / 2.0;
-        assert_eq!(s("fista").momentum_at(0, 0), 0.0);
-        assert!((s("fista").momentum_at(1, 0) - (t2 - 1.0) / t3).abs() < 1e-15);
-        assert_eq!(s("nesterov:3").momentum_at(0, 0), 0.0);
-        assert_eq!(s("nesterov:3").momentum_at(4, 0), 4.0 / 8.0); // k = 5: (k−1)/(k+3)
-        assert!((s("strongly_convex").momentum_at(0, 0) - 0.5 / 1.5).abs() < 1e-15); // √(m/L) = 1/2
-        let ball = schedule(Algorithm::HeavyBall, "1/L", "strongly_convex");
-        assert!((ball.momentum_at(0, 0) - 0.25).abs() < 1e-15);
-    }
-
-    #[test]
-    fn wrong_tables_and_combinations_are_refused() {
-        let lanes = || vec![lane(1.0, 0.0)];
-        let short = Step::Table(ArrayD::ones(vec![3]));
-        let e = Schedule::new(Algorithm::Pgd, short, Momentum::None, 5, lanes()).unwrap_err();
-        assert!(e.to_string().contains("a table of 3 iterations, expected at least 5"), "{e}");
-        let wide = Step::Table(ArrayD::ones(vec![5, 2]));
-        assert!(Schedule::new(Algorithm::Pgd, wide, Momentum::None, 5, lanes()).is_err());
-        let one = || Step::InverseLipschitz;
-        assert!(Schedule::new(Algorithm::Pgd, one(), Momentum::Fista, 5, lanes()).is_err());
-        let e = Schedule::new(Algorithm::Fista, one(), Momentum::StronglyConvex, 5, lanes()).unwrap_err();
-        assert!(e.to_string().contains("strong convexity 0"), "{e}");
-    }
-
-    #[test]
-    fn steps_outside_the_interval_are_found() {
-        let lanes = vec![lane(1.0, 0.0)];
-        let step: Step = "constant:2.5".parse().unwrap();
-        let s = Schedule::new(Algorithm::Pgd, step, Momentum::None, 5, lanes).unwrap();
-        assert_eq!(s.first_unsafe_step(5), Some((0, 0, 2.5)));
-    }
 }

@@ -4,18 +4,19 @@ use std::fmt;
 
 use ndarray::ArrayD;
 
-use super::{Algorithm, LaneCurvature};
+use super::Algorithm;
+use super::curvature::{LaneCurvature, Number};
 use crate::error::{Error, ErrorKind, Result};
 use crate::problem::catalog::split;
 
-/// A rule for the momentum `β_k`.
+/// A rule for the momentum `β_k`. `fista` and `nesterov` count from the start of their phase, or from the last restart.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Momentum {
     /// 0.
     None,
     /// `(t_k − 1)/t_{k+1}`, `t_{k+1} = (1 + √(1 + 4 t_k²))/2`, `t_1 = 1` (Beck & Teboulle 2009).
     Fista,
-    /// `(k−1)/(k+a)`, `k` counted from 1 (Chambolle & Dossal 2015).
+    /// `(t_k − 1)/t_{k+1}` with `t_k = (k+a−1)/a`, which is `(k−1)/(k+a)`, `k` counted from 1 (Chambolle & Dossal 2015).
     Nesterov(f64),
     /// `(1−√q)/(1+√q)` for FISTA (Nesterov 2004; Chambolle & Pock 2016), `(1−√q)²` for heavy ball (Polyak 1964), with
     /// `1 − q = (1 − α m)/(1 + α m_prox)`.
@@ -59,8 +60,45 @@ impl Momentum {
     }
 }
 
+impl Momentum {
+    /// The momenta of the rules that count, the first of them 0; `None` for the others.
+    pub(super) fn counted(&self, iterations: usize) -> Option<Vec<f64>> {
+        match self {
+            Momentum::Fista => Some(fista(iterations)),
+            Momentum::Nesterov(a) => Some((0..iterations).map(|k| k as f64 / (k as f64 + 1.0 + a)).collect()),
+            _ => None,
+        }
+    }
+
+    /// The momentum of iteration `k` for the rules that do not count.
+    pub(super) fn at<D: Number>(
+        &self,
+        algorithm: Algorithm,
+        k: usize,
+        lane: usize,
+        step: D,
+        of: &LaneCurvature<D>,
+    ) -> D {
+        match self {
+            Momentum::Constant(v) => D::from(*v),
+            Momentum::StronglyConvex => strongly_convex(algorithm, step, of),
+            Momentum::Table(table) => D::from(super::entry(table, k, lane)),
+            Momentum::None | Momentum::Fista | Momentum::Nesterov(_) => D::from(0.0),
+        }
+    }
+
+    /// Whether it is never anything but 0.
+    pub(super) fn is_none(&self) -> bool {
+        match self {
+            Momentum::None => true,
+            Momentum::Table(table) => table.iter().all(|v| *v == 0.0),
+            _ => false,
+        }
+    }
+}
+
 /// FISTA's momenta; the first is 0.
-pub(super) fn fista(iterations: usize) -> Vec<f64> {
+fn fista(iterations: usize) -> Vec<f64> {
     let mut t = 1.0f64;
     (0..iterations)
         .map(|_| {
@@ -72,12 +110,20 @@ pub(super) fn fista(iterations: usize) -> Vec<f64> {
         .collect()
 }
 
-pub(super) fn strongly_convex(algorithm: Algorithm, step: f64, lane: &LaneCurvature) -> f64 {
-    let kept = (1.0 - step * lane.strong_convexity) / (1.0 + step * lane.prox_strong_convexity);
-    let root = (1.0 - kept).clamp(0.0, 1.0).sqrt();
+fn strongly_convex<D: Number>(algorithm: Algorithm, step: D, lane: &LaneCurvature<D>) -> D {
+    let one = D::one();
+    let kept = (one - step * lane.strong_convexity) / (one + step * lane.prox_strong_convexity);
+    let q = one - kept;
+    let root = if q.re() <= 0.0 {
+        D::zero()
+    } else if q.re() >= 1.0 {
+        one
+    } else {
+        q.sqrt()
+    };
     match algorithm {
-        Algorithm::HeavyBall => (1.0 - root) * (1.0 - root),
-        _ => (1.0 - root) / (1.0 + root),
+        Algorithm::HeavyBall => (one - root) * (one - root),
+        _ => (one - root) / (one + root),
     }
 }
 

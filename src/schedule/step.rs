@@ -5,10 +5,11 @@ use std::fmt;
 use ndarray::ArrayD;
 use rand::{RngExt, SeedableRng};
 
+use super::curvature::{LaneCurvature, Number};
 use crate::error::{Error, ErrorKind, Result};
 use crate::problem::catalog::split;
 
-/// A rule for the step size `α_k`; `L` and `m` are the lane's.
+/// A rule for the step size `α_k`; `L` and `m` are the lane's, `k` is the iteration of the run, from 0.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
     /// `1/L`.
@@ -35,14 +36,72 @@ pub enum Step {
         /// Iterations of a cycle.
         period: usize,
     },
+    /// `scale/(L (k+1)^power)`.
+    Decreasing {
+        /// The first value, in units of `1/L`.
+        scale: f64,
+        /// How fast it falls, in `[0, 1]`.
+        power: f64,
+    },
+    /// Starts at `start/L`; a step whose curvature `⟨∇f(x⁺) − ∇f(e), x⁺ − e⟩ / ‖x⁺ − e‖²` exceeds `1/α_k` is taken back by
+    /// the next iteration, with `α` times `shrink` but never below `1/L`, which is always accepted.
+    Backtracking {
+        /// The first value, in units of `1/L`.
+        start: f64,
+        /// Factor of a rejection, in `(0, 1)`.
+        shrink: f64,
+    },
+    /// `‖s‖²/⟨s, ∇f(x_k) − ∇f(x_{k−1})⟩`, `s = x_k − x_{k−1}` (Barzilai & Borwein 1988), held in `[1/L, high/L]`; the first
+    /// step is `1/L`.
+    BarzilaiBorwein {
+        /// The upper clamp, in units of `1/L`; below 2 the update stays a contraction.
+        high: f64,
+    },
     /// Steps as given, `[iterations]` or `[iterations, lanes]`.
     Table(ArrayD<f64>),
 }
 
 impl Step {
     /// How the rules are written.
-    pub const NAMES: &'static [&'static str] =
-        &["1/L", "2/(L+m)", "constant:V", "uniform:LO:HI:SEED", "cyclic:LO:HI:PERIOD", "table:FILE.npy"];
+    pub const NAMES: &'static [&'static str] = &[
+        "1/L",
+        "2/(L+m)",
+        "constant:V",
+        "uniform:LO:HI:SEED",
+        "cyclic:LO:HI:PERIOD",
+        "decreasing:V:POWER",
+        "backtracking:START:SHRINK",
+        "barzilai_borwein:HI",
+        "table:FILE.npy",
+    ];
+
+    /// The step of iteration `k`; for the rules that the data decide, its largest value. `units` are those of
+    /// [`units`](Self::units).
+    pub(super) fn at<D: Number>(&self, k: usize, lane: usize, units: &[f64], of: &LaneCurvature<D>) -> D {
+        match self {
+            Step::InverseLipschitz => of.lipschitz.recip(),
+            Step::Optimal => (of.lipschitz + of.strong_convexity).recip() * 2.0,
+            Step::Constant(v) => of.lipschitz.recip() * *v,
+            Step::Uniform { .. } | Step::Cyclic { .. } => of.lipschitz.recip() * units[k],
+            Step::Decreasing { scale, power } => of.lipschitz.recip() * (scale / (k as f64 + 1.0).powf(*power)),
+            Step::Backtracking { start, .. } => of.lipschitz.recip() * *start,
+            Step::BarzilaiBorwein { high } => of.lipschitz.recip() * *high,
+            Step::Table(table) => D::from(super::entry(table, k, lane)),
+        }
+    }
+
+    /// Whether the step rises at some iteration: what momentum does not bear.
+    pub(super) fn rises(&self) -> bool {
+        match self {
+            Step::Uniform { .. } | Step::BarzilaiBorwein { .. } => true,
+            Step::Cyclic { low, high, .. } => low < high,
+            Step::Table(table) => {
+                let rows = table.axis_iter(ndarray::Axis(0)).zip(table.axis_iter(ndarray::Axis(0)).skip(1));
+                rows.into_iter().any(|(a, b)| a.iter().zip(&b).any(|(a, b)| *b > a * (1.0 + 1e-12)))
+            }
+            _ => false,
+        }
+    }
 
     pub(super) fn check(&self, iterations: usize, lanes: usize) -> Result<()> {
         match self {
@@ -78,7 +137,7 @@ impl std::str::FromStr for Step {
             _ => {}
         }
         let name = text.split(':').next().unwrap_or_default();
-        if !["constant", "uniform", "cyclic"].contains(&name) {
+        if !["constant", "uniform", "cyclic", "decreasing", "backtracking", "barzilai_borwein"].contains(&name) {
             return Err(Error::unknown(ErrorKind::Usage, at, text, Step::NAMES));
         }
         let (_, values) = split(at, text)?;
@@ -95,11 +154,25 @@ impl std::str::FromStr for Step {
                     return Ok(Step::Cyclic { low: *low, high: *high, period: period as usize });
                 }
             }
+            ("decreasing", [scale, power]) if *scale > 0.0 && scale.is_finite() && (0.0..=1.0).contains(power) => {
+                return Ok(Step::Decreasing { scale: *scale, power: *power });
+            }
+            ("backtracking", [start, shrink])
+                if *start >= 1.0 && start.is_finite() && *shrink > 0.0 && *shrink < 1.0 =>
+            {
+                return Ok(Step::Backtracking { start: *start, shrink: *shrink });
+            }
+            ("barzilai_borwein", [high]) if *high > 1.0 && high.is_finite() => {
+                return Ok(Step::BarzilaiBorwein { high: *high });
+            }
             _ => {}
         }
         let expected = match name {
             "constant" => "constant:V, V > 0 in units of 1/L",
             "uniform" => "uniform:LO:HI:SEED, 0 <= LO < HI in units of 1/L and a whole SEED",
+            "decreasing" => "decreasing:V:POWER, V > 0 in units of 1/L and POWER from 0 to 1",
+            "backtracking" => "backtracking:START:SHRINK, START >= 1 in units of 1/L and SHRINK between 0 and 1",
+            "barzilai_borwein" => "barzilai_borwein:HI, HI > 1 in units of 1/L (below 2 to stay safe, for example 1.9)",
             _ => "cyclic:LO:HI:PERIOD, 0 < LO <= HI in units of 1/L and a whole PERIOD >= 1",
         };
         Err(Error::usage(at, format!("'{text}'"), expected, ""))
@@ -114,6 +187,9 @@ impl fmt::Display for Step {
             Step::Constant(v) => write!(f, "constant:{v}"),
             Step::Uniform { low, high, seed } => write!(f, "uniform:{low}:{high}:{seed}"),
             Step::Cyclic { low, high, period } => write!(f, "cyclic:{low}:{high}:{period}"),
+            Step::Decreasing { scale, power } => write!(f, "decreasing:{scale}:{power}"),
+            Step::Backtracking { start, shrink } => write!(f, "backtracking:{start}:{shrink}"),
+            Step::BarzilaiBorwein { high } => write!(f, "barzilai_borwein:{high}"),
             Step::Table(table) => write!(f, "table {:?}", table.shape()),
         }
     }

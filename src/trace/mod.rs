@@ -26,9 +26,9 @@ pub struct Trace {
     pub alpha: Array1<f64>,
     /// `[b]`: l1_ratio of each lane.
     pub l1_ratio: Array1<f64>,
-    /// `[k, b]`: step sizes.
+    /// `[k, b]`: step sizes, as the engine used them.
     pub step: Array2<f64>,
-    /// `[k, b]`: momenta.
+    /// `[k, b]`: momenta; −1 where a step was taken back.
     pub momentum: Array2<f64>,
     /// `[k, b]`: objective at the new iterate.
     pub objective: Array2<f64>,
@@ -38,6 +38,8 @@ pub struct Trace {
     pub derivative_change: Array3<f64>,
     /// `[k, b]`: non-zero coefficients.
     pub support: Array2<f64>,
+    /// `[k, b]`: coefficients that became active or inactive.
+    pub active_change: Array2<f64>,
     /// `[k, b]`: mean loss over the held-out rows; absent without any.
     pub validation_loss: Option<Array2<f64>>,
     /// `[k, b, d]`: its derivative, the hypergradient.
@@ -65,14 +67,9 @@ impl<'a> Recorder<'a> {
         self.finishes.push((batch, finish));
     }
 
-    /// The trace of `lanes` lanes; `steps` gives (step, momentum) of iteration and lane. A batch that ended earlier than
-    /// others rests in its final state.
-    pub(crate) fn trace(
-        self,
-        alpha: Vec<f64>,
-        l1_ratio: Vec<f64>,
-        steps: impl Fn(usize, usize) -> (f64, f64),
-    ) -> Trace {
+    /// The trace of the lanes given by their alphas and mixes. A batch that ended earlier than others rests in its final
+    /// state.
+    pub(crate) fn trace(self, alpha: Vec<f64>, l1_ratio: Vec<f64>) -> Trace {
         let (b, d, p) = (alpha.len(), self.derivatives.len(), self.problem.features());
         let layout = RecordLayout::new(d);
         let done = self.finishes.iter().flat_map(|(_, f)| f.outcomes.iter().map(|o| o.iterations)).max().unwrap_or(0);
@@ -93,6 +90,7 @@ impl<'a> Recorder<'a> {
             }
             let Some(mut rest) = last else { continue };
             rest.column_mut(RecordLayout::CHANGE).fill(0.0);
+            rest.column_mut(RecordLayout::ACTIVE_CHANGE).fill(0.0);
             (0..d).for_each(|t| rest.column_mut(layout.derivative_change(t)).fill(0.0));
             for k in k..done {
                 records
@@ -115,12 +113,13 @@ impl<'a> Recorder<'a> {
             dintercept: Array3::zeros((f, b, d)),
             alpha: alpha.into(),
             l1_ratio: l1_ratio.into(),
-            step: Array2::from_shape_fn((done, b), |(k, lane)| steps(k, lane).0),
-            momentum: Array2::from_shape_fn((done, b), |(k, lane)| steps(k, lane).1),
+            step: field(&records, RecordLayout::STEP),
+            momentum: field(&records, RecordLayout::MOMENTUM),
             objective: field(&records, RecordLayout::OBJECTIVE),
             change: field(&records, RecordLayout::CHANGE),
             derivative_change: fields(&records, d, |t| layout.derivative_change(t)),
             support: field(&records, RecordLayout::SUPPORT),
+            active_change: field(&records, RecordLayout::ACTIVE_CHANGE),
             validation_loss: self.problem.held_out.as_ref().map(|_| field(&records, RecordLayout::VALIDATION)),
             hypergradient: self.problem.held_out.as_ref().map(|_| fields(&records, d, |t| layout.hypergradient(t))),
             iteration: iteration.clone(),
@@ -150,6 +149,14 @@ impl<'a> Recorder<'a> {
 }
 
 impl Trace {
+    /// Identification of a lane that did `iterations`: the iterate from which on its active set did not change any more;
+    /// `None` where it changed at the last one.
+    pub fn identified(&self, lane: usize, iterations: usize) -> Option<usize> {
+        let last = (0..iterations).rev().find(|k| self.active_change[[*k, lane]] != 0.0);
+        let first = last.map_or(0, |k| k + 1);
+        (iterations > 0 && first < iterations).then_some(first)
+    }
+
     fn put(&mut self, frame: usize, lane: usize, t: usize, coef: &[f64], intercept: f64) {
         for (j, v) in coef.iter().enumerate() {
             if t == 0 {

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::super::LaneOutcome;
-use super::passes::{distance, norm, sum};
+use super::passes::{Probe, distance, norm, sum};
 use super::state::State;
 use crate::problem::{LossFunction, PenaltyFunction, Prox, Real, with_loss, with_penalty};
 
@@ -21,7 +21,7 @@ impl<T: Real> State<T> {
     /// With `u = s ω φ'(X x)` and `v = −Xᵀ u`, `s ≤ 1` making `v` feasible, the gap is the sum of the Fenchel–Young terms
     /// of loss and penalty: all non-negative, so nothing cancels (Fenchel 1949; for the lasso, El Ghaoui et al. 2012).
     pub(super) fn criterion(&mut self) {
-        self.residual(&vec![T::zero(); self.active.len()]);
+        self.residual(Probe::Here);
         self.gradient();
         with_penalty!(self.penalty, f => self.scale_dual(f));
         with_loss!(self.loss, f => self.gap_of_loss(f));

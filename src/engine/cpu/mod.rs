@@ -13,9 +13,11 @@ use crate::plan::{Limits, Plan, Precision, RecordLayout};
 use crate::problem::{Problem, Real};
 
 mod criterion;
+mod metric;
 mod passes;
 mod state;
 
+use passes::Probe;
 use state::State;
 
 /// Runs plans on the processor, on all threads of the current rayon pool.
@@ -89,19 +91,18 @@ fn solve<T: Real>(plan: &Plan, job: &Job<'_>, batch: Range<usize>, sink: &mut Si
     while first < plan.request.iterations && !s.active.is_empty() {
         let count = plan.chunk.min(plan.request.iterations - first);
         let lanes: Vec<usize> = s.active.iter().map(|i| batch.start + i).collect();
-        let table = job.schedule.table(first, count, &lanes);
+        let rows = job.schedule.rows(first, count, &lanes);
         let mut records = Array3::zeros((count, batch.len(), plan.record_fields));
         let mut done = 0;
         for k in first..first + count {
-            let steps: Vec<T> = table.step.row(k - first).iter().map(|v| T::of(*v)).collect();
-            let momenta: Vec<T> = table.momentum.row(k - first).iter().map(|v| T::of(*v)).collect();
-            let look: Vec<T> =
-                if job.schedule.algorithm().looks_ahead() { momenta.clone() } else { vec![T::zero(); momenta.len()] };
-
-            s.residual(&look); //         r = ω φ'(X e)              dr = ω (φ''(X e) X de + ∂_u φ')
-            s.gradient(); //              g = Xᵀ r                   dg = Xᵀ dr
-            s.step(&steps, &momenta, &look); // x⁺ = prox(x + β(x − x₋) − α g), with its tangents
-            s.predict(); //               z⁺ = X x⁺                  dz⁺ = X dx⁺
+            s.direct(k, &rows[k - first]); // α, β and their tangents, from the schedule and from what was seen
+            if job.metric.refreshes(k) {
+                s.refresh_metric(job.metric, k, batch.start); // D
+            }
+            s.residual(Probe::Ahead); // r = ω φ'(X e)              dr = ω (φ''(X e) X de + ∂_u φ')
+            s.gradient(); //             g = Xᵀ r                   dg = Xᵀ dr
+            s.step(); //                 x⁺ = prox(x + β(x − x₋) − α D g), with its tangents
+            s.predict(); //              z⁺ = X x⁺                  dz⁺ = X dx⁺
 
             s.observe();
             if plan.is_check(k + 1) {
@@ -216,6 +217,7 @@ impl<'a> Book<'a> {
             if self.outcomes[i].status != Status::Running {
                 // From the next iteration on the lane rests.
                 last[RecordLayout::CHANGE] = 0.0;
+                last[RecordLayout::ACTIVE_CHANGE] = 0.0;
                 for t in 0..s.d {
                     last[self.layout.derivative_change(t)] = 0.0;
                 }

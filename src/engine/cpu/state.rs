@@ -3,7 +3,7 @@
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
-use super::super::{Job, LaneNumbers};
+use super::super::{Control, ControlRules, Directive, Job, LaneNumbers, MetricSource, Seen};
 use crate::problem::{Loss, Penalty, Real};
 
 /// Matrices are column-major with one column per lane and tangent: lane `slot` owns the columns
@@ -34,6 +34,19 @@ pub(super) struct State<T> {
     pub(super) z: Vec<T>,
     pub(super) z_previous: Vec<T>,
     pub(super) r: Vec<T>,
+    /// What the schedule asks for: predictions of `e` where it measures curvature, and whether it watches restarts.
+    pub(super) extrapolated: Option<Vec<T>>,
+    pub(super) rules: ControlRules<T>,
+    /// Per lane of the batch, those that ended included.
+    pub(super) controls: Vec<Control<T>>,
+    /// Per active lane: what the last iteration showed, and what this one is told.
+    pub(super) seen: Vec<Seen<T>>,
+    pub(super) directives: Vec<Directive<T>>,
+    /// Diagonal of the metric, `q`-columns with tangents; absent for the identity, whose diagonal is `ones`.
+    pub(super) metric: Option<Vec<T>>,
+    pub(super) ones: Vec<T>,
+    /// Squares of the design, for a metric made of curvatures.
+    pub(super) squares: Option<Vec<T>>,
     /// Per active lane: the record of this iteration and the measures of the stop rule.
     pub(super) records: Vec<Vec<f64>>,
     pub(super) measures: Vec<Measures>,
@@ -72,6 +85,8 @@ impl<T: Real> State<T> {
             lane.iter_mut().zip(start).for_each(|(x, v)| *x = T::of(*v));
         }
         let zeros = |rows: usize| vec![T::zero(); rows * columns];
+        let uses_metric = *job.metric != MetricSource::None;
+        let uses_squares = matches!(job.metric, MetricSource::Hessian { .. });
         State {
             n,
             q,
@@ -101,6 +116,18 @@ impl<T: Real> State<T> {
             z: zeros(n),
             z_previous: zeros(n),
             r: zeros(n),
+            extrapolated: job.schedule.uses_secant().then(|| zeros(n)),
+            rules: ControlRules {
+                patience: job.schedule.schedule().patience,
+                tangent_start: job.schedule.tangent_start(),
+                constants: job.schedule.constants().into_iter().map(T::of).collect(),
+            },
+            controls: vec![Control::new(); b],
+            seen: vec![Seen::nothing(d); b],
+            directives: Vec::new(),
+            metric: uses_metric.then(|| zeros(q)),
+            ones: vec![T::one(); q],
+            squares: uses_squares.then(|| problem.design.iter().map(|v| T::of(v * v)).collect()),
             records: vec![vec![0.0; crate::plan::RecordLayout::new(d).fields()]; b],
             measures: vec![Measures { dual_scale: 1.0, gap: None, stationarity: 0.0, derivative_residual: 0.0 }; b],
             numbers,
@@ -114,6 +141,13 @@ impl<T: Real> State<T> {
         product(&mut self.z, &self.design, shape, false, &self.x);
         if let Some(h) = &mut self.held_out {
             product(&mut h.z, &h.design, (h.n, self.q), false, &self.x);
+        }
+    }
+
+    /// `g = (X ∘ X)ᵀ r` for all columns.
+    pub(super) fn gradient_of_squares(&mut self) {
+        if let Some(squares) = &self.squares {
+            product(&mut self.g, squares, (self.n, self.q), true, &self.r);
         }
     }
 
@@ -149,15 +183,17 @@ impl<T: Real> State<T> {
             }
             columns.truncate(to);
         };
-        for q_columns in [&mut self.x, &mut self.x_previous, &mut self.g] {
+        for q_columns in [&mut self.x, &mut self.x_previous, &mut self.g].into_iter().chain(&mut self.metric) {
             squeeze(q_columns, self.q);
         }
-        for n_columns in [&mut self.z, &mut self.z_previous, &mut self.r] {
+        for n_columns in [&mut self.z, &mut self.z_previous, &mut self.r].into_iter().chain(&mut self.extrapolated) {
             squeeze(n_columns, self.n);
         }
         if let Some(h) = &mut self.held_out {
             squeeze(&mut h.z, h.n);
         }
+        let mut kept = keep.iter();
+        self.seen.retain(|_| *kept.next().expect("one mark per active lane"));
         let mut kept = keep.iter();
         self.active.retain(|_| *kept.next().expect("one mark per active lane"));
         self.frozen = vec![false; self.active.len()];

@@ -4,9 +4,10 @@ use std::fmt::Write;
 
 use super::layout::{columns, stride};
 use super::product::{Side, product_source};
-use crate::engine::LaneNumbers;
-use crate::plan::{Plan, Precision, ROW_BLOCK, RecordLayout};
+use crate::engine::{Job, LaneNumbers, MetricSource};
+use crate::plan::{MetricForm, Plan, Precision, ROW_BLOCK, RecordLayout};
 use crate::problem::{Loss, Penalty};
+use crate::schedule::Code;
 
 /// What the constants of a run's shaders follow from.
 #[derive(Debug, Clone)]
@@ -31,8 +32,20 @@ pub struct ShaderSpec {
     pub only: Vec<Option<usize>>,
     /// Whether a tangent moves the target.
     pub moves_target: bool,
-    /// Whether the gradient is taken at the extrapolated point.
-    pub looks_ahead: bool,
+    /// Rows of the step table per iteration.
+    pub stages: usize,
+    /// Iterations without a change of the active set that count as identification.
+    pub patience: usize,
+    /// First iteration that carries tangents; `u32::MAX` for identification.
+    pub tangent_start: u32,
+    /// Whether a step follows from the curvature along the last one.
+    pub measures_curvature: bool,
+    /// The metric.
+    pub metric: MetricForm,
+    /// Lanes of the metric's table.
+    pub metric_lanes: usize,
+    /// Largest multiple of the metric's lower bound.
+    pub metric_gain: f64,
     /// Tolerance of the stop rule.
     pub tol: f64,
     /// Unit of the duality gap.
@@ -62,6 +75,34 @@ impl Composed {
     }
 }
 
+/// Numbers of a directive besides those of its tangents.
+const DIRECTIVE_FIELDS: usize = 4;
+
+/// What a lane remembers for the control kernel, and what the status kernel has seen; two numbers per tangent follow.
+const MEMORY: [&str; 11] = [
+    "MEMORY_COUNT",
+    "MEMORY_QUIET",
+    "MEMORY_IDENTIFIED",
+    "MEMORY_SCALE",
+    "MEMORY_STEP",
+    "MEMORY_OBJECTIVE",
+    "SEEN_OBJECTIVE",
+    "SEEN_MOVED",
+    "SEEN_RESTART",
+    "SEEN_SQUARE",
+    "SEEN_SECANT",
+];
+
+/// Numbers of a lane's memory.
+pub(super) fn memory_fields(tangents: usize) -> usize {
+    MEMORY.len() + 2 * tangents
+}
+
+/// Numbers of a lane's directive.
+pub(super) fn directive_fields(tangents: usize) -> usize {
+    DIRECTIVE_FIELDS + 3 * tangents
+}
+
 /// Offsets of the sums that blocks of rows leave for `status`.
 pub(super) struct Partials {
     d: usize,
@@ -71,7 +112,7 @@ impl Partials {
     pub(super) fn new(d: usize) -> Self {
         Partials { d }
     }
-    fn named(&self) -> [(&'static str, usize); 10] {
+    fn named(&self) -> [(&'static str, usize); 18] {
         let d = self.d;
         [
             ("PART_PRICE", 0),
@@ -82,12 +123,20 @@ impl Partials {
             ("PART_RATIO", 5),
             ("PART_GAP_LOSS", 6),
             ("PART_GAP_PENALTY", 7),
-            ("PART_DCHANGE", 8),
-            ("PART_HYPERGRADIENT", 8 + d),
+            ("PART_ACTIVE_CHANGE", 8),
+            ("PART_RESTART", 9),
+            ("PART_SQUARE", 10),
+            ("PART_SECANT_STATE", 11),
+            ("PART_SECANT_ROWS", 12),
+            ("PART_DCHANGE", 13),
+            ("PART_HYPERGRADIENT", 13 + d),
+            ("PART_DSQUARE", 13 + 2 * d),
+            ("PART_DSECANT_STATE", 13 + 3 * d),
+            ("PART_DSECANT_ROWS", 13 + 4 * d),
         ]
     }
     fn norms(&self) -> usize {
-        8 + 2 * self.d
+        13 + 5 * self.d
     }
     pub(super) fn fields(&self) -> usize {
         self.norms() + 3 * (1 + self.d)
@@ -95,14 +144,8 @@ impl Partials {
 }
 
 impl ShaderSpec {
-    pub(super) fn new(
-        plan: &Plan,
-        numbers: &LaneNumbers,
-        loss: Loss,
-        penalty: Penalty,
-        looks_ahead: bool,
-        tol: f64,
-    ) -> Self {
+    pub(super) fn new(plan: &Plan, numbers: &LaneNumbers, job: &Job<'_>) -> Self {
+        let (loss, penalty, schedule) = (job.problem.loss(), job.problem.penalty(), job.schedule);
         let r = &plan.request;
         ShaderSpec {
             precision: r.precision,
@@ -115,10 +158,29 @@ impl ShaderSpec {
             lanes: numbers.l1.len(),
             only: numbers.only.clone(),
             moves_target: numbers.target_tangent.is_some(),
-            looks_ahead,
-            tol,
+            stages: schedule.stages(),
+            patience: schedule.schedule().patience,
+            tangent_start: u32::try_from(schedule.tangent_start()).unwrap_or(u32::MAX),
+            measures_curvature: schedule.uses_secant(),
+            metric: r.metric,
+            metric_lanes: match job.metric {
+                MetricSource::Table(table) if table.ndim() == 3 => numbers.l1.len(),
+                _ => 1,
+            },
+            metric_gain: if let MetricSource::Hessian { gain, .. } = job.metric { *gain } else { 1.0 },
+            tol: job.tol,
             gap_unit: numbers.gap_unit,
             iterations: r.iterations,
+        }
+    }
+
+    /// Whether a run dispatches a kernel at all.
+    pub(super) fn uses(&self, kernel: &str) -> bool {
+        match kernel {
+            "curvatures" | "metric_hessian" => matches!(self.metric, MetricForm::Hessian { .. }),
+            "metric_table" => matches!(self.metric, MetricForm::Table { .. }),
+            "predict_validation" | "validate" => self.validation_rows > 0,
+            _ => true,
         }
     }
 
@@ -160,12 +222,22 @@ impl ShaderSpec {
         count("LANE_FIELDS", 5 + 2 * d);
         count("RECORD_FIELDS", RecordLayout::new(d).fields());
         count("ITERATIONS", self.iterations);
+        count("STAGES", self.stages);
+        count("TABLE_FIELDS", 2 + 2 * d);
+        count("DIRECTIVE_FIELDS", directive_fields(d));
+        count("TANGENT_START", self.tangent_start as usize);
+        count("METRIC_LANES", self.metric_lanes);
+        MEMORY.iter().enumerate().for_each(|(i, name)| count(name, i));
+        count("SEEN_TANGENTS", MEMORY.len());
+        count("MEMORY_FIELDS", memory_fields(d));
+        Code::BITS.iter().for_each(|(name, bit)| count(name, *bit as usize));
         let partials = Partials::new(d);
         partials.named().iter().for_each(|(name, v)| count(name, *v));
         count("PART_NORMS", partials.norms());
         count("PARTIAL_FIELDS", partials.fields());
         super::kernels::STATUS_CODES.iter().for_each(|(name, _, code)| count(name, *code as usize));
-        let _ = writeln!(out, "const LOOKS_AHEAD: bool = {};", self.looks_ahead);
+        let _ = writeln!(out, "const MEASURES_CURVATURE: bool = {};", self.measures_curvature);
+        let _ = writeln!(out, "const HAS_METRIC: bool = {};", self.metric != MetricForm::None);
         let _ = writeln!(out, "const RIDGE_IN_LOSS: bool = {};", self.penalty.ridge_in_loss());
         let _ = writeln!(out, "const MOVES_TARGET: bool = {};", self.moves_target);
         let mut number = |name: String, v: f64| {
@@ -175,6 +247,8 @@ impl ShaderSpec {
         number("FINITE_SCALE".into(), if self.precision == Precision::F32 { 1.0 } else { 2f64.powi(-900) });
         number("TOL".into(), self.tol);
         number("GAP_UNIT".into(), self.gap_unit);
+        number("PATIENCE".into(), self.patience as f64);
+        number("METRIC_GAIN".into(), self.metric_gain);
         for (kind, parameters) in [("LOSS", self.loss.parameters()), ("PENALTY", self.penalty.parameters())] {
             for (name, v) in parameters {
                 number(format!("{kind}_{}", name.to_uppercase()), v);
@@ -206,6 +280,7 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
     let lane = file!("shared/lane.wgsl");
     let penalty = [spec.penalty.shader(), prox, lane];
     let scale = file!("shared/dual_scale.wgsl");
+    let directive = file!("shared/directive.wgsl");
     let build = |name: &'static str, entry: &'static str, files: &[(&str, &str)]| {
         let mut source = spec.prelude();
         let mut parts = vec![("prelude".to_string(), 1)];
@@ -225,13 +300,17 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
         build("predict", "predict", &[("generated: predict", &predict)]),
         build("predict_validation", "predict", &[("generated: predict", &held_out)]),
         build("gradient", "gradient", &[("generated: gradient", &gradient)]),
-        build("residual", "residual", &[file!("kernel/residual.wgsl"), l0, l1, l2]),
-        build("step", "step_kernel", &[file!("kernel/step.wgsl"), p0, p1, p2]),
+        build("control", "control", &[file!("kernel/control.wgsl")]),
+        build("curvatures", "curvatures", &[file!("kernel/curvatures.wgsl"), l0, l1, l2]),
+        build("metric_hessian", "metric_hessian", &[file!("kernel/metric_hessian.wgsl")]),
+        build("metric_table", "metric_table_kernel", &[file!("kernel/metric_table.wgsl")]),
+        build("residual", "residual", &[file!("kernel/residual.wgsl"), directive, l0, l1, l2]),
+        build("step", "step_kernel", &[file!("kernel/step.wgsl"), directive, p0, p1, p2]),
         build("observe", "observe", &[file!("kernel/observe.wgsl"), l0, l1, l2]),
         build("validate", "validate", &[file!("kernel/validate.wgsl"), l0, l1, l2]),
         build("criterion", "criterion", &[file!("kernel/criterion.wgsl"), p0, p1, p2]),
         build("gap_loss", "gap_loss", &[file!("kernel/gap_loss.wgsl"), l0, l1, l2, scale]),
         build("gap_penalty", "gap_penalty", &[file!("kernel/gap_penalty.wgsl"), p0, p1, p2, scale]),
-        build("status", "status", &[file!("kernel/status.wgsl")]),
+        build("status", "status", &[file!("kernel/status.wgsl"), directive]),
     ]
 }

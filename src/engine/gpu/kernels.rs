@@ -19,7 +19,7 @@ pub(super) const STATUS_CODES: [(&str, Status, u32); 5] = [
 /// Bytes of a kernel's parameters in the uniform buffer; the portable alignment of dynamic offsets.
 pub(super) const PARAMS_STRIDE: u64 = 256;
 /// Bytes of `Params`.
-const PARAMS_BYTES: u64 = 16;
+pub(super) const PARAMS_BYTES: u64 = 48;
 
 /// A kernel that can be bound and dispatched.
 pub(super) struct Kernel {
@@ -51,7 +51,7 @@ impl Kernels {
             }],
         });
         let mut by_name = HashMap::new();
-        for shader in compose_all(spec) {
+        for shader in compose_all(spec).into_iter().filter(|s| spec.uses(s.name)) {
             by_name.insert(shader.name, compile(context, &params, &shader)?);
         }
         Ok(Kernels { by_name, params })

@@ -27,7 +27,7 @@ pub(super) fn row_fields(job: &Job<'_>, numbers: &LaneNumbers, n: usize, d: usiz
     (0..n).flat_map(|i| [target[i], weight[i]].into_iter().chain(tangent.row(i).to_vec())).collect()
 }
 
-/// The fields that `shaders/shared/lane.wgsl` reads.
+/// The fields that `shaders/shared/lane.wgsl` reads: lanes, then penalty factors.
 pub(super) fn lane_fields(numbers: &LaneNumbers) -> Vec<f64> {
     let d = numbers.only.len();
     (0..numbers.l1.len())
@@ -42,6 +42,7 @@ pub(super) fn lane_fields(numbers: &LaneNumbers) -> Vec<f64> {
             let tangents = (0..d).flat_map(move |t| [numbers.dl1[[i, t]], numbers.dl2[[i, t]]]);
             fixed.into_iter().chain(tangents)
         })
+        .chain(numbers.factors.iter().copied())
         .collect()
 }
 

@@ -4,15 +4,16 @@ use std::ops::{ControlFlow, Range};
 
 use ndarray::Array3;
 
-use super::compose::{Partials, ShaderSpec};
+use super::compose::{Partials, ShaderSpec, directive_fields, memory_fields};
 use super::context::GpuContext;
-use super::kernels::{Kernels, PARAMS_STRIDE, STATUS_CODES};
+use super::kernels::{Kernels, PARAMS_BYTES, PARAMS_STRIDE, STATUS_CODES};
 use super::layout::{columns, initial_state, lane_fields, padded, row_fields, stride};
 use super::product::GROUP;
 use super::readback::{Pending, decode, encode};
-use crate::engine::{Chunk, Finish, Frame, Job, LaneNumbers, LaneOutcome, Sink, Status};
+use crate::engine::{Chunk, Finish, Frame, Job, LaneNumbers, LaneOutcome, MetricSource, Sink, Status};
 use crate::error::Result;
 use crate::plan::{Plan, Precision, ROW_BLOCK};
+use crate::schedule::Row;
 
 /// Runs a batch.
 pub(super) fn run(
@@ -49,6 +50,7 @@ struct Buffers {
     x: [wgpu::Buffer; 2],
     records: [wgpu::Buffer; 2],
     tables: [wgpu::Buffer; 2],
+    metric_tables: Option<[wgpu::Buffer; 2]>,
     params: [wgpu::Buffer; 2],
     outcomes: wgpu::Buffer,
     measures: wgpu::Buffer,
@@ -57,9 +59,12 @@ struct Buffers {
 /// Bind groups: `[parity]`, `[slot]` or `[parity][slot]`.
 struct Bound {
     params: [wgpu::BindGroup; 2],
-    residual: [[wgpu::BindGroup; 2]; 2],
+    control: [wgpu::BindGroup; 2],
+    metric: Option<HessianMetric>,
+    metric_table: Option<[wgpu::BindGroup; 2]>,
+    residual: [wgpu::BindGroup; 2],
     gradient: wgpu::BindGroup,
-    step: [[wgpu::BindGroup; 2]; 2],
+    step: [wgpu::BindGroup; 2],
     predict: [wgpu::BindGroup; 2],
     observe: [wgpu::BindGroup; 2],
     held_out: Option<([wgpu::BindGroup; 2], wgpu::BindGroup)>,
@@ -67,6 +72,13 @@ struct Bound {
     gap_loss: [wgpu::BindGroup; 2],
     gap_penalty: [wgpu::BindGroup; 2],
     status: [wgpu::BindGroup; 2],
+}
+
+/// Bind groups of a metric made of curvatures.
+struct HessianMetric {
+    curvatures: [wgpu::BindGroup; 2],
+    gradient: wgpu::BindGroup,
+    invert: wgpu::BindGroup,
 }
 
 /// A chunk whose results are on their way.
@@ -81,8 +93,7 @@ impl<'a> Run<'a> {
     fn new(context: &'a GpuContext, plan: &'a Plan, job: &'a Job<'a>, batch: Range<usize>) -> Result<Self> {
         let numbers = LaneNumbers::new(job, batch.clone());
         let problem = job.problem;
-        let looks_ahead = job.schedule.algorithm().looks_ahead();
-        let spec = ShaderSpec::new(plan, &numbers, problem.loss(), problem.penalty(), looks_ahead, job.tol);
+        let spec = ShaderSpec::new(plan, &numbers, job);
         let kernels = Kernels::new(context, &spec)?;
         let (n, q) = problem.design().dim();
         let (b, d) = (batch.len(), job.derivatives.len());
@@ -117,8 +128,32 @@ impl<'a> Run<'a> {
         let blocks = n.max(q).max(plan.request.validation_rows).div_ceil(ROW_BLOCK);
         let partials = create("partials", blocks * Partials::new(d).fields() * b);
         let lanes = filled("lanes", lane_fields(&numbers));
-        let factors = filled("factors", numbers.factors.clone());
-        let tables = pair("step_tables", plan.chunk * 2 * b);
+        let table_numbers = job.schedule.stages() * (2 + 2 * d) * b;
+        let tables = pair("step_tables", plan.chunk * table_numbers);
+        let constants = filled("constants", at_least_one(job.schedule.constants()));
+        let mut remembered = vec![0.0; memory_fields(d) * b];
+        // Backtracking has not shrunk anything yet.
+        remembered.iter_mut().skip(3).step_by(memory_fields(d)).for_each(|scale| *scale = 1.0);
+        let memory = filled("memory", remembered);
+        let directives = create("directives", directive_fields(d) * b);
+        let extrapolated = create("extrapolated", if job.schedule.uses_secant() { n * columns } else { 1 });
+        let diagonal = match job.metric {
+            MetricSource::None => vec![1.0],
+            source => start_metric(source, columns, state_rows, q, (b, 1 + d)),
+        };
+        let metric = filled("metric", diagonal);
+        let metric_lanes = spec.metric_lanes;
+        let metric_tables = match job.metric {
+            MetricSource::Table(_) => Some(pair("metric_tables", plan.chunk * q * metric_lanes)),
+            _ => None,
+        };
+        let hessian = match job.metric {
+            MetricSource::Hessian { bound, .. } => {
+                let squares = problem.design().mapv(|v| v * v);
+                Some((filled("design_squares", padded(squares.rows(), q)), filled("curvature_bound", bound.to_vec())))
+            }
+            _ => None,
+        };
         let records = pair("records", plan.chunk * plan.record_fields * b);
         // NaN: not measured yet.
         let measures = filled("measures", vec![f64::NAN; 3 * b]);
@@ -157,29 +192,35 @@ impl<'a> Run<'a> {
                         resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                             buffer: &params[s],
                             offset: 0,
-                            size: wgpu::BufferSize::new(16),
+                            size: wgpu::BufferSize::new(PARAMS_BYTES),
                         }),
                     }],
                 })
             }),
-            residual: [0, 1]
-                .map(|p| [0, 1].map(|s: usize| bind("residual", &[&z[p], &z[1 - p], &rows, &tables[s], &r]))),
-            gradient: bind("gradient", &[&design, &r, &g]),
-            step: [0, 1].map(|p| {
-                [0, 1].map(|s: usize| {
-                    let list = [&x[p], &x[1 - p], &g, &lanes, &factors, &tables[s], &outcomes, &partials];
-                    bind("step", &list)
-                })
+            control: [0, 1].map(|s: usize| bind("control", &[&tables[s], &constants, &memory, &directives])),
+            metric: hessian.as_ref().map(|(squares, bound)| HessianMetric {
+                curvatures: [0, 1].map(|p: usize| bind("curvatures", &[&z[p], &rows, &r])),
+                gradient: bind("gradient", &[squares, &r, &g]),
+                invert: bind("metric_hessian", &[&g, bound, &metric]),
             }),
+            metric_table: metric_tables
+                .as_ref()
+                .map(|t| [0, 1].map(|s: usize| bind("metric_table", &[&t[s], &metric]))),
+            residual: [0, 1].map(|p| bind("residual", &[&z[p], &z[1 - p], &rows, &directives, &r, &extrapolated])),
+            gradient: bind("gradient", &[&design, &r, &g]),
+            step: [0, 1]
+                .map(|p| bind("step", &[&x[p], &x[1 - p], &g, &lanes, &directives, &outcomes, &partials, &metric])),
             predict: [0, 1].map(|p| bind("predict", &[&design, &x[p], &z[p]])),
-            observe: [0, 1].map(|p: usize| bind("observe", &[&z[p], &rows, &partials])),
+            observe: [0, 1].map(|p: usize| bind("observe", &[&z[p], &rows, &partials, &r, &extrapolated])),
             held_out,
-            criterion: [0, 1].map(|p: usize| bind("criterion", &[&x[p], &g, &lanes, &factors, &partials])),
+            criterion: [0, 1].map(|p: usize| bind("criterion", &[&x[p], &g, &lanes, &partials])),
             gap_loss: [0, 1].map(|p: usize| bind("gap_loss", &[&z[p], &rows, &partials])),
-            gap_penalty: [0, 1].map(|p: usize| bind("gap_penalty", &[&x[p], &g, &lanes, &factors, &partials])),
-            status: [0, 1].map(|s: usize| bind("status", &[&partials, &lanes, &records[s], &outcomes, &measures])),
+            gap_penalty: [0, 1].map(|p: usize| bind("gap_penalty", &[&x[p], &g, &lanes, &partials])),
+            status: [0, 1].map(|s: usize| {
+                bind("status", &[&partials, &lanes, &records[s], &outcomes, &measures, &directives, &memory])
+            }),
         };
-        let buffers = Buffers { x, records, tables, params, outcomes, measures };
+        let buffers = Buffers { x, records, tables, metric_tables, params, outcomes, measures };
         let held_bytes = sizes.get();
         Ok(Run {
             held_bytes,
@@ -245,11 +286,13 @@ impl<'a> Run<'a> {
     fn submit(&self, first: usize, count: usize, slot: usize, target: wgpu::Buffer) -> InFlight {
         let context = self.context;
         let lanes: Vec<usize> = self.batch.clone().collect();
-        let table = self.job.schedule.table(first, count, &lanes);
-        let both = table.step.outer_iter().zip(table.momentum.outer_iter());
-        let values = both.flat_map(|(s, m)| s.iter().chain(m.iter()).copied().collect::<Vec<_>>());
+        let rows = self.job.schedule.rows(first, count, &lanes);
+        let values = rows.iter().flat_map(|row| row.numbers.iter().copied());
         context.queue.write_buffer(&self.buffers.tables[slot], 0, &encode(values, self.precision));
-        context.queue.write_buffer(&self.buffers.params[slot], 0, &self.params(first, count));
+        context.queue.write_buffer(&self.buffers.params[slot], 0, &self.params(first, &rows));
+        if let Some(tables) = &self.buffers.metric_tables {
+            context.queue.write_buffer(&tables[slot], 0, &encode(self.metric_rows(first, count), self.precision));
+        }
 
         let mut encoder =
             context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("chunk") });
@@ -291,9 +334,13 @@ impl<'a> Run<'a> {
         let b = &self.bound;
         let at = |probe: usize| [((2 * row + probe) as u64 * PARAMS_STRIDE) as u32];
         pass.set_bind_group(0, &b.params[slot], &at(0));
-        self.dispatch_rows(pass, "residual", &b.residual[old][slot], r.rows);
+        self.dispatch_rows(pass, "control", &b.control[slot], 1);
+        if self.job.metric.refreshes(k) {
+            self.refresh_metric(pass, old, slot);
+        }
+        self.dispatch_rows(pass, "residual", &b.residual[old], r.rows);
         self.dispatch_product(pass, "gradient", &b.gradient, self.state_rows);
-        self.dispatch_rows(pass, "step", &b.step[old][slot], r.state_rows);
+        self.dispatch_rows(pass, "step", &b.step[old], r.state_rows);
         self.dispatch_product(pass, "predict", &b.predict[new], r.rows);
         self.dispatch_rows(pass, "observe", &b.observe[new], r.rows);
         if let Some((predict, validate)) = &b.held_out {
@@ -302,13 +349,35 @@ impl<'a> Run<'a> {
         }
         if self.plan.is_check(k + 1) {
             pass.set_bind_group(0, &b.params[slot], &at(1));
-            self.dispatch_rows(pass, "residual", &b.residual[new][slot], r.rows);
+            self.dispatch_rows(pass, "residual", &b.residual[new], r.rows);
             self.dispatch_product(pass, "gradient", &b.gradient, self.state_rows);
             self.dispatch_rows(pass, "criterion", &b.criterion[new], r.state_rows);
             self.dispatch_rows(pass, "gap_loss", &b.gap_loss[new], r.rows);
             self.dispatch_rows(pass, "gap_penalty", &b.gap_penalty[new], r.state_rows);
         }
         self.dispatch_rows(pass, "status", &b.status[slot], 1);
+    }
+
+    /// Sets the metric that this iteration uses.
+    fn refresh_metric(&self, pass: &mut wgpu::ComputePass<'_>, old: usize, slot: usize) {
+        let r = &self.plan.request;
+        if let Some(metric) = &self.bound.metric {
+            self.dispatch_rows(pass, "curvatures", &metric.curvatures[old], r.rows);
+            self.dispatch_product(pass, "gradient", &metric.gradient, self.state_rows);
+            self.dispatch_rows(pass, "metric_hessian", &metric.invert, r.state_rows);
+        }
+        if let Some(table) = &self.bound.metric_table {
+            self.dispatch_rows(pass, "metric_table", &table[slot], r.state_rows);
+        }
+    }
+
+    /// `[count, q, lanes or 1]`: the metric's table of a chunk.
+    fn metric_rows(&self, first: usize, count: usize) -> Vec<f64> {
+        let q = self.plan.request.state_rows;
+        let per_lane = matches!(self.job.metric, MetricSource::Table(table) if table.ndim() == 3);
+        let lanes = if per_lane { self.batch.clone() } else { self.batch.start..self.batch.start + 1 };
+        let rows = (first..first + count).flat_map(|k| (0..q).map(move |j| (k, j)));
+        rows.flat_map(|(k, j)| lanes.clone().map(move |lane| self.job.metric.entry(k, lane, j))).collect()
     }
 
     /// One invocation per lane and block of rows.
@@ -326,16 +395,17 @@ impl<'a> Run<'a> {
     }
 
     /// Parameters of the chunk: two entries an iteration, the second for the stop rule.
-    fn params(&self, first: usize, count: usize) -> Vec<u8> {
-        let mut bytes = vec![0; 2 * count * PARAMS_STRIDE as usize];
-        let look = u32::from(self.job.schedule.algorithm().looks_ahead());
-        for row in 0..count {
+    fn params(&self, first: usize, rows: &[Row]) -> Vec<u8> {
+        let mut bytes = vec![0; 2 * rows.len() * PARAMS_STRIDE as usize];
+        for (row, numbers) in rows.iter().enumerate() {
             let k = first + row;
             let check = u32::from(self.plan.is_check(k + 1));
-            for (probe, look) in [look, 0].into_iter().enumerate() {
+            let code = |stage: usize| numbers.codes[stage.min(numbers.codes.len() - 1)];
+            let codes = [code(0), code(1)].map(|c| [c.bits, c.base, 0, 0]);
+            for (probe, ahead) in [1, 0].into_iter().enumerate() {
                 let at = (2 * row + probe) * PARAMS_STRIDE as usize;
-                let values = [(k + 1) as u32, row as u32, check, look];
-                bytes[at..at + 16].copy_from_slice(bytemuck::cast_slice(&values));
+                let values = [[(k + 1) as u32, row as u32, check, ahead], codes[0], codes[1]];
+                bytes[at..at + PARAMS_BYTES as usize].copy_from_slice(bytemuck::cast_slice(&values));
             }
         }
         // The status kernel runs under the entry bound last: both name the same iteration and row.
@@ -447,15 +517,38 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Some numbers, since a buffer cannot be empty.
+fn at_least_one(mut numbers: Vec<f64>) -> Vec<f64> {
+    if numbers.is_empty() {
+        numbers.push(0.0);
+    }
+    numbers
+}
+
+/// The metric that a run starts with, in the state's layout, tangents zero.
+fn start_metric(
+    source: &MetricSource,
+    columns: usize,
+    state_rows: usize,
+    q: usize,
+    (lanes, width): (usize, usize),
+) -> Vec<f64> {
+    let mut metric = vec![0.0; columns * state_rows];
+    for j in 0..q {
+        (0..lanes).for_each(|i| metric[j * columns + i * width] = source.entry(0, i, j));
+    }
+    metric
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::data::bundled;
     use crate::engine::gpu::{GpuEngine, Pick};
     use crate::engine::{Engine, Lane};
-    use crate::plan::Request;
+    use crate::plan::{MetricForm, Request};
     use crate::problem::{Derivative, Problem};
-    use crate::schedule::{Algorithm, LaneCurvature, Momentum, Schedule, Step};
+    use crate::schedule::{LaneCurvature, LaneSchedule, Schedule};
 
     #[test]
     fn buffers_are_as_large_as_the_plan_says() {
@@ -466,13 +559,15 @@ mod tests {
         let problem = Problem::builder(bundled("digits").unwrap()).build().unwrap();
         let lanes = vec![Lane { alpha: 0.1, l1_ratio: 1.0 }; 100];
         let curvature = LaneCurvature { lipschitz: 1.0, strong_convexity: 0.0, prox_strong_convexity: 0.0 };
-        let (rule, momentum) = (Step::InverseLipschitz, Momentum::Fista);
-        let schedule = Schedule::new(Algorithm::Fista, rule, momentum, 500, vec![curvature; 100]).unwrap();
         let derivatives = [Derivative::LogAlpha];
+        let still = LaneCurvature { lipschitz: 0.0, ..curvature };
+        let curvatures = (vec![curvature; 100], vec![vec![still]; 100]);
+        let schedule = LaneSchedule::new(Schedule::default(), 500, curvatures.0, curvatures.1, &derivatives).unwrap();
         let job = Job {
             problem: &problem,
             lanes: &lanes,
             schedule: &schedule,
+            metric: &MetricSource::None,
             derivatives: &derivatives,
             start: None,
             tol: 0.0,
@@ -486,6 +581,10 @@ mod tests {
             iterations: 500,
             every: 10,
             check_every: 10,
+            stages: 1,
+            measures_curvature: false,
+            constants: 0,
+            metric: MetricForm::None,
             precision: Precision::F32,
             memory_budget: 1 << 30,
         };

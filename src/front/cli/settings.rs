@@ -10,7 +10,7 @@ use crate::driver::{Alphas, DEFAULT_MEMORY_BUDGET, Sweep};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Precision;
 use crate::problem::{Derivative, Loss, Penalty, Problem};
-use crate::schedule::{Algorithm, Momentum, Step};
+use crate::schedule::{Algorithm, Metric, Momentum, Phase, Schedule, Step};
 
 /// Options of a sweep.
 #[derive(Debug, Clone, clap::Args)]
@@ -49,20 +49,35 @@ pub(super) struct Settings {
     /// pgd, fista or heavy_ball
     #[arg(long, value_name = "A", default_value = "fista")]
     algorithm: String,
-    /// 1/L, 2/(L+m), constant:V, uniform:LO:HI:SEED, cyclic:LO:HI:PERIOD (in units of 1/L), or table:FILE.npy of shape
-    /// [iterations] or [iterations, lanes]
+    /// 1/L, 2/(L+m), constant:V, uniform:LO:HI:SEED, cyclic:LO:HI:PERIOD, decreasing:V:POWER, backtracking:START:SHRINK,
+    /// barzilai_borwein:HI (in units of 1/L), or table:FILE.npy of shape [iterations] or [iterations, lanes]
     #[arg(long, value_name = "RULE", default_value = "1/L")]
     step: String,
     /// none, fista, nesterov:A, strongly_convex, constant:V, or table:FILE.npy [default: the algorithm's own]
     #[arg(long, value_name = "RULE")]
     momentum: Option<String>,
+    /// Adaptive restart of the momentum: none, function or gradient
+    #[arg(long, value_name = "SCHEME", default_value = "none")]
+    restart: String,
+    /// Diagonal metric: none, diagonal, hessian:EVERY:GAIN, or table:FILE.npy of shape [p], [iterations, p] or
+    /// [iterations, lanes, p]
+    #[arg(long, value_name = "RULE", default_value = "none")]
+    metric: String,
+    /// Carry derivatives from this iteration on, or from where the active set has settled ('identified')
+    #[arg(long, value_name = "K", default_value = "0")]
+    tangent_start: String,
+    /// Everything that varies with the iteration, in phases, from a TOML file (docs/schedules.md)
+    #[arg(long, value_name = "FILE.toml",
+        conflicts_with_all = ["algorithm", "step", "momentum", "restart", "metric", "tangent_start"])]
+    schedule: Option<PathBuf>,
     /// Iterations at most
     #[arg(long, value_name = "K", default_value_t = 1000)]
     iterations: usize,
     /// Tolerance on the iterate and on its derivatives; 0 for exactly K iterations
     #[arg(long, value_name = "T", default_value_t = 1e-6, allow_hyphen_values = true)]
     tol: f64,
-    /// What to differentiate with respect to: log_alpha, alpha, l1_ratio, penalty_factor:FEATURE, target:FILE.npy, or none
+    /// What to differentiate with respect to: log_alpha, alpha, l1_ratio, penalty_factor:FEATURE, target:FILE.npy, log_step,
+    /// step:K, momentum:K, or none
     /// [default: log_alpha where the penalty has an alpha]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     derivative: Option<Vec<String>>,
@@ -132,7 +147,6 @@ impl Settings {
     pub(super) fn sweep(&self, precision: Precision) -> Result<Sweep> {
         let loss: Loss = self.loss.parse()?;
         let penalty: Penalty = self.penalty.parse()?;
-        let algorithm: Algorithm = self.algorithm.parse()?;
         let alphas: Alphas = self.alphas.parse()?;
         if let Some(ratio) = self.l1_ratio.filter(|_| penalty.l1_ratio().is_some() || !penalty.uses_alpha()) {
             let found = format!("{ratio} with penalty '{}'", penalty.name());
@@ -142,21 +156,11 @@ impl Settings {
         let mut sweep = Sweep::new(problem)
             .alphas(alphas)
             .l1_ratio(self.l1_ratio.unwrap_or(0.5))
-            .algorithm(algorithm)
-            .step(match self.step.strip_prefix("table:") {
-                Some(file) => Step::Table(self.read_array("--step", Path::new(file))?),
-                None => self.step.parse()?,
-            })
+            .schedule(self.rules()?)
             .iterations(self.iterations)
             .tol(self.tol)
             .precision(precision)
             .memory_budget(self.budget()?);
-        if let Some(rule) = &self.momentum {
-            sweep = sweep.momentum(match rule.strip_prefix("table:") {
-                Some(file) => Momentum::Table(self.read_array("--momentum", Path::new(file))?),
-                None => rule.parse()?,
-            });
-        }
         if let Some(list) = &self.derivative {
             let names = sweep.problem().feature_names().to_vec();
             let wanted = list.iter().filter(|d| *d != "none");
@@ -175,6 +179,30 @@ impl Settings {
             sweep = sweep.start(self.read_start(path)?);
         }
         Ok(sweep)
+    }
+
+    /// What varies with the iteration.
+    fn rules(&self) -> Result<Schedule> {
+        if let Some(path) = &self.schedule {
+            return Schedule::read(path, self.budget()?);
+        }
+        let algorithm: Algorithm = self.algorithm.parse()?;
+        let mut phase =
+            Phase::new(algorithm).restart(self.restart.parse()?).step(match self.step.strip_prefix("table:") {
+                Some(file) => Step::Table(self.read_array("--step", Path::new(file))?),
+                None => self.step.parse()?,
+            });
+        if let Some(rule) = &self.momentum {
+            phase = phase.momentum(match rule.strip_prefix("table:") {
+                Some(file) => Momentum::Table(self.read_array("--momentum", Path::new(file))?),
+                None => rule.parse()?,
+            });
+        }
+        let metric = match self.metric.strip_prefix("table:") {
+            Some(file) => Metric::Table(self.read_array("--metric", Path::new(file))?),
+            None => self.metric.parse()?,
+        };
+        Ok(Schedule::from(phase).metric(metric).tangent_start(self.tangent_start.parse()?))
     }
 
     fn problem(&self, loss: Loss, penalty: Penalty) -> Result<Problem> {

@@ -34,6 +34,9 @@ impl LossFunction for Huber {
     fn curve<T: Real>(self, z: T, y: T) -> T {
         if (z - y).abs() < T::of(self.delta) { T::one() } else { T::zero() }
     }
+    fn curve_slope<T: Real>(self, _z: T, _y: T) -> T {
+        T::zero()
+    }
     fn slope_by_target<T: Real>(self, z: T, y: T) -> T {
         -self.curve(z, y)
     }

@@ -30,6 +30,10 @@ impl LossFunction for Logistic {
         let e = (-(-y * z).abs()).exp(); // as in the slope, so that the compiler computes it once
         e / ((T::one() + e) * (T::one() + e))
     }
+    fn curve_slope<T: Real>(self, z: T, y: T) -> T {
+        let e = (-z.abs()).exp();
+        -self.curve(z, y) * z.signum() * (T::one() - e) / (T::one() + e)
+    }
     fn slope_by_target<T: Real>(self, _z: T, _y: T) -> T {
         T::nan() // a class label has no derivative; `Problem` refuses the direction
     }

@@ -25,6 +25,8 @@ pub trait LossFunction: Copy + Default + Send + Sync + 'static {
     fn slope<T: Real>(self, z: T, y: T) -> T;
     /// `∂²φ/∂z²`; at a kink, the value on the side of the smaller curvature.
     fn curve<T: Real>(self, z: T, y: T) -> T;
+    /// `∂³φ/∂z³`, for derivatives of a metric made of curvatures; 0 where the curvature is piecewise constant.
+    fn curve_slope<T: Real>(self, z: T, y: T) -> T;
     /// `∂²φ/∂z∂y`, for derivatives with respect to the target; not called for classes.
     fn slope_by_target<T: Real>(self, z: T, y: T) -> T;
     /// The Fenchel–Young term `φ(z) + φ*(u) − u z ≥ 0` at `u = scale · ∂φ/∂z`, `0 < scale ≤ 1`: the loss's part of the
@@ -100,6 +102,10 @@ impl Loss {
     /// `∂²φ/∂z²` in f64.
     pub fn curve(&self, z: f64, y: f64) -> f64 {
         with_loss!(*self, f => f.curve(z, y))
+    }
+    /// `∂³φ/∂z³` in f64.
+    pub fn curve_slope(&self, z: f64, y: f64) -> f64 {
+        with_loss!(*self, f => f.curve_slope(z, y))
     }
     /// `∂²φ/∂z∂y` in f64.
     pub fn slope_by_target(&self, z: f64, y: f64) -> f64 {

@@ -22,6 +22,9 @@ impl LossFunction for Squared {
     fn curve<T: Real>(self, _z: T, _y: T) -> T {
         T::one()
     }
+    fn curve_slope<T: Real>(self, _z: T, _y: T) -> T {
+        T::zero()
+    }
     fn slope_by_target<T: Real>(self, _z: T, _y: T) -> T {
         -T::one()
     }

@@ -47,8 +47,8 @@ impl PenaltyFunction for Box {
             T::zero()
         }
     }
-    fn is_active(self, x: f64) -> bool {
-        x > self.lower && x < self.upper
+    fn is_active<T: Real>(self, x: T) -> bool {
+        x > T::of(self.lower) && x < T::of(self.upper)
     }
     fn parameters(self) -> Vec<(&'static str, f64)> {
         vec![("lower", self.lower), ("upper", self.upper)]

@@ -40,7 +40,10 @@ impl PenaltyFunction for ElasticNet {
             lasso
         }
     }
-    fn is_active(self, x: f64) -> bool {
-        x != 0.0
+    fn is_active<T: Real>(self, x: T) -> bool {
+        x != T::zero()
+    }
+    fn nearness(self, v: f64, l1: f64) -> f64 {
+        v.abs() / l1
     }
 }

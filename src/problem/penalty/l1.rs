@@ -30,7 +30,10 @@ impl PenaltyFunction for L1 {
     fn gap<T: Real>(self, x: T, v: T, l1: T, _l2: T) -> T {
         l1 * x.abs() - x * v
     }
-    fn is_active(self, x: f64) -> bool {
-        x != 0.0
+    fn is_active<T: Real>(self, x: T) -> bool {
+        x != T::zero()
+    }
+    fn nearness(self, v: f64, l1: f64) -> f64 {
+        v.abs() / l1
     }
 }

@@ -25,7 +25,7 @@ impl PenaltyFunction for L2 {
         let miss = l2 * x - v;
         T::of(0.5) * miss * miss / l2
     }
-    fn is_active(self, _x: f64) -> bool {
+    fn is_active<T: Real>(self, _x: T) -> bool {
         true
     }
 }

@@ -54,8 +54,14 @@ pub trait PenaltyFunction: Copy + Default + Send + Sync + 'static {
     fn dual_ratio<T: Real>(self, v: T, l1: T, l2: T) -> T;
     /// The Fenchel–Young term `g(x) + g*(v) − x v ≥ 0` at a feasible `v`: the penalty's part of the duality gap.
     fn gap<T: Real>(self, x: T, v: T, l1: T, l2: T) -> T;
-    /// Whether `x` moves with its input (`∂prox ≠ 0`): the active set of derivative comparisons.
-    fn is_active(self, x: f64) -> bool;
+    /// Whether `x` moves with its input (`∂prox ≠ 0`): the active set.
+    fn is_active<T: Real>(self, x: T) -> bool;
+
+    /// How near an inactive coefficient is to becoming active, from 0 (far) to 1 (at the kink), given `v = −∇_j f`; 0 where
+    /// the penalty has no scale to measure it by.
+    fn nearness(self, _v: f64, _l1: f64) -> f64 {
+        0.0
+    }
 
     /// Parameters as (name, value).
     fn parameters(self) -> Vec<(&'static str, f64)> {
@@ -152,6 +158,10 @@ impl Penalty {
     /// The Fenchel–Young term in f64.
     pub fn gap(&self, x: f64, v: f64, l1: f64, l2: f64) -> f64 {
         with_penalty!(*self, f => f.gap(x, v, l1, l2))
+    }
+    /// How near an inactive coefficient is to becoming active.
+    pub fn nearness(&self, v: f64, l1: f64) -> f64 {
+        with_penalty!(*self, f => f.nearness(v, l1))
     }
     /// Whether `x` moves with its input.
     pub fn is_active(&self, x: f64) -> bool {

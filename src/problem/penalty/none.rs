@@ -25,7 +25,7 @@ impl PenaltyFunction for None {
     fn gap<T: Real>(self, _x: T, _v: T, _l1: T, _l2: T) -> T {
         T::zero()
     }
-    fn is_active(self, _x: f64) -> bool {
+    fn is_active<T: Real>(self, _x: T) -> bool {
         true
     }
 }

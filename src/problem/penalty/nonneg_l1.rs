@@ -29,7 +29,10 @@ impl PenaltyFunction for NonnegL1 {
     fn gap<T: Real>(self, x: T, v: T, l1: T, _l2: T) -> T {
         x * (l1 - v)
     }
-    fn is_active(self, x: f64) -> bool {
-        x > 0.0
+    fn is_active<T: Real>(self, x: T) -> bool {
+        x > T::zero()
+    }
+    fn nearness(self, v: f64, l1: f64) -> f64 {
+        v.max(0.0) / l1
     }
 }

@@ -1,0 +1,24 @@
+// r = w phi''(z), dr = w phi'''(z) dz: with the squares of the design they give the diagonal of the Hessian.
+@group(0) @binding(0) var<uniform> params: Params;
+@group(1) @binding(0) var<storage, read> z: array<real>;
+@group(1) @binding(1) var<storage, read> rows: array<real>;
+@group(1) @binding(2) var<storage, read_write> r: array<real>;
+
+@compute @workgroup_size(64)
+fn curvatures(@builtin(global_invocation_id) id: vec3<u32>) {
+    let lane = id.x;
+    if (lane >= LANES) {
+        return;
+    }
+    let first = id.y * ROW_BLOCK;
+    for (var i = first; i < min(first + ROW_BLOCK, ROWS); i++) {
+        let at = i * COLUMNS + lane * WIDTH;
+        let target_value = rows[i * ROW_FIELDS];
+        let weight = rows[i * ROW_FIELDS + 1u];
+        r[at] = weight * loss_curve(z[at], target_value);
+        let by_prediction = weight * loss_curve_slope(z[at], target_value);
+        for (var t = 0u; t < TANGENTS; t++) {
+            r[at + 1u + t] = by_prediction * z[at + 1u + t];
+        }
+    }
+}

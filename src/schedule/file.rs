@@ -1,0 +1,128 @@
+//! Schedules written in TOML.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::{Metric, Momentum, Phase, Schedule, Step};
+use crate::data::read_array;
+use crate::error::{Error, Result};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    metric: Option<String>,
+    tangent_start: Option<Word>,
+    patience: Option<usize>,
+    #[serde(default)]
+    phase: Vec<FilePhase>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FilePhase {
+    until: Option<Word>,
+    algorithm: String,
+    step: Option<String>,
+    momentum: Option<String>,
+    restart: Option<String>,
+}
+
+/// A number or a word: `until = 200`, `until = "identified"`.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a whole number or a word")]
+enum Word {
+    Number(u64),
+    Text(String),
+}
+
+impl Word {
+    fn text(&self) -> String {
+        match self {
+            Word::Number(k) => k.to_string(),
+            Word::Text(text) => text.clone(),
+        }
+    }
+}
+
+impl Schedule {
+    /// Reads a schedule from a TOML file; tables are looked for beside it. A file of more than `max_bytes` is refused.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is not TOML, or has an unknown key or a rule out of range; the phase is named.
+    pub fn read(path: &Path, max_bytes: u64) -> Result<Self> {
+        let at = path.display().to_string();
+        let fail = |found: String| Err(Error::data(&at, found, "a schedule in TOML", "See docs/schedules.md."));
+        match std::fs::metadata(path) {
+            Ok(meta) if meta.len() <= max_bytes => {}
+            Ok(meta) => return fail(format!("{} bytes", meta.len())),
+            Err(e) => return fail(e.to_string()),
+        }
+        match std::fs::read_to_string(path) {
+            Ok(text) => Schedule::parse(&text, &at, path.parent().unwrap_or(Path::new(".")), max_bytes),
+            Err(e) => fail(e.to_string()),
+        }
+    }
+
+    /// Reads a schedule from TOML text called `name`; tables are looked for in `folder`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn parse(text: &str, name: &str, folder: &Path, max_bytes: u64) -> Result<Self> {
+        let file: File = toml::from_str(text).map_err(|e| {
+            let line = e.span().map_or(0, |s| text[..s.start].matches('\n').count() + 1);
+            let found = format!("line {line}: {}", e.message());
+            Error::data(name, found, "a schedule in TOML", "See docs/schedules.md for the keys.")
+        })?;
+        let count = file.phase.len();
+        let table = |file: &str| read_array(&folder.join(file), max_bytes);
+        let phase = |(i, p): (usize, &FilePhase)| -> Result<Phase> {
+            let inside = |e: Error| Error { at: format!("{name}: phase {} of {count}: {}", i + 1, e.at), ..e };
+            let build = || -> Result<Phase> {
+                let mut phase = Phase::new(p.algorithm.parse()?);
+                if let Some(rule) = &p.step {
+                    phase = phase.step(match rule.strip_prefix("table:") {
+                        Some(file) => Step::Table(table(file)?),
+                        None => rule.parse()?,
+                    });
+                }
+                if let Some(rule) = &p.momentum {
+                    phase = phase.momentum(match rule.strip_prefix("table:") {
+                        Some(file) => Momentum::Table(table(file)?),
+                        None => rule.parse()?,
+                    });
+                }
+                if let Some(rule) = &p.restart {
+                    phase = phase.restart(rule.parse()?);
+                }
+                if let Some(until) = &p.until {
+                    phase = phase.until(until.text().parse()?);
+                }
+                Ok(phase)
+            };
+            build().map_err(inside)
+        };
+        let mut phases = file.phase.iter().enumerate().map(phase);
+        let mut schedule: Schedule = match phases.next() {
+            Some(first) => first?.into(),
+            None => return Err(Error::data(name, "no phase", "at least one [[phase]]", "See docs/schedules.md.")),
+        };
+        for phase in phases {
+            schedule = schedule.then(phase?);
+        }
+        let inside = |e: Error| Error { at: format!("{name}: {}", e.at), ..e };
+        if let Some(rule) = &file.metric {
+            schedule = schedule.metric(match rule.strip_prefix("table:") {
+                Some(file) => Metric::Table(table(file).map_err(inside)?),
+                None => rule.parse().map_err(inside)?,
+            });
+        }
+        if let Some(start) = &file.tangent_start {
+            schedule = schedule.tangent_start(start.text().parse().map_err(inside)?);
+        }
+        Ok(match file.patience {
+            Some(patience) => schedule.patience(patience),
+            None => schedule,
+        })
+    }
+}

@@ -1,0 +1,534 @@
+//! A schedule laid out for the lanes of a sweep.
+
+use num_dual::Dual64;
+
+use super::{LaneCurvature, Metric, Momentum, Phase, Restart, Schedule, Step, TangentStart, Until};
+use crate::error::{Error, Result};
+use crate::problem::Derivative;
+
+/// Steps and momenta of a run: rules, and the lanes they apply to.
+///
+/// What the data decide is decided where the iterates are: a step of backtracking or Barzilai–Borwein, a restart, and the
+/// phase that follows identification. For the last one every row has two *stages*, before it and after it.
+#[derive(Debug, Clone)]
+pub struct LaneSchedule {
+    schedule: Schedule,
+    phases: Vec<Laid>,
+    /// The phase that ends with identification.
+    split: Option<usize>,
+    lanes: Vec<LaneCurvature>,
+    /// `[b][d]`: derivatives of the curvature bounds.
+    tangents: Vec<Vec<LaneCurvature>>,
+    /// `[d]`: what the tangents move in the schedule itself.
+    moves: Vec<Move>,
+}
+
+/// A phase with its numbers.
+#[derive(Debug, Clone)]
+struct Laid {
+    momentum: Momentum,
+    /// Multiples of `1/L`, one per iteration, for the rules that draw or cycle.
+    units: Vec<f64>,
+    counted: Option<Vec<f64>>,
+    from: usize,
+    /// Where its numbers begin among [`LaneSchedule::constants`].
+    base: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Move {
+    Nothing,
+    EveryStep,
+    Step(usize),
+    Momentum(usize),
+}
+
+/// What an iteration does, the same for all lanes of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Code {
+    pub(crate) bits: u32,
+    /// Where the phase's numbers begin among the constants: unit, shrink, then momenta by count.
+    pub(crate) base: u32,
+}
+
+impl Code {
+    /// Names and values of the bits, as in WGSL.
+    pub(crate) const BITS: [(&'static str, u32); 7] = [
+        ("LOOKS_AHEAD", 1),
+        ("COUNTS", 2),
+        ("RESTARTS_BY_FUNCTION", 4),
+        ("RESTARTS_BY_GRADIENT", 8),
+        ("BACKTRACKS", 16),
+        ("USES_SECANT_STEP", 32),
+        ("STARTS", 64),
+    ];
+    pub(crate) const LOOKS_AHEAD: u32 = 1;
+    pub(crate) const COUNTS: u32 = 2;
+    pub(crate) const RESTARTS_BY_FUNCTION: u32 = 4;
+    pub(crate) const RESTARTS_BY_GRADIENT: u32 = 8;
+    pub(crate) const BACKTRACKS: u32 = 16;
+    pub(crate) const USES_SECANT_STEP: u32 = 32;
+    pub(crate) const STARTS: u32 = 64;
+
+    pub(crate) fn has(self, bit: u32) -> bool {
+        self.bits & bit != 0
+    }
+}
+
+/// One iteration of some lanes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Row {
+    /// One per stage.
+    pub(crate) codes: Vec<Code>,
+    /// `[stages][2 + 2d][lanes]`: step, momentum, and for each tangent both of theirs.
+    pub(crate) numbers: Vec<f64>,
+}
+
+impl LaneSchedule {
+    /// Lays `schedule` out over `iterations` for lanes of the given curvature (in the metric), whose derivatives are
+    /// `tangents`, `[b][d]` for the `d` `derivatives`.
+    ///
+    /// # Errors
+    /// Phases that overlap or leave iterations without one; a table that is too short or of another number of lanes; a step
+    /// that is not positive; a momentum that the algorithm does not have, or that needs a strong convexity
+    /// the problem lacks; a derivative by a setting that does not exist.
+    pub fn new(
+        schedule: Schedule,
+        iterations: usize,
+        lanes: Vec<LaneCurvature>,
+        tangents: Vec<Vec<LaneCurvature>>,
+        derivatives: &[Derivative],
+    ) -> Result<Self> {
+        schedule.check_order(iterations)?;
+        let adapts = schedule.adapts();
+        let (mut phases, mut from, mut base, mut split) = (Vec::new(), 0, 0, None);
+        for (i, phase) in schedule.phases.iter().enumerate() {
+            let momentum = check_phase(&schedule, i, phase, iterations, &lanes)?;
+            let counted = momentum.counted(iterations);
+            let own = if adapts { 2 + counted.as_ref().map_or(0, Vec::len) } else { 0 };
+            phases.push(Laid { units: phase.step.units(iterations), momentum, counted, from, base });
+            base += own;
+            match phase.until {
+                Until::Iteration(k) => from = k,
+                Until::Identified => split = Some(i),
+                Until::End => {}
+            }
+        }
+        let moves = derivatives.iter().map(|d| check_move(&schedule, d, iterations)).collect::<Result<_>>()?;
+        let laid = LaneSchedule { schedule, phases, split, lanes, tangents, moves };
+        laid.check_steps(iterations)?;
+        Ok(laid)
+    }
+
+    /// The rules.
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+    /// Curvature bounds of the lanes, in the metric.
+    pub fn lanes(&self) -> &[LaneCurvature] {
+        &self.lanes
+    }
+    /// Stages of a row: two where a phase ends with identification.
+    pub(crate) fn stages(&self) -> usize {
+        if self.split.is_some() { 2 } else { 1 }
+    }
+    /// Whether a step is decided by the curvature along the last one.
+    pub(crate) fn uses_secant(&self) -> bool {
+        let of = |p: &Phase| matches!(p.step, Step::Backtracking { .. } | Step::BarzilaiBorwein { .. });
+        self.schedule.phases.iter().any(of)
+    }
+    /// Where tangents start, as a number: past every iteration for 'identified'.
+    pub(crate) fn tangent_start(&self) -> usize {
+        match self.schedule.tangent_start {
+            TangentStart::Iteration(k) => k,
+            TangentStart::Identified => usize::MAX,
+        }
+    }
+
+    /// The phase of iteration `k` in a stage.
+    fn phase_at(&self, stage: usize, k: usize) -> usize {
+        let (first, last) = match self.split {
+            Some(split) if stage == 0 => (0, split),
+            Some(split) => (split + 1, self.phases.len() - 1),
+            None => (0, self.phases.len() - 1),
+        };
+        let goes_on = |i: &usize| !matches!(self.schedule.phases[*i].until, Until::Iteration(end) if end <= k);
+        (first..last).find(goes_on).unwrap_or(last)
+    }
+
+    /// Step size of iteration `k` (from 0) in a lane that is not identified; for rules that the data decide, the largest.
+    pub fn step_at(&self, k: usize, lane: usize) -> f64 {
+        self.step_of(self.phase_at(0, k), k, lane, &self.lanes[lane])
+    }
+
+    /// Momentum of iteration `k` (from 0) in a lane that is neither identified nor restarted.
+    pub fn momentum_at(&self, k: usize, lane: usize) -> f64 {
+        let phase = self.phase_at(0, k);
+        self.momentum_of(phase, k, lane, &self.lanes[lane])
+    }
+
+    fn step_of<D: super::curvature::Number>(&self, phase: usize, k: usize, lane: usize, of: &LaneCurvature<D>) -> D {
+        self.schedule.phases[phase].step.at(k, lane, &self.phases[phase].units, of)
+    }
+
+    fn momentum_of<D: super::curvature::Number>(
+        &self,
+        phase: usize,
+        k: usize,
+        lane: usize,
+        of: &LaneCurvature<D>,
+    ) -> D {
+        let (laid, rules) = (&self.phases[phase], &self.schedule.phases[phase]);
+        match &laid.counted {
+            Some(momenta) => D::from(momenta[k.saturating_sub(laid.from)]),
+            None => laid.momentum.at(rules.algorithm, k, lane, self.step_of(phase, k, lane, of), of),
+        }
+    }
+
+    /// The rows of `count` iterations from `first` for the lanes `lanes`.
+    pub(crate) fn rows(&self, first: usize, count: usize, lanes: &[usize]) -> Vec<Row> {
+        (first..first + count).map(|k| self.row(k, lanes)).collect()
+    }
+
+    fn row(&self, k: usize, lanes: &[usize]) -> Row {
+        let d = self.moves.len();
+        let (b, fields) = (lanes.len(), 2 + 2 * d);
+        let mut numbers = vec![0.0; self.stages() * fields * b];
+        let mut codes = Vec::new();
+        for stage in 0..self.stages() {
+            let phase = self.phase_at(stage, k);
+            codes.push(self.code(stage, phase, k));
+            let at = |field: usize, i: usize| (stage * fields + field) * b + i;
+            for (i, &lane) in lanes.iter().enumerate() {
+                let of = &self.lanes[lane];
+                let step = self.step_of(phase, k, lane, of);
+                numbers[at(0, i)] = step;
+                numbers[at(1, i)] = self.momentum_of(phase, k, lane, of);
+                for t in 0..d {
+                    let tangent = &self.tangents[lane][t];
+                    if *tangent != STILL {
+                        let dual: LaneCurvature<Dual64> = of.with_tangent(tangent);
+                        numbers[at(2 + 2 * t, i)] = self.step_of(phase, k, lane, &dual).eps;
+                        numbers[at(3 + 2 * t, i)] = self.momentum_of(phase, k, lane, &dual).eps;
+                    }
+                    match self.moves[t] {
+                        Move::EveryStep => numbers[at(2 + 2 * t, i)] += step,
+                        Move::Step(at_k) if at_k == k => numbers[at(2 + 2 * t, i)] += 1.0,
+                        Move::Momentum(at_k) if at_k == k => numbers[at(3 + 2 * t, i)] += 1.0,
+                        _ => {}
+                    }
+                }
+            }
+        }
+        Row { codes, numbers }
+    }
+
+    fn code(&self, stage: usize, phase: usize, k: usize) -> Code {
+        let rules = &self.schedule.phases[phase];
+        let flags = [
+            (Code::LOOKS_AHEAD, rules.algorithm.looks_ahead()),
+            (Code::COUNTS, self.phases[phase].counted.is_some() && self.schedule.adapts()),
+            (Code::RESTARTS_BY_FUNCTION, rules.restart == Restart::Function),
+            (Code::RESTARTS_BY_GRADIENT, rules.restart == Restart::Gradient),
+            (Code::BACKTRACKS, matches!(rules.step, Step::Backtracking { .. })),
+            (Code::USES_SECANT_STEP, matches!(rules.step, Step::BarzilaiBorwein { .. })),
+            (Code::STARTS, k == 0 || self.phase_at(stage, k - 1) != phase),
+        ];
+        let bits = flags.iter().filter(|(_, on)| *on).map(|(bit, _)| bit).sum();
+        Code { bits, base: self.phases[phase].base as u32 }
+    }
+
+    /// Numbers of the phases that adapt: for each its unit and shrink factor, and its momenta by count.
+    pub(crate) fn constants(&self) -> Vec<f64> {
+        if !self.schedule.adapts() {
+            return Vec::new();
+        }
+        let of = |(rules, laid): (&Phase, &Laid)| {
+            let (unit, shrink) = match rules.step {
+                Step::Backtracking { start, shrink } => (start, shrink),
+                Step::BarzilaiBorwein { high } => (high, 1.0),
+                _ => (1.0, 1.0),
+            };
+            [unit, shrink].into_iter().chain(laid.counted.clone().unwrap_or_default()).collect::<Vec<_>>()
+        };
+        self.schedule.phases.iter().zip(&self.phases).flat_map(of).collect()
+    }
+
+    /// Steps must be positive: anything else is no proximal step.
+    fn check_steps(&self, iterations: usize) -> Result<()> {
+        match self.find_step(iterations, |_, step, _| !(step > 0.0 && step.is_finite())) {
+            None => Ok(()),
+            Some((phase, k, lane, step)) => Err(Error::usage(
+                format!("{}step", self.schedule.place(phase)),
+                format!("{step} at iteration {k}, lane {lane}"),
+                "a positive step",
+                "Steps lie between 0 and 2/L.",
+            )),
+        }
+    }
+
+    /// The first step outside `(0, 2/L)`, where descent is not guaranteed, in words: phase, iteration, lane, value.
+    pub fn unsafe_step(&self, iterations: usize) -> Option<String> {
+        let gain = if let Metric::Hessian { gain, .. } = self.schedule.metric { gain } else { 1.0 };
+        let beyond = |phase: usize, step: f64, of: &LaneCurvature| {
+            // Backtracking tests its steps itself.
+            let tested = matches!(self.schedule.phases[phase].step, Step::Backtracking { .. });
+            !tested && step * gain * of.lipschitz >= 2.0
+        };
+        self.find_step(iterations, beyond).map(|(phase, k, lane, step)| {
+            format!(
+                "{}step size {step:.4e} at iteration {k} in lane {lane} is {:.3}/L, outside (0, 2/L)",
+                self.schedule.place(phase),
+                step * gain * self.lanes[lane].lipschitz
+            )
+        })
+    }
+
+    fn find_step(
+        &self,
+        iterations: usize,
+        bad: impl Fn(usize, f64, &LaneCurvature) -> bool,
+    ) -> Option<(usize, usize, usize, f64)> {
+        (0..self.stages()).flat_map(|stage| (0..iterations).map(move |k| (stage, k))).find_map(|(stage, k)| {
+            let phase = self.phase_at(stage, k);
+            self.lanes.iter().enumerate().find_map(|(lane, of)| {
+                let step = self.step_of(phase, k, lane, of);
+                bad(phase, step, of).then_some((phase, k, lane, step))
+            })
+        })
+    }
+}
+
+const STILL: LaneCurvature = LaneCurvature { lipschitz: 0.0, strong_convexity: 0.0, prox_strong_convexity: 0.0 };
+
+impl Schedule {
+    /// Whether anything is decided by the iterates.
+    pub(crate) fn adapts(&self) -> bool {
+        self.phases.iter().any(|p| {
+            p.until == Until::Identified
+                || p.restart != Restart::None
+                || matches!(p.step, Step::Backtracking { .. } | Step::BarzilaiBorwein { .. })
+        })
+    }
+
+    /// Phases whose momentum meets steps that rise, where products of the update's Jacobians can grow, in words.
+    pub fn unsafe_momentum(&self) -> Option<String> {
+        self.phases.iter().enumerate().find_map(|(i, p)| {
+            let momentum = p.momentum_rule();
+            (p.algorithm != super::Algorithm::Pgd && !momentum.is_none() && p.step.rises())
+                .then(|| format!("{}momentum '{momentum}' with the varying step '{}'", self.place(i), p.step))
+        })
+    }
+}
+
+/// Checks what a phase can get wrong by itself, and gives its momentum.
+fn check_phase(
+    schedule: &Schedule,
+    i: usize,
+    phase: &Phase,
+    iterations: usize,
+    lanes: &[LaneCurvature],
+) -> Result<Momentum> {
+    let inside = |e: Error| Error { at: format!("{}{}", schedule.place(i), e.at), ..e };
+    let refuse =
+        |at: &str, found: String, expected: &str, remedy: &str| Err(inside(Error::usage(at, found, expected, remedy)));
+    let momentum = phase.momentum_rule();
+    let pgd = phase.algorithm == super::Algorithm::Pgd;
+    if pgd && !momentum.is_none() {
+        let found = format!("'{momentum}' with algorithm 'pgd'");
+        return refuse(
+            "--momentum",
+            found,
+            "'none', or a table of zeros",
+            "Use --algorithm fista or heavy_ball for momentum.",
+        );
+    }
+    if pgd && phase.restart != Restart::None {
+        let found = format!("'{}' with algorithm 'pgd'", phase.restart);
+        return refuse("--restart", found, "'none'", "There is no momentum to restart; use fista or heavy_ball.");
+    }
+    if let Step::BarzilaiBorwein { .. } = phase.step {
+        if !pgd {
+            let found = format!("'{}' with algorithm '{}'", phase.step, phase.algorithm.name());
+            return refuse(
+                "--step",
+                found,
+                "algorithm 'pgd'",
+                "Its steps rise and fall, which momentum does not bear.",
+            );
+        }
+        if schedule.metric != Metric::None {
+            let found = format!("'{}' with metric '{}'", phase.step, schedule.metric);
+            return refuse("--step", found, "metric 'none'", "The rule measures curvature without a metric.");
+        }
+    }
+    if matches!(phase.step, Step::Backtracking { .. }) && schedule.metric != Metric::None {
+        let found = format!("'{}' with metric '{}'", phase.step, schedule.metric);
+        return refuse("--step", found, "metric 'none'", "The rule measures curvature without a metric.");
+    }
+    phase.step.check(iterations, lanes.len()).map_err(inside)?;
+    momentum.check(iterations, lanes).map_err(inside)?;
+    Ok(momentum)
+}
+
+/// What a derivative moves in the schedule.
+fn check_move(schedule: &Schedule, derivative: &Derivative, iterations: usize) -> Result<Move> {
+    let at = || format!("derivative '{}'", derivative.name());
+    let moves = match *derivative {
+        Derivative::LogStep => Move::EveryStep,
+        Derivative::Step(k) => Move::Step(k),
+        Derivative::Momentum(k) => Move::Momentum(k),
+        _ => return Ok(Move::Nothing),
+    };
+    if let Derivative::Step(k) | Derivative::Momentum(k) = *derivative
+        && k >= iterations
+    {
+        return Err(Error::usage(at(), format!("iteration {k}"), format!("an iteration below {iterations}"), ""));
+    }
+    if matches!(moves, Move::EveryStep | Move::Step(_))
+        && let Some(p) = schedule.phases.iter().find(|p| matches!(p.step, Step::BarzilaiBorwein { .. }))
+    {
+        return Err(Error::usage(
+            at(),
+            format!("step '{}'", p.step),
+            "a step that is set, not found",
+            "Differentiate by log_alpha, or use another step rule.",
+        ));
+    }
+    Ok(moves)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Algorithm;
+    use super::*;
+    use ndarray::ArrayD;
+
+    fn lane(l: f64, m: f64) -> LaneCurvature {
+        LaneCurvature { lipschitz: l, strong_convexity: m, prox_strong_convexity: 0.0 }
+    }
+
+    fn lay(schedule: impl Into<Schedule>) -> Result<LaneSchedule> {
+        let lanes = vec![lane(4.0, 1.0), lane(8.0, 2.0)];
+        LaneSchedule::new(schedule.into(), 10, lanes, vec![vec![]; 2], &[])
+    }
+
+    fn rules(algorithm: Algorithm, step: &str, momentum: &str) -> LaneSchedule {
+        lay(Phase::new(algorithm).step(step.parse().unwrap()).momentum(momentum.parse().unwrap())).unwrap()
+    }
+
+    #[test]
+    fn steps_are_in_units_of_one_over_l() {
+        let s = |rule: &str| rules(Algorithm::Pgd, rule, "none");
+        assert_eq!(s("1/L").step_at(3, 1), 0.125);
+        assert_eq!(s("2/(L+m)").step_at(0, 0), 0.4);
+        assert_eq!(s("constant:0.5").step_at(0, 0), 0.125);
+        assert_eq!(s("decreasing:2:0.5").step_at(3, 0), 0.25);
+        let cyclic = s("cyclic:1:1.8:5");
+        let steps: Vec<f64> = (0..6).map(|k| cyclic.step_at(k, 0) * 4.0).collect();
+        for (step, expected) in steps.iter().zip([1.0, 1.2, 1.4, 1.6, 1.8, 1.0]) {
+            assert!((step - expected).abs() < 1e-15);
+        }
+        let uniform = s("uniform:0.5:1.5:7");
+        let draws: Vec<f64> = (0..10).map(|k| uniform.step_at(k, 0) * 4.0).collect();
+        assert!(draws.iter().all(|u| (0.5..1.5).contains(u)) && draws[0] != draws[1]);
+        assert_eq!(draws[4], uniform.step_at(4, 1) * 8.0, "all lanes see the same draw");
+        assert_eq!(draws, (0..10).map(|k| s("uniform:0.5:1.5:7").step_at(k, 0) * 4.0).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn momenta_follow_their_definitions() {
+        let s = |rule: &str| rules(Algorithm::Fista, "1/L", rule);
+        // t = 1, (1+√5)/2, …: β_0 = 0, β_1 = (t_2 − 1)/t_3.
+        let t2 = (1.0 + 5f64.sqrt()) / 2.0;
+        let t3 = (1.0 + (1.0 + 4.0 * t2 * t2).sqrt()) / 2.0;
+        assert_eq!(s("fista").momentum_at(0, 0), 0.0);
+        assert!((s("fista").momentum_at(1, 0) - (t2 - 1.0) / t3).abs() < 1e-15);
+        assert_eq!(s("nesterov:3").momentum_at(0, 0), 0.0);
+        assert_eq!(s("nesterov:3").momentum_at(4, 0), 4.0 / 8.0); // k = 5: (k−1)/(k+3)
+        assert!((s("strongly_convex").momentum_at(0, 0) - 0.5 / 1.5).abs() < 1e-15); // √(m/L) = 1/2
+        let ball = rules(Algorithm::HeavyBall, "1/L", "strongly_convex");
+        assert!((ball.momentum_at(0, 0) - 0.25).abs() < 1e-15);
+    }
+
+    #[test]
+    fn tangents_of_rules_are_their_derivatives() {
+        let (of, by) = (lane(4.0, 1.0), LaneCurvature { prox_strong_convexity: 0.3, ..lane(0.7, 0.2) });
+        let at = |h: f64| LaneCurvature {
+            lipschitz: of.lipschitz + h * by.lipschitz,
+            strong_convexity: of.strong_convexity + h * by.strong_convexity,
+            prox_strong_convexity: 0.1 + h * by.prox_strong_convexity,
+        };
+        let h = 1e-6;
+        for step in ["1/L", "2/(L+m)", "constant:1.3", "uniform:0.2:1.8:3", "decreasing:1:0.5"] {
+            let phase = Phase::new(Algorithm::Fista).step(step.parse().unwrap()).momentum(Momentum::StronglyConvex);
+            let lay = |h: f64| {
+                let tangents = vec![vec![by]];
+                LaneSchedule::new(phase.clone().into(), 10, vec![at(h)], tangents, &[Derivative::LogAlpha]).unwrap()
+            };
+            let row = lay(0.0).row(4, &[0]).numbers;
+            let difference = |f: &dyn Fn(LaneSchedule) -> f64| (f(lay(h)) - f(lay(-h))) / (2.0 * h);
+            assert!((row[2] - difference(&|s| s.step_at(4, 0))).abs() < 1e-9, "{step}: {row:?}");
+            assert!((row[3] - difference(&|s| s.momentum_at(4, 0))).abs() < 1e-9, "{step}: {row:?}");
+        }
+    }
+
+    #[test]
+    fn phases_follow_each_other_and_count_from_their_start() {
+        let pgd = Phase::new(Algorithm::Pgd).until(Until::Iteration(3));
+        let s = lay(Schedule::from(pgd).then(Phase::new(Algorithm::Fista).momentum(Momentum::Nesterov(2.0)))).unwrap();
+        let rows = s.rows(0, 6, &[0, 1]);
+        assert_eq!(rows.iter().map(|r| r.numbers[2]).collect::<Vec<_>>(), [0.0, 0.0, 0.0, 0.0, 0.25, 0.4]);
+        let starts: Vec<bool> = rows.iter().map(|r| r.codes[0].has(Code::STARTS)).collect();
+        assert_eq!(starts, [true, false, false, true, false, false]);
+        assert!(!rows[2].codes[0].has(Code::LOOKS_AHEAD) && rows[3].codes[0].has(Code::LOOKS_AHEAD));
+    }
+
+    #[test]
+    fn wrong_schedules_are_refused_with_their_place() {
+        let phase = |until| Phase::new(Algorithm::Pgd).until(until);
+        let refused = |s: Schedule, words: &str| {
+            let e = lay(s).unwrap_err().to_string();
+            assert!(e.contains(words), "{e}");
+        };
+        let end = || Phase::new(Algorithm::Fista);
+        let overlap = Schedule::from(phase(Until::Iteration(5))).then(phase(Until::Iteration(5))).then(end());
+        refused(overlap, "phase 2 of 3: until: found 5: the phases overlap");
+        let gap = Schedule::from(phase(Until::Iteration(5))).then(phase(Until::Iteration(8)));
+        refused(gap, "phase 2 of 2: until: found 8: no phase for the iterations 8 to 9");
+        refused(Schedule::from(phase(Until::End)).then(end()), "phase 1 of 2: until: found no end");
+        let twice = Schedule::from(phase(Until::Identified)).then(phase(Until::Identified)).then(end());
+        refused(twice, "'identified' a second time");
+        let table = |v: Vec<usize>| ArrayD::ones(v);
+        let two = |p: Phase| Schedule::from(phase(Until::Iteration(2))).then(p);
+        let short = end().step(Step::Table(table(vec![3])));
+        refused(two(short), "phase 2 of 2: --step table: found a table of 3 iterations, expected at least 10");
+        refused(end().step(Step::Table(table(vec![10, 3]))).into(), "found a table of shape [10, 3]");
+        let mut negative = table(vec![10, 2]);
+        negative[[7, 1]] = -0.5;
+        refused(two(end().step(Step::Table(negative))), "phase 2 of 2: step: found -0.5 at iteration 7, lane 1");
+        refused(two(phase(Until::End).momentum(Momentum::Fista)), "phase 2 of 2: --momentum: found 'fista' with");
+        let flat = vec![lane(4.0, 0.0)];
+        let strong = Phase::new(Algorithm::Fista).momentum(Momentum::StronglyConvex);
+        let e = LaneSchedule::new(strong.into(), 10, flat, vec![vec![]], &[]).unwrap_err();
+        assert!(e.to_string().contains("strong convexity 0"), "{e}");
+        let bb = Step::BarzilaiBorwein { high: 1.9 };
+        refused(end().step(bb).into(), "'barzilai_borwein:1.9' with algorithm 'fista'");
+    }
+
+    #[test]
+    fn what_the_theory_does_not_cover_is_named() {
+        let two = |p: Phase| Schedule::from(Phase::new(Algorithm::Pgd).until(Until::Iteration(4))).then(p);
+        let far = lay(two(Phase::new(Algorithm::Pgd).step(Step::Constant(2.5)))).unwrap();
+        let words = far.unsafe_step(10).unwrap();
+        assert!(words.contains("phase 2 of 2: step size 6.2500e-1 at iteration 4 in lane 0 is 2.500/L"), "{words}");
+        let random = Step::Uniform { low: 0.5, high: 1.0, seed: 1 };
+        let words = two(Phase::new(Algorithm::Fista).step(random)).unsafe_momentum().unwrap();
+        assert!(words.contains("phase 2 of 2: momentum 'fista' with the varying step 'uniform:0.5:1:1'"), "{words}");
+        assert!(
+            two(Phase::new(Algorithm::Fista).step(Step::Decreasing { scale: 1.0, power: 0.5 }))
+                .unsafe_momentum()
+                .is_none()
+        );
+    }
+}

@@ -1,0 +1,103 @@
+//! Diagonal metrics: the step of coefficient `j` is `α_k d_j`.
+
+use std::fmt;
+
+use ndarray::{ArrayD, Dimension};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::problem::catalog::split;
+
+/// The diagonal metric `D_k` of a run. `L` and `m` of the step rules are then those of `D^½ H D^½`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Metric {
+    /// The identity.
+    #[default]
+    None,
+    /// `d_j = 1/ĥ_j`, `ĥ_j` the largest curvature of the loss along coefficient `j`.
+    Diagonal,
+    /// As given: `[p]` for the whole run, `[iterations, p]`, or `[iterations, lanes, p]`.
+    Table(ArrayD<f64>),
+    /// `d_j = 1/h_j(x_k)`, `h` the diagonal of the loss's Hessian, refreshed every so many iterations and held between
+    /// `1/ĥ_j` and `gain/ĥ_j`: steps below `2/(gain L)` are safe whatever `x_k` is.
+    Hessian {
+        /// Iterations between refreshes.
+        every: usize,
+        /// By how much a coefficient's step may exceed that of `diagonal`.
+        gain: f64,
+    },
+}
+
+impl Metric {
+    /// How the rules are written.
+    pub const NAMES: &'static [&'static str] = &["none", "diagonal", "hessian:EVERY:GAIN", "table:FILE.npy"];
+
+    pub(crate) fn check(&self, iterations: usize, lanes: usize, features: usize) -> Result<()> {
+        let Metric::Table(table) = self else { return Ok(()) };
+        let refuse = |found: String, expected: String| {
+            let remedy = "Give one positive number per feature: for the run, per iteration, or per iteration and lane.";
+            Err(Error::usage("--metric table", found, expected, remedy))
+        };
+        let shape = table.shape();
+        let fits = match *shape {
+            [p] => p == features,
+            [k, p] => p == features && k >= iterations,
+            [k, b, p] => p == features && b == lanes && k >= iterations,
+            _ => false,
+        };
+        if !fits {
+            return refuse(
+                format!("a table of shape {shape:?}"),
+                format!("[{features}], [{iterations}, {features}] or [{iterations}, {lanes}, {features}]"),
+            );
+        }
+        match table.indexed_iter().find(|(_, v)| !(**v > 0.0 && v.is_finite())) {
+            None => Ok(()),
+            Some((at, v)) => {
+                let place = match at.ndim() {
+                    1 => format!("feature {}", at[0]),
+                    2 => format!("iteration {}, feature {}", at[0], at[1]),
+                    _ => format!("iteration {}, lane {}, feature {}", at[0], at[1], at[2]),
+                };
+                refuse(format!("{v} at {place}"), "positive finite numbers".into())
+            }
+        }
+    }
+}
+
+impl std::str::FromStr for Metric {
+    type Err = Error;
+    /// Reads every rule but `table:FILE.npy`, whose file the caller reads.
+    fn from_str(text: &str) -> Result<Self> {
+        let at = "--metric";
+        match text {
+            "none" => return Ok(Metric::None),
+            "diagonal" => return Ok(Metric::Diagonal),
+            _ => {}
+        }
+        if text.split(':').next() != Some("hessian") {
+            return Err(Error::unknown(ErrorKind::Usage, at, text, Metric::NAMES));
+        }
+        let (_, values) = split(at, text)?;
+        let (every, gain) = match values[..] {
+            [every] => (every, 1.9),
+            [every, gain] => (every, gain),
+            _ => (0.0, 0.0),
+        };
+        if every >= 1.0 && every.fract() == 0.0 && every < 2f64.powi(53) && gain >= 1.0 && gain.is_finite() {
+            return Ok(Metric::Hessian { every: every as usize, gain });
+        }
+        let expected = "hessian:EVERY or hessian:EVERY:GAIN, a whole EVERY >= 1 and GAIN >= 1 (default 1.9)";
+        Err(Error::usage(at, format!("'{text}'"), expected, ""))
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Metric::None => f.write_str("none"),
+            Metric::Diagonal => f.write_str("diagonal"),
+            Metric::Table(table) => write!(f, "table {:?}", table.shape()),
+            Metric::Hessian { every, gain } => write!(f, "hessian:{every}:{gain}"),
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Everything that may vary with the iteration: on both engines, and its derivatives.
+
+use ndarray::{Array1, Array2, ArrayD, Dimension};
+use proxjet::derivative::check;
+use proxjet::driver::{Alphas, Sweep, SweepResult};
+use proxjet::engine::cpu::CpuEngine;
+use proxjet::plan::Precision;
+use proxjet::problem::{Derivative, Loss, Penalty, Problem};
+use proxjet::schedule::{Algorithm, Metric, Momentum, Phase, Restart, Schedule, Step, TangentStart, Until};
+
+mod common;
+use common::{compare, synthetic};
+
+const ITERATIONS: usize = 120;
+const LANES: usize = 5;
+const FEATURES: usize = 7;
+
+fn phase(algorithm: Algorithm) -> Phase {
+    Phase::new(algorithm)
+}
+
+/// Name, whether for a smooth problem too, and schedule.
+fn schedules() -> Vec<(&'static str, Schedule)> {
+    let uniform = Step::Uniform { low: 2.0 / 3.0, high: 4.0 / 3.0, seed: 3 };
+    let metric_table = |rows: &[usize]| {
+        let mut shape = rows.to_vec();
+        shape.push(FEATURES);
+        ArrayD::from_shape_fn(shape, |at| 0.6 + 0.1 * ((at[0] * 7 + at[at.ndim() - 1] * 5) % 9) as f64)
+    };
+    vec![
+        ("decreasing step", phase(Algorithm::Pgd).step(Step::Decreasing { scale: 1.5, power: 0.3 }).into()),
+        ("backtracking pgd", phase(Algorithm::Pgd).step(Step::Backtracking { start: 12.0, shrink: 0.6 }).into()),
+        ("backtracking fista", phase(Algorithm::Fista).step(Step::Backtracking { start: 12.0, shrink: 0.6 }).into()),
+        ("barzilai-borwein", phase(Algorithm::Pgd).step(Step::BarzilaiBorwein { high: 1.9 }).into()),
+        ("function restart", phase(Algorithm::Fista).restart(Restart::Function).into()),
+        ("gradient restart", phase(Algorithm::Fista).restart(Restart::Gradient).into()),
+        (
+            "gradient restart of a fixed momentum",
+            phase(Algorithm::HeavyBall).momentum(Momentum::Constant(0.8)).restart(Restart::Gradient).into(),
+        ),
+        (
+            "three phases",
+            Schedule::from(phase(Algorithm::Pgd).step(uniform.clone()).until(Until::Iteration(30)))
+                .then(phase(Algorithm::Fista).momentum(Momentum::Nesterov(5.0)).until(Until::Iteration(70)))
+                .then(phase(Algorithm::HeavyBall).momentum(Momentum::Constant(0.5)).step(Step::Constant(0.9))),
+        ),
+        (
+            "fista with restart from identification on",
+            Schedule::from(phase(Algorithm::Pgd).step(uniform.clone()).until(Until::Identified))
+                .then(phase(Algorithm::Fista).momentum(Momentum::Nesterov(20.0)).restart(Restart::Function))
+                .patience(6),
+        ),
+        (
+            "phases around identification",
+            Schedule::from(phase(Algorithm::Pgd).until(Until::Iteration(4)))
+                .then(phase(Algorithm::Fista).until(Until::Identified))
+                .then(phase(Algorithm::Pgd).step(uniform).until(Until::Iteration(60)))
+                .then(phase(Algorithm::Fista)),
+        ),
+        ("diagonal metric", Schedule::from(phase(Algorithm::Pgd)).metric(Metric::Diagonal)),
+        ("fixed metric", Schedule::from(phase(Algorithm::Fista)).metric(Metric::Table(metric_table(&[])))),
+        ("metric table", Schedule::from(phase(Algorithm::Pgd)).metric(Metric::Table(metric_table(&[ITERATIONS])))),
+        (
+            "metric table per lane",
+            Schedule::from(phase(Algorithm::Pgd)).metric(Metric::Table(metric_table(&[ITERATIONS, LANES]))),
+        ),
+        ("metric of curvatures", Schedule::from(phase(Algorithm::Pgd)).metric(Metric::Hessian { every: 7, gain: 1.9 })),
+        ("late tangents", Schedule::from(phase(Algorithm::Fista)).tangent_start(TangentStart::Iteration(40))),
+        ("tangents from identification", Schedule::from(phase(Algorithm::Pgd)).tangent_start(TangentStart::Identified)),
+    ]
+}
+
+/// A lasso, and a ridge-logistic problem whose curvature depends on alpha and on the iterate.
+fn problems() -> Vec<(&'static str, Problem)> {
+    let of = |data, loss, penalty| Problem::builder(data).loss(loss).penalty(penalty).intercept(false).build().unwrap();
+    vec![
+        ("lasso", of(synthetic(60, FEATURES, false, 5), Loss::squared(), Penalty::l1())),
+        ("ridge-logistic", of(synthetic(60, FEATURES, true, 6), Loss::logistic(), Penalty::l2())),
+        ("ridge-squared", of(synthetic(60, FEATURES, false, 7), Loss::squared(), Penalty::l2())),
+    ]
+}
+
+fn sweep(problem: &Problem, schedule: Schedule) -> Sweep {
+    let top = if problem.penalty() == Penalty::l1() { 0.5 * problem.alpha_max(1.0) } else { 0.3 };
+    Sweep::new(problem.clone())
+        .alphas(Alphas::List((0..LANES).map(|i| top * 0.6f64.powi(i as i32)).collect()))
+        .schedule(schedule)
+        .iterations(ITERATIONS)
+        .every(1)
+        .tol(0.0)
+}
+
+fn engines_agree(engine: &str, precision: Precision) {
+    let Some(mut engine) = common::engine(engine) else { return };
+    for (problem_name, problem) in problems() {
+        for (name, schedule) in schedules() {
+            let sweep = sweep(&problem, schedule).precision(precision);
+            let truth = sweep.clone().precision(Precision::F64).run(&mut CpuEngine::new()).unwrap();
+            let result = sweep.run(engine.as_mut()).unwrap();
+            // Decisions by comparison (a restart, a step taken back) near the solution may fall to the other side by rounding, and every step
+            // of Barzilai and Borwein magnifies it: f32 is compared at the end, where all of them lead.
+            let (bound, margin) = match precision {
+                Precision::F64 if name.contains("restart") => (1e-6, 1e-11),
+                Precision::F64 => (1e-8, 1e-11),
+                Precision::F32 => (1e-3, 1e-4),
+            };
+            let decides = name.contains("restart")
+                || name.contains("backtracking")
+                || name.contains("borwein")
+                || name.contains("ident");
+            if precision == Precision::F32 && decides {
+                let last = |r: &SweepResult| r.trace.coef.outer_iter().next_back().unwrap().to_owned();
+                let gap = (last(&truth) - last(&result)).mapv(f64::abs).fold(0.0, |m: f64, v| m.max(*v));
+                let size = last(&truth).fold(0.0, |m: f64, v| m.max(v.abs()));
+                assert!(gap <= 2e-2 * size, "{problem_name}, {name}: {gap:e} of {size:e}");
+                continue;
+            }
+            let found = compare(&truth, &result, margin);
+            assert_eq!((found.wrong_sets, found.at_kinks), (0, 0), "{problem_name}, {name}: {found:?}");
+            assert!(found.coef <= bound && found.dcoef <= bound, "{problem_name}, {name}: {found:?}");
+            // Curvature along a step of the size of rounding is rounding.
+            let moving = |k: usize, lane: usize| (0..k).all(|k| truth.trace.change[[k, lane]] > 1e-4);
+            for ((k, lane), step) in truth.trace.step.indexed_iter().filter(|((k, lane), _)| moving(*k, *lane)) {
+                let gap = (step - result.trace.step[[k, lane]]).abs();
+                assert!(gap <= bound * step, "{problem_name}, {name}: step {k} of lane {lane} differs by {gap:e}");
+            }
+            assert_eq!(truth.trace.active_change, result.trace.active_change, "{problem_name}, {name}");
+        }
+    }
+}
+
+#[test]
+fn cpu_f32_agrees() {
+    engines_agree("cpu", Precision::F32);
+}
+
+#[test]
+fn gpu_f32_agrees() {
+    engines_agree("gpu", Precision::F32);
+}
+
+#[test]
+fn gpu_f64_agrees() {
+    engines_agree("gpu", Precision::F64);
+}
+
+#[test]
+fn tangents_are_derivatives_under_every_schedule() {
+    let (mut compared, mut excluded) = (0, 0);
+    for (problem_name, problem) in problems() {
+        for (name, schedule) in schedules() {
+            // A late start is no derivative of the iterates, only of the solution.
+            if name.contains("tangents") {
+                continue;
+            }
+            let sweep = sweep(&problem, schedule).iterations(40).derivatives([Derivative::LogAlpha, Derivative::Alpha]);
+            for row in check(&sweep, &mut CpuEngine::new(), 1e-5).unwrap() {
+                // Steps that follow from the iterates amplify the rounding that a difference divides.
+                assert!(row.max_error <= 1e-5, "{problem_name}, {name}: {row:?}");
+                compared += row.compared;
+                excluded += row.excluded;
+            }
+        }
+    }
+    assert!(compared > 300 && excluded * 5 < compared, "{compared} compared, {excluded} excluded");
+}
+
+#[test]
+fn settings_of_the_process_can_be_differentiated_by() {
+    for (problem_name, problem) in problems() {
+        for (name, schedule) in schedules() {
+            let set = ["decreasing step", "three phases", "fixed metric", "metric of curvatures", "gradient restart"];
+            if !set.contains(&name) {
+                continue;
+            }
+            // These derivatives vanish at the solution: recent settings and few iterations leave something to compare.
+            let (iterations, wanted) = if name == "three phases" {
+                (40, vec![Derivative::Step(35), Derivative::Momentum(33), Derivative::Momentum(38)])
+            } else {
+                (12, vec![Derivative::LogStep, Derivative::Step(0), Derivative::Step(7)])
+            };
+            let sweep = sweep(&problem, schedule).iterations(iterations).derivatives(wanted);
+            for row in check(&sweep, &mut CpuEngine::new(), 1e-5).unwrap() {
+                assert!(row.max_error <= 1e-6 && row.compared > 0, "{problem_name}, {name}: {row:?}");
+            }
+        }
+    }
+}
+
+/// Phases give the same bits as the tables they come from, given by hand.
+#[test]
+fn phases_are_their_tables() {
+    for (problem_name, problem) in problems() {
+        for (engine, precision) in [("cpu", Precision::F64), ("gpu", Precision::F32)] {
+            let Some(mut engine) = common::engine(engine) else { continue };
+            let phases = Schedule::from(
+                phase(Algorithm::Pgd).step(Step::Uniform { low: 0.1, high: 1.9, seed: 8 }).until(Until::Iteration(50)),
+            )
+            .then(phase(Algorithm::Fista).momentum(Momentum::Nesterov(10.0)).step(Step::Constant(0.9)));
+            let sweep = sweep(&problem, phases).precision(precision);
+            let by_phases = sweep.run(engine.as_mut()).unwrap();
+            let laid = sweep.prepare().unwrap().schedule;
+            let table = |of: &dyn Fn(usize, usize) -> f64| {
+                Array2::from_shape_fn((ITERATIONS, LANES), |(k, lane)| of(k, lane)).into_dyn()
+            };
+            // With momentum 0 fista is pgd. Derivatives by alpha need steps that do not move with it.
+            let by_hand = phase(Algorithm::Fista)
+                .step(Step::Table(table(&|k, lane| laid.step_at(k, lane))))
+                .momentum(Momentum::Table(table(&|k, lane| laid.momentum_at(k, lane))));
+            let by_table = sweep.clone().schedule(by_hand).run(engine.as_mut()).unwrap();
+            assert_eq!(by_phases.trace.coef, by_table.trace.coef, "{problem_name}");
+            if problem_name == "lasso" {
+                assert_eq!(by_phases.trace.dcoef, by_table.trace.dcoef, "{problem_name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn restarts_set_the_momentum_back_and_backtracking_stays_above_one_over_l() {
+    let (_, problem) = problems().swap_remove(0);
+    let all = schedules();
+    let run = |name: &str| {
+        let schedule = all.iter().find(|s| s.0 == name).unwrap().1.clone();
+        sweep(&problem, schedule).run(&mut CpuEngine::new()).unwrap()
+    };
+    for name in ["function restart", "gradient restart"] {
+        let momentum = run(name).trace.momentum;
+        assert!(momentum.column(4).iter().skip(1).any(|v| *v == 0.0), "{name} never restarted");
+    }
+    let result = run("backtracking pgd");
+    let l = result.lanes[0].lipschitz;
+    let taken_back = result.trace.momentum.column(0).iter().filter(|v| **v == -1.0).count();
+    assert!(taken_back > 0 && result.trace.step.iter().all(|a| a * l >= 1.0 - 1e-12));
+    // Each step taken back starts from the iterate before it: with the last step rejected, the next goes from x₋.
+    let k = result.trace.momentum.column(0).iter().position(|v| *v == -1.0).unwrap();
+    let x = result.trace.coef.index_axis(ndarray::Axis(0), k - 1).row(0).to_owned();
+    let design = problem.design();
+    let g: Array1<f64> = design.t().dot(&((design.dot(&x) - problem.target()) * problem.weight()));
+    let a = result.trace.step[[k, 0]];
+    let alpha = result.lanes[0].alpha;
+    let expected = Array1::from_shape_fn(FEATURES, |j| problem.penalty().prox(x[j] - a * g[j], a, alpha, 0.0).value);
+    let got = result.trace.coef.index_axis(ndarray::Axis(0), k + 1).row(0).to_owned();
+    assert!((got - expected).mapv(f64::abs).sum() < 1e-12);
+}
+
+#[test]
+fn lanes_switch_each_at_its_own_identification() {
+    let (_, problem) = problems().swap_remove(0);
+    let schedule = Schedule::from(phase(Algorithm::Pgd).until(Until::Identified))
+        .then(phase(Algorithm::Fista).momentum(Momentum::Constant(0.5)))
+        .patience(6);
+    let result = sweep(&problem, schedule).run(&mut CpuEngine::new()).unwrap();
+    for lane in 0..LANES {
+        let changes = result.trace.active_change.column(lane);
+        // Six iterations without a change, and the next one is of the second phase.
+        let expected = (6..ITERATIONS).find(|k| changes.iter().skip(k - 6).take(6).all(|c| *c == 0.0)).unwrap();
+        let switched = result.trace.momentum.column(lane).iter().position(|v| *v == 0.5).unwrap();
+        assert_eq!(switched, expected, "lane {lane}");
+    }
+}
