@@ -11,11 +11,13 @@ mod npy;
 mod read;
 mod split;
 mod svmlight;
+mod synthetic;
 
 pub use bundled::{BUNDLED, bundled};
 pub use npy::read_array;
 pub use read::{ReadOptions, read};
 pub use split::Validation;
+pub use synthetic::synthetic;
 
 /// A dense design matrix with its target, sample weights and names.
 ///

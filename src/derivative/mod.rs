@@ -1,5 +1,10 @@
-//! Derivatives of a sweep, beyond carrying them: how far they can be trusted.
+//! Derivatives: checks of them, what they converge to, and how fast.
 
+mod analysis;
 mod check;
+pub mod implicit;
+pub mod late_start;
+pub mod rates;
 
+pub use analysis::{LaneAnalysis, LateStart, analyse, solutions};
 pub use check::{CheckRow, check};

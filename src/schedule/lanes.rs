@@ -53,6 +53,7 @@ pub(crate) struct Code {
 
 impl Code {
     /// Names and values of the bits, as in WGSL.
+    #[cfg(feature = "gpu")]
     pub(crate) const BITS: [(&'static str, u32); 7] = [
         ("LOOKS_AHEAD", 1),
         ("COUNTS", 2),
@@ -127,6 +128,10 @@ impl LaneSchedule {
     /// Curvature bounds of the lanes, in the metric.
     pub fn lanes(&self) -> &[LaneCurvature] {
         &self.lanes
+    }
+    /// Derivatives of a lane's curvature bounds, one per derivative carried.
+    pub fn curvature_tangents(&self, lane: usize) -> &[LaneCurvature] {
+        &self.tangents[lane]
     }
     /// Stages of a row: two where a phase ends with identification.
     pub(crate) fn stages(&self) -> usize {

@@ -143,6 +143,14 @@ impl Schedule {
     pub fn phases(&self) -> &[Phase] {
         &self.phases
     }
+    /// The metric.
+    pub fn metric_rule(&self) -> &Metric {
+        &self.metric
+    }
+    /// From where tangents are carried.
+    pub fn tangents_from(&self) -> TangentStart {
+        self.tangent_start
+    }
 
     /// Changes the last phase.
     pub(crate) fn last_mut(&mut self) -> &mut Phase {

@@ -139,7 +139,13 @@ fn curve(label: &str, result: &SweepResult, reference: &SweepResult) -> plot::Co
     let coef = reference.trace.coef.index_axis(Axis(0), last);
     let dcoef: Array2<f64> = reference.trace.dcoef.index_axis(Axis(0), last).index_axis(Axis(1), 0).to_owned();
     let (error, derivative_error) = errors_against(&result.trace, 0, coef, dcoef.view());
-    plot::ConvergenceCurve { label: label.into(), iteration: result.trace.iteration.clone(), error, derivative_error }
+    plot::ConvergenceCurve {
+        label: label.into(),
+        iteration: result.trace.iteration.clone(),
+        error,
+        derivative_error,
+        identified: result.lanes.iter().filter_map(|l| l.identified).collect(),
+    }
 }
 
 fn describe(case: &Case, problem: &Problem, runs: &[(&str, SweepResult)]) {

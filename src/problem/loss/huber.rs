@@ -20,6 +20,7 @@ impl Default for Huber {
 impl LossFunction for Huber {
     const CURVE_MAX: f64 = 1.0;
     const CURVE_MIN: f64 = 0.0;
+    const CURVE_SLOPE_MAX: f64 = f64::INFINITY;
     const CLASSES: bool = false;
     const FORMULA: &'static str = "1/2 r^2 for |r| <= delta, else delta (|r| - delta/2), r = z - y";
 

@@ -16,6 +16,7 @@ fn sigmoid<T: Real>(t: T) -> T {
 impl LossFunction for Logistic {
     const CURVE_MAX: f64 = 0.25;
     const CURVE_MIN: f64 = 0.0;
+    const CURVE_SLOPE_MAX: f64 = 0.096_225_044_864_937_63; // 1/(6√3)
     const CLASSES: bool = true;
     const FORMULA: &'static str = "log(1 + exp(-y z)), y = +-1";
 

@@ -14,6 +14,8 @@ pub trait LossFunction: Copy + Default + Send + Sync + 'static {
     const CURVE_MAX: f64;
     /// Smallest curvature `inf φ''`.
     const CURVE_MIN: f64;
+    /// `sup |∂³φ/∂z³|`, a Lipschitz constant of the curvature; infinite where the curvature jumps.
+    const CURVE_SLOPE_MAX: f64;
     /// Whether the target is a class label, encoded as −1 and +1.
     const CLASSES: bool;
     /// The loss in words, for the objective in result files.
@@ -81,6 +83,13 @@ impl Loss {
     pub fn curvature(&self) -> (f64, f64) {
         fn of<F: LossFunction>(_: F) -> (f64, f64) {
             (F::CURVE_MAX, F::CURVE_MIN)
+        }
+        with_loss!(*self, f => of(f))
+    }
+    /// `sup |∂³φ/∂z³|`.
+    pub fn curve_slope_max(&self) -> f64 {
+        fn of<F: LossFunction>(_: F) -> f64 {
+            F::CURVE_SLOPE_MAX
         }
         with_loss!(*self, f => of(f))
     }

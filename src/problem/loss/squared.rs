@@ -9,6 +9,7 @@ pub struct Squared;
 impl LossFunction for Squared {
     const CURVE_MAX: f64 = 1.0;
     const CURVE_MIN: f64 = 1.0;
+    const CURVE_SLOPE_MAX: f64 = 0.0;
     const CLASSES: bool = false;
     const FORMULA: &'static str = "1/2 (y - z)^2";
 

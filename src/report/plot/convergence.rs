@@ -17,9 +17,12 @@ pub struct ConvergenceCurve {
     pub error: Array2<f64>,
     /// `[f, lanes]`: of the derivative.
     pub derivative_error: Array2<f64>,
+    /// Identification of the lanes that had one: a dashed line is drawn at the median.
+    pub identified: Vec<usize>,
 }
 
-/// Two panels, iterates left and derivatives right: the median over the lanes and the band of 10 to 90 %.
+/// Two panels, iterates left and derivatives right: the median over the lanes, the band of 10 to 90 %, and where the active
+/// set stops to change (dashed).
 ///
 /// # Errors
 /// A picture that cannot be drawn.
@@ -70,6 +73,12 @@ fn panel(
     for (i, (curve, band)) in curves.iter().zip(&bands).enumerate() {
         let color = COLORS[i % COLORS.len()];
         let at = |k: usize, q: usize| (curve.iteration[k] as f64, band[k][q].clamp(low, high));
+        let mut identified = curve.identified.clone();
+        identified.sort_unstable();
+        if let Some(k) = identified.get(identified.len() / 2).filter(|k| **k > 0) {
+            let line = [(*k as f64, low), (*k as f64, high)];
+            chart.draw_series(DashedLineSeries::new(line, 4, 4, color.mix(0.8).stroke_width(1)))?;
+        }
         let edge = (0..band.len()).map(|k| at(k, 0)).chain((0..band.len()).rev().map(|k| at(k, 2)));
         chart.draw_series(std::iter::once(Polygon::new(edge.collect::<Vec<_>>(), color.mix(0.15))))?;
         chart
@@ -81,7 +90,7 @@ fn panel(
         .configure_series_labels()
         .position(SeriesLabelPosition::LowerLeft)
         .background_style(WHITE.mix(0.85))
-        .label_font((FONT, 13))
+        .label_font((FONT, if curves.len() > 4 { 11 } else { 13 }))
         .draw()?;
     Ok(())
 }

@@ -1,0 +1,243 @@
+//! The solution and its derivatives to rounding, by Newton's method and the implicit linear system on the identified manifold.
+//!
+//! On the manifold of the active coefficients `S` the problem is smooth: `(H + G)_SS dx_S = −(∂_u∇f + ∂_u∇g)_S`
+//! (Mehmood & Ochs 2025; for the lasso Bertrand et al. 2022), `G` the Hessian of the penalty.
+
+use faer::linalg::solvers::Solve;
+use faer::{Mat, Side};
+use ndarray::{Array1, Array2, ArrayView1};
+
+use crate::engine::{Lane, MetricSource};
+use crate::error::{Error, ErrorKind, Result, bytes};
+use crate::problem::{Derivative, Problem, Prox};
+
+/// A solution with its derivatives, and what decides how fast solvers reach them.
+#[derive(Debug, Clone)]
+pub struct Solution {
+    /// `[q]`: the state.
+    pub state: Array1<f64>,
+    /// `[d, q]`: its derivatives.
+    pub dstate: Array2<f64>,
+    /// Active state rows.
+    pub active: Vec<usize>,
+    /// `1 − max_j |∂_j f| / l1_j` over the inactive coefficients: 1 far from, 0 at a change of the active set.
+    pub margin: f64,
+    /// Eigenvalues, ascending, of `D^½ H D^½` restricted to the active rows; `H` is the Hessian of the smooth loss.
+    pub eigenvalues: Vec<f64>,
+    /// Curvature of the proximal part in the metric, where it is the same for all active rows.
+    pub prox_curvature: Option<f64>,
+}
+
+/// Bytes of the dense system on the manifold at most.
+const MAX_BYTES: u64 = 1 << 30;
+/// Newton steps at most; from an identified iterate a handful is enough.
+const STEPS: usize = 50;
+
+/// The solution of a lane near `start`, `[q]`, an iterate whose active set is that of the solution.
+///
+/// # Errors
+/// A system that is too large or singular, or an active set that changes on the way: `start` is not near enough, or the
+/// solution is degenerate.
+pub fn solve(
+    problem: &Problem,
+    lane: &Lane,
+    derivatives: &[Derivative],
+    metric: &MetricSource,
+    start: ArrayView1<'_, f64>,
+) -> Result<Solution> {
+    let penalty = problem.penalty();
+    let q = problem.state_rows();
+    let active: Vec<usize> = (0..q).filter(|j| *j >= problem.features() || penalty.is_active(start[*j])).collect();
+    let needed = 8 * (active.len() as u64).pow(2);
+    if needed > MAX_BYTES {
+        let found = format!("{} active coefficients, a system of {}", active.len(), bytes(needed));
+        let remedy = "Choose a larger alpha, or do without the reference solution.";
+        return Err(Error::new(ErrorKind::Memory, "implicit derivative", found, bytes(MAX_BYTES), remedy));
+    }
+    let manifold = Manifold { problem, lane, active: &active, step: 1.0 / problem.lipschitz(0.0).0 };
+    let mut state = start.to_owned();
+    let mut size = f64::INFINITY;
+    for _ in 0..STEPS {
+        let (slope, _) = manifold.slope(&state);
+        let change = manifold.solve(&manifold.hessian(&state), &slope)?;
+        active.iter().zip(&change).for_each(|(j, c)| state[*j] -= c);
+        let norm = change.iter().map(|c| c * c).sum::<f64>().sqrt();
+        // The end of quadratic convergence: steps that no longer shrink are rounding.
+        if norm == 0.0 || (norm >= 0.5 * size && norm <= 1e-10 * state.dot(&state).sqrt()) {
+            break;
+        }
+        size = norm;
+    }
+    let moved = |j: &usize| *j < problem.features() && (start[*j] > 0.0) != (state[*j] > 0.0) && penalty.uses_alpha();
+    if let Some(j) = active.iter().find(|j| moved(j)).filter(|_| penalty.l1_ratio() != Some(0.0)) {
+        return Err(Error::data(
+            "implicit derivative",
+            format!("a change of sign of coefficient {j} on the way to the solution"),
+            "a start whose active set is that of the solution",
+            "Run more iterations first.",
+        ));
+    }
+    let (_, gradient) = manifold.slope(&state);
+    let hessian = manifold.hessian(&state);
+    let mut dstate = Array2::zeros((derivatives.len(), q));
+    for (t, derivative) in derivatives.iter().enumerate() {
+        let solved = manifold.solve(&hessian, &manifold.mixed(&state, derivative))?;
+        active.iter().zip(&solved).for_each(|(j, v)| dstate[[t, *j]] = -v);
+    }
+    let (eigenvalues, prox_curvature) = manifold.spectrum(&state, metric)?;
+    Ok(Solution { margin: manifold.margin(&gradient), state, dstate, active, eigenvalues, prox_curvature })
+}
+
+struct Manifold<'a> {
+    problem: &'a Problem,
+    lane: &'a Lane,
+    active: &'a [usize],
+    /// Any step: the penalty's derivatives are read off its proximal map.
+    step: f64,
+}
+
+impl Manifold<'_> {
+    fn strengths(&self, j: usize) -> (f64, f64) {
+        let problem = self.problem;
+        if j >= problem.features() || !problem.penalty().uses_alpha() {
+            return (0.0, 0.0);
+        }
+        let strength = self.lane.alpha * problem.penalty_factors()[j];
+        (strength * self.lane.l1_ratio, strength * (1.0 - self.lane.l1_ratio))
+    }
+
+    /// Derivatives of `g'(x_j)` by l1 and l2 on the manifold, and its curvature, from the proximal map.
+    fn penalty(&self, j: usize, x: f64, gradient: f64) -> (f64, f64, f64) {
+        if j >= self.problem.features() {
+            return (0.0, 0.0, 0.0);
+        }
+        let (l1, l2) = self.strengths(j);
+        let Prox { by_input, by_l1, by_l2, .. } =
+            self.problem.penalty().prox(x - self.step * gradient, self.step, l1, l2);
+        if by_input == 0.0 {
+            return (0.0, 0.0, 0.0);
+        }
+        let by_strength2 = if self.problem.penalty().ridge_in_loss() || by_l2 != 0.0 { x } else { 0.0 };
+        (-by_l1 / (self.step * by_input), by_strength2, (1.0 / by_input - 1.0) / self.step)
+    }
+
+    /// `∇f + ∇g` on the active rows, and `∇f` without a ridge on all.
+    fn slope(&self, state: &Array1<f64>) -> (Vec<f64>, Array1<f64>) {
+        let problem = self.problem;
+        let z = problem.design.dot(state);
+        let r: Array1<f64> =
+            (0..z.len()).map(|i| problem.weight[i] * problem.loss().slope(z[i], problem.target[i])).collect();
+        let gradient = r.dot(&problem.design);
+        let of = |j: &usize| {
+            let ((l1, l2), (by_l1, by_l2, _)) = (self.strengths(*j), self.penalty(*j, state[*j], gradient[*j]));
+            gradient[*j] + l1 * by_l1 + l2 * by_l2
+        };
+        (self.active.iter().map(of).collect(), gradient)
+    }
+
+    /// `X_Sᵀ diag(ω φ'') X_S`.
+    fn loss_hessian(&self, state: &Array1<f64>) -> Mat<f64> {
+        let problem = self.problem;
+        let z = problem.design.dot(state);
+        let root = |i: usize| (problem.weight[i] * problem.loss().curve(z[i], problem.target[i])).max(0.0).sqrt();
+        let roots: Vec<f64> = (0..z.len()).map(root).collect();
+        let half = Mat::from_fn(z.len(), self.active.len(), |i, a| roots[i] * problem.design[[i, self.active[a]]]);
+        half.transpose() * &half
+    }
+
+    fn hessian(&self, state: &Array1<f64>) -> Mat<f64> {
+        let mut hessian = self.loss_hessian(state);
+        let in_loss = self.problem.penalty().ridge_in_loss();
+        let (_, gradient) = self.slope(state);
+        for (a, &j) in self.active.iter().enumerate() {
+            let ridge = if in_loss { self.strengths(j).1 } else { 0.0 };
+            hessian[(a, a)] += ridge + self.penalty(j, state[j], gradient[j]).2;
+        }
+        hessian
+    }
+
+    /// `∂_u (∇f + ∇g)` on the active rows.
+    fn mixed(&self, state: &Array1<f64>, derivative: &Derivative) -> Vec<f64> {
+        let problem = self.problem;
+        let (_, gradient) = self.slope(state);
+        let by = derivative.strengths(problem, self.lane.alpha, self.lane.l1_ratio);
+        let by_target = derivative.target_tangent(problem).map(|(dy, _)| {
+            let z = problem.design.dot(state);
+            let of = |i: usize| problem.weight[i] * problem.loss().slope_by_target(z[i], problem.target[i]) * dy[i];
+            (0..z.len()).map(of).collect::<Array1<f64>>().dot(&problem.design)
+        });
+        let of = |j: &usize| {
+            let moves = match by.only {
+                _ if *j >= problem.features() => 0.0,
+                None => problem.penalty_factors()[*j],
+                Some(feature) => f64::from(u8::from(feature == *j)),
+            };
+            let (by_l1, by_l2, _) = self.penalty(*j, state[*j], gradient[*j]);
+            moves * (by.l1 * by_l1 + by.l2 * by_l2) + by_target.as_ref().map_or(0.0, |v| v[*j])
+        };
+        self.active.iter().map(of).collect()
+    }
+
+    fn solve(&self, hessian: &Mat<f64>, right: &[f64]) -> Result<Vec<f64>> {
+        if right.is_empty() {
+            return Ok(Vec::new());
+        }
+        let factor = hessian.llt(Side::Lower).map_err(|_| {
+            Error::data(
+                "implicit derivative",
+                "a singular Hessian on the active set",
+                "independent active columns",
+                "The solution is not unique there: use a larger alpha, or a penalty with a ridge part.",
+            )
+        })?;
+        let right = Mat::from_fn(right.len(), 1, |i, _| right[i]);
+        let solved = factor.solve(&right);
+        Ok((0..solved.nrows()).map(|i| solved[(i, 0)]).collect())
+    }
+
+    fn margin(&self, gradient: &Array1<f64>) -> f64 {
+        let penalty = self.problem.penalty();
+        let mut active = self.active.iter().peekable();
+        let nearest =
+            (0..self.problem.features()).filter(|j| active.next_if_eq(&j).is_none()).fold(0.0, |top: f64, j| {
+                let (l1, _) = self.strengths(j);
+                if l1 > 0.0 { top.max(penalty.nearness(-gradient[j], l1)) } else { top }
+            });
+        1.0 - nearest
+    }
+
+    /// Eigenvalues of the smooth loss in the metric, and the curvature of the proximal part if it is uniform.
+    fn spectrum(&self, state: &Array1<f64>, metric: &MetricSource) -> Result<(Vec<f64>, Option<f64>)> {
+        let mut hessian = self.loss_hessian(state);
+        let in_loss = self.problem.penalty().ridge_in_loss();
+        let diagonal: Vec<f64> = self.active.iter().map(|j| self.metric(*j, state, metric)).collect();
+        let mut curvatures = Vec::new();
+        for (a, &j) in self.active.iter().enumerate() {
+            let l2 = self.strengths(j).1;
+            hessian[(a, a)] += if in_loss { l2 } else { 0.0 };
+            curvatures.push(if in_loss { 0.0 } else { l2 * diagonal[a] });
+        }
+        let scaled =
+            Mat::from_fn(diagonal.len(), diagonal.len(), |a, b| hessian[(a, b)] * (diagonal[a] * diagonal[b]).sqrt());
+        if diagonal.is_empty() {
+            return Ok((Vec::new(), Some(0.0)));
+        }
+        let eigenvalues = scaled.self_adjoint_eigenvalues(Side::Lower).map_err(|_| {
+            Error::data("implicit derivative", "no eigenvalues", "a finite Hessian on the active set", "")
+        })?;
+        let uniform = curvatures.iter().all(|c| (c - curvatures[0]).abs() <= 1e-12 * curvatures[0]);
+        Ok((eigenvalues, uniform.then(|| curvatures[0])))
+    }
+
+    /// The metric at the solution.
+    fn metric(&self, j: usize, state: &Array1<f64>, metric: &MetricSource) -> f64 {
+        let MetricSource::Hessian { gain, bound, .. } = metric else { return metric.entry(0, 0, j) };
+        let problem = self.problem;
+        let z = problem.design.dot(state);
+        let of = |i: usize| {
+            problem.weight[i] * problem.loss().curve(z[i], problem.target[i]) * problem.design[[i, j]].powi(2)
+        };
+        let most = if bound[j] > 0.0 { bound[j] } else { 1.0 };
+        1.0 / (0..z.len()).map(of).sum::<f64>().max(most / gain).min(most)
+    }
+}
