@@ -44,11 +44,14 @@ fn logistic_derivatives_converge_within_a_factor_k() {
         for lane in &run.analysis {
             let (q, dq, predicted) = rates(lane);
             println!("{:24} {q:.5} {dq:.5} {predicted:.5} {:?}", run.rule.name(), lane.derivative_error);
-            // The Jacobian moves with the iterate: the derivative is slower by a factor k at most, which over a window
-            // that starts at k is 1 + 1/k for each iteration. Two standard errors of both fits besides.
+            // The Jacobian moves with the iterate: the derivative's error is that of the iterate, rho^k, summed over k
+            // iterations, a factor k. Where m is a double root (the rules tuned to m), the iterate's error is k rho^k, and k of
+            // those in each other's wake, sum_j (k-j) j rho^k, make k^3 rho^k: a factor k^2. Over a window that begins at k
+            // a factor k^r adds r/k to the rate at most. Besides, two standard errors of both fits.
+            let double_root = matches!(run.rule, Rule::StronglyConvex | Rule::HeavyBall);
             let (rate, drate) = (lane.rate.unwrap(), lane.derivative_rate[0].unwrap());
-            let slack = 2.0 * (rate.error + drate.error) + 0.003;
-            let band = 1.0 + 1.0 / drate.window.0.max(1) as f64;
+            let slack = 2.0 * (rate.error + drate.error);
+            let band = 1.0 + if double_root { 2.0 } else { 1.0 } / drate.window.0.max(1) as f64;
             assert!(dq >= q * (1.0 - slack) && dq <= q * (band + slack), "{}: {lane:?}", run.rule.name());
             assert!((predicted / q - 1.0).abs() <= 0.02, "{}: {lane:?}", run.rule.name());
             assert!(lane.derivative_error[0].unwrap() <= 1e-8, "{}: {lane:?}", run.rule.name());

@@ -17,7 +17,7 @@ pub use bundled::{BUNDLED, bundled};
 pub use npy::read_array;
 pub use read::{ReadOptions, read};
 pub use split::Validation;
-pub use synthetic::synthetic;
+pub use synthetic::Synthetic;
 
 /// A dense design matrix with its target, sample weights and names.
 ///

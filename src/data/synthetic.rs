@@ -7,21 +7,45 @@ use rand_distr::{Distribution, StandardNormal};
 use super::Dataset;
 use crate::error::Result;
 
-/// A sparse linear model: `X` of independent standard normal numbers, a tenth of the coefficients normal with standard
-/// deviation 2, the rest zero, and noise of standard deviation `noise`; with `classes`, the target is the sign of the result.
-///
-/// # Errors
-/// Sizes that make no data set, or classes of which only one appears.
-pub fn synthetic(rows: usize, features: usize, noise: f64, classes: bool, seed: u64) -> Result<Dataset> {
-    let mut rng = rand_pcg::Pcg64::seed_from_u64(seed);
-    let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
-    let x = Array2::from_shape_simple_fn((rows, features), &mut normal);
-    let relevant = features.div_ceil(10);
-    let truth: Array1<f64> = (0..features).map(|j| if j < relevant { 2.0 * normal() } else { 0.0 }).collect();
-    let mut y = x.dot(&truth) + Array1::from_shape_simple_fn(rows, || noise * normal());
-    if classes {
-        y.mapv_inplace(|v| if v > 0.0 { 1.0 } else { 0.0 });
+/// A linear model of independent normal features.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Synthetic {
+    /// Rows.
+    pub rows: usize,
+    /// Features.
+    pub features: usize,
+    /// Standard deviations of the first and of the last feature; those between lie on a line.
+    pub scale: (f64, f64),
+    /// How many features, the first ones, have a coefficient; the others have none.
+    pub relevant: usize,
+    /// Standard deviation of the coefficients.
+    pub effect: f64,
+    /// Standard deviation of the noise.
+    pub noise: f64,
+    /// Whether the target is the sign of the result, 0 or 1, instead of the result.
+    pub classes: bool,
+    /// Seed.
+    pub seed: u64,
+}
+
+impl Synthetic {
+    /// Draws the data.
+    ///
+    /// # Errors
+    /// Sizes that make no data set.
+    pub fn draw(&self) -> Result<Dataset> {
+        let mut rng = rand_pcg::Pcg64::seed_from_u64(self.seed);
+        let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
+        let (n, p) = (self.rows, self.features);
+        let (first, last) = self.scale;
+        let scale = |j: usize| first + (last - first) * j as f64 / (p.max(2) - 1) as f64;
+        let x = Array2::from_shape_fn((n, p), |(_, j)| scale(j) * normal());
+        let truth: Array1<f64> = (0..p).map(|j| if j < self.relevant { self.effect * normal() } else { 0.0 }).collect();
+        let mut y = x.dot(&truth) + Array1::from_shape_simple_fn(n, || self.noise * normal());
+        if self.classes {
+            y.mapv_inplace(|v| if v > 0.0 { 1.0 } else { 0.0 });
+        }
+        let what = if self.classes { "classes" } else { "numbers" };
+        Ok(Dataset::new(x, y)?.with_source(format!("synthetic: {n} x {p}, {what}, seed {}", self.seed)))
     }
-    let kind = if classes { "classes" } else { "numbers" };
-    Ok(Dataset::new(x, y)?.with_source(format!("synthetic: {rows} x {features}, {kind}, noise {noise}, seed {seed}")))
 }

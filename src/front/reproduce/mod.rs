@@ -7,7 +7,7 @@ mod rules;
 pub use experiment::{Experiment, Reference, RuleRun};
 pub use rules::{Curvatures, RULES, Rule};
 
-use crate::data::synthetic;
+use crate::data::Synthetic;
 use crate::error::Result;
 use crate::problem::{Loss, Penalty, Problem};
 
@@ -16,8 +16,17 @@ use crate::problem::{Loss, Penalty, Problem};
 /// # Errors
 /// None for these sizes.
 pub fn lasso(seeds: usize) -> Result<Experiment> {
-    let data = synthetic(100, 200, 0.5, false, 1)?;
-    let problem = Problem::builder(data).penalty(Penalty::l1()).intercept(false).build()?;
+    let data = Synthetic {
+        rows: 100,
+        features: 200,
+        scale: (1.0, 1.0),
+        relevant: 20,
+        effect: 2.0,
+        noise: 0.5,
+        classes: false,
+        seed: 1,
+    };
+    let problem = Problem::builder(data.draw()?).penalty(Penalty::l1()).intercept(false).build()?;
     Ok(Experiment {
         name: "lasso".into(),
         title: "Lasso, 100 × 200, alpha = alpha_max/10".into(),
@@ -34,8 +43,18 @@ pub fn lasso(seeds: usize) -> Result<Experiment> {
 /// # Errors
 /// None for these sizes.
 pub fn logistic(seeds: usize) -> Result<Experiment> {
-    let data = synthetic(200, 50, 0.5, true, 2)?;
-    let problem = Problem::builder(data).loss(Loss::logistic()).penalty(Penalty::l2()).intercept(false).build()?;
+    let data = Synthetic {
+        rows: 200,
+        features: 50,
+        scale: (0.3, 1.5),
+        relevant: 50,
+        effect: 1.0,
+        noise: 1.0,
+        classes: true,
+        seed: 2,
+    };
+    let problem =
+        Problem::builder(data.draw()?).loss(Loss::logistic()).penalty(Penalty::l2()).intercept(false).build()?;
     Ok(Experiment {
         name: "logistic".into(),
         title: "Logistic regression with an l2 penalty, 200 × 50, alpha = 0.02".into(),
