@@ -409,7 +409,7 @@ impl Prepared {
     /// Says once a run what the theory does not cover.
     fn warn(&self, iterations: usize) {
         if let Some(step) = self.schedule.unsafe_step(iterations) {
-            log::warn!("{step}: the run may diverge, and its status will say so. Use steps below 2/L to be sure.");
+            log::warn!("{step}: the run may diverge, and its status will say so. Use smaller steps to be sure.");
         }
         if let Some(momentum) = self.schedule.schedule().unsafe_momentum() {
             log::warn!(

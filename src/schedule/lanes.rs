@@ -2,7 +2,7 @@
 
 use num_dual::Dual64;
 
-use super::{LaneCurvature, Metric, Momentum, Phase, Restart, Schedule, Step, TangentStart, Until};
+use super::{Algorithm, LaneCurvature, Metric, Momentum, Phase, Restart, Schedule, Step, TangentStart, Until};
 use crate::error::{Error, Result};
 use crate::problem::Derivative;
 
@@ -261,7 +261,7 @@ impl LaneSchedule {
 
     /// Steps must be positive: anything else is no proximal step.
     fn check_steps(&self, iterations: usize) -> Result<()> {
-        match self.find_step(iterations, |_, step, _| !(step > 0.0 && step.is_finite())) {
+        match self.find_step(iterations, |_, _, _, step| !(step > 0.0 && step.is_finite())) {
             None => Ok(()),
             Some((phase, k, lane, step)) => Err(Error::usage(
                 format!("{}step", self.schedule.place(phase)),
@@ -272,19 +272,30 @@ impl LaneSchedule {
         }
     }
 
-    /// The first step outside `(0, 2/L)`, where descent is not guaranteed, in words: phase, iteration, lane, value.
+    /// The first step outside the range in which the update is stable on every quadratic between `m` and `L`, in words: phase,
+    /// iteration, lane, value. Below `2/L` without momentum, `2(1+β)/L` for heavy ball (Polyak 1964), and
+    /// `(1 + 1/(1+2β))/L` for FISTA, which falls from `2/L` to `4/(3L)` as `β` grows to 1.
     pub fn unsafe_step(&self, iterations: usize) -> Option<String> {
         let gain = if let Metric::Hessian { gain, .. } = self.schedule.metric { gain } else { 1.0 };
-        let beyond = |phase: usize, step: f64, of: &LaneCurvature| {
+        let limit = |phase: usize, k: usize, lane: usize| {
+            let beta = self.momentum_of(phase, k, lane, &self.lanes[lane]).max(0.0);
+            match self.schedule.phases[phase].algorithm {
+                Algorithm::Pgd => 2.0,
+                Algorithm::HeavyBall => 2.0 * (1.0 + beta),
+                Algorithm::Fista => 1.0 + 1.0 / (1.0 + 2.0 * beta),
+            }
+        };
+        let beyond = |phase: usize, k: usize, lane: usize, step: f64| {
             // Backtracking tests its steps itself.
             let tested = matches!(self.schedule.phases[phase].step, Step::Backtracking { .. });
-            !tested && step * gain * of.lipschitz >= 2.0
+            !tested && step * gain * self.lanes[lane].lipschitz >= limit(phase, k, lane)
         };
         self.find_step(iterations, beyond).map(|(phase, k, lane, step)| {
             format!(
-                "{}step size {step:.4e} at iteration {k} in lane {lane} is {:.3}/L, outside (0, 2/L)",
+                "{}step size {step:.4e} at iteration {k} in lane {lane} is {:.3}/L, outside (0, {}/L)",
                 self.schedule.place(phase),
-                step * gain * self.lanes[lane].lipschitz
+                step * gain * self.lanes[lane].lipschitz,
+                (limit(phase, k, lane) * 1e3).round() / 1e3
             )
         })
     }
@@ -292,13 +303,13 @@ impl LaneSchedule {
     fn find_step(
         &self,
         iterations: usize,
-        bad: impl Fn(usize, f64, &LaneCurvature) -> bool,
+        bad: impl Fn(usize, usize, usize, f64) -> bool,
     ) -> Option<(usize, usize, usize, f64)> {
         (0..self.stages()).flat_map(|stage| (0..iterations).map(move |k| (stage, k))).find_map(|(stage, k)| {
             let phase = self.phase_at(stage, k);
             self.lanes.iter().enumerate().find_map(|(lane, of)| {
                 let step = self.step_of(phase, k, lane, of);
-                bad(phase, step, of).then_some((phase, k, lane, step))
+                bad(phase, k, lane, step).then_some((phase, k, lane, step))
             })
         })
     }
@@ -320,7 +331,7 @@ impl Schedule {
     pub fn unsafe_momentum(&self) -> Option<String> {
         self.phases.iter().enumerate().find_map(|(i, p)| {
             let momentum = p.momentum_rule();
-            (p.algorithm != super::Algorithm::Pgd && !momentum.is_none() && p.step.rises())
+            (p.algorithm != Algorithm::Pgd && !momentum.is_none() && p.step.rises())
                 .then(|| format!("{}momentum '{momentum}' with the varying step '{}'", self.place(i), p.step))
         })
     }
@@ -338,7 +349,7 @@ fn check_phase(
     let refuse =
         |at: &str, found: String, expected: &str, remedy: &str| Err(inside(Error::usage(at, found, expected, remedy)));
     let momentum = phase.momentum_rule();
-    let pgd = phase.algorithm == super::Algorithm::Pgd;
+    let pgd = phase.algorithm == Algorithm::Pgd;
     if pgd && !momentum.is_none() {
         let found = format!("'{momentum}' with algorithm 'pgd'");
         return refuse(
@@ -405,7 +416,6 @@ fn check_move(schedule: &Schedule, derivative: &Derivative, iterations: usize) -
 
 #[cfg(test)]
 mod tests {
-    use super::super::Algorithm;
     use super::*;
     use ndarray::ArrayD;
 

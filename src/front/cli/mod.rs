@@ -13,6 +13,7 @@ mod doctor;
 mod engine;
 mod grad_check;
 mod interrupt;
+mod reproduce;
 mod settings;
 mod sweep;
 
@@ -39,6 +40,8 @@ enum Command {
     Sweep(sweep::Args),
     /// The main job on bundled data: result files and pictures in proxjet-demo/.
     Demo(demo::Args),
+    /// The experiments: rates of iterates and derivatives under updates that vary, as a page with pictures and tables.
+    Reproduce(reproduce::Args),
     /// Show adapters, features and limits, and what to do when there is none.
     Doctor(doctor::Args),
     /// Measure speed and accuracy.
@@ -61,6 +64,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Sweep(args) => sweep::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Reproduce(args) => reproduce::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::GradCheck(args) => grad_check::run(&args),

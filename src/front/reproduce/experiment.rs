@@ -23,6 +23,10 @@ pub struct Experiment {
     pub name: String,
     /// Title on the page.
     pub title: String,
+    /// Title of its pictures.
+    pub short: String,
+    /// What it is, in plain words.
+    pub words: String,
     /// The problem.
     pub problem: Problem,
     /// Penalty strength.

@@ -3,7 +3,8 @@
 use ndarray::Array2;
 use plotters::prelude::*;
 
-use super::{COLORS, Canvas, FONT, Picture, path::heading};
+use super::path::{HEADING, heading};
+use super::{COLORS, Canvas, FONT, Picture};
 use crate::error::Result;
 
 /// One rule: distances of all lanes to the reference, relative to the start.
@@ -27,12 +28,33 @@ pub struct ConvergenceCurve {
 /// # Errors
 /// A picture that cannot be drawn.
 pub fn convergence(curves: &[ConvergenceCurve], title: &str, subtitle: &str) -> Result<Picture> {
-    Picture::draw::<Box<dyn std::error::Error>>((1000, 470), |canvas| {
+    let rows = curves.len().div_ceil(COLUMNS) as i32;
+    let height = PANELS + ROW * rows + 12;
+    Picture::draw::<Box<dyn std::error::Error>>((1000, (HEADING + height) as u32), |canvas| {
         let canvas = heading(canvas, title, subtitle)?;
-        let (left, right) = canvas.split_horizontally(500);
+        let (panels, below) = canvas.split_vertically(PANELS);
+        let (left, right) = panels.split_horizontally(500);
         panel(&left, curves, |c| &c.error, "‖x(k) − x*‖ / ‖x(0) − x*‖")?;
-        panel(&right, curves, |c| &c.derivative_error, "‖dx(k) − dx*‖ / ‖dx(0) − dx*‖")
+        panel(&right, curves, |c| &c.derivative_error, "‖dx(k) − dx*‖ / ‖dx(0) − dx*‖")?;
+        legend(&below, curves)
     })
+}
+
+/// Height of the panels and of a row of the legend, and columns of the legend.
+const PANELS: i32 = 410;
+const ROW: i32 = 20;
+const COLUMNS: usize = 2;
+
+/// One legend for both panels, below them.
+fn legend(area: &Canvas<'_>, curves: &[ConvergenceCurve]) -> std::result::Result<(), Box<dyn std::error::Error>> {
+    for (i, curve) in curves.iter().enumerate() {
+        let color = COLORS[i % COLORS.len()];
+        let rows = curves.len().div_ceil(COLUMNS);
+        let (x, y) = (76 + 480 * (i / rows) as i32, ROW * (i % rows) as i32 + 10);
+        area.draw(&PathElement::new([(x, y), (x + 22, y)], color.stroke_width(3)))?;
+        area.draw(&Text::new(curve.label.clone(), (x + 32, y - 7), (FONT, 13)))?;
+    }
+    Ok(())
 }
 
 /// Errors below this are rounding: the picture ends there.
@@ -81,17 +103,8 @@ fn panel(
         }
         let edge = (0..band.len()).map(|k| at(k, 0)).chain((0..band.len()).rev().map(|k| at(k, 2)));
         chart.draw_series(std::iter::once(Polygon::new(edge.collect::<Vec<_>>(), color.mix(0.15))))?;
-        chart
-            .draw_series(LineSeries::new((0..band.len()).map(|k| at(k, 1)), color.stroke_width(2)))?
-            .label(curve.label.clone())
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(3)));
+        chart.draw_series(LineSeries::new((0..band.len()).map(|k| at(k, 1)), color.stroke_width(2)))?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::LowerLeft)
-        .background_style(WHITE.mix(0.85))
-        .label_font((FONT, if curves.len() > 4 { 11 } else { 13 }))
-        .draw()?;
     Ok(())
 }
 

@@ -36,6 +36,9 @@ pub fn path(result: &SweepResult, derivative: usize, names: &[String], title: &s
 }
 
 /// Draws the heading and returns the area below it.
+/// Height of a picture's heading.
+pub(super) const HEADING: i32 = 60;
+
 pub(super) fn heading<'a>(
     canvas: &Canvas<'a>,
     title: &str,
@@ -43,7 +46,7 @@ pub(super) fn heading<'a>(
 ) -> std::result::Result<Canvas<'a>, Box<dyn std::error::Error>> {
     canvas.draw(&Text::new(title.to_string(), (24, 16), (FONT, 20).into_font()))?;
     canvas.draw(&Text::new(subtitle.to_string(), (24, 40), (FONT, 13).into_font().color(&RGBColor(90, 90, 90))))?;
-    Ok(canvas.margin(60, 0, 0, 0))
+    Ok(canvas.margin(HEADING, 0, 0, 0))
 }
 
 fn coefficients(
