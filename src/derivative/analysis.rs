@@ -8,10 +8,11 @@ use super::implicit::{self, Solution};
 use super::late_start::{self, Course};
 use super::rates::{self, Rate};
 use crate::driver::{Sweep, SweepResult};
-use crate::error::Result;
+use crate::engine::cpu::CpuEngine;
+use crate::error::{Error, Result};
 use crate::plan::Precision;
 use crate::problem::Intercept;
-use crate::schedule::TangentStart;
+use crate::schedule::{Algorithm, Momentum, Phase, Step, TangentStart};
 
 /// What is known of a lane's convergence.
 #[derive(Debug, Clone, Serialize)]
@@ -69,6 +70,41 @@ pub fn solutions(sweep: &Sweep, result: &SweepResult) -> Result<Vec<Result<Solut
     };
     Ok(lanes.par_iter().map(of).collect())
 }
+
+/// The steps of the rule `manifold`: the sweep is solved once on the CPU engine, and each lane's step follows from the spectrum
+/// on the manifold of its solution. A sweep without the rule comes back as it is.
+///
+/// # Errors
+/// As [`Sweep::run`], and a lane whose solution is not unique or was not found.
+pub fn resolve_manifold(sweep: Sweep) -> Result<Sweep> {
+    let wanted = |step: &Step| matches!(step, Step::Manifold(None));
+    if !sweep.rules().phases().iter().any(|p| wanted(&p.step)) {
+        return Ok(sweep);
+    }
+    let solver = Phase::new(Algorithm::Fista).momentum(Momentum::Nesterov(50.0));
+    let iterations = SOLVER_ITERATIONS;
+    let solve = sweep.clone().schedule(solver).derivatives([]).iterations(iterations).every(iterations).tol(1e-10);
+    let solve = solve.precision(Precision::F64);
+    let result = solve.run(&mut CpuEngine::new())?;
+    let found = solutions(&solve, &result)?.into_iter().enumerate().map(|(lane, solution)| {
+        let inside = |e: Error| Error { at: format!("--step manifold, lane {lane}: {}", e.at), ..e };
+        let values = solution.map_err(inside)?.eigenvalues;
+        match (values.first(), values.last()) {
+            (Some(least), Some(most)) => Ok(2.0 / (least + most)),
+            // Nothing is active: any step keeps it so.
+            _ => Ok(1.0 / result.lanes[lane].lipschitz),
+        }
+    });
+    let steps: Vec<f64> = found.collect::<Result<_>>()?;
+    let mut rules = sweep.rules().clone();
+    for phase in rules.phases.iter_mut().filter(|p| wanted(&p.step)) {
+        phase.step = Step::Manifold(Some(steps.clone()));
+    }
+    Ok(sweep.schedule(rules))
+}
+
+/// Iterations of the solver behind a rule that needs the solution.
+const SOLVER_ITERATIONS: usize = 20_000;
 
 /// The state of a lane in the last frame: coefficients, and an intercept column where there is one.
 fn last_state(sweep: &Sweep, result: &SweepResult, lane: usize) -> Array1<f64> {

@@ -30,6 +30,8 @@ pub struct Solution {
 
 /// Bytes of the dense system on the manifold at most.
 const MAX_BYTES: u64 = 1 << 30;
+/// A larger fixed-point residual means that the manifold is not the solution's.
+const RESIDUAL: f64 = 1e-8;
 /// Newton steps at most; from an identified iterate a handful is enough.
 const STEPS: usize = 50;
 
@@ -68,16 +70,16 @@ pub fn solve(
         }
         size = norm;
     }
-    let moved = |j: &usize| *j < problem.features() && (start[*j] > 0.0) != (state[*j] > 0.0) && penalty.uses_alpha();
-    if let Some(j) = active.iter().find(|j| moved(j)).filter(|_| penalty.l1_ratio() != Some(0.0)) {
+    let (_, gradient) = manifold.slope(&state);
+    let residual = manifold.residual(&state, &gradient);
+    if !(residual <= RESIDUAL) {
         return Err(Error::data(
             "implicit derivative",
-            format!("a change of sign of coefficient {j} on the way to the solution"),
-            "a start whose active set is that of the solution",
-            "Run more iterations first.",
+            format!("a fixed-point residual of {residual:.1e} on the active set of the last iterate"),
+            "the active set of the solution",
+            "Run more iterations, so that the active set settles.",
         ));
     }
-    let (_, gradient) = manifold.slope(&state);
     let hessian = manifold.hessian(&state);
     let mut dstate = Array2::zeros((derivatives.len(), q));
     for (t, derivative) in derivatives.iter().enumerate() {
@@ -176,6 +178,20 @@ impl Manifold<'_> {
             moves * (by.l1 * by_l1 + by.l2 * by_l2) + by_target.as_ref().map_or(0.0, |v| v[*j])
         };
         self.active.iter().map(of).collect()
+    }
+
+    /// `‖x − prox(x − step ∇f(x))‖ / ‖x‖` over all coefficients, active or not.
+    fn residual(&self, state: &Array1<f64>, gradient: &Array1<f64>) -> f64 {
+        let penalty = self.problem.penalty();
+        let in_loss = penalty.ridge_in_loss();
+        let of = |j: usize| {
+            let (l1, l2) = self.strengths(j);
+            let ridge = if in_loss { l2 * state[j] } else { 0.0 };
+            let w = state[j] - self.step * (gradient[j] + ridge);
+            state[j] - if j < self.problem.features() { penalty.prox(w, self.step, l1, l2).value } else { w }
+        };
+        let gap = (0..state.len()).map(|j| of(j).powi(2)).sum::<f64>().sqrt();
+        if gap == 0.0 { 0.0 } else { gap / state.dot(state).sqrt() }
     }
 
     fn solve(&self, hessian: &Mat<f64>, right: &[f64]) -> Result<Vec<f64>> {

@@ -6,5 +6,5 @@ pub mod implicit;
 pub mod late_start;
 pub mod rates;
 
-pub use analysis::{LaneAnalysis, LateStart, analyse, solutions};
+pub use analysis::{LaneAnalysis, LateStart, analyse, resolve_manifold, solutions};
 pub use check::{CheckRow, check};

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::data::{Standardization, Validation};
+use crate::derivative::LaneAnalysis;
 use crate::driver::{LaneResult, RunInfo, SweepResult};
 use crate::problem::Problem;
 
@@ -49,11 +50,26 @@ pub struct ResultFile<'a> {
     pub data: DataInfo,
     /// Every lane.
     pub lanes: &'a [LaneResult],
+    /// Rates, identification, margin and the bound of a late start, lane by lane, where asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub convergence: Option<&'a [LaneAnalysis]>,
 }
 
 impl<'a> ResultFile<'a> {
     /// The file of a sweep.
     pub fn new(result: &'a SweepResult, data: DataInfo) -> Self {
-        ResultFile { proxjet: env!("CARGO_PKG_VERSION"), info: &result.info, data, lanes: &result.lanes }
+        ResultFile {
+            proxjet: env!("CARGO_PKG_VERSION"),
+            info: &result.info,
+            data,
+            lanes: &result.lanes,
+            convergence: None,
+        }
+    }
+
+    /// The same with what is known of the lanes' convergence.
+    pub fn with_convergence(mut self, lanes: Option<&'a [LaneAnalysis]>) -> Self {
+        self.convergence = lanes;
+        self
     }
 }

@@ -12,4 +12,4 @@ pub use convergence::errors_against;
 pub use json::{DataInfo, ResultFile};
 pub use npz::write_trace;
 pub use output::OutputDir;
-pub use summary::{lane_table, summary};
+pub use summary::{convergence_summary, lane_table, summary};

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::derivative::{LaneAnalysis, LateStart};
 use crate::driver::{LaneResult, RunInfo, SweepResult};
 use crate::engine::Status;
 use crate::schedule::Algorithm;
@@ -89,4 +90,37 @@ pub fn summary(result: &SweepResult) -> String {
 fn best_lane(lanes: &[LaneResult]) -> Option<usize> {
     let losses = lanes.iter().enumerate().filter_map(|(i, l)| Some((i, l.validation_loss?)));
     losses.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i)
+}
+
+/// A few lines on rates and late starts.
+pub fn convergence_summary(lanes: &[LaneAnalysis]) -> String {
+    let middle = |of: &dyn Fn(&LaneAnalysis) -> Option<f64>| {
+        let mut values: Vec<f64> = lanes.iter().filter_map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).map_or("-".into(), |v| format!("{v:.5}"))
+    };
+    let mut out = format!(
+        "rates per iteration, medians: {} of the iterates, {} of the derivatives, {} predicted\n",
+        middle(&|l| l.rate.map(|r| r.q)),
+        middle(&|l| l.derivative_rate.first().copied().flatten().map(|r| r.q)),
+        middle(&|l| l.predicted_rate)
+    );
+    let late: Vec<&LateStart> = lanes.iter().filter_map(|l| l.late_start.as_ref()).collect();
+    if !late.is_empty() {
+        let worst = |of: &dyn Fn(&LateStart) -> f64| late.iter().map(|l| of(l)).fold(0.0, f64::max);
+        let largest = |v: &[f64]| v.iter().copied().fold(0.0, f64::max);
+        let proved = late.iter().filter(|l| l.bound.is_some()).count();
+        let _ = writeln!(
+            out,
+            "derivatives started late: error at the end at most {:.1e}, proved for {proved} of {} lanes, at most {:.1e}",
+            worst(&|l| largest(&l.error)),
+            lanes.len(),
+            worst(&|l| l.bound.as_deref().map_or(0.0, largest))
+        );
+    }
+    let failed: Vec<&String> = lanes.iter().filter_map(|l| l.problem.as_ref()).collect();
+    if let Some(first) = failed.first() {
+        let _ = writeln!(out, "{} lane(s) without a reference solution: {first}", failed.len());
+    }
+    out
 }

@@ -286,9 +286,13 @@ impl LaneSchedule {
             }
         };
         let beyond = |phase: usize, k: usize, lane: usize, step: f64| {
-            // Backtracking tests its steps itself.
-            let tested = matches!(self.schedule.phases[phase].step, Step::Backtracking { .. });
-            !tested && step * gain * self.lanes[lane].lipschitz >= limit(phase, k, lane)
+            // Backtracking tests its steps itself, and those of the manifold are safe on it.
+            let safe = match self.schedule.phases[phase].step {
+                Step::Backtracking { .. } => true,
+                Step::Manifold(_) => self.split.is_some_and(|split| phase > split),
+                _ => false,
+            };
+            !safe && step * gain * self.lanes[lane].lipschitz >= limit(phase, k, lane)
         };
         self.find_step(iterations, beyond).map(|(phase, k, lane, step)| {
             format!(

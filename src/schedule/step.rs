@@ -57,6 +57,10 @@ pub enum Step {
         /// The upper clamp, in units of `1/L`; below 2 the update stays a contraction.
         high: f64,
     },
+    /// `2/(L_S + m_S)`, the extreme eigenvalues of the Hessian restricted to the manifold of the lane's solution: for phases after
+    /// identification, where they may be far beyond `2/L`. One step per lane; `None` until
+    /// [`resolve_manifold`](crate::derivative::resolve_manifold) has found them.
+    Manifold(Option<Vec<f64>>),
     /// Steps as given, `[iterations]` or `[iterations, lanes]`.
     Table(ArrayD<f64>),
 }
@@ -72,6 +76,7 @@ impl Step {
         "decreasing:V:POWER",
         "backtracking:START:SHRINK",
         "barzilai_borwein:HI",
+        "manifold",
         "table:FILE.npy",
     ];
 
@@ -86,6 +91,7 @@ impl Step {
             Step::Decreasing { scale, power } => of.lipschitz.recip() * (scale / (k as f64 + 1.0).powf(*power)),
             Step::Backtracking { start, .. } => of.lipschitz.recip() * *start,
             Step::BarzilaiBorwein { high } => of.lipschitz.recip() * *high,
+            Step::Manifold(steps) => D::from(steps.as_ref().map_or(f64::NAN, |s| s[lane])),
             Step::Table(table) => D::from(super::entry(table, k, lane)),
         }
     }
@@ -106,6 +112,13 @@ impl Step {
     pub(super) fn check(&self, iterations: usize, lanes: usize) -> Result<()> {
         match self {
             Step::Table(table) => super::check_table("--step table", table, iterations, lanes),
+            Step::Manifold(Some(steps)) if steps.len() == lanes => Ok(()),
+            Step::Manifold(steps) => Err(Error::usage(
+                "--step",
+                format!("'manifold' with steps of {} lanes", steps.as_ref().map_or(0, Vec::len)),
+                format!("steps of {lanes} lanes"),
+                "Let derivative::resolve_manifold find them first.",
+            )),
             _ => Ok(()),
         }
     }
@@ -134,6 +147,7 @@ impl std::str::FromStr for Step {
         match text {
             "1/L" => return Ok(Step::InverseLipschitz),
             "2/(L+m)" => return Ok(Step::Optimal),
+            "manifold" => return Ok(Step::Manifold(None)),
             _ => {}
         }
         let name = text.split(':').next().unwrap_or_default();
@@ -190,6 +204,7 @@ impl fmt::Display for Step {
             Step::Decreasing { scale, power } => write!(f, "decreasing:{scale}:{power}"),
             Step::Backtracking { start, shrink } => write!(f, "backtracking:{start}:{shrink}"),
             Step::BarzilaiBorwein { high } => write!(f, "barzilai_borwein:{high}"),
+            Step::Manifold(_) => f.write_str("manifold"),
             Step::Table(table) => write!(f, "table {:?}", table.shape()),
         }
     }

@@ -13,7 +13,7 @@ use crate::engine::{Engine, cpu::CpuEngine};
 use crate::error::Result;
 use crate::plan::Precision;
 use crate::problem::{Loss, Penalty, Problem};
-use crate::report::{OutputDir, errors_against, plot};
+use crate::report::{DataInfo, OutputDir, ResultFile, errors_against, plot};
 use crate::schedule::{Algorithm, Momentum, Step};
 
 /// Arguments of `demo`.
@@ -72,7 +72,8 @@ pub(super) fn run(args: &Args) -> Result<u8> {
         let mut runs: Vec<(&str, SweepResult)> = Vec::new();
         for (label, file, sweep) in sweeps(&case, &problem, precision) {
             let result = run_with_progress(&sweep, engine.as_mut(), &format!("{}, {label}", case.name))?;
-            save(&out, &format!("{}-{file}-", case.name), &sweep, &result, Some(VALIDATION))?;
+            let data = DataInfo::new(&problem, Some(VALIDATION));
+            save(&out, &format!("{}-{file}-", case.name), &result, &ResultFile::new(&result, data))?;
             if interrupt::asked() {
                 eprintln!("interrupted; the finished parts are in {}", out.path().display());
                 return Ok(INTERRUPTED);

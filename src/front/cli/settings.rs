@@ -50,7 +50,7 @@ pub(super) struct Settings {
     #[arg(long, value_name = "A", default_value = "fista")]
     algorithm: String,
     /// 1/L, 2/(L+m), constant:V, uniform:LO:HI:SEED, cyclic:LO:HI:PERIOD, decreasing:V:POWER, backtracking:START:SHRINK,
-    /// barzilai_borwein:HI (in units of 1/L), or table:FILE.npy of shape [iterations] or [iterations, lanes]
+    /// barzilai_borwein:HI (in units of 1/L), manifold, or table:FILE.npy of shape [iterations] or [iterations, lanes]
     #[arg(long, value_name = "RULE", default_value = "1/L")]
     step: String,
     /// none, fista, nesterov:A, strongly_convex, constant:V, or table:FILE.npy [default: the algorithm's own]
@@ -178,7 +178,7 @@ impl Settings {
         if let Some(path) = &self.start {
             sweep = sweep.start(self.read_start(path)?);
         }
-        Ok(sweep)
+        crate::derivative::resolve_manifold(sweep)
     }
 
     /// What varies with the iteration.

@@ -7,11 +7,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::settings::Settings;
 use super::{INTERRUPTED, SOME_NOT_CONVERGED, engine, interrupt, print, print_json};
-use crate::data::Validation;
+use crate::derivative::{analyse, solutions};
 use crate::driver::{Sweep, SweepResult};
 use crate::engine::{Engine, Status};
 use crate::error::{Error, Result};
-use crate::report::{DataInfo, OutputDir, ResultFile, lane_table, summary, write_trace};
+use crate::report::{DataInfo, OutputDir, ResultFile, convergence_summary, lane_table, summary, write_trace};
+use crate::schedule::TangentStart;
 
 /// Arguments of `sweep`.
 #[derive(Debug, clap::Args)]
@@ -21,6 +22,9 @@ pub(super) struct Args {
     /// Folder for result.json and trace.npz
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Measure and predict the rates of iterates and derivatives; needs a dense system of the active coefficients per lane
+    #[arg(long)]
+    rates: bool,
     /// Print result.json on stdout instead of a table
     #[arg(long)]
     json: bool,
@@ -47,28 +51,30 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     };
     let result = run_with_progress(&sweep, engine.as_mut(), "sweep")?;
     let validation = args.settings.validation()?;
-    save(&out, "", &sweep, &result, validation)?;
+    // A late start is only as good as its bound.
+    let late = sweep.rules().tangents_from() != TangentStart::Iteration(0);
+    let convergence =
+        if args.rates || late { Some(analyse(&sweep, &result, &solutions(&sweep, &result)?)?) } else { None };
+    let data = DataInfo::new(sweep.problem(), validation);
+    let file = ResultFile::new(&result, data).with_convergence(convergence.as_deref());
+    save(&out, "", &result, &file)?;
     if args.json {
-        print_json(&ResultFile::new(&result, DataInfo::new(sweep.problem(), validation)));
+        print_json(&file);
     } else {
         print(&lane_table(&result.lanes));
     }
     eprint!("{}", summary(&result));
+    if let Some(lanes) = &convergence {
+        eprint!("{}", convergence_summary(lanes));
+    }
     eprintln!("results: {}", out.path().display());
     Ok(exit_code(&result))
 }
 
 /// Writes `result.json` and `trace.npz`, their names preceded by `prefix`.
-pub(super) fn save(
-    out: &OutputDir,
-    prefix: &str,
-    sweep: &Sweep,
-    result: &SweepResult,
-    validation: Option<Validation>,
-) -> Result<()> {
-    let file = ResultFile::new(result, DataInfo::new(sweep.problem(), validation));
+pub(super) fn save(out: &OutputDir, prefix: &str, result: &SweepResult, file: &ResultFile<'_>) -> Result<()> {
     out.write(&format!("{prefix}trace.npz"), |w| write_trace(&result.trace, w))?;
-    out.write(&format!("{prefix}result.json"), |w| Ok(serde_json::to_writer_pretty(w, &file)?))?;
+    out.write(&format!("{prefix}result.json"), |w| Ok(serde_json::to_writer_pretty(w, file)?))?;
     Ok(())
 }
 

@@ -103,6 +103,7 @@ impl Experiment {
         let curvatures = Curvatures {
             lipschitz: result.lanes[0].lipschitz,
             restricted: solution.eigenvalues.first().copied().unwrap_or(result.lanes[0].lipschitz),
+            restricted_top: solution.eigenvalues.last().copied().unwrap_or(result.lanes[0].lipschitz),
         };
         Ok(Reference { solution, curvatures })
     }

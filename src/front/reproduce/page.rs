@@ -29,7 +29,7 @@ pub struct Section {
 
 const STYLE: &str = "
 :root { color-scheme: light; }
-body { font: 16px/1.55 system-ui, 'DejaVu Sans', sans-serif; color: #1c1c1c; background: #fff; max-width: 1040px; margin: 2rem auto; padding: 0 1rem; }
+body { font: 16px/1.55 system-ui, 'DejaVu Sans', sans-serif; color: #1c1c1c; background: #fff; max-width: 1180px; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.7rem; line-height: 1.25; } h2 { font-size: 1.3rem; margin-top: 2.6rem; border-top: 1px solid #ddd; padding-top: 1.2rem; }
 figure { margin: 1.2rem 0; } figure svg { max-width: 100%; height: auto; } figcaption { color: #444; font-size: .95rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .88rem; }
@@ -84,7 +84,7 @@ fn statements() -> Markup {
             p { strong { "Proved. " }
                 "If all updates share the fixed point x*, their Jacobians contract in one norm near it, and x converges, then Dx converges to
                  the derivative of the solution; no limit of the updates is needed. With errors of x like ρ" sup { "k" } ", errors of Dx
-                 are like k ρ" sup { "k" } " at most, and like ρ" sup { "k" } " where the update is affine near the solution, as for the
+                 are slower by a power of k at most, and like ρ" sup { "k" } " where the update is affine near the solution, as for the
                  lasso once its support is identified. The derivation is in docs/derivatives.md."
             }
         }

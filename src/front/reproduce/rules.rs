@@ -12,6 +12,8 @@ pub struct Curvatures {
     pub lipschitz: f64,
     /// Smallest eigenvalue `m` of the Hessian on the manifold.
     pub restricted: f64,
+    /// The largest one.
+    pub restricted_top: f64,
 }
 
 /// A rule of the experiments.
@@ -33,12 +35,14 @@ pub enum Rule {
     StronglyConvex,
     /// Heavy ball with Polyak's step and momentum, `m` on the manifold.
     HeavyBall,
+    /// Proximal gradient until identification, then steps `2/(L_S+m_S)` of the manifold.
+    Manifold,
     /// Proximal gradient until identification, then accelerated with `a = 20`.
     Switch,
 }
 
 /// Every rule, in the order of the tables.
-pub const RULES: [Rule; 14] = [
+pub const RULES: [Rule; 15] = [
     Rule::Inverse,
     Rule::Optimal,
     Rule::Uniform(0.0, 2.0 / 3.0),
@@ -46,6 +50,7 @@ pub const RULES: [Rule; 14] = [
     Rule::Uniform(4.0 / 3.0, 2.0),
     Rule::Cyclic,
     Rule::Diagonal,
+    Rule::Manifold,
     Rule::Accelerated(2.0),
     Rule::Accelerated(5.0),
     Rule::Accelerated(20.0),
@@ -72,6 +77,7 @@ impl Rule {
             Rule::Accelerated(a) => format!("APG (k−1)/(k+{a})"),
             Rule::StronglyConvex => "APG strongly convex".into(),
             Rule::HeavyBall => "heavy ball".into(),
+            Rule::Manifold => "PGD → 2/(L+m) of the manifold".into(),
             Rule::Switch => "PGD → APG".into(),
         }
     }
@@ -111,6 +117,10 @@ impl Rule {
                 let beta = ((top - bottom) / (top + bottom)).powi(2);
                 let step = Step::Constant(4.0 * l / (top + bottom).powi(2));
                 Phase::new(Algorithm::HeavyBall).step(step).momentum(Momentum::Constant(beta)).into()
+            }
+            Rule::Manifold => {
+                let steps = vec![2.0 / (m + of.restricted_top); lanes];
+                Schedule::from(pgd.clone().until(Until::Identified)).then(pgd.step(Step::Manifold(Some(steps))))
             }
             Rule::Switch => Schedule::from(pgd.until(Until::Identified)).then(apg(20.0)),
         }
