@@ -351,3 +351,103 @@ fn doctor_names_engines_and_remedies() {
     assert_eq!(out.status.code(), Some(5), "{}", stderr(&out));
     assert!(stderr(&out).contains("apt-get install mesa-vulkan-drivers") && stderr(&out).contains("--engine cpu"));
 }
+
+#[test]
+fn schedules_come_from_a_file_and_errors_name_the_phase() {
+    let f = Folder::new();
+    let dir = f.path("out").display().to_string();
+    let run = |name: &str, text: &str, more: &[&str]| {
+        std::fs::write(f.path(name), text).unwrap();
+        let file = f.path(name).display().to_string();
+        let common = ["--engine", "cpu", "--alphas", "path:0.1:4", "--schedule", &file, "--out", &dir];
+        proxjet(&lasso(&[&common, more].concat()))
+    };
+    let good = "patience = 5\n[[phase]]\nuntil = 'identified'\nalgorithm = 'pgd'\n[[phase]]\nalgorithm = 'fista'\nmomentum = 'nesterov:20'\n";
+    let done = run("good.toml", good, &["--rates"]);
+    assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+    let result: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(f.path("out").join("result.json")).unwrap()).unwrap();
+    assert_eq!(result["schedule"]["phases"][0]["until"], "identified");
+    assert_eq!(result["schedule"]["phases"][1]["momentum"], "nesterov:20");
+    assert!(result["convergence"][3]["margin"].as_f64().unwrap() > 0.0);
+    assert!(result["lanes"][3]["identified"].as_u64().unwrap() > 0);
+
+    let refused = |name: &str, text: &str, words: &str| {
+        let out = run(name, text, &[]);
+        assert!([Some(2), Some(4)].contains(&out.status.code()), "{}", stderr(&out));
+        assert!(stderr(&out).contains(words), "{}", stderr(&out));
+    };
+    refused("a.toml", "[[phase]]\nalgorithm = 'pgd'\nuntill = 3\n", "line 3: unknown field `untill`");
+    refused("b.toml", "metric = 'none'\n", "found no phase");
+    let two = "[[phase]]\nuntil = 9\nalgorithm = 'pgd'\n[[phase]]\nalgorithm = 'pgd'\n";
+    refused("c.toml", &format!("{two}step = 'uniform:2:1:0'\n"), "phase 2 of 2: --step");
+    refused("d.toml", &format!("{two}momentum = 'fista'\n"), "phase 2 of 2: --momentum");
+    refused(
+        "e.toml",
+        &two.replace("[[phase]]\nalgorithm", "[[phase]]\nuntil = 9\nalgorithm"),
+        "phase 2 of 2: until: found 9: the phases overlap",
+    );
+    let wild = run("f.toml", &format!("{two}step = 'constant:3'\n"), &[]);
+    assert!(
+        stderr(&wild).contains("phase 2 of 2: step size")
+            && stderr(&wild).contains("at iteration 9 in lane 0 is 3.000/L")
+    );
+    let varying = two.replacen("pgd", "fista", 2) + "step = 'cyclic:0.5:1:4'\n";
+    let varying = run("g.toml", &varying, &[]);
+    assert!(stderr(&varying).contains("momentum under steps that rise"), "{}", stderr(&varying));
+}
+
+#[test]
+fn reproduce_makes_its_page() {
+    let f = Folder::new();
+    let out = f.path("page");
+    let done = proxjet(&[
+        "reproduce",
+        "--engine",
+        "cpu",
+        "--seeds",
+        "3",
+        "--data",
+        "bundled:diabetes",
+        "--out",
+        &out.display().to_string(),
+    ]);
+    assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+    let read = |name: &str| std::fs::read_to_string(out.join(name)).unwrap();
+    let page = read("index.html");
+    for words in [
+        "Proved.",
+        "Measured here.",
+        "In the paper.",
+        "curse of unrolling",
+        "Barzilai",
+        "own",
+        "How this page was made",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+    assert_eq!(page.matches("<svg").count(), 8);
+    for picture in ["lasso-gradient", "logistic-momentum", "own-gradient", "curse-of-unrolling", "barzilai-borwein"] {
+        assert!(
+            out.join(format!("{picture}.svg")).exists() && out.join(format!("{picture}.png")).exists(),
+            "{picture}"
+        );
+    }
+    let mut rows = csv::Reader::from_path(out.join("rates.csv")).unwrap();
+    let mut count = 0;
+    for row in rows.records() {
+        let row = row.unwrap();
+        count += 1;
+        let number = |i: usize| row[i].parse::<f64>().unwrap_or(f64::NAN);
+        if &row[0] == "lasso" {
+            // q_x, q_d, predicted
+            assert!(
+                (number(9) / number(7) - 1.0).abs() < 0.01 && (number(11) / number(7) - 1.0).abs() < 0.02,
+                "{row:?}"
+            );
+        }
+    }
+    assert_eq!(count, 15 * (3 + 3 + 10));
+    let result: serde_json::Value = serde_json::from_str(&read("result.json")).unwrap();
+    assert_eq!(result.as_array().unwrap().len(), 3);
+}

@@ -77,9 +77,7 @@ fn the_bound_of_a_late_start_is_never_violated() {
                 for lane in analyse(&sweep, &result, &known).unwrap() {
                     let late = lane.late_start.unwrap();
                     let Some(bound) = &late.bound else { continue };
-                    // Rounding of both the solution and the run.
-                    let rounding = 1e-12;
-                    assert!(late.error[0] <= bound[0] + rounding, "{}, {}: {late:?}", experiment.name, rule.name());
+                    assert!(late.error[0] <= bound[0], "{}, {}: {late:?}", experiment.name, rule.name());
                     compared += 1;
                 }
             }

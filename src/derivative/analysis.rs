@@ -42,10 +42,20 @@ pub struct LaneAnalysis {
 pub struct LateStart {
     /// First iteration with tangents.
     pub from: usize,
-    /// A bound on `‖Dx_K − Dx*‖`, per derivative; absent where none is proved.
+    /// A bound on `‖Dx_K − Dx*‖`, per derivative, rounding included; absent where none is proved.
     pub bound: Option<Vec<f64>>,
     /// `‖Dx_K − Dx*‖`, per derivative.
     pub error: Vec<f64>,
+}
+
+/// Roundings that a late start's bound allows for.
+const ROUNDINGS: f64 = 8.0;
+
+fn epsilon(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => f64::from(f32::EPSILON),
+        Precision::F64 => f64::EPSILON,
+    }
 }
 
 /// Relative size below which changes are rounding, and no rate can be read off them.
@@ -203,7 +213,16 @@ pub fn analyse(sweep: &Sweep, result: &SweepResult, solutions: &[Result<Solution
         }
         if sweep.rules().tangents_from() != TangentStart::Iteration(0) {
             let course = Course { lane, steps: &steps, from: tangents_from, identified, start_error };
-            let bound = late_start::bound(sweep.problem(), &prepared, solution, &course);
+            let mut bound = late_start::bound(sweep.problem(), &prepared, solution, &course);
+            // What arithmetic leaves of any fixed point: a few roundings, amplified by the condition on the manifold.
+            let condition = match solution.eigenvalues.first() {
+                Some(least) => prepared.schedule.lanes()[lane].lipschitz / least,
+                None => 1.0,
+            };
+            let rounding = ROUNDINGS * epsilon(result.info.precision) * condition;
+            for (t, bound) in bound.iter_mut().flatten().enumerate() {
+                *bound += rounding * norm(&solution.dstate.row(t).to_owned());
+            }
             analysis.late_start = Some(LateStart { from: tangents_from, bound, error: errors });
         }
         analysis
