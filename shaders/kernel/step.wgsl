@@ -48,8 +48,7 @@ fn step_kernel(@builtin(global_invocation_id) id: vec3<u32>) {
                 d = metric[at];
             }
             let a = alpha * d;
-            let slope = g[at] + ridge * factor * e;
-            let w = here + beta * move_by - a * slope;
+            let w = here + beta * move_by - a * (g[at] + ridge * factor * e);
             var prox = prox_identity(w);
             if (j < PENALISED) {
                 prox = penalty_prox(w, a, l1 * factor, l2 * factor);
@@ -64,7 +63,7 @@ fn step_kernel(@builtin(global_invocation_id) id: vec3<u32>) {
                 secant += ridge * factor * s * s;
             }
             // The step enters w, and the proximal map by -J (w - next)/a.
-            let by_step = prox.by_input * ((next - w) / a - slope);
+            let by_step = prox.by_input * (next - here - beta * move_by) / a;
             for (var t = 0u; t < TANGENTS; t++) {
                 let c = at + 1u + t;
                 let dhere = x[c];

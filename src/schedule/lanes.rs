@@ -142,6 +142,10 @@ impl LaneSchedule {
         let of = |p: &Phase| matches!(p.step, Step::Backtracking { .. } | Step::BarzilaiBorwein { .. });
         self.schedule.phases.iter().any(of)
     }
+    /// Whether a restart follows from the direction of the step.
+    pub(crate) fn watches_restarts(&self) -> bool {
+        self.schedule.phases.iter().any(|p| p.restart == Restart::Gradient)
+    }
     /// Where tangents start, as a number: past every iteration for 'identified'.
     pub(crate) fn tangent_start(&self) -> usize {
         match self.schedule.tangent_start {

@@ -143,7 +143,7 @@ impl<T: Real> State<T> {
         let width = q * (1 + d);
         let (numbers, factors, active) = (&self.numbers, &self.factors[..q], &self.active);
         let (directives, metric, ones) = (&self.directives, &self.metric, &self.ones);
-        let measures_curvature = self.extrapolated.is_some();
+        let (measures_curvature, watches_restarts) = (self.extrapolated.is_some(), self.watches_restarts);
         let frozen = self.is_frozen().to_vec();
         self.x_previous
             .par_chunks_exact_mut(width)
@@ -174,9 +174,9 @@ impl<T: Real> State<T> {
                     let mut columns = xp.chunks_exact_mut(q).zip(x.chunks_exact(q)).zip(g.chunks_exact(q));
                     if let Some(((xp, x), g)) = columns.next() {
                         lane.iterate(penalty, xp, x, g, partials);
-                        seen.moved =
-                            (0..numbers.penalised).any(|j| penalty.is_active(xp[j]) != penalty.is_active(x[j]));
-                        seen.restart = sum(q, |j| (partials.e[j] - xp[j]) * (xp[j] - x[j]));
+                        if watches_restarts {
+                            seen.restart = sum(q, |j| (partials.e[j] - xp[j]) * (xp[j] - x[j]));
+                        }
                         if measures_curvature {
                             (0..q).for_each(|j| partials.s[j] = xp[j] - partials.e[j]);
                             let s = &partials.s;
@@ -188,6 +188,9 @@ impl<T: Real> State<T> {
                         if !lane.told.tangents {
                             dxp.fill(T::zero());
                             continue;
+                        }
+                        if measures_curvature {
+                            lane.keep_tangent_of_e(dxp, dx, t, partials);
                         }
                         let by = (T::of(numbers.dl1[[i, t]]), T::of(numbers.dl2[[i, t]]));
                         lane.tangent::<P>(dxp, dx, dg, partials, (t, by), numbers.only[t]);
@@ -213,6 +216,7 @@ impl<T: Real> State<T> {
         with_loss!(self.loss, f => self.measure_secant(f));
         for (seen, record) in self.seen.iter_mut().zip(&self.records) {
             seen.objective = T::of(record[RecordLayout::OBJECTIVE]);
+            seen.moved = record[RecordLayout::ACTIVE_CHANGE] > 0.0;
         }
     }
 
@@ -229,10 +233,11 @@ impl<T: Real> State<T> {
             let lane = &x[column(0)][..numbers.penalised];
             let price = sum(lane.len(), |j| penalty.value(lane[j], l1 * factors[j], l2 * factors[j]));
             record[RecordLayout::OBJECTIVE] = price.f64();
-            record[RecordLayout::SUPPORT] = lane.iter().filter(|v| **v != T::zero()).count() as f64;
+            let mark = |on: bool| if on { T::one() } else { T::zero() };
+            record[RecordLayout::SUPPORT] = sum(lane.len(), |j| mark(lane[j] != T::zero())).f64();
             let was = &xp[column(0)][..numbers.penalised];
-            let moved = lane.iter().zip(was).filter(|(a, b)| penalty.is_active(**a) != penalty.is_active(**b));
-            record[RecordLayout::ACTIVE_CHANGE] = moved.count() as f64;
+            let moved = |j: usize| mark(penalty.is_active(lane[j]) != penalty.is_active(was[j]));
+            record[RecordLayout::ACTIVE_CHANGE] = sum(lane.len(), moved).f64();
             record[RecordLayout::STEP] = directives[slot].step.f64();
             record[RecordLayout::MOMENTUM] = directives[slot].momentum.f64();
             record[RecordLayout::CHANGE] = distance(&x[column(0)], &xp[column(0)]).f64();
@@ -300,24 +305,38 @@ struct LaneStep<'a, T> {
 }
 
 impl<T: Real> LaneStep<'_, T> {
+    /// Whether a tangent moves the step or the momentum of coefficients.
+    fn moves_schedule(&self) -> bool {
+        let told = self.told;
+        self.ddiagonal.is_some() || told.dstep.iter().chain(&told.dmomentum).any(|v| *v != T::zero())
+    }
+
     /// `x⁺ = prox(x + β(x − x₋) − α D (g + ridge e))`, written over `x₋`; the partials serve the tangents.
     fn iterate<P: PenaltyFunction>(&self, penalty: P, xp: &mut [T], x: &[T], g: &[T], partials: &mut Partials<T>) {
-        let told = self.told;
+        let (step, momentum, look) = (self.told.step, self.told.momentum, self.told.look);
+        let moves_schedule = self.moves_schedule();
+        if moves_schedule {
+            (0..x.len()).for_each(|j| partials.moved[j] = x[j] - xp[j]);
+        }
         for j in 0..x.len() {
             let moved = x[j] - xp[j];
-            let e = x[j] + told.look * moved;
-            let a = told.step * self.diagonal[j];
-            let slope = g[j] + self.ridge * self.factors[j] * e;
-            let w = x[j] + told.momentum * moved - a * slope;
+            let e = x[j] + look * moved;
+            let a = step * self.diagonal[j];
+            let w = x[j] + momentum * moved - a * (g[j] + self.ridge * self.factors[j] * e);
             let prox = if j < self.penalised {
                 penalty.prox(w, a, self.l1 * self.factors[j], self.l2 * self.factors[j])
             } else {
                 Prox::identity(w)
             };
             xp[j] = prox.value;
-            partials.keep(j, &prox, e, moved);
-            // ∂x⁺/∂a = J ((x⁺ − w)/a − slope): the step enters w, and the proximal map by −J (w − x⁺)/a.
-            partials.by_step[j] = prox.by_input * ((prox.value - w) / a - slope);
+            partials.keep(j, &prox, e);
+        }
+        if moves_schedule {
+            for j in 0..x.len() {
+                // ∂x⁺/∂a = J (x⁺ − x − β(x − x₋))/a: the step enters w, and the proximal map by −J (w − x⁺)/a.
+                let travelled = xp[j] - x[j] - momentum * partials.moved[j];
+                partials.by_step[j] = partials.by_input[j] * travelled / (step * self.diagonal[j]);
+            }
         }
     }
 
@@ -327,37 +346,51 @@ impl<T: Real> LaneStep<'_, T> {
         dxp: &mut [T],
         dx: &[T],
         dg: &[T],
-        partials: &mut Partials<T>,
+        p: &Partials<T>,
         (t, by): (usize, (T, T)),
         only: Option<usize>,
     ) {
-        let p = partials;
         let told = self.told;
+        let (step, momentum, look) = (told.step, told.momentum, told.look);
         let dridge = if P::RIDGE_IN_LOSS { by.1 } else { T::zero() };
+        // ∂_u of the proximal map and of the ridge's gradient, per unit of factor
+        let by_strength = |j: usize| {
+            p.by_l1[j] * by.0 + p.by_l2[j] * by.1 - p.by_input[j] * step * self.diagonal[j] * dridge * p.e[j]
+        };
         for (j, dxp) in dxp.iter_mut().enumerate() {
-            let a = told.step * self.diagonal[j];
+            let a = step * self.diagonal[j];
             let moved = dx[j] - *dxp;
-            let de = dx[j] + told.look * moved;
-            let dw = dx[j] + told.momentum * moved - a * (dg[j] + self.ridge * self.factors[j] * de);
-            // ∂_u of the proximal map and of the ridge's gradient, per unit of factor
-            let by_strength = p.by_l1[j] * by.0 + p.by_l2[j] * by.1 - p.by_input[j] * a * dridge * p.e[j];
-            p.de[j] = de;
-            *dxp = p.by_input[j] * dw + self.moves(only, j) * by_strength;
+            let de = dx[j] + look * moved;
+            let dw = dx[j] + momentum * moved - a * (dg[j] + self.ridge * self.factors[j] * de);
+            let moves = if only.is_none() { self.factors[j] } else { T::zero() };
+            *dxp = p.by_input[j] * dw + moves * by_strength(j);
+        }
+        if let Some(feature) = only {
+            dxp[feature] += by_strength(feature);
         }
         let (dstep, dmomentum, dlook) = (told.dstep[t], told.dmomentum[t], told.dlook[t]);
         if dmomentum != T::zero() {
             for (j, dxp) in dxp.iter_mut().enumerate() {
-                let a = told.step * self.diagonal[j];
-                p.de[j] += dlook * p.moved[j];
+                let a = step * self.diagonal[j];
                 *dxp += p.by_input[j] * (dmomentum - a * self.ridge * self.factors[j] * dlook) * p.moved[j];
             }
         }
-        let q = dx.len();
         if dstep != T::zero() || self.ddiagonal.is_some() {
             for (j, dxp) in dxp.iter_mut().enumerate() {
-                let dd = self.ddiagonal.map_or(T::zero(), |m| m[t * q + j]);
-                *dxp += p.by_step[j] * (dstep * self.diagonal[j] + told.step * dd);
+                let dd = self.ddiagonal.map_or(T::zero(), |m| m[t * dx.len() + j]);
+                *dxp += p.by_step[j] * (dstep * self.diagonal[j] + step * dd);
             }
+        }
+    }
+
+    /// Keeps `de` before `dx₋` is overwritten.
+    fn keep_tangent_of_e(&self, dxp: &[T], dx: &[T], t: usize, partials: &mut Partials<T>) {
+        let (look, dlook) = (self.told.look, self.told.dlook[t]);
+        for j in 0..dx.len() {
+            partials.de[j] = dx[j] + look * (dx[j] - dxp[j]);
+        }
+        if dlook != T::zero() {
+            (0..dx.len()).for_each(|j| partials.de[j] += dlook * partials.moved[j]);
         }
     }
 
@@ -378,7 +411,7 @@ struct Partials<T> {
     by_l2: Vec<T>,
     by_step: Vec<T>,
     e: Vec<T>,
-    /// `x − x₋`, which the new iterate overwrites.
+    /// `x − x₋`, which the new iterate overwrites; where a tangent moves the schedule.
     moved: Vec<T>,
     /// `x⁺ − e` and the tangent of `e`, where curvature is measured.
     s: Vec<T>,
@@ -399,11 +432,10 @@ impl<T: Real> Partials<T> {
             de: zeros(),
         }
     }
-    fn keep(&mut self, j: usize, prox: &Prox<T>, e: T, moved: T) {
+    fn keep(&mut self, j: usize, prox: &Prox<T>, e: T) {
         self.by_input[j] = prox.by_input;
         self.by_l1[j] = prox.by_l1;
         self.by_l2[j] = prox.by_l2;
         self.e[j] = e;
-        self.moved[j] = moved;
     }
 }

@@ -36,6 +36,7 @@ pub(super) struct State<T> {
     pub(super) r: Vec<T>,
     /// What the schedule asks for: predictions of `e` where it measures curvature, and whether it watches restarts.
     pub(super) extrapolated: Option<Vec<T>>,
+    pub(super) watches_restarts: bool,
     pub(super) rules: ControlRules<T>,
     /// Per lane of the batch, those that ended included.
     pub(super) controls: Vec<Control<T>>,
@@ -117,6 +118,7 @@ impl<T: Real> State<T> {
             z_previous: zeros(n),
             r: zeros(n),
             extrapolated: job.schedule.uses_secant().then(|| zeros(n)),
+            watches_restarts: job.schedule.watches_restarts(),
             rules: ControlRules {
                 patience: job.schedule.schedule().patience,
                 tangent_start: job.schedule.tangent_start(),

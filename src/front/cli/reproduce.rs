@@ -243,8 +243,10 @@ fn secant((engine, precision): &mut Opened, out: &OutputDir) -> Result<Section> 
         ));
         curves.push(curve(format!("Barzilai–Borwein {label}"), &run));
     }
-    let subtitle =
-        "logistic regression with an l2 penalty; 20 starts: median and 10–90 % band; derivatives through the steps";
+    let condition = reference.curvatures.lipschitz / reference.curvatures.restricted;
+    let subtitle = format!(
+        "least squares with an l2 penalty, L/m = {condition:.0}; 20 starts: median and 10–90 % band; derivatives through the steps"
+    );
     let picture = plot::convergence(&curves, "Steps found from the iterates", &subtitle)?;
     picture.write(out, "barzilai-borwein")?;
     let words = "Unclamped, steps leave (0, 2/L): there is no common contraction, and the derivative is that of a chaotic map from alpha to the \
