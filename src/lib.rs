@@ -59,3 +59,8 @@ pub mod trace;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The programs of docs/schedules.md compile.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/schedules.md")]
+struct Schedules;

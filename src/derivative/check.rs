@@ -22,8 +22,8 @@ pub struct CheckRow {
     pub compared: usize,
     /// Lanes left out: an active set differed.
     pub excluded: usize,
-    /// Largest `‖tangent − difference‖ / max(‖tangent‖, ‖difference‖)` over the lanes compared, less what rounding of the
-    /// iterates does to a difference.
+    /// Largest `‖tangent − difference‖ / max(‖tangent‖, ‖difference‖)` over the lanes compared; a derivative too small
+    /// to be seen in a difference counts as large as one that can.
     pub max_error: f64,
     /// The lane of the largest error.
     pub worst_lane: Option<usize>,
@@ -153,19 +153,20 @@ fn last_tangent(result: &SweepResult, lane: usize, t: usize) -> Array1<f64> {
     all.into()
 }
 
-/// What rounding leaves uncertain of an iterate, relative to it: a derivative that has all but vanished is not compared
-/// with the noise of a difference.
+/// What rounding leaves uncertain of an iterate, relative to it.
 const ROUNDING: f64 = 16.0 * f64::EPSILON;
+/// A derivative so small that rounding moves its difference by more than this is compared with what it would take to see
+/// it: else a derivative that has all but vanished would be compared with noise.
+const VISIBLE: f64 = 1e-6;
 
 fn norm(v: &Array1<f64>) -> f64 {
     v.dot(v).sqrt()
 }
 
-/// `‖a − b‖` beyond `rounding`, relative to the larger of both.
+/// `‖a − b‖`, relative to the larger of both, or to what `rounding` leaves visible.
 fn relative(a: &Array1<f64>, b: &Array1<f64>, rounding: f64) -> f64 {
-    let (size, gap) = (norm(a).max(norm(b)), norm(&(a - b)));
-    // A NaN stays one.
-    if gap <= rounding { 0.0 } else { (gap - rounding) / size }
+    let size = norm(a).max(norm(b)).max(rounding / VISIBLE);
+    if size == 0.0 { 0.0 } else { norm(&(a - b)) / size }
 }
 
 impl Problem {
