@@ -72,7 +72,7 @@ pub fn solve(
     }
     let (_, gradient) = manifold.slope(&state);
     let residual = manifold.residual(&state, &gradient);
-    if !(residual <= RESIDUAL) {
+    if residual.is_nan() || residual > RESIDUAL {
         return Err(Error::data(
             "implicit derivative",
             format!("a fixed-point residual of {residual:.1e} on the active set of the last iterate"),
