@@ -259,3 +259,125 @@ fn lanes_switch_each_at_its_own_identification() {
         assert_eq!(switched, expected, "lane {lane}");
     }
 }
+
+/// The lasso by the textbook: full gradients, one lane, plain loops. `rule` sees (k, x, x₋, ∇f(x), ∇f(x₋), objectives so far) and
+/// gives (step, momentum).
+fn textbook(
+    problem: &Problem,
+    alpha: f64,
+    iterations: usize,
+    mut rule: impl FnMut(usize, &Array1<f64>, &Array1<f64>, &dyn Fn(&Array1<f64>) -> Array1<f64>, &[f64]) -> (f64, f64),
+) -> Array2<f64> {
+    let (design, target, weight) = (problem.design(), problem.target(), problem.weight());
+    let gradient = |x: &Array1<f64>| design.t().dot(&((design.dot(x) - target) * weight));
+    let objective = |x: &Array1<f64>| {
+        let r = design.dot(x) - target;
+        0.5 * (&r * &r * weight).sum() + alpha * x.mapv(f64::abs).sum()
+    };
+    let (mut x, mut before) = (Array1::<f64>::zeros(FEATURES), Array1::<f64>::zeros(FEATURES));
+    let mut objectives = vec![objective(&x)];
+    let mut all = Array2::zeros((iterations + 1, FEATURES));
+    for k in 0..iterations {
+        let (step, momentum) = rule(k, &x, &before, &gradient, &objectives);
+        let y = &x + &((&x - &before) * momentum);
+        let w = &y - &(gradient(&y) * step);
+        let next = w.mapv(|w| w.signum() * (w.abs() - step * alpha).max(0.0));
+        before = std::mem::replace(&mut x, next);
+        objectives.push(objective(&x));
+        all.row_mut(k + 1).assign(&x);
+    }
+    all
+}
+
+#[test]
+fn rules_that_follow_the_iterates_are_those_of_the_textbook() {
+    let (_, problem) = problems().swap_remove(0);
+    let run = |schedule: Schedule| sweep(&problem, schedule).iterations(40).run(&mut CpuEngine::new()).unwrap();
+    let compare = |result: &SweepResult, expected: Array2<f64>, name: &str| {
+        let got = result.trace.coef.index_axis(ndarray::Axis(1), 4);
+        let gap = (&got - &expected).mapv(f64::abs).fold(0.0, |m: f64, v| m.max(*v));
+        // Differences of gradients lose digits as the steps shrink; forty of them amplify what is lost.
+        assert!(gap < 1e-8, "{name}: {gap:e}");
+    };
+
+    let result = run(phase(Algorithm::Pgd).step(Step::BarzilaiBorwein { high: 1.9 }).into());
+    let (alpha, l) = (result.lanes[4].alpha, result.lanes[4].lipschitz);
+    let expected = textbook(&problem, alpha, 40, |k, x, before, gradient, _| {
+        let (s, y) = (x - before, gradient(x) - gradient(before));
+        (if k == 0 { 1.0 / l } else { (s.dot(&s) / s.dot(&y)).clamp(1.0 / l, 1.9 / l) }, 0.0)
+    });
+    compare(&result, expected, "barzilai-borwein");
+
+    for (name, scheme) in [("function", Restart::Function), ("gradient", Restart::Gradient)] {
+        let result = run(phase(Algorithm::Fista).restart(scheme).into());
+        let (mut t, mut last_y) = (1.0f64, Array1::<f64>::zeros(FEATURES));
+        let expected = textbook(&problem, alpha, 40, |k, x, before, _, objectives| {
+            let restart = match scheme {
+                Restart::Function => k > 1 && objectives[k] > objectives[k - 1],
+                _ => k > 0 && (&last_y - x).dot(&(x - before)) > 0.0,
+            };
+            if restart {
+                t = 1.0;
+            }
+            let next = (1.0 + (1.0 + 4.0 * t * t).sqrt()) / 2.0;
+            let momentum = (t - 1.0) / next;
+            t = next;
+            last_y = x + &((x - before) * momentum);
+            (1.0 / l, momentum)
+        });
+        compare(&result, expected, name);
+    }
+
+    let switch = Schedule::from(phase(Algorithm::Pgd).until(Until::Identified))
+        .then(phase(Algorithm::Fista).momentum(Momentum::Nesterov(4.0)))
+        .patience(5);
+    let result = run(switch);
+    let (mut quiet, mut counted, mut switched) = (0, 0.0, false);
+    let expected = textbook(&problem, alpha, 40, |k, x, before, _, _| {
+        let same = x.iter().zip(before).all(|(a, b)| (*a == 0.0) == (*b == 0.0));
+        quiet = if k > 0 && same { quiet + 1 } else { 0 };
+        switched |= quiet >= 5;
+        if !switched {
+            return (1.0 / l, 0.0);
+        }
+        counted += 1.0;
+        (1.0 / l, (counted - 1.0) / (counted + 4.0))
+    });
+    assert!(switched, "the lane was never identified");
+    compare(&result, expected, "switch");
+}
+
+mod parsers {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever is written, a schedule is read or refused with words, never a panic.
+        #[test]
+        fn never_panic(text in "\\PC{0,60}", rule in "(uniform|cyclic|hessian|backtracking|nesterov|decreasing)(:[-0-9a-z.]{0,6}){0,4}") {
+            let _ = Schedule::parse(&text, "text", std::path::Path::new("."), 1 << 20);
+            let file = format!("metric = '{rule}'\n[[phase]]\nalgorithm = 'pgd'\nstep = '{rule}'\nmomentum = '{rule}'\nuntil = '{rule}'\n");
+            let read = Schedule::parse(&file, "text", std::path::Path::new("."), 1 << 20);
+            prop_assert!(read.is_err(), "one rule cannot be a step and a momentum and an end");
+            let _ = rule.parse::<Step>().map(|step| step.to_string().parse::<Step>());
+        }
+
+        /// What a rule prints is read again as the same rule.
+        #[test]
+        fn rules_are_printed_as_they_are_read(low in 0.01f64..1.0, width in 0.01f64..1.0, seed in 0u64..1000, every in 1usize..50) {
+            let steps = [
+                Step::Uniform { low, high: low + width, seed },
+                Step::Cyclic { low, high: low + width, period: every },
+                Step::Decreasing { scale: low, power: width },
+                Step::Backtracking { start: 1.0 + low, shrink: width * 0.9 },
+                Step::BarzilaiBorwein { high: 1.0 + width },
+            ];
+            for step in steps {
+                prop_assert_eq!(step.to_string().parse::<Step>().unwrap(), step);
+            }
+            let metric = Metric::Hessian { every, gain: 1.0 + width };
+            prop_assert_eq!(metric.to_string().parse::<Metric>().unwrap(), metric);
+        }
+    }
+}

@@ -56,7 +56,8 @@ fn control(@builtin(global_invocation_id) id: vec3<u32>) {
             }
         }
     }
-    memory[m + MEMORY_OBJECTIVE] = memory[m + SEEN_OBJECTIVE];
+    // Nothing is known of the start's objective: the first iterate cannot have risen.
+    memory[m + MEMORY_OBJECTIVE] = select(REAL_MAX, memory[m + SEEN_OBJECTIVE], k > 0u);
     memory[m + MEMORY_SCALE] = scale;
 
     let high = scale * number(stage, 0u, lane);

@@ -121,7 +121,8 @@ impl<T: Real> Control<T> {
                 }
             }
         }
-        self.objective = seen.objective;
+        // Nothing is known of the start's objective: the first iterate cannot have risen.
+        self.objective = if k > 0 { seen.objective } else { T::infinity() };
 
         let (mut step, mut dstep) = (self.scale * number(0), dnumbers(2));
         dstep.iter_mut().for_each(|v| *v *= self.scale);
