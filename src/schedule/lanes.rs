@@ -2,6 +2,7 @@
 
 use num_dual::Dual64;
 
+use super::checks::{check_move, check_phase};
 use super::{Algorithm, LaneCurvature, Metric, Momentum, Phase, Restart, Schedule, Step, TangentStart, Until};
 use crate::error::{Error, Result};
 use crate::problem::Derivative;
@@ -36,7 +37,7 @@ struct Laid {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Move {
+pub(super) enum Move {
     Nothing,
     EveryStep,
     Step(usize),
@@ -343,83 +344,6 @@ impl Schedule {
                 .then(|| format!("{}momentum '{momentum}' with the varying step '{}'", self.place(i), p.step))
         })
     }
-}
-
-/// Checks what a phase can get wrong by itself, and gives its momentum.
-fn check_phase(
-    schedule: &Schedule,
-    i: usize,
-    phase: &Phase,
-    iterations: usize,
-    lanes: &[LaneCurvature],
-) -> Result<Momentum> {
-    let inside = |e: Error| Error { at: format!("{}{}", schedule.place(i), e.at), ..e };
-    let refuse =
-        |at: &str, found: String, expected: &str, remedy: &str| Err(inside(Error::usage(at, found, expected, remedy)));
-    let momentum = phase.momentum_rule();
-    let pgd = phase.algorithm == Algorithm::Pgd;
-    if pgd && !momentum.is_none() {
-        let found = format!("'{momentum}' with algorithm 'pgd'");
-        return refuse(
-            "--momentum",
-            found,
-            "'none', or a table of zeros",
-            "Use --algorithm fista or heavy_ball for momentum.",
-        );
-    }
-    if pgd && phase.restart != Restart::None {
-        let found = format!("'{}' with algorithm 'pgd'", phase.restart);
-        return refuse("--restart", found, "'none'", "There is no momentum to restart; use fista or heavy_ball.");
-    }
-    if let Step::BarzilaiBorwein { .. } = phase.step {
-        if !pgd {
-            let found = format!("'{}' with algorithm '{}'", phase.step, phase.algorithm.name());
-            return refuse(
-                "--step",
-                found,
-                "algorithm 'pgd'",
-                "Its steps rise and fall, which momentum does not bear.",
-            );
-        }
-        if schedule.metric != Metric::None {
-            let found = format!("'{}' with metric '{}'", phase.step, schedule.metric);
-            return refuse("--step", found, "metric 'none'", "The rule measures curvature without a metric.");
-        }
-    }
-    if matches!(phase.step, Step::Backtracking { .. }) && schedule.metric != Metric::None {
-        let found = format!("'{}' with metric '{}'", phase.step, schedule.metric);
-        return refuse("--step", found, "metric 'none'", "The rule measures curvature without a metric.");
-    }
-    phase.step.check(iterations, lanes.len()).map_err(inside)?;
-    momentum.check(iterations, lanes).map_err(inside)?;
-    Ok(momentum)
-}
-
-/// What a derivative moves in the schedule.
-fn check_move(schedule: &Schedule, derivative: &Derivative, iterations: usize) -> Result<Move> {
-    let at = || format!("derivative '{}'", derivative.name());
-    let moves = match *derivative {
-        Derivative::LogStep => Move::EveryStep,
-        Derivative::Step(k) => Move::Step(k),
-        Derivative::Momentum(k) => Move::Momentum(k),
-        _ => return Ok(Move::Nothing),
-    };
-    if let Derivative::Step(k) | Derivative::Momentum(k) = *derivative
-        && k >= iterations
-    {
-        return Err(Error::usage(at(), format!("iteration {k}"), format!("an iteration below {iterations}"), ""));
-    }
-    if matches!(moves, Move::EveryStep | Move::Step(_))
-        && let Some(p) = schedule.phases.iter().find(|p| matches!(p.step, Step::BarzilaiBorwein { .. }))
-    {
-        return Err(Error::usage(
-            at(),
-            format!("step '{}'", p.step),
-            "a step that is set, not found",
-            "Differentiate by log_alpha, or use another step rule.",
-        ));
-    }
-    Ok(moves)
 }
 
 #[cfg(test)]

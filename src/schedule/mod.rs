@@ -8,6 +8,7 @@ use ndarray::{ArrayD, Axis};
 use crate::error::{Error, Result};
 
 mod algorithm;
+mod checks;
 mod curvature;
 mod file;
 mod lanes;
@@ -155,67 +156,6 @@ impl Schedule {
     /// Changes the last phase.
     pub(crate) fn last_mut(&mut self) -> &mut Phase {
         self.phases.last_mut().expect("a schedule has a phase")
-    }
-
-    /// What to call phase `i` in messages; nothing where there is only one.
-    fn place(&self, i: usize) -> String {
-        if self.phases.len() == 1 { String::new() } else { format!("phase {} of {}: ", i + 1, self.phases.len()) }
-    }
-
-    /// Checks that the phases follow each other and cover the run.
-    fn check_order(&self, iterations: usize) -> Result<()> {
-        let refuse = |i: usize, found: String, expected: String, remedy: &str| {
-            Err(Error::usage(format!("{}until", self.place(i)), found, expected, remedy))
-        };
-        let (mut from, mut identified) = (0, None);
-        for (i, phase) in self.phases.iter().enumerate() {
-            let last = i + 1 == self.phases.len();
-            match phase.until {
-                Until::End if !last => {
-                    let remedy = "Give every phase but the last an iteration or 'identified'.";
-                    return refuse(
-                        i,
-                        "no end, with another phase after it".into(),
-                        "where the phase ends".into(),
-                        remedy,
-                    );
-                }
-                Until::End => {}
-                Until::Iteration(k) if k <= from => {
-                    let expected = format!("an iteration after {from}, where the phase before it ends");
-                    return refuse(
-                        i,
-                        format!("{k}: the phases overlap"),
-                        expected,
-                        "Phases are listed in the order they run.",
-                    );
-                }
-                Until::Iteration(k) if last && k < iterations => {
-                    let found = format!("{k}: no phase for the iterations {k} to {}", iterations - 1);
-                    return refuse(
-                        i,
-                        found,
-                        format!("at least {iterations}, or no `until`"),
-                        "The last phase runs to the end.",
-                    );
-                }
-                Until::Iteration(k) => from = k,
-                Until::Identified if last => {
-                    let found = "'identified' in the last phase: none follows it".into();
-                    return refuse(i, found, "no `until`".into(), "Add a phase, or leave `until` out.");
-                }
-                Until::Identified => {
-                    if let Some(first) = identified.replace(i) {
-                        let found = format!("'identified' a second time, after phase {}", first + 1);
-                        return refuse(i, found, "one phase that ends so".into(), "A lane is identified once.");
-                    }
-                }
-            }
-        }
-        if self.patience == 0 {
-            return Err(Error::usage("schedule: patience", "0", "at least 1 iteration", ""));
-        }
-        Ok(())
     }
 }
 

@@ -12,6 +12,7 @@ mod kernels;
 mod layout;
 mod product;
 mod readback;
+mod resources;
 mod run;
 
 pub use compose::{Composed, ShaderSpec, compose_all};

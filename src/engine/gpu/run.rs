@@ -4,12 +4,11 @@ use std::ops::{ControlFlow, Range};
 
 use ndarray::Array3;
 
-use super::compose::{Partials, ShaderSpec, directive_fields, memory_fields};
 use super::context::GpuContext;
-use super::kernels::{Kernels, PARAMS_BYTES, PARAMS_STRIDE, STATUS_CODES};
-use super::layout::{columns, initial_state, lane_fields, padded, row_fields, stride};
+use super::kernels::{PARAMS_BYTES, PARAMS_STRIDE, STATUS_CODES};
 use super::product::GROUP;
 use super::readback::{Pending, decode, encode};
+use super::resources::Resources;
 use crate::engine::{Chunk, Finish, Frame, Job, LaneNumbers, LaneOutcome, MetricSource, Sink, Status};
 use crate::error::Result;
 use crate::plan::{Plan, Precision, ROW_BLOCK};
@@ -34,51 +33,8 @@ struct Run<'a> {
     job: &'a Job<'a>,
     batch: Range<usize>,
     numbers: LaneNumbers,
-    kernels: Kernels,
-    buffers: Buffers,
-    bound: Bound,
+    held: Resources,
     precision: Precision,
-    /// Bytes of the device's buffers, staging left out.
-    held_bytes: u64,
-    /// Columns of the device's matrices and rows of its state, both in whole vec4s.
-    columns: usize,
-    state_rows: usize,
-}
-
-/// Device buffers. Pairs alternate: by parity of the iterate, or by chunk.
-struct Buffers {
-    x: [wgpu::Buffer; 2],
-    records: [wgpu::Buffer; 2],
-    tables: [wgpu::Buffer; 2],
-    metric_tables: Option<[wgpu::Buffer; 2]>,
-    params: [wgpu::Buffer; 2],
-    outcomes: wgpu::Buffer,
-    measures: wgpu::Buffer,
-}
-
-/// Bind groups: `[parity]`, `[slot]` or `[parity][slot]`.
-struct Bound {
-    params: [wgpu::BindGroup; 2],
-    control: [wgpu::BindGroup; 2],
-    metric: Option<HessianMetric>,
-    metric_table: Option<[wgpu::BindGroup; 2]>,
-    residual: [wgpu::BindGroup; 2],
-    gradient: wgpu::BindGroup,
-    step: [wgpu::BindGroup; 2],
-    predict: [wgpu::BindGroup; 2],
-    observe: [wgpu::BindGroup; 2],
-    held_out: Option<([wgpu::BindGroup; 2], wgpu::BindGroup)>,
-    criterion: [wgpu::BindGroup; 2],
-    gap_loss: [wgpu::BindGroup; 2],
-    gap_penalty: [wgpu::BindGroup; 2],
-    status: [wgpu::BindGroup; 2],
-}
-
-/// Bind groups of a metric made of curvatures.
-struct HessianMetric {
-    curvatures: [wgpu::BindGroup; 2],
-    gradient: wgpu::BindGroup,
-    invert: wgpu::BindGroup,
 }
 
 /// A chunk whose results are on their way.
@@ -92,154 +48,12 @@ struct InFlight {
 impl<'a> Run<'a> {
     fn new(context: &'a GpuContext, plan: &'a Plan, job: &'a Job<'a>, batch: Range<usize>) -> Result<Self> {
         let numbers = LaneNumbers::new(job, batch.clone());
-        let problem = job.problem;
-        let spec = ShaderSpec::new(plan, &numbers, job);
-        let kernels = Kernels::new(context, &spec)?;
-        let (n, q) = problem.design().dim();
-        let (b, d) = (batch.len(), job.derivatives.len());
-        let (columns, state_rows) = (columns(b, d), stride(q));
-        let precision = plan.request.precision;
-        let real = precision.bytes();
-        let device = &context.device;
-        let sizes = std::cell::Cell::new(8 * b as u64 + 4 * plan.chunk as u64 * PARAMS_STRIDE);
-        let create = |label: &str, count: usize| {
-            sizes.set(sizes.get() + count as u64 * real);
-            device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(label),
-                size: (count as u64 * real).max(16),
-                usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            })
-        };
-        let filled = |label: &str, values: Vec<f64>| {
-            let buffer = create(label, values.len());
-            context.queue.write_buffer(&buffer, 0, &encode(values, precision));
-            buffer
-        };
-        let pair = |label: &str, count: usize| [create(label, count), create(label, count)];
-
-        let design = filled("design", padded(problem.design().rows(), q));
-        let rows = filled("rows", row_fields(job, &numbers, n, d));
-        let state = initial_state(&numbers, columns, state_rows, 1 + d);
-        let x = [filled("state", state.clone()), filled("state_previous", state)];
-        let z = pair("prediction", n * columns);
-        let r = create("residual", n * columns);
-        let g = create("gradient", state_rows * columns);
-        let blocks = n.max(q).max(plan.request.validation_rows).div_ceil(ROW_BLOCK);
-        let partials = create("partials", blocks * Partials::new(d).fields() * b);
-        let lanes = filled("lanes", lane_fields(&numbers));
-        let table_numbers = job.schedule.stages() * (2 + 2 * d) * b;
-        let tables = pair("step_tables", plan.chunk * table_numbers);
-        let constants = filled("constants", at_least_one(job.schedule.constants()));
-        let mut remembered = vec![0.0; memory_fields(d) * b];
-        // Backtracking has not shrunk anything yet.
-        remembered.iter_mut().skip(3).step_by(memory_fields(d)).for_each(|scale| *scale = 1.0);
-        let memory = filled("memory", remembered);
-        let directives = create("directives", directive_fields(d) * b);
-        let extrapolated = create("extrapolated", if job.schedule.uses_secant() { n * columns } else { 1 });
-        let diagonal = match job.metric {
-            MetricSource::None => vec![1.0],
-            source => start_metric(source, columns, state_rows, q, (b, 1 + d)),
-        };
-        let metric = filled("metric", diagonal);
-        let metric_lanes = spec.metric_lanes;
-        let metric_tables = match job.metric {
-            MetricSource::Table(_) => Some(pair("metric_tables", plan.chunk * q * metric_lanes)),
-            _ => None,
-        };
-        let hessian = match job.metric {
-            MetricSource::Hessian { bound, .. } => {
-                let squares = problem.design().mapv(|v| v * v);
-                Some((filled("design_squares", padded(squares.rows(), q)), filled("curvature_bound", bound.to_vec())))
-            }
-            _ => None,
-        };
-        let records = pair("records", plan.chunk * plan.record_fields * b);
-        // NaN: not measured yet.
-        let measures = filled("measures", vec![f64::NAN; 3 * b]);
-        let outcomes = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("outcomes"),
-            size: (8 * b as u64).max(16),
-            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
-            mapped_at_creation: false,
-        });
-        let params = [0, 1].map(|_| {
-            device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("params"),
-                size: 2 * plan.chunk as u64 * PARAMS_STRIDE,
-                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            })
-        });
-
-        let bind = |name: &str, list: &[&wgpu::Buffer]| kernels.bind(device, name, list);
-        let held_out = problem.held_out.as_ref().map(|h| {
-            let (target, weight) = (&h.target, &h.weight);
-            let design = filled("validation_design", padded(h.design.rows(), q));
-            let pairs = target.iter().zip(weight).flat_map(|(y, w)| [*y, *w]).collect();
-            let rows = filled("validation_rows", pairs);
-            let z = create("validation_prediction", target.len() * columns);
-            let predict = [0, 1].map(|p| bind("predict_validation", &[&design, &x[p], &z]));
-            (predict, bind("validate", &[&z, &rows, &partials]))
-        });
-        let bound = Bound {
-            params: [0, 1].map(|s: usize| {
-                device.create_bind_group(&wgpu::BindGroupDescriptor {
-                    label: Some("params"),
-                    layout: &kernels.params,
-                    entries: &[wgpu::BindGroupEntry {
-                        binding: 0,
-                        resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                            buffer: &params[s],
-                            offset: 0,
-                            size: wgpu::BufferSize::new(PARAMS_BYTES),
-                        }),
-                    }],
-                })
-            }),
-            control: [0, 1].map(|s: usize| bind("control", &[&tables[s], &constants, &memory, &directives])),
-            metric: hessian.as_ref().map(|(squares, bound)| HessianMetric {
-                curvatures: [0, 1].map(|p: usize| bind("curvatures", &[&z[p], &rows, &r])),
-                gradient: bind("gradient", &[squares, &r, &g]),
-                invert: bind("metric_hessian", &[&g, bound, &metric]),
-            }),
-            metric_table: metric_tables
-                .as_ref()
-                .map(|t| [0, 1].map(|s: usize| bind("metric_table", &[&t[s], &metric]))),
-            residual: [0, 1].map(|p| bind("residual", &[&z[p], &z[1 - p], &rows, &directives, &r, &extrapolated])),
-            gradient: bind("gradient", &[&design, &r, &g]),
-            step: [0, 1]
-                .map(|p| bind("step", &[&x[p], &x[1 - p], &g, &lanes, &directives, &outcomes, &partials, &metric])),
-            predict: [0, 1].map(|p| bind("predict", &[&design, &x[p], &z[p]])),
-            observe: [0, 1].map(|p: usize| bind("observe", &[&z[p], &rows, &partials, &r, &extrapolated])),
-            held_out,
-            criterion: [0, 1].map(|p: usize| bind("criterion", &[&x[p], &g, &lanes, &partials])),
-            gap_loss: [0, 1].map(|p: usize| bind("gap_loss", &[&z[p], &rows, &partials])),
-            gap_penalty: [0, 1].map(|p: usize| bind("gap_penalty", &[&x[p], &g, &lanes, &partials])),
-            status: [0, 1].map(|s: usize| {
-                bind("status", &[&partials, &lanes, &records[s], &outcomes, &measures, &directives, &memory])
-            }),
-        };
-        let buffers = Buffers { x, records, tables, metric_tables, params, outcomes, measures };
-        let held_bytes = sizes.get();
-        Ok(Run {
-            held_bytes,
-            context,
-            plan,
-            job,
-            batch,
-            numbers,
-            kernels,
-            buffers,
-            bound,
-            precision,
-            columns,
-            state_rows,
-        })
+        let held = Resources::new(context, plan, job, &numbers)?;
+        Ok(Run { context, plan, job, batch, numbers, held, precision: plan.request.precision })
     }
 
     fn drive(self, sink: &mut Sink<'_>) -> Result<Finish> {
-        log::debug!("{} bytes of device buffers besides staging", self.held_bytes);
+        log::debug!("{} bytes of device buffers besides staging", self.held.held_bytes);
         let mut outcomes = vec![self.unmeasured(); self.batch.len()];
         let mut start_frame = Some(self.start_frame());
         let mut staging: Vec<wgpu::Buffer> = Vec::new();
@@ -288,9 +102,9 @@ impl<'a> Run<'a> {
         let lanes: Vec<usize> = self.batch.clone().collect();
         let rows = self.job.schedule.rows(first, count, &lanes);
         let values = rows.iter().flat_map(|row| row.numbers.iter().copied());
-        context.queue.write_buffer(&self.buffers.tables[slot], 0, &encode(values, self.precision));
-        context.queue.write_buffer(&self.buffers.params[slot], 0, &self.params(first, &rows));
-        if let Some(tables) = &self.buffers.metric_tables {
+        context.queue.write_buffer(&self.held.buffers.tables[slot], 0, &encode(values, self.precision));
+        context.queue.write_buffer(&self.held.buffers.params[slot], 0, &self.params(first, &rows));
+        if let Some(tables) = &self.held.buffers.metric_tables {
             context.queue.write_buffer(&tables[slot], 0, &encode(self.metric_rows(first, count), self.precision));
         }
 
@@ -305,24 +119,24 @@ impl<'a> Run<'a> {
                 let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
                 if k == 0 {
                     // X x of both copies of the start.
-                    pass.set_bind_group(0, &self.bound.params[slot], &[0]);
-                    self.dispatch_product(&mut pass, "predict", &self.bound.predict[0], self.plan.request.rows);
-                    self.dispatch_product(&mut pass, "predict", &self.bound.predict[1], self.plan.request.rows);
+                    pass.set_bind_group(0, &self.held.bound.params[slot], &[0]);
+                    self.dispatch_product(&mut pass, "predict", &self.held.bound.predict[0], self.plan.request.rows);
+                    self.dispatch_product(&mut pass, "predict", &self.held.bound.predict[1], self.plan.request.rows);
                 }
                 (k..end).for_each(|k| self.iterate(&mut pass, k, k - first, slot));
             }
             if self.plan.is_frame(end) {
                 let bytes = self.state_bytes();
                 let offset = self.frame_offset() + frames.len() as u64 * bytes;
-                encoder.copy_buffer_to_buffer(&self.buffers.x[end % 2], 0, &target, offset, bytes);
+                encoder.copy_buffer_to_buffer(&self.held.buffers.x[end % 2], 0, &target, offset, bytes);
                 frames.push(end);
             }
             k = end;
         }
         let (records, outcomes, measures) = self.small_bytes();
-        encoder.copy_buffer_to_buffer(&self.buffers.records[slot], 0, &target, 0, records);
-        encoder.copy_buffer_to_buffer(&self.buffers.outcomes, 0, &target, records, outcomes);
-        encoder.copy_buffer_to_buffer(&self.buffers.measures, 0, &target, records + outcomes, measures);
+        encoder.copy_buffer_to_buffer(&self.held.buffers.records[slot], 0, &target, 0, records);
+        encoder.copy_buffer_to_buffer(&self.held.buffers.outcomes, 0, &target, records, outcomes);
+        encoder.copy_buffer_to_buffer(&self.held.buffers.measures, 0, &target, records + outcomes, measures);
         let submission = context.queue.submit([encoder.finish()]);
         InFlight { first, count, frames, pending: Pending::new(target, submission) }
     }
@@ -331,7 +145,7 @@ impl<'a> Run<'a> {
     fn iterate(&self, pass: &mut wgpu::ComputePass<'_>, k: usize, row: usize, slot: usize) {
         let (old, new) = (k % 2, 1 - k % 2);
         let r = &self.plan.request;
-        let b = &self.bound;
+        let b = &self.held.bound;
         let at = |probe: usize| [((2 * row + probe) as u64 * PARAMS_STRIDE) as u32];
         pass.set_bind_group(0, &b.params[slot], &at(0));
         self.dispatch_rows(pass, "control", &b.control[slot], 1);
@@ -339,7 +153,7 @@ impl<'a> Run<'a> {
             self.refresh_metric(pass, old, slot);
         }
         self.dispatch_rows(pass, "residual", &b.residual[old], r.rows);
-        self.dispatch_product(pass, "gradient", &b.gradient, self.state_rows);
+        self.dispatch_product(pass, "gradient", &b.gradient, self.held.state_rows);
         self.dispatch_rows(pass, "step", &b.step[old], r.state_rows);
         self.dispatch_product(pass, "predict", &b.predict[new], r.rows);
         self.dispatch_rows(pass, "observe", &b.observe[new], r.rows);
@@ -350,7 +164,7 @@ impl<'a> Run<'a> {
         if self.plan.is_check(k + 1) {
             pass.set_bind_group(0, &b.params[slot], &at(1));
             self.dispatch_rows(pass, "residual", &b.residual[new], r.rows);
-            self.dispatch_product(pass, "gradient", &b.gradient, self.state_rows);
+            self.dispatch_product(pass, "gradient", &b.gradient, self.held.state_rows);
             self.dispatch_rows(pass, "criterion", &b.criterion[new], r.state_rows);
             self.dispatch_rows(pass, "gap_loss", &b.gap_loss[new], r.rows);
             self.dispatch_rows(pass, "gap_penalty", &b.gap_penalty[new], r.state_rows);
@@ -361,12 +175,12 @@ impl<'a> Run<'a> {
     /// Sets the metric that this iteration uses.
     fn refresh_metric(&self, pass: &mut wgpu::ComputePass<'_>, old: usize, slot: usize) {
         let r = &self.plan.request;
-        if let Some(metric) = &self.bound.metric {
+        if let Some(metric) = &self.held.bound.metric {
             self.dispatch_rows(pass, "curvatures", &metric.curvatures[old], r.rows);
-            self.dispatch_product(pass, "gradient", &metric.gradient, self.state_rows);
+            self.dispatch_product(pass, "gradient", &metric.gradient, self.held.state_rows);
             self.dispatch_rows(pass, "metric_hessian", &metric.invert, r.state_rows);
         }
-        if let Some(table) = &self.bound.metric_table {
+        if let Some(table) = &self.held.bound.metric_table {
             self.dispatch_rows(pass, "metric_table", &table[slot], r.state_rows);
         }
     }
@@ -382,16 +196,16 @@ impl<'a> Run<'a> {
 
     /// One invocation per lane and block of rows.
     fn dispatch_rows(&self, pass: &mut wgpu::ComputePass<'_>, name: &str, group: &wgpu::BindGroup, rows: usize) {
-        pass.set_pipeline(&self.kernels.get(name).pipeline);
+        pass.set_pipeline(&self.held.kernels.get(name).pipeline);
         pass.set_bind_group(1, group, &[]);
         pass.dispatch_workgroups(self.batch.len().div_ceil(64) as u32, rows.div_ceil(ROW_BLOCK) as u32, 1);
     }
 
     /// One invocation per tile of the output.
     fn dispatch_product(&self, pass: &mut wgpu::ComputePass<'_>, name: &str, group: &wgpu::BindGroup, rows: usize) {
-        pass.set_pipeline(&self.kernels.get(name).pipeline);
+        pass.set_pipeline(&self.held.kernels.get(name).pipeline);
         pass.set_bind_group(1, group, &[]);
-        pass.dispatch_workgroups(self.columns.div_ceil(GROUP) as u32, rows.div_ceil(GROUP) as u32, 1);
+        pass.dispatch_workgroups(self.held.columns.div_ceil(GROUP) as u32, rows.div_ceil(GROUP) as u32, 1);
     }
 
     /// Parameters of the chunk: two entries an iteration, the second for the stop rule.
@@ -413,7 +227,7 @@ impl<'a> Run<'a> {
     }
 
     fn state_bytes(&self) -> u64 {
-        (self.state_rows * self.columns) as u64 * self.precision.bytes()
+        (self.held.state_rows * self.held.columns) as u64 * self.precision.bytes()
     }
 
     /// Bytes of records, outcomes and measures in the staging buffer, in this order; frames follow.
@@ -492,7 +306,7 @@ impl<'a> Run<'a> {
         let flat = decode(bytes, self.precision);
         let width = 1 + self.job.derivatives.len();
         let q = self.plan.request.state_rows;
-        Array3::from_shape_fn((self.batch.len(), width, q), |(i, t, j)| flat[j * self.columns + i * width + t])
+        Array3::from_shape_fn((self.batch.len(), width, q), |(i, t, j)| flat[j * self.held.columns + i * width + t])
     }
 
     fn start_frame(&self) -> Frame {
@@ -510,34 +324,11 @@ impl<'a> Run<'a> {
             mapped_at_creation: false,
         });
         let mut encoder = self.context.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(&self.buffers.x[parity], 0, &target, 0, bytes);
+        encoder.copy_buffer_to_buffer(&self.held.buffers.x[parity], 0, &target, 0, bytes);
         let submission = self.context.queue.submit([encoder.finish()]);
         let (bytes, _) = Pending::new(target, submission).take(self.context)?;
         Ok(self.state(&bytes))
     }
-}
-
-/// Some numbers, since a buffer cannot be empty.
-fn at_least_one(mut numbers: Vec<f64>) -> Vec<f64> {
-    if numbers.is_empty() {
-        numbers.push(0.0);
-    }
-    numbers
-}
-
-/// The metric that a run starts with, in the state's layout, tangents zero.
-fn start_metric(
-    source: &MetricSource,
-    columns: usize,
-    state_rows: usize,
-    q: usize,
-    (lanes, width): (usize, usize),
-) -> Vec<f64> {
-    let mut metric = vec![0.0; columns * state_rows];
-    for j in 0..q {
-        (0..lanes).for_each(|i| metric[j * columns + i * width] = source.entry(0, i, j));
-    }
-    metric
 }
 
 #[cfg(test)]
@@ -591,6 +382,10 @@ mod tests {
         let plan = Plan::new(request, &engine.limits(Precision::F32).unwrap()).unwrap();
         let run = Run::new(&engine.context, &plan, &job, 0..100).unwrap();
         let planned = plan.device_bytes - 2 * run.staging_bytes();
-        assert!(run.held_bytes.abs_diff(planned) * 20 <= planned, "{} held, {planned} planned", run.held_bytes);
+        assert!(
+            run.held.held_bytes.abs_diff(planned) * 20 <= planned,
+            "{} held, {planned} planned",
+            run.held.held_bytes
+        );
     }
 }
