@@ -64,7 +64,7 @@ fn schedules() -> Vec<(&'static str, Schedule)> {
             "metric table per lane",
             Schedule::from(phase(Algorithm::Pgd)).metric(Metric::Table(metric_table(&[ITERATIONS, LANES]))),
         ),
-        ("metric of curvatures", Schedule::from(phase(Algorithm::Pgd)).metric(Metric::Hessian { every: 7, gain: 1.9 })),
+        ("metric of curvatures", Schedule::from(phase(Algorithm::Pgd)).metric(Metric::Hessian { every: 2, gain: 1.9 })),
         ("late tangents", Schedule::from(phase(Algorithm::Fista)).tangent_start(TangentStart::Iteration(40))),
         ("tangents from identification", Schedule::from(phase(Algorithm::Pgd)).tangent_start(TangentStart::Identified)),
     ]
@@ -153,16 +153,20 @@ fn tangents_are_derivatives_under_every_schedule() {
             if name.contains("tangents") {
                 continue;
             }
-            let sweep = sweep(&problem, schedule).iterations(40).derivatives([Derivative::LogAlpha, Derivative::Alpha]);
-            for row in check(&sweep, &mut CpuEngine::new(), 1e-5).unwrap() {
-                // Steps that follow from the iterates amplify the rounding that a difference divides.
-                assert!(row.max_error <= 1e-5, "{problem_name}, {name}: {row:?}");
-                compared += row.compared;
-                excluded += row.excluded;
+            // What moves a step, a momentum or a metric vanishes at the solution: a few iterations see it best.
+            for iterations in [6, 40] {
+                let sweep = sweep(&problem, schedule.clone()).iterations(iterations);
+                let sweep = sweep.derivatives([Derivative::LogAlpha, Derivative::Alpha]);
+                for row in check(&sweep, &mut CpuEngine::new(), 1e-5).unwrap() {
+                    // Steps that follow from the iterates amplify the rounding that a difference divides.
+                    assert!(row.max_error <= 1e-5, "{problem_name}, {name}, {iterations}: {row:?}");
+                    compared += row.compared;
+                    excluded += row.excluded;
+                }
             }
         }
     }
-    assert!(compared > 300 && excluded * 5 < compared, "{compared} compared, {excluded} excluded");
+    assert!(compared > 600 && excluded * 5 < compared, "{compared} compared, {excluded} excluded");
 }
 
 #[test]

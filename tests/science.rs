@@ -62,13 +62,16 @@ fn logistic_derivatives_converge_within_a_factor_k() {
 #[test]
 fn the_bound_of_a_late_start_is_never_violated() {
     let mut compared = 0;
-    for experiment in [lasso(4).unwrap(), logistic(4).unwrap()] {
+    // Started far away, what early iterates feed in is most of the error.
+    let far = Experiment { spread: 30.0, ..logistic(4).unwrap() };
+    for experiment in [lasso(4).unwrap(), logistic(4).unwrap(), far] {
         let reference = experiment.reference().unwrap();
         for rule in RULES.into_iter().filter(|r| !matches!(r, Rule::Diagonal | Rule::Switch | Rule::Manifold)) {
             for (iterations, start) in [
                 (300, TangentStart::Identified),
                 (400, TangentStart::Iteration(150)),
                 (160, TangentStart::Iteration(140)),
+                (60, TangentStart::Iteration(5)),
             ] {
                 let schedule = rule.schedule(reference.curvatures, iterations, experiment.seeds).tangent_start(start);
                 let sweep = experiment.sweep(schedule, iterations);
