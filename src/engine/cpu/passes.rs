@@ -322,7 +322,8 @@ impl<T: Real> LaneStep<'_, T> {
             let moved = x[j] - xp[j];
             let e = x[j] + look * moved;
             let a = step * self.diagonal[j];
-            let w = x[j] + momentum * moved - a * (g[j] + self.ridge * self.factors[j] * e);
+            let slope = if P::RIDGE_IN_LOSS { g[j] + self.ridge * self.factors[j] * e } else { g[j] };
+            let w = x[j] + momentum * moved - a * slope;
             let prox = if j < self.penalised {
                 penalty.prox(w, a, self.l1 * self.factors[j], self.l2 * self.factors[j])
             } else {
@@ -352,16 +353,17 @@ impl<T: Real> LaneStep<'_, T> {
     ) {
         let told = self.told;
         let (step, momentum, look) = (told.step, told.momentum, told.look);
-        let dridge = if P::RIDGE_IN_LOSS { by.1 } else { T::zero() };
         // ∂_u of the proximal map and of the ridge's gradient, per unit of factor
         let by_strength = |j: usize| {
-            p.by_l1[j] * by.0 + p.by_l2[j] * by.1 - p.by_input[j] * step * self.diagonal[j] * dridge * p.e[j]
+            let by_prox = p.by_l1[j] * by.0 + p.by_l2[j] * by.1;
+            if P::RIDGE_IN_LOSS { by_prox - p.by_input[j] * step * self.diagonal[j] * by.1 * p.e[j] } else { by_prox }
         };
         for (j, dxp) in dxp.iter_mut().enumerate() {
             let a = step * self.diagonal[j];
             let moved = dx[j] - *dxp;
-            let de = dx[j] + look * moved;
-            let dw = dx[j] + momentum * moved - a * (dg[j] + self.ridge * self.factors[j] * de);
+            let dslope =
+                if P::RIDGE_IN_LOSS { dg[j] + self.ridge * self.factors[j] * (dx[j] + look * moved) } else { dg[j] };
+            let dw = dx[j] + momentum * moved - a * dslope;
             let moves = if only.is_none() { self.factors[j] } else { T::zero() };
             *dxp = p.by_input[j] * dw + moves * by_strength(j);
         }
