@@ -387,6 +387,11 @@ fn schedules_come_from_a_file_and_errors_name_the_phase() {
         &two.replace("[[phase]]\nalgorithm", "[[phase]]\nuntil = 9\nalgorithm"),
         "phase 2 of 2: until: found 9: the phases overlap",
     );
+    // A path starts at alpha_max, where the only active coefficient is all but zero.
+    let manifold =
+        format!("{}step = 'manifold'\n", good.replace("fista", "pgd").replace("momentum = 'nesterov:20'\n", ""));
+    let done = run("h.toml", &manifold, &[]);
+    assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
     let wild = run("f.toml", &format!("{two}step = 'constant:3'\n"), &[]);
     assert!(
         stderr(&wild).contains("phase 2 of 2: step size")

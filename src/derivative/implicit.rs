@@ -56,13 +56,14 @@ pub fn solve(
         let remedy = "Choose a larger alpha, or do without the reference solution.";
         return Err(Error::new(ErrorKind::Memory, "implicit derivative", found, bytes(MAX_BYTES), remedy));
     }
-    let manifold = Manifold { problem, lane, active: &active, step: 1.0 / problem.lipschitz(0.0).0 };
+    let mut manifold = Manifold { problem, lane, active, step: 1.0 / problem.lipschitz(0.0).0 };
     let mut state = start.to_owned();
     let mut size = f64::INFINITY;
     for _ in 0..STEPS {
+        manifold.leave_kinks(&mut state);
         let (slope, _) = manifold.slope(&state);
         let change = manifold.solve(&manifold.hessian(&state), &slope)?;
-        active.iter().zip(&change).for_each(|(j, c)| state[*j] -= c);
+        manifold.active.iter().zip(&change).for_each(|(j, c)| state[*j] -= c);
         let norm = change.iter().map(|c| c * c).sum::<f64>().sqrt();
         // The end of quadratic convergence: steps that no longer shrink are rounding.
         if norm == 0.0 || (norm >= 0.5 * size && norm <= 1e-10 * state.dot(&state).sqrt()) {
@@ -84,16 +85,17 @@ pub fn solve(
     let mut dstate = Array2::zeros((derivatives.len(), q));
     for (t, derivative) in derivatives.iter().enumerate() {
         let solved = manifold.solve(&hessian, &manifold.mixed(&state, derivative))?;
-        active.iter().zip(&solved).for_each(|(j, v)| dstate[[t, *j]] = -v);
+        manifold.active.iter().zip(&solved).for_each(|(j, v)| dstate[[t, *j]] = -v);
     }
     let (eigenvalues, prox_curvature) = manifold.spectrum(&state, metric)?;
-    Ok(Solution { margin: manifold.margin(&gradient), state, dstate, active, eigenvalues, prox_curvature })
+    let margin = manifold.margin(&gradient);
+    Ok(Solution { margin, state, dstate, active: manifold.active, eigenvalues, prox_curvature })
 }
 
 struct Manifold<'a> {
     problem: &'a Problem,
     lane: &'a Lane,
-    active: &'a [usize],
+    active: Vec<usize>,
     /// Any step: the penalty's derivatives are read off its proximal map.
     step: f64,
 }
@@ -108,14 +110,33 @@ impl Manifold<'_> {
         (strength * self.lane.l1_ratio, strength * (1.0 - self.lane.l1_ratio))
     }
 
+    fn prox(&self, j: usize, x: f64, gradient: f64) -> Prox<f64> {
+        let (l1, l2) = self.strengths(j);
+        self.problem.penalty().prox(x - self.step * gradient, self.step, l1, l2)
+    }
+
+    /// Drops active rows that a proximal step makes inactive: at a kink, as at alpha_max, a coefficient that is all but zero
+    /// belongs to neither side.
+    fn leave_kinks(&mut self, state: &mut Array1<f64>) {
+        let (_, gradient) = self.slope(state);
+        let features = self.problem.features();
+        let (inside, outside) = self
+            .active
+            .iter()
+            .partition(|j| **j >= features || self.prox(**j, state[**j], gradient[**j]).by_input != 0.0);
+        self.active = inside;
+        let outside: Vec<usize> = outside;
+        for j in outside {
+            state[j] = self.prox(j, state[j], gradient[j]).value;
+        }
+    }
+
     /// Derivatives of `g'(x_j)` by l1 and l2 on the manifold, and its curvature, from the proximal map.
     fn penalty(&self, j: usize, x: f64, gradient: f64) -> (f64, f64, f64) {
         if j >= self.problem.features() {
             return (0.0, 0.0, 0.0);
         }
-        let (l1, l2) = self.strengths(j);
-        let Prox { by_input, by_l1, by_l2, .. } =
-            self.problem.penalty().prox(x - self.step * gradient, self.step, l1, l2);
+        let Prox { by_input, by_l1, by_l2, .. } = self.prox(j, x, gradient);
         if by_input == 0.0 {
             return (0.0, 0.0, 0.0);
         }
@@ -180,7 +201,8 @@ impl Manifold<'_> {
         self.active.iter().map(of).collect()
     }
 
-    /// `‖x − prox(x − step ∇f(x))‖ / ‖x‖` over all coefficients, active or not.
+    /// `‖x − prox(x − step ∇f(x))‖ / max(‖x‖, ‖step ∇f(x)‖)` over all coefficients, active or not: where they are all but zero, as
+    /// at alpha_max, the gradient gives the scale.
     fn residual(&self, state: &Array1<f64>, gradient: &Array1<f64>) -> f64 {
         let penalty = self.problem.penalty();
         let in_loss = penalty.ridge_in_loss();
@@ -191,7 +213,8 @@ impl Manifold<'_> {
             state[j] - if j < self.problem.features() { penalty.prox(w, self.step, l1, l2).value } else { w }
         };
         let gap = (0..state.len()).map(|j| of(j).powi(2)).sum::<f64>().sqrt();
-        if gap == 0.0 { 0.0 } else { gap / state.dot(state).sqrt() }
+        let scale = state.dot(state).sqrt().max(self.step * gradient.dot(gradient).sqrt());
+        if gap == 0.0 { 0.0 } else { gap / scale }
     }
 
     fn solve(&self, hessian: &Mat<f64>, right: &[f64]) -> Result<Vec<f64>> {
