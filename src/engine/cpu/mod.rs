@@ -16,6 +16,7 @@ mod criterion;
 mod metric;
 mod passes;
 mod state;
+mod vector;
 
 use passes::Probe;
 use state::State;

@@ -212,4 +212,5 @@ pub(super) fn product<T: Real>(out: &mut [T], design: &[T], (n, q): (usize, usiz
     let m = MatRef::from_column_major_slice(m, x.ncols(), columns);
     let out = MatMut::from_column_major_slice_mut(out, x.nrows(), columns);
     matmul(out, Accum::Replace, x, m, T::one(), Par::rayon(0));
+    super::vector::settle();
 }

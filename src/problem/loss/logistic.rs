@@ -8,7 +8,7 @@ pub struct Logistic;
 
 /// `1 / (1 + exp(−t))` without overflow.
 fn sigmoid<T: Real>(t: T) -> T {
-    let e = (-t.abs()).exp();
+    let e = (-t.abs()).real_exp();
     let big = T::one() / (T::one() + e);
     if t >= T::zero() { big } else { e * big }
 }
@@ -22,17 +22,17 @@ impl LossFunction for Logistic {
 
     fn value<T: Real>(self, z: T, y: T) -> T {
         let m = y * z;
-        (-m.abs()).exp().ln_1p() + (-m).max(T::zero())
+        (-m.abs()).real_exp().real_log1p() + (-m).max(T::zero())
     }
     fn slope<T: Real>(self, z: T, y: T) -> T {
         -y * sigmoid(-y * z)
     }
     fn curve<T: Real>(self, z: T, y: T) -> T {
-        let e = (-(-y * z).abs()).exp(); // as in the slope, so that the compiler computes it once
+        let e = (-(-y * z).abs()).real_exp(); // as in the slope, so that the compiler computes it once
         e / ((T::one() + e) * (T::one() + e))
     }
     fn curve_slope<T: Real>(self, z: T, y: T) -> T {
-        let e = (-z.abs()).exp();
+        let e = (-z.abs()).real_exp();
         -self.curve(z, y) * z.signum() * (T::one() - e) / (T::one() + e)
     }
     fn slope_by_target<T: Real>(self, _z: T, _y: T) -> T {
