@@ -100,11 +100,16 @@ impl fmt::Display for Error {
     }
 }
 
-/// The known name nearest to `found` (Jaro–Winkler), if any is near.
+/// The known name nearest to `found` (Jaro–Winkler), if any is near, or two letters of a short one are swapped.
 fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
+    let found = found.to_lowercase();
+    let score = |name: &str| match strsim::damerau_levenshtein(&found, name) {
+        0 | 1 => 1.0,
+        _ => strsim::jaro_winkler(&found, name),
+    };
     known
         .iter()
-        .map(|name| (strsim::jaro_winkler(&found.to_lowercase(), &name.to_lowercase()), *name))
+        .map(|name| (score(&name.to_lowercase()), *name))
         .filter(|(score, _)| *score > 0.7)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)

@@ -7,6 +7,7 @@ use proxjet::engine::cpu::CpuEngine;
 use proxjet::plan::Precision;
 use proxjet::problem::{Derivative, Loss, Penalty, Problem};
 use proxjet::schedule::{Algorithm, Metric, Momentum, Phase, Restart, Schedule, Step, TangentStart, Until};
+use rand::RngExt;
 
 mod common;
 use common::{compare, synthetic};
@@ -203,14 +204,19 @@ fn phases_are_their_tables() {
             .then(phase(Algorithm::Fista).momentum(Momentum::Nesterov(10.0)).step(Step::Constant(0.9)));
             let sweep = sweep(&problem, phases).precision(precision);
             let by_phases = sweep.run(engine.as_mut()).unwrap();
-            let laid = sweep.prepare().unwrap().schedule;
             let table = |of: &dyn Fn(usize, usize) -> f64| {
                 Array2::from_shape_fn((ITERATIONS, LANES), |(k, lane)| of(k, lane)).into_dyn()
             };
+            let mut rng = common::rng(8);
+            let draws: Vec<f64> = (0..50).map(|_| 0.1 + (1.9 - 0.1) * rng.random::<f64>()).collect();
             // With momentum 0 fista is pgd. Derivatives by alpha need steps that do not move with it.
             let by_hand = phase(Algorithm::Fista)
-                .step(Step::Table(table(&|k, lane| laid.step_at(k, lane))))
-                .momentum(Momentum::Table(table(&|k, lane| laid.momentum_at(k, lane))));
+                .step(Step::Table(table(&|k, lane| {
+                    1.0 / by_phases.lanes[lane].lipschitz * if k < 50 { draws[k] } else { 0.9 }
+                })))
+                .momentum(Momentum::Table(table(&|k, _| {
+                    if k < 50 { 0.0 } else { (k - 50) as f64 / ((k - 50) as f64 + 11.0) }
+                })));
             let by_table = sweep.clone().schedule(by_hand).run(engine.as_mut()).unwrap();
             assert_eq!(by_phases.trace.coef, by_table.trace.coef, "{problem_name}");
             if problem_name == "lasso" {
@@ -246,6 +252,131 @@ fn restarts_set_the_momentum_back_and_backtracking_stays_above_one_over_l() {
     let expected = Array1::from_shape_fn(FEATURES, |j| problem.penalty().prox(x[j] - a * g[j], a, alpha, 0.0).value);
     let got = result.trace.coef.index_axis(ndarray::Axis(0), k + 1).row(0).to_owned();
     assert!((got - expected).mapv(f64::abs).sum() < 1e-12);
+    // With heavy momentum, heavy ball overshoots: its gradient restart looks at x + β(x − x₋), not at x.
+    let heavy = phase(Algorithm::HeavyBall).momentum(Momentum::Constant(0.97)).restart(Restart::Gradient);
+    let result = sweep(&problem, heavy.into()).run(&mut CpuEngine::new()).unwrap();
+    assert!(result.trace.momentum.column(4).iter().skip(1).filter(|v| **v == 0.0).count() > 2);
+}
+
+/// Backtracking by the textbook: from each iterate, try steps that shrink until the curvature along one is below its inverse.
+#[test]
+fn backtracking_tries_again_from_the_same_iterate() {
+    let (_, problem) = problems().swap_remove(0);
+    let rule = Step::Backtracking { start: 30.0, shrink: 0.6 };
+    let result = sweep(&problem, phase(Algorithm::Pgd).step(rule).into()).run(&mut CpuEngine::new()).unwrap();
+    let (lane, design) = (2, problem.design());
+    let (alpha, l) = (result.lanes[lane].alpha, result.lanes[lane].lipschitz);
+    let gradient = |x: &Array1<f64>| design.t().dot(&((design.dot(x) - problem.target()) * problem.weight()));
+    let mut x = Array1::<f64>::zeros(FEATURES);
+    let (mut scale, mut longest, mut k) = (30.0f64, 0, 0);
+    while k < 40 {
+        let mut tries = 0;
+        loop {
+            let (a, g) = (scale / l, gradient(&x));
+            let next =
+                Array1::from_shape_fn(FEATURES, |j| problem.penalty().prox(x[j] - a * g[j], a, alpha, 0.0).value);
+            let got = result.trace.coef.index_axis(ndarray::Axis(0), k + 1).row(lane).to_owned();
+            assert!((&got - &next).mapv(f64::abs).sum() < 1e-9, "iterate {}, try {tries}", k + 1);
+            assert_eq!(result.trace.momentum[[k, lane]] == -1.0, tries > 0, "iteration {k}");
+            k += 1;
+            let s = &next - &x;
+            if scale <= 1.0 || (gradient(&next) - &g).dot(&s) * a <= s.dot(&s) {
+                x = next;
+                break;
+            }
+            scale = (scale * 0.6).max(1.0);
+            tries += 1;
+        }
+        longest = longest.max(tries);
+    }
+    assert!(longest >= 3, "several rejections in a row: {longest}");
+}
+
+/// The phase that waits for identification runs, however long the active set has been quiet before.
+#[test]
+fn a_phase_that_waits_for_identification_counts_from_its_start() {
+    let (_, problem) = problems().swap_remove(0);
+    let schedule = Schedule::from(phase(Algorithm::Pgd).until(Until::Iteration(60)))
+        .then(phase(Algorithm::Fista).momentum(Momentum::Constant(0.3)).until(Until::Identified))
+        .then(phase(Algorithm::Fista).momentum(Momentum::Constant(0.6)))
+        .patience(8);
+    for engine in ["cpu", "gpu"] {
+        let Some(mut engine) = common::engine(engine) else { continue };
+        let result = sweep(&problem, schedule.clone()).run(engine.as_mut()).unwrap();
+        let momentum: Vec<f64> = result.trace.momentum.column(1).to_vec();
+        assert!(momentum[..60].iter().all(|v| *v == 0.0), "{momentum:?}");
+        assert!(momentum[60..68].iter().all(|v| (*v - 0.3).abs() < 1e-6), "{momentum:?}");
+        assert!(momentum[68..].iter().all(|v| (*v - 0.6).abs() < 1e-6), "{momentum:?}");
+    }
+}
+
+/// A lane that diverges leaves the others as they are alone.
+#[test]
+fn other_lanes_go_on_untouched_by_one_that_diverges() {
+    let (_, problem) = problems().swap_remove(0);
+    for (engine, precision, bound) in [("cpu", Precision::F64, 1e-13), ("gpu", Precision::F32, 0.0)] {
+        let Some(mut engine) = common::engine(engine) else { continue };
+        let table = |wild: f64, lanes: usize| {
+            let l = problem.spectrum().lipschitz;
+            Step::Table(ArrayD::from_shape_fn(vec![ITERATIONS, lanes], |at| if at[1] == 1 { wild } else { 1.0 } / l))
+        };
+        let alpha = 0.2 * problem.alpha_max(1.0);
+        let mut run = |wild: f64, lanes: usize| {
+            let schedule = phase(Algorithm::Pgd).step(table(wild, lanes));
+            let sweep = sweep(&problem, schedule.into()).alphas(Alphas::List(vec![alpha; lanes]));
+            sweep.precision(precision).run(engine.as_mut()).unwrap()
+        };
+        let (together, alone) = (run(1e3, 3), run(1.0, 1));
+        assert_eq!(together.lanes[1].status, proxjet::engine::Status::Diverged);
+        assert!(together.lanes[1].iterations < 20, "the iteration at which it was seen");
+        for lane in [0, 2] {
+            let gap = (&together.trace.coef.index_axis(ndarray::Axis(1), lane)
+                - &alone.trace.coef.index_axis(ndarray::Axis(1), 0))
+                .mapv(f64::abs)
+                .fold(0.0, |m: f64, v| m.max(*v));
+            assert!(gap <= bound, "{gap:e}");
+            assert_eq!(together.lanes[lane].status, alone.lanes[0].status);
+        }
+    }
+}
+
+#[test]
+fn settings_that_say_nothing_are_refused() {
+    let (_, problem) = problems().swap_remove(0);
+    let refused = |sweep: Sweep, words: &str| {
+        let e = sweep.prepare().unwrap_err().to_string();
+        assert!(e.contains(words), "{e}");
+    };
+    let base = |p: Phase| sweep(&problem, p.into());
+    let late = Schedule::from(phase(Algorithm::Pgd)).tangent_start(TangentStart::Iteration(ITERATIONS));
+    refused(sweep(&problem, late), "--tangent-start: found 120 with 120 iterations");
+    refused(base(phase(Algorithm::Fista).momentum(Momentum::Constant(1.2))), "--momentum: found 1.2");
+    let table = Momentum::Table(ArrayD::from_shape_fn(vec![ITERATIONS], |at| if at[0] == 17 { -1.0 } else { 0.1 }));
+    refused(base(phase(Algorithm::Fista).momentum(table)), "--momentum: found -1 at iteration 17");
+    let by = |p: Phase, derivative: Derivative| base(p).derivatives([derivative]);
+    refused(by(phase(Algorithm::Pgd), Derivative::Momentum(3)), "algorithm 'pgd' at iteration 3");
+    let backtracking = phase(Algorithm::Pgd).step(Step::Backtracking { start: 2.0, shrink: 0.5 });
+    refused(by(backtracking.clone(), Derivative::Step(3)), "step 'backtracking:2:0.5'");
+    assert!(by(backtracking, Derivative::LogStep).prepare().is_ok());
+    let never = Schedule::from(phase(Algorithm::Pgd).until(Until::Iteration(500))).then(phase(Algorithm::Fista));
+    let result = sweep(&problem, never).run(&mut CpuEngine::new()).unwrap();
+    assert!(result.info.warnings[0].contains("phase 2 of 2: it begins at iteration 500 and never runs"));
+    let metric = Schedule::from(phase(Algorithm::Fista)).metric(Metric::Hessian { every: 1, gain: 1.0 });
+    let result = sweep(&problem, metric).run(&mut CpuEngine::new()).unwrap();
+    assert!(result.info.warnings[0].contains("with the varying metric"), "{:?}", result.info.warnings);
+}
+
+/// Derivatives by settings of the process vanish at the solution, and do not keep a lane from converging.
+#[test]
+fn derivatives_by_the_process_do_not_keep_a_lane_going() {
+    let (_, problem) = problems().swap_remove(0);
+    for engine in ["cpu", "gpu"] {
+        let Some(mut engine) = common::engine(engine) else { continue };
+        let sweep = sweep(&problem, phase(Algorithm::Pgd).into()).iterations(3000).tol(1e-8);
+        let result = sweep.derivatives([Derivative::Step(5), Derivative::Step(2500)]).run(engine.as_mut()).unwrap();
+        assert!(result.lanes.iter().all(|l| l.status == proxjet::engine::Status::Converged), "{:?}", result.lanes);
+        assert!(result.info.warnings.iter().any(|w| w.contains("'step:2500' is zero in 5 lane(s)")));
+    }
 }
 
 #[test]

@@ -19,6 +19,7 @@ fn spec(precision: Precision, loss: Loss, penalty: Penalty, tangents: usize) -> 
         validation_rows: 7 * (tangents % 2),
         lanes: 5,
         only: (0..tangents).map(|t| (t == 1).then_some(3)).collect(),
+        tested: vec![true; tangents],
         moves_target: tangents > 1,
         stages: 1 + tangents % 2,
         patience: 10,

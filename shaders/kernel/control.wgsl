@@ -21,20 +21,28 @@ fn control(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     let m = lane * MEMORY_FIELDS;
     let k = params.iteration - 1u;
-    let was_identified = memory[m + MEMORY_IDENTIFIED] > real(0.0);
-    var identified = was_identified;
+    var quiet = memory[m + MEMORY_QUIET];
+    var identified = memory[m + MEMORY_IDENTIFIED] > real(0.0);
     if (k > 0u) {
-        let quiet = select(memory[m + MEMORY_QUIET] + real(1.0), real(0.0), memory[m + SEEN_MOVED] > real(0.0));
-        memory[m + MEMORY_QUIET] = quiet;
+        quiet = select(quiet + real(1.0), real(0.0), memory[m + SEEN_MOVED] > real(0.0));
         identified = identified || quiet >= PATIENCE;
     }
     memory[m + MEMORY_IDENTIFIED] = select(real(0.0), real(1.0), identified);
-    let stage = select(0u, STAGES - 1u, identified);
+    let waits = has(params.codes[0], WAITS) && memory[m + MEMORY_SWITCHED] == real(0.0);
+    if (waits && has(params.codes[0], STARTS)) {
+        quiet = real(0.0);
+    }
+    memory[m + MEMORY_QUIET] = quiet;
+    let switches = waits && quiet >= PATIENCE;
+    if (switches) {
+        memory[m + MEMORY_SWITCHED] = real(1.0);
+    }
+    let stage = select(0u, STAGES - 1u, memory[m + MEMORY_SWITCHED] > real(0.0));
     let code = params.codes[stage];
     let square = memory[m + SEEN_SQUARE];
     let secant = memory[m + SEEN_SECANT];
 
-    let begins = has(code, STARTS) || (stage == 1u && !was_identified);
+    let begins = has(code, STARTS) || switches;
     var count = u32(memory[m + MEMORY_COUNT]);
     var scale = memory[m + MEMORY_SCALE];
     var taken_back = false;
@@ -56,8 +64,13 @@ fn control(@builtin(global_invocation_id) id: vec3<u32>) {
             }
         }
     }
-    // Nothing is known of the start's objective: the first iterate cannot have risen.
-    memory[m + MEMORY_OBJECTIVE] = select(REAL_MAX, memory[m + SEEN_OBJECTIVE], k > 0u);
+    // Nothing is known of the start's objective: the first iterate cannot have risen. A step that is taken back leaves the
+    // objective of its start.
+    if (k == 0u) {
+        memory[m + MEMORY_OBJECTIVE] = REAL_MAX;
+    } else if (!taken_back) {
+        memory[m + MEMORY_OBJECTIVE] = memory[m + SEEN_OBJECTIVE];
+    }
     memory[m + MEMORY_SCALE] = scale;
 
     let high = scale * number(stage, 0u, lane);
@@ -86,22 +99,16 @@ fn control(@builtin(global_invocation_id) id: vec3<u32>) {
     } else if (begun) {
         momentum = real(0.0);
     }
-    var look = select(real(0.0), momentum, has(code, LOOKS_AHEAD));
-    if (taken_back) {
-        momentum = real(-1.0);
-        look = real(-1.0);
-    } else {
-        count++;
-    }
-    memory[m + MEMORY_COUNT] = real(count);
+    memory[m + MEMORY_COUNT] = real(count + 1u);
 
     let at = lane * DIRECTIVE_FIELDS;
     directives[at] = step;
     directives[at + 1u] = momentum;
-    directives[at + 2u] = look;
+    directives[at + 2u] = select(real(0.0), momentum, has(code, LOOKS_AHEAD));
     let by_iteration = TANGENT_START != 0xffffffffu;
     let tangents = (by_iteration && k >= TANGENT_START) || (!by_iteration && identified);
     directives[at + 3u] = select(real(0.0), real(1.0), tangents);
+    directives[at + 4u] = select(real(0.0), real(1.0), taken_back);
     for (var t = 0u; t < TANGENTS; t++) {
         var dstep = scale * number(stage, 2u + 2u * t, lane);
         if (kind == 1u) {
@@ -109,9 +116,9 @@ fn control(@builtin(global_invocation_id) id: vec3<u32>) {
         } else if (kind == 2u) {
             dstep = (memory[m + SEEN_TANGENTS + 2u * t] - step * memory[m + SEEN_TANGENTS + 2u * t + 1u]) / secant;
         }
-        let dmomentum = select(number(stage, 3u + 2u * t, lane), real(0.0), begun || taken_back);
-        directives[at + 4u + 3u * t] = dstep;
-        directives[at + 5u + 3u * t] = dmomentum;
-        directives[at + 6u + 3u * t] = select(real(0.0), dmomentum, has(code, LOOKS_AHEAD));
+        let dmomentum = select(number(stage, 3u + 2u * t, lane), real(0.0), begun);
+        directives[at + 5u + 3u * t] = dstep;
+        directives[at + 6u + 3u * t] = dmomentum;
+        directives[at + 7u + 3u * t] = select(real(0.0), dmomentum, has(code, LOOKS_AHEAD));
     }
 }

@@ -2,7 +2,7 @@
 // X e is kept where the schedule measures the curvature of the step that follows.
 // One invocation: a lane and a block of rows.
 @group(0) @binding(0) var<uniform> params: Params;
-@group(1) @binding(0) var<storage, read> z: array<real>;
+@group(1) @binding(0) var<storage, read_write> z: array<real>;
 @group(1) @binding(1) var<storage, read> z_previous: array<real>;
 @group(1) @binding(2) var<storage, read> rows: array<real>;
 @group(1) @binding(3) var<storage, read> directives: array<real>;
@@ -16,14 +16,21 @@ fn residual(@builtin(global_invocation_id) id: vec3<u32>) {
         return;
     }
     var look = real(0.0);
+    var restore = false;
     if (params.ahead == 1u) {
         look = told_look(lane);
+        restore = told_restore(lane);
     }
     let first = id.y * ROW_BLOCK;
     for (var i = first; i < min(first + ROW_BLOCK, ROWS); i++) {
         let at = i * COLUMNS + lane * WIDTH;
         let target_value = rows[i * ROW_FIELDS];
         let weight = rows[i * ROW_FIELDS + 1u];
+        if (restore) {
+            for (var t = 0u; t < WIDTH; t++) {
+                z[at + t] = z_previous[at + t];
+            }
+        }
         let moved = z[at] - z_previous[at];
         let e = z[at] + look * moved;
         if (MEASURES_CURVATURE && params.ahead == 1u) {

@@ -65,7 +65,7 @@ fn status(@builtin(global_invocation_id) id: vec3<u32>) {
     let active_change = total(PART_ACTIVE_CHANGE, STATE_BLOCKS, lane);
     records[record + 4u * LANES] = active_change;
     records[record + 5u * LANES] = told_step(lane);
-    records[record + 6u * LANES] = told_momentum(lane);
+    records[record + 6u * LANES] = select(told_momentum(lane), real(-1.0), told_restore(lane));
     remember(lane, objective, active_change);
     var finite = is_finite(objective) && is_finite(change);
     for (var t = 0u; t < TANGENTS; t++) {
@@ -84,7 +84,9 @@ fn status(@builtin(global_invocation_id) id: vec3<u32>) {
         let stationarity = relative(PART_NORMS, lane);
         var residual = real(0.0);
         for (var t = 0u; t < TANGENTS; t++) {
-            residual = max(residual, relative(PART_NORMS + 3u * t + 3u, lane));
+            if (TESTED[t]) {
+                residual = max(residual, relative(PART_NORMS + 3u * t + 3u, lane));
+            }
         }
         measures[3u * lane] = gap;
         measures[3u * lane + 1u] = stationarity;

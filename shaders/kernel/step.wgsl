@@ -1,7 +1,8 @@
 // w = x + beta (x - x_previous) - alpha D g, x+ = prox(w), dx+ = J dw + d_u prox. The new iterate replaces the previous one.
-// One invocation: a lane and a block of state rows. A lane that ended keeps its state.
+// One invocation: a lane and a block of state rows. A lane that ended keeps its state; one that takes its last step back starts
+// from the iterate before.
 @group(0) @binding(0) var<uniform> params: Params;
-@group(1) @binding(0) var<storage, read> x: array<real>;
+@group(1) @binding(0) var<storage, read_write> x: array<real>;
 @group(1) @binding(1) var<storage, read_write> x_previous: array<real>;
 @group(1) @binding(2) var<storage, read> g: array<real>;
 @group(1) @binding(3) var<storage, read> lanes: array<real>;
@@ -37,6 +38,11 @@ fn step_kernel(@builtin(global_invocation_id) id: vec3<u32>) {
     let first = id.y * ROW_BLOCK;
     for (var j = first; j < min(first + ROW_BLOCK, STATE_ROWS); j++) {
         let at = j * COLUMNS + lane * WIDTH;
+        if (running && told_restore(lane)) {
+            for (var t = 0u; t < WIDTH; t++) {
+                x[at + t] = x_previous[at + t];
+            }
+        }
         let here = x[at];
         let factor = factor_of(j);
         var next = here;
@@ -48,7 +54,8 @@ fn step_kernel(@builtin(global_invocation_id) id: vec3<u32>) {
                 d = metric[at];
             }
             let a = alpha * d;
-            let w = here + beta * move_by - a * (g[at] + ridge * factor * e);
+            let y = here + beta * move_by;
+            let w = y - a * (g[at] + ridge * factor * e);
             var prox = prox_identity(w);
             if (j < PENALISED) {
                 prox = penalty_prox(w, a, l1 * factor, l2 * factor);
@@ -57,7 +64,7 @@ fn step_kernel(@builtin(global_invocation_id) id: vec3<u32>) {
             next = prox.value;
             change += (next - here) * (next - here);
             let s = next - e;
-            restart -= s * (next - here);
+            restart += (y - next) * (next - here);
             if (MEASURES_CURVATURE) {
                 square += s * s;
                 secant += ridge * factor * s * s;

@@ -17,14 +17,19 @@ fn told_tangents(lane: u32) -> bool {
     return directives[lane * DIRECTIVE_FIELDS + 3u] > real(0.0);
 }
 
-fn told_dstep(lane: u32, t: u32) -> real {
-    return directives[lane * DIRECTIVE_FIELDS + 4u + 3u * t];
+// Whether the last step is taken back.
+fn told_restore(lane: u32) -> bool {
+    return directives[lane * DIRECTIVE_FIELDS + 4u] > real(0.0);
 }
 
-fn told_dmomentum(lane: u32, t: u32) -> real {
+fn told_dstep(lane: u32, t: u32) -> real {
     return directives[lane * DIRECTIVE_FIELDS + 5u + 3u * t];
 }
 
-fn told_dlook(lane: u32, t: u32) -> real {
+fn told_dmomentum(lane: u32, t: u32) -> real {
     return directives[lane * DIRECTIVE_FIELDS + 6u + 3u * t];
+}
+
+fn told_dlook(lane: u32, t: u32) -> real {
+    return directives[lane * DIRECTIVE_FIELDS + 7u + 3u * t];
 }

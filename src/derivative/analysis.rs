@@ -75,7 +75,7 @@ pub fn solutions(sweep: &Sweep, result: &SweepResult) -> Result<Vec<Result<Solut
     let lanes: Vec<usize> = (0..prepared.lanes.len()).collect();
     let of = |lane: &usize| {
         let start = last_state(sweep, result, *lane);
-        let lane = &prepared.lanes[*lane];
+        let lane = (*lane, &prepared.lanes[*lane]);
         implicit::solve(sweep.problem(), lane, &prepared.derivatives, &prepared.metric, start.view())
     };
     Ok(lanes.par_iter().map(of).collect())
@@ -193,6 +193,13 @@ pub fn analyse(sweep: &Sweep, result: &SweepResult, solutions: &[Result<Solution
                 return analysis;
             }
         };
+        if solution.at_kink {
+            analysis.problem = Some("the solution lies at a kink, where it has no derivative".into());
+            analysis.margin = Some(solution.margin);
+            analysis.rate = None;
+            analysis.derivative_rate.fill(None);
+            return analysis;
+        }
         let steps: Vec<(f64, f64)> = (0..done).map(|k| (trace.step[[k, lane]], trace.momentum[[k, lane]])).collect();
         analysis.margin = Some(solution.margin);
         if let Some(rate) = rate {
@@ -211,7 +218,7 @@ pub fn analyse(sweep: &Sweep, result: &SweepResult, solutions: &[Result<Solution
             let size = norm(&solution.dstate.row(t).to_owned());
             analysis.derivative_error[t] = (size > 0.0).then(|| error / size);
         }
-        if sweep.rules().tangents_from() != TangentStart::Iteration(0) {
+        if sweep.rules().tangents_from() != TangentStart::Iteration(0) && derivatives > 0 {
             let course = Course { lane, steps: &steps, from: tangents_from, identified, start_error };
             let mut bound = late_start::bound(sweep.problem(), &prepared, solution, &course);
             // What arithmetic leaves of any fixed point: a few roundings, amplified by the condition on the manifold.

@@ -22,9 +22,12 @@ pub struct Solution {
     pub active: Vec<usize>,
     /// `1 − max_j |∂_j f| / l1_j` over the inactive coefficients: 1 far from, 0 at a change of the active set.
     pub margin: f64,
-    /// Eigenvalues, ascending, of `D^½ H D^½` restricted to the active rows; `H` is the Hessian of the smooth loss.
+    /// Whether a coefficient is about to enter or to leave, within rounding: then the solution has no derivative.
+    pub at_kink: bool,
+    /// Eigenvalues, ascending, of `D^½ H D^½` restricted to the active rows; `H` is the Hessian of the smooth loss (`D = 1` where the
+    /// metric never settles).
     pub eigenvalues: Vec<f64>,
-    /// Curvature of the proximal part in the metric, where it is the same for all active rows.
+    /// Curvature of the proximal part in the metric, where that settles and is the same for all active rows.
     pub prox_curvature: Option<f64>,
 }
 
@@ -32,6 +35,8 @@ pub struct Solution {
 const MAX_BYTES: u64 = 1 << 30;
 /// A larger fixed-point residual means that the manifold is not the solution's.
 const RESIDUAL: f64 = 1e-8;
+/// What is nearer to a change of the active set than this is at it.
+const KINK: f64 = 1e-10;
 /// Newton steps at most; from an identified iterate a handful is enough.
 const STEPS: usize = 50;
 
@@ -42,7 +47,7 @@ const STEPS: usize = 50;
 /// solution is degenerate.
 pub fn solve(
     problem: &Problem,
-    lane: &Lane,
+    (index, lane): (usize, &Lane),
     derivatives: &[Derivative],
     metric: &MetricSource,
     start: ArrayView1<'_, f64>,
@@ -87,9 +92,10 @@ pub fn solve(
         let solved = manifold.solve(&hessian, &manifold.mixed(&state, derivative))?;
         manifold.active.iter().zip(&solved).for_each(|(j, v)| dstate[[t, *j]] = -v);
     }
-    let (eigenvalues, prox_curvature) = manifold.spectrum(&state, metric)?;
+    let (eigenvalues, prox_curvature) = manifold.spectrum(&state, metric, index)?;
     let margin = manifold.margin(&gradient);
-    Ok(Solution { margin, state, dstate, active: manifold.active, eigenvalues, prox_curvature })
+    let at_kink = margin < KINK || manifold.leaves(&state);
+    Ok(Solution { margin, at_kink, state, dstate, active: manifold.active, eigenvalues, prox_curvature })
 }
 
 struct Manifold<'a> {
@@ -226,12 +232,17 @@ impl Manifold<'_> {
                 "implicit derivative",
                 "a singular Hessian on the active set",
                 "independent active columns",
-                "The solution is not unique there: use a larger alpha, or a penalty with a ridge part.",
+                "The solution is not unique there: use a larger alpha, a penalty with a ridge part, or fewer features.",
             )
         })?;
         let right = Mat::from_fn(right.len(), 1, |i, _| right[i]);
         let solved = factor.solve(&right);
         Ok((0..solved.nrows()).map(|i| solved[(i, 0)]).collect())
+    }
+
+    /// Whether an active coefficient is all but zero, next to what a step moves it by.
+    fn leaves(&self, state: &Array1<f64>) -> bool {
+        self.active.iter().any(|j| state[*j].abs() < KINK * self.step * self.strengths(*j).0)
     }
 
     fn margin(&self, gradient: &Array1<f64>) -> f64 {
@@ -245,11 +256,25 @@ impl Manifold<'_> {
         1.0 - nearest
     }
 
-    /// Eigenvalues of the smooth loss in the metric, and the curvature of the proximal part if it is uniform.
-    fn spectrum(&self, state: &Array1<f64>, metric: &MetricSource) -> Result<(Vec<f64>, Option<f64>)> {
+    /// Eigenvalues of the smooth loss in the metric, and the curvature of the proximal part if it is uniform and the metric settles.
+    fn spectrum(&self, state: &Array1<f64>, metric: &MetricSource, lane: usize) -> Result<(Vec<f64>, Option<f64>)> {
+        let problem = self.problem;
+        let z = problem.design.dot(state);
+        let curvature = |j: usize| {
+            let of = |i: usize| {
+                problem.weight[i] * problem.loss().curve(z[i], problem.target[i]) * problem.design[[i, j]].powi(2)
+            };
+            (0..z.len()).map(of).sum::<f64>()
+        };
+        let entries: Option<Vec<f64>> =
+            self.active.iter().map(|j| metric.entry_at_solution(lane, *j, || curvature(*j))).collect();
+        let settles = entries.is_some();
+        let diagonal = entries.unwrap_or_else(|| vec![1.0; self.active.len()]);
+        if diagonal.is_empty() {
+            return Ok((Vec::new(), Some(0.0)));
+        }
         let mut hessian = self.loss_hessian(state);
-        let in_loss = self.problem.penalty().ridge_in_loss();
-        let diagonal: Vec<f64> = self.active.iter().map(|j| self.metric(*j, state, metric)).collect();
+        let in_loss = problem.penalty().ridge_in_loss();
         let mut curvatures = Vec::new();
         for (a, &j) in self.active.iter().enumerate() {
             let l2 = self.strengths(j).1;
@@ -258,25 +283,10 @@ impl Manifold<'_> {
         }
         let scaled =
             Mat::from_fn(diagonal.len(), diagonal.len(), |a, b| hessian[(a, b)] * (diagonal[a] * diagonal[b]).sqrt());
-        if diagonal.is_empty() {
-            return Ok((Vec::new(), Some(0.0)));
-        }
         let eigenvalues = scaled.self_adjoint_eigenvalues(Side::Lower).map_err(|_| {
             Error::data("implicit derivative", "no eigenvalues", "a finite Hessian on the active set", "")
         })?;
         let uniform = curvatures.iter().all(|c| (c - curvatures[0]).abs() <= 1e-12 * curvatures[0]);
-        Ok((eigenvalues, uniform.then(|| curvatures[0])))
-    }
-
-    /// The metric at the solution.
-    fn metric(&self, j: usize, state: &Array1<f64>, metric: &MetricSource) -> f64 {
-        let MetricSource::Hessian { gain, bound, .. } = metric else { return metric.entry(0, 0, j) };
-        let problem = self.problem;
-        let z = problem.design.dot(state);
-        let of = |i: usize| {
-            problem.weight[i] * problem.loss().curve(z[i], problem.target[i]) * problem.design[[i, j]].powi(2)
-        };
-        let most = if bound[j] > 0.0 { bound[j] } else { 1.0 };
-        1.0 / (0..z.len()).map(of).sum::<f64>().max(most / gain).min(most)
+        Ok((eigenvalues, (uniform && settles).then(|| curvatures[0])))
     }
 }

@@ -4,7 +4,7 @@ use super::implicit::Solution;
 use super::rates::{Recursion, look_at};
 use crate::driver::Prepared;
 use crate::problem::{Derivative, Problem};
-use crate::schedule::Metric;
+use crate::schedule::{Metric, Step};
 
 /// The iterations of a lane, as far as a bound needs them.
 #[derive(Debug, Clone, Copy)]
@@ -31,11 +31,13 @@ pub struct Course<'a> {
 /// - a strongly convex `f` without a proximal part, without momentum: `ρ_k = max(|1 − α_k m|, |1 − α_k L|)` contracts
 ///   everywhere, and `M = α (sup |∂³φ| ‖X‖² max_i ‖X_i‖ ‖Dx*‖ + |∂_u ridge| + |∂_u L| + |∂_u m|)`.
 ///
-/// Both without a metric, for derivatives that do not move the schedule itself. `None` for the rest.
+/// Both without a metric, for derivatives that do not move the schedule itself and steps that do not follow from the iterates (the
+/// tangent of a Barzilai–Borwein step is not bounded). `None` for the rest.
 pub fn bound(problem: &Problem, prepared: &Prepared, solution: &Solution, course: &Course<'_>) -> Option<Vec<f64>> {
     let schedule = &prepared.schedule;
-    let still = |d: &Derivative| !matches!(d, Derivative::LogStep | Derivative::Step(_) | Derivative::Momentum(_));
-    if schedule.schedule().metric_rule() != &Metric::None || !prepared.derivatives.iter().all(still) {
+    let follows = schedule.schedule().phases().iter().any(|p| matches!(p.step, Step::BarzilaiBorwein { .. }));
+    let plain_metric = schedule.schedule().metric_rule() == &Metric::None;
+    if follows || !plain_metric || prepared.derivatives.iter().any(Derivative::is_of_process) {
         return None;
     }
     let norms: Vec<f64> = solution.dstate.rows().into_iter().map(|r| r.dot(&r).sqrt()).collect();
@@ -64,9 +66,7 @@ pub fn bound(problem: &Problem, prepared: &Prepared, solution: &Solution, course
     }
     let contraction =
         |step: f64| (1.0 - step * curvature.strong_convexity).abs().max((1.0 - step * curvature.lipschitz).abs());
-    let gram = problem.spectrum().lipschitz / problem.loss().curvature().0;
-    let longest = problem.design().rows().into_iter().map(|r| r.dot(&r).sqrt()).fold(0.0, f64::max);
-    let turn = problem.loss().curve_slope_max() * gram * longest;
+    let turn = turn(problem);
     let bound = |t: usize| {
         let by = &schedule.curvature_tangents(course.lane)[t];
         let moved = factors * ridges[t] + by.lipschitz.abs() + by.strong_convexity.abs();
@@ -82,4 +82,54 @@ pub fn bound(problem: &Problem, prepared: &Prepared, solution: &Solution, course
         left + fed
     };
     Some((0..norms.len()).map(bound).collect())
+}
+
+/// A Lipschitz constant of the Hessian: `sup |∂³φ| ‖X‖² max_i ‖X_i‖`.
+fn turn(problem: &Problem) -> f64 {
+    let gram = problem.spectrum().lipschitz / problem.loss().curvature().0;
+    let longest = problem.design().rows().into_iter().map(|r| r.dot(&r).sqrt()).fold(0.0, f64::max);
+    problem.loss().curve_slope_max() * gram * longest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Synthetic;
+    use crate::problem::{Loss, Penalty};
+    use ndarray::Array1;
+
+    #[test]
+    fn the_hessian_turns_no_faster_than_its_constant() {
+        let data = Synthetic {
+            rows: 40,
+            features: 6,
+            scale: (0.5, 2.0),
+            relevant: 6,
+            effect: 1.0,
+            noise: 0.5,
+            classes: true,
+            seed: 4,
+        };
+        let problem =
+            Problem::builder(data.draw().unwrap()).loss(Loss::logistic()).penalty(Penalty::l2()).build().unwrap();
+        let q = problem.state_rows();
+        let at = |seed: f64, size: f64| -> Array1<f64> { (0..q).map(|j| size * (seed + j as f64).sin()).collect() };
+        let hessian = |x: &Array1<f64>, v: &Array1<f64>| {
+            let (z, dz) = (problem.design().dot(x), problem.design().dot(v));
+            let r: Array1<f64> = (0..z.len())
+                .map(|i| problem.weight()[i] * problem.loss().curve(z[i], problem.target()[i]) * dz[i])
+                .collect();
+            problem.design().t().dot(&r)
+        };
+        let norm = |v: &Array1<f64>| v.dot(v).sqrt();
+        let mut largest = 0.0f64;
+        for seed in 0..200 {
+            let seed = f64::from(seed);
+            let (x, y, v) = (at(seed, 0.3), at(1.7 * seed, 0.2), at(0.3 * seed, 1.0));
+            let turned = norm(&(hessian(&x, &v) - hessian(&y, &v))) / (norm(&v) * norm(&(&x - &y)));
+            largest = largest.max(turned);
+        }
+        let bound = turn(&problem);
+        assert!(largest <= bound && largest > bound / 100.0, "{largest} of at most {bound}");
+    }
 }

@@ -91,10 +91,13 @@ impl Recursion {
         Some(Recursion { modes, prox_curvature: solution.prox_curvature? })
     }
 
-    /// One iteration; gives the largest error of all modes.
+    /// One iteration, which a momentum of −1 starts from the iterate before; gives the largest error of all modes.
     pub fn advance(&mut self, step: f64, momentum: f64, look: f64) -> f64 {
         let shrink = 1.0 / (1.0 + step * self.prox_curvature);
         for (h, [e, before]) in &mut self.modes {
+            if momentum == -1.0 {
+                *e = *before;
+            }
             let moved = *e - *before;
             let next = shrink * ((*e + momentum * moved) - step * *h * (*e + look * moved));
             (*before, *e) = (*e, next);
@@ -107,7 +110,7 @@ impl Recursion {
 /// kinds follow an identification, whose iteration differs from lane to lane.
 pub fn look_at(schedule: &LaneSchedule, k: usize, momentum: f64) -> Option<f64> {
     if momentum == -1.0 || momentum == 0.0 {
-        return Some(momentum);
+        return Some(0.0);
     }
     let phases = schedule.schedule().phases();
     // Without momentum there is nothing to look ahead by.
@@ -166,6 +169,7 @@ mod tests {
             dstate: ndarray::Array2::zeros((0, 2)),
             active: vec![0, 1],
             margin: 1.0,
+            at_kink: false,
             eigenvalues: vec![m, 1.0, 2.148],
             prox_curvature: Some(0.0),
         };

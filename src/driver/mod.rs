@@ -70,7 +70,7 @@ pub struct LaneResult {
     pub gap: Option<f64>,
     /// Fixed-point residual of the iterate, relative.
     pub stationarity: Option<f64>,
-    /// Fixed-point residual of the derivatives, relative, the largest of them.
+    /// Fixed-point residual of the derivatives by hyperparameters, relative, the largest of them.
     pub derivative_residual: Option<f64>,
     /// Non-zero coefficients.
     pub support: usize,
@@ -114,6 +114,8 @@ pub struct RunInfo {
     pub tol: f64,
     /// Names of the derivatives, in order.
     pub derivative: Vec<String>,
+    /// What to be wary of: steps and momenta that the theory does not cover, phases that never ran.
+    pub warnings: Vec<String>,
     /// Seconds of the run, planning and upload included.
     pub seconds: f64,
 }
@@ -334,7 +336,8 @@ impl Sweep {
         let prepared = self.prepare()?;
         let plan = self.plan_prepared(&prepared, engine)?;
         let job = prepared.job(&self.problem, self.tol);
-        prepared.warn(self.iterations);
+        let mut warnings = prepared.schedule.warnings(self.iterations);
+        warnings.iter().for_each(|w| log::warn!("{w}"));
         let mut recorder = Recorder::new(&self.problem, &prepared.derivatives);
         let mut outcomes: Vec<LaneOutcome> = Vec::new();
         let mut cancelled = false;
@@ -357,6 +360,10 @@ impl Sweep {
             prepared.lanes.iter().map(|l| l.l1_ratio).collect(),
         );
         let lanes = prepared.results(&self.problem, &outcomes, &trace);
+        for warning in prepared.unreached(&outcomes) {
+            log::warn!("{warning}");
+            warnings.push(warning);
+        }
         let spectrum = self.problem.spectrum();
         let info = RunInfo {
             objective: self.problem.objective(),
@@ -371,6 +378,7 @@ impl Sweep {
             iterations: self.iterations,
             tol: self.tol,
             derivative: prepared.derivatives.iter().map(Derivative::name).collect(),
+            warnings,
             seconds: clock.elapsed().as_secs_f64(),
         };
         Ok(SweepResult { lanes, trace, info })
@@ -406,17 +414,19 @@ impl Prepared {
         }
     }
 
-    /// Says once a run what the theory does not cover.
-    fn warn(&self, iterations: usize) {
-        if let Some(step) = self.schedule.unsafe_step(iterations) {
-            log::warn!("{step}: the run may diverge, and its status will say so. Use smaller steps to be sure.");
-        }
-        if let Some(momentum) = self.schedule.schedule().unsafe_momentum() {
-            log::warn!(
-                "{momentum}: iterates and derivatives may grow although every single update contracts (momentum under steps \
-                 that rise). Keep the step fixed or falling, or use algorithm pgd."
-            );
-        }
+    /// Derivatives by a setting of an iteration that lanes did not reach, in words.
+    fn unreached(&self, outcomes: &[LaneOutcome]) -> Vec<String> {
+        let of = |derivative: &Derivative| {
+            let (Derivative::Step(k) | Derivative::Momentum(k)) = *derivative else { return None };
+            let early = outcomes.iter().filter(|o| o.iterations <= k).count();
+            (early > 0).then(|| {
+                format!(
+                    "derivative '{}' is zero in {early} lane(s) that ended before iteration {k}. Use --tol 0 to run every iteration.",
+                    derivative.name()
+                )
+            })
+        };
+        self.derivatives.iter().filter_map(of).collect()
     }
 
     /// The finish of a batch that was cancelled before it began: its start.

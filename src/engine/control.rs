@@ -8,9 +8,10 @@ use crate::schedule::{Code, Row};
 pub(crate) struct Directive<T> {
     pub(crate) step: T,
     pub(crate) momentum: T,
-    /// How far ahead of `x` the gradient is taken, in units of `x − x₋`. At −1, with momentum −1, the iteration starts again
-    /// from `x₋`: the last step is taken back.
+    /// How far ahead of `x` the gradient is taken, in units of `x − x₋`.
     pub(crate) look: T,
+    /// Whether the last step is taken back: the iteration starts from `x₋`, at rest.
+    pub(crate) restore: bool,
     /// `[d]`: tangents of the three.
     pub(crate) dstep: Vec<T>,
     pub(crate) dmomentum: Vec<T>,
@@ -54,9 +55,11 @@ impl<T: Real> Seen<T> {
 pub(crate) struct Control<T> {
     /// Iterations of the momentum since it began.
     count: usize,
-    /// Iterations since the active set changed.
+    /// Iterations since the active set changed, or since the phase that waits for that began.
     quiet: usize,
     identified: bool,
+    /// Whether the phase that waits for identification has ended.
+    switched: bool,
     /// What is left of backtracking's first step.
     scale: T,
     /// Step of the last iteration.
@@ -76,7 +79,7 @@ pub(crate) struct ControlRules<T> {
 impl<T: Real> Control<T> {
     pub(crate) fn new() -> Self {
         let one = T::one();
-        Control { count: 0, quiet: 0, identified: false, scale: one, step: one, objective: T::zero() }
+        Control { count: 0, quiet: 0, identified: false, switched: false, scale: one, step: one, objective: T::zero() }
     }
 
     /// Decides iteration `k` of lane `i` of the `b` lanes of `row`.
@@ -90,18 +93,23 @@ impl<T: Real> Control<T> {
     ) -> Directive<T> {
         let (zero, one) = (T::zero(), T::one());
         let d = seen.dsquare.len();
-        let was_identified = self.identified;
         if k > 0 {
             self.quiet = if seen.moved { 0 } else { self.quiet + 1 };
             self.identified |= self.quiet >= rules.patience;
         }
-        let stage = if self.identified { row.codes.len() - 1 } else { 0 };
+        let waits = row.codes[0].has(Code::WAITS) && !self.switched;
+        if waits && row.codes[0].has(Code::STARTS) {
+            self.quiet = 0;
+        }
+        let switches = waits && self.quiet >= rules.patience;
+        self.switched |= switches;
+        let stage = if self.switched { row.codes.len() - 1 } else { 0 };
         let code = row.codes[stage];
         let number = |field: usize| T::of(row.numbers[(stage * (2 + 2 * d) + field) * b + i]);
         let dnumbers = |field: usize| (0..d).map(|t| number(field + 2 * t)).collect::<Vec<T>>();
         let constant = |at: usize| rules.constants[code.base as usize + at];
 
-        let begins = code.has(Code::STARTS) || (stage == 1 && !was_identified);
+        let begins = code.has(Code::STARTS) || switches;
         let mut taken_back = false;
         if begins {
             self.count = 0;
@@ -121,8 +129,13 @@ impl<T: Real> Control<T> {
                 }
             }
         }
-        // Nothing is known of the start's objective: the first iterate cannot have risen.
-        self.objective = if k > 0 { seen.objective } else { T::infinity() };
+        // Nothing is known of the start's objective: the first iterate cannot have risen. A step that is taken back leaves the
+        // objective of its start.
+        if k == 0 {
+            self.objective = T::infinity();
+        } else if !taken_back {
+            self.objective = seen.objective;
+        }
 
         let (mut step, mut dstep) = (self.scale * number(0), dnumbers(2));
         dstep.iter_mut().for_each(|v| *v *= self.scale);
@@ -150,18 +163,10 @@ impl<T: Real> Control<T> {
             momentum = zero;
             dmomentum.fill(zero);
         }
-        let (mut look, mut dlook) = (zero, vec![zero; d]);
-        if taken_back {
-            (momentum, look) = (-one, -one);
-            dmomentum.fill(zero);
-        } else {
-            self.count += 1;
-            if code.has(Code::LOOKS_AHEAD) {
-                look = momentum;
-                dlook.clone_from(&dmomentum);
-            }
-        }
+        self.count += 1;
+        let (look, dlook) =
+            if code.has(Code::LOOKS_AHEAD) { (momentum, dmomentum.clone()) } else { (zero, vec![zero; d]) };
         let tangents = if rules.tangent_start == usize::MAX { self.identified } else { k >= rules.tangent_start };
-        Directive { step, momentum, look, dstep, dmomentum, dlook, tangents }
+        Directive { step, momentum, look, restore: taken_back, dstep, dmomentum, dlook, tangents }
     }
 }

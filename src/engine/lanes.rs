@@ -17,6 +17,8 @@ pub(crate) struct LaneNumbers {
     pub(crate) dl2: Array2<f64>,
     /// `[d]`: the one feature whose strength a tangent moves; `None` for all.
     pub(crate) only: Vec<Option<usize>>,
+    /// `[d]`: whether the stop rule tests a tangent.
+    pub(crate) tested: Vec<bool>,
     /// `[b]`: `1/L`, the step of the stop rule.
     pub(crate) probe_step: Vec<f64>,
     /// `[q]`: penalty factors; rows from `penalised` on are exempt from the penalty.
@@ -81,6 +83,7 @@ impl LaneNumbers {
             dl1: Array2::from_shape_fn((b, d), |(i, t)| tangent(i, t).l1),
             dl2: Array2::from_shape_fn((b, d), |(i, t)| tangent(i, t).l2),
             only: (0..d).map(|t| tangent(0, t).only).collect(),
+            tested: job.derivatives.iter().map(|d| !d.is_of_process()).collect(),
             probe_step: l2.iter().map(|l2| 1.0 / problem.lipschitz(*l2).0).collect(),
             l1,
             l2,

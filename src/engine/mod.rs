@@ -113,6 +113,21 @@ impl MetricSource {
         }
     }
 
+    /// The diagonal's entry `j` for a lane at a solution, given the curvature along it; `None` where the table varies.
+    pub(crate) fn entry_at_solution(&self, lane: usize, j: usize, curvature: impl FnOnce() -> f64) -> Option<f64> {
+        match self {
+            MetricSource::None | MetricSource::Fixed(_) => Some(self.entry(0, lane, j)),
+            MetricSource::Table(table) => {
+                let constant = (0..table.shape()[0]).all(|k| self.entry(k, lane, j) == self.entry(0, lane, j));
+                constant.then(|| self.entry(0, lane, j))
+            }
+            MetricSource::Hessian { gain, bound, .. } => {
+                let most = if bound[j] > 0.0 { bound[j] } else { 1.0 };
+                Some(1.0 / curvature().max(most / gain).min(most))
+            }
+        }
+    }
+
     /// Whether the metric is set anew at the start of iteration `k`.
     pub(crate) fn refreshes(&self, k: usize) -> bool {
         match self {
@@ -161,7 +176,8 @@ pub struct LaneOutcome {
     pub gap: Option<f64>,
     /// `‖x − T(x)‖ / max(‖x‖, ‖T(x)‖)`, `T` the proximal gradient step of size `1/L` (without a metric).
     pub stationarity: f64,
-    /// The same of the derivatives, `‖dx − DT(x, dx)‖ / max(‖dx‖, ‖DT‖)`, the largest over the tangents.
+    /// The same of the derivatives, `‖dx − DT(x, dx)‖ / max(‖dx‖, ‖DT‖)`, the largest over the tangents; those by a step or a
+    /// momentum vanish at the solution and are left out.
     pub derivative_residual: f64,
 }
 

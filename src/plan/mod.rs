@@ -382,8 +382,8 @@ fn buffers(r: &Request, lanes: usize, chunk: usize, frames: usize) -> Vec<Buffer
     add("lanes", &[lanes, 5 + 2 * r.tangents]);
     add("factors", &[r.state_rows]);
     add("constants", &[r.constants.max(1)]);
-    add("memory", &[lanes, 11 + 2 * r.tangents]);
-    add("directives", &[lanes, 4 + 3 * r.tangents]);
+    add("memory", &[lanes, 12 + 2 * r.tangents]);
+    add("directives", &[lanes, 5 + 3 * r.tangents]);
     if r.measures_curvature {
         add("extrapolated", &[r.rows, wide]);
     }

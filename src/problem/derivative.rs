@@ -95,6 +95,11 @@ impl Derivative {
         }
     }
 
+    /// Whether it is by a setting of the solver: such derivatives vanish at the solution.
+    pub fn is_of_process(&self) -> bool {
+        matches!(self, Derivative::LogStep | Derivative::Step(_) | Derivative::Momentum(_))
+    }
+
     /// Checks that the direction exists for this problem and the lane `(alpha, l1_ratio)`.
     pub(crate) fn check(&self, problem: &Problem, alpha: f64) -> Result<()> {
         let penalty = problem.penalty();
@@ -120,7 +125,7 @@ impl Derivative {
                     None => Ok(()),
                 }
             }
-            Derivative::LogStep | Derivative::Step(_) | Derivative::Momentum(_) => Ok(()),
+            _ if self.is_of_process() => Ok(()),
             _ if !penalty.uses_alpha() => refuse(
                 format!("penalty '{}'", penalty.name()),
                 "a penalty with alpha",

@@ -79,7 +79,7 @@ pub fn summary(result: &SweepResult) -> String {
     if count(Status::Diverged) + count(Status::NotFinite) > 0 {
         let _ = writeln!(
             out,
-            "{} lane(s) diverged: their numbers mean nothing. Use steps below 2/L (and with momentum, steps that do not vary).",
+            "{} lane(s) diverged: their numbers mean nothing. Use steps below 2/L and momenta below 1 (and with momentum, steps that do not vary).",
             count(Status::Diverged) + count(Status::NotFinite)
         );
     }
@@ -110,13 +110,16 @@ pub fn convergence_summary(lanes: &[LaneAnalysis]) -> String {
         let worst = |of: &dyn Fn(&LateStart) -> f64| late.iter().map(|l| of(l)).fold(0.0, f64::max);
         let largest = |v: &[f64]| v.iter().copied().fold(0.0, f64::max);
         let proved = late.iter().filter(|l| l.bound.is_some()).count();
-        let _ = writeln!(
-            out,
-            "derivatives started late: error at the end at most {:.1e}, proved for {proved} of {} lanes, at most {:.1e}",
-            worst(&|l| largest(&l.error)),
-            lanes.len(),
-            worst(&|l| l.bound.as_deref().map_or(0.0, largest))
-        );
+        let _ = write!(out, "derivatives started late: error at the end at most {:.1e}", worst(&|l| largest(&l.error)));
+        let _ = match proved {
+            0 => writeln!(out, "; no bound is proved here"),
+            _ => writeln!(
+                out,
+                "; a bound is proved for {proved} of {} lanes, at most {:.1e}",
+                lanes.len(),
+                worst(&|l| l.bound.as_deref().map_or(0.0, largest))
+            ),
+        };
     }
     let failed: Vec<&String> = lanes.iter().filter_map(|l| l.problem.as_ref()).collect();
     if let Some(first) = failed.first() {

@@ -1,7 +1,7 @@
 //! What a schedule can get wrong, said with its place.
 
 use super::lanes::Move;
-use super::{Algorithm, LaneCurvature, Metric, Momentum, Phase, Restart, Schedule, Step, Until};
+use super::{Algorithm, LaneCurvature, Metric, Momentum, Phase, Restart, Schedule, Step, TangentStart, Until};
 use crate::error::{Error, Result};
 use crate::problem::Derivative;
 
@@ -24,7 +24,7 @@ impl Schedule {
                     let remedy = "Give every phase but the last an iteration or 'identified'.";
                     return refuse(
                         i,
-                        "no end, with another phase after it".into(),
+                        "the end of the run, with another phase after it".into(),
                         "where the phase ends".into(),
                         remedy,
                     );
@@ -62,7 +62,17 @@ impl Schedule {
             }
         }
         if self.patience == 0 {
-            return Err(Error::usage("schedule: patience", "0", "at least 1 iteration", ""));
+            return Err(Error::usage("--patience", "0", "at least 1 iteration", ""));
+        }
+        if let TangentStart::Iteration(k) = self.tangent_start
+            && k >= iterations
+        {
+            return Err(Error::usage(
+                "--tangent-start",
+                format!("{k} with {iterations} iterations: no derivative would ever be carried"),
+                format!("an iteration below {iterations}, or 'identified'"),
+                "Use --derivative none to run without derivatives.",
+            ));
         }
         Ok(())
     }
@@ -132,9 +142,13 @@ pub(super) fn check_move(schedule: &Schedule, derivative: &Derivative, iteration
     {
         return Err(Error::usage(at(), format!("iteration {k}"), format!("an iteration below {iterations}"), ""));
     }
-    if matches!(moves, Move::EveryStep | Move::Step(_))
-        && let Some(p) = schedule.phases.iter().find(|p| matches!(p.step, Step::BarzilaiBorwein { .. }))
-    {
+    // How far backtracking shrinks its step is locally constant, so that all steps together can be moved, but not one of them.
+    let found = |p: &&Phase| match p.step {
+        Step::BarzilaiBorwein { .. } => matches!(moves, Move::EveryStep | Move::Step(_)),
+        Step::Backtracking { .. } => matches!(moves, Move::Step(_)),
+        _ => false,
+    };
+    if let Some(p) = schedule.phases.iter().find(found) {
         return Err(Error::usage(
             at(),
             format!("step '{}'", p.step),
@@ -143,4 +157,14 @@ pub(super) fn check_move(schedule: &Schedule, derivative: &Derivative, iteration
         ));
     }
     Ok(moves)
+}
+
+/// Checks that a phase that may run at iteration `k` has a momentum to move.
+pub(super) fn check_momentum_at(k: usize, phases: &[&Phase]) -> Result<()> {
+    if phases.iter().any(|p| p.algorithm != Algorithm::Pgd) {
+        return Ok(());
+    }
+    let at = format!("derivative 'momentum:{k}'");
+    let found = format!("algorithm 'pgd' at iteration {k}");
+    Err(Error::usage(at, found, "an algorithm with momentum", "Use fista or heavy_ball there."))
 }

@@ -8,12 +8,17 @@ use super::{Metric, Momentum, Phase, Schedule, Step};
 use crate::data::read_array;
 use crate::error::{Error, Result};
 
+/// Where an error is, as a key of the file instead of an option.
+fn key(e: &Error) -> String {
+    e.at.trim_start_matches("--").replace('-', "_")
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     metric: Option<String>,
     tangent_start: Option<Word>,
-    patience: Option<usize>,
+    patience: Option<Word>,
     #[serde(default)]
     phase: Vec<FilePhase>,
 }
@@ -30,18 +35,12 @@ struct FilePhase {
 
 /// A number or a word: `until = 200`, `until = "identified"`.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "a whole number or a word")]
-enum Word {
-    Number(u64),
-    Text(String),
-}
+#[serde(transparent)]
+struct Word(toml::Value);
 
 impl Word {
     fn text(&self) -> String {
-        match self {
-            Word::Number(k) => k.to_string(),
-            Word::Text(text) => text.clone(),
-        }
+        self.0.as_str().map_or_else(|| self.0.to_string(), String::from)
     }
 }
 
@@ -52,7 +51,7 @@ impl Schedule {
     /// A file that cannot be read, is not TOML, or has an unknown key or a rule out of range; the phase is named.
     pub fn read(path: &Path, max_bytes: u64) -> Result<Self> {
         let at = path.display().to_string();
-        let fail = |found: String| Err(Error::data(&at, found, "a schedule in TOML", "See docs/schedules.md."));
+        let fail = |found: String| Err(Error::usage(&at, found, "a schedule in TOML", "See docs/schedules.md."));
         match std::fs::metadata(path) {
             Ok(meta) if meta.len() <= max_bytes => {}
             Ok(meta) => return fail(format!("{} bytes", meta.len())),
@@ -72,12 +71,13 @@ impl Schedule {
         let file: File = toml::from_str(text).map_err(|e| {
             let line = e.span().map_or(0, |s| text[..s.start].matches('\n').count() + 1);
             let found = format!("line {line}: {}", e.message());
-            Error::data(name, found, "a schedule in TOML", "See docs/schedules.md for the keys.")
+            let remedy = "See docs/schedules.md for the keys; rules are words in quotes, as in step = \"constant:1\".";
+            Error::usage(name, found, "a schedule in TOML", remedy)
         })?;
         let count = file.phase.len();
         let table = |file: &str| read_array(&folder.join(file), max_bytes);
         let phase = |(i, p): (usize, &FilePhase)| -> Result<Phase> {
-            let inside = |e: Error| Error { at: format!("{name}: phase {} of {count}: {}", i + 1, e.at), ..e };
+            let inside = |e: Error| Error { at: format!("{name}: phase {} of {count}: {}", i + 1, key(&e)), ..e };
             let build = || -> Result<Phase> {
                 let mut phase = Phase::new(p.algorithm.parse()?);
                 if let Some(rule) = &p.step {
@@ -105,12 +105,12 @@ impl Schedule {
         let mut phases = file.phase.iter().enumerate().map(phase);
         let mut schedule: Schedule = match phases.next() {
             Some(first) => first?.into(),
-            None => return Err(Error::data(name, "no phase", "at least one [[phase]]", "See docs/schedules.md.")),
+            None => return Err(Error::usage(name, "no phase", "at least one [[phase]]", "See docs/schedules.md.")),
         };
         for phase in phases {
             schedule = schedule.then(phase?);
         }
-        let inside = |e: Error| Error { at: format!("{name}: {}", e.at), ..e };
+        let inside = |e: Error| Error { at: format!("{name}: {}", key(&e)), ..e };
         if let Some(rule) = &file.metric {
             schedule = schedule.metric(match rule.strip_prefix("table:") {
                 Some(file) => Metric::Table(table(file).map_err(inside)?),
@@ -121,7 +121,11 @@ impl Schedule {
             schedule = schedule.tangent_start(start.text().parse().map_err(inside)?);
         }
         Ok(match file.patience {
-            Some(patience) => schedule.patience(patience),
+            Some(patience) => {
+                let text = patience.text();
+                let refuse = || Error::usage(format!("{name}: patience"), &text, "a whole number of iterations", "");
+                schedule.patience(text.parse().map_err(|_| refuse())?)
+            }
             None => schedule,
         })
     }

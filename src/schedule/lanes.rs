@@ -2,7 +2,7 @@
 
 use num_dual::Dual64;
 
-use super::checks::{check_move, check_phase};
+use super::checks::{check_momentum_at, check_move, check_phase};
 use super::{Algorithm, LaneCurvature, Metric, Momentum, Phase, Restart, Schedule, Step, TangentStart, Until};
 use crate::error::{Error, Result};
 use crate::problem::Derivative;
@@ -55,7 +55,7 @@ pub(crate) struct Code {
 impl Code {
     /// Names and values of the bits, as in WGSL.
     #[cfg(feature = "gpu")]
-    pub(crate) const BITS: [(&'static str, u32); 7] = [
+    pub(crate) const BITS: [(&'static str, u32); 8] = [
         ("LOOKS_AHEAD", 1),
         ("COUNTS", 2),
         ("RESTARTS_BY_FUNCTION", 4),
@@ -63,6 +63,7 @@ impl Code {
         ("BACKTRACKS", 16),
         ("USES_SECANT_STEP", 32),
         ("STARTS", 64),
+        ("WAITS", 128),
     ];
     pub(crate) const LOOKS_AHEAD: u32 = 1;
     pub(crate) const COUNTS: u32 = 2;
@@ -71,6 +72,8 @@ impl Code {
     pub(crate) const BACKTRACKS: u32 = 16;
     pub(crate) const USES_SECANT_STEP: u32 = 32;
     pub(crate) const STARTS: u32 = 64;
+    /// The phase ends with identification.
+    pub(crate) const WAITS: u32 = 128;
 
     pub(crate) fn has(self, bit: u32) -> bool {
         self.bits & bit != 0
@@ -118,6 +121,13 @@ impl LaneSchedule {
         }
         let moves = derivatives.iter().map(|d| check_move(&schedule, d, iterations)).collect::<Result<_>>()?;
         let laid = LaneSchedule { schedule, phases, split, lanes, tangents, moves };
+        for moved in &laid.moves {
+            if let Move::Momentum(k) = moved {
+                let possible: Vec<&Phase> =
+                    (0..laid.stages()).map(|stage| &laid.schedule.phases[laid.phase_at(stage, *k)]).collect();
+                check_momentum_at(*k, &possible)?;
+            }
+        }
         laid.check_steps(iterations)?;
         Ok(laid)
     }
@@ -243,6 +253,7 @@ impl LaneSchedule {
             (Code::BACKTRACKS, matches!(rules.step, Step::Backtracking { .. })),
             (Code::USES_SECANT_STEP, matches!(rules.step, Step::BarzilaiBorwein { .. })),
             (Code::STARTS, k == 0 || self.phase_at(stage, k - 1) != phase),
+            (Code::WAITS, rules.until == Until::Identified),
         ];
         let bits = flags.iter().filter(|(_, on)| *on).map(|(bit, _)| bit).sum();
         Code { bits, base: self.phases[phase].base as u32 }
@@ -269,7 +280,7 @@ impl LaneSchedule {
         match self.find_step(iterations, |_, _, _, step| !(step > 0.0 && step.is_finite())) {
             None => Ok(()),
             Some((phase, k, lane, step)) => Err(Error::usage(
-                format!("{}step", self.schedule.place(phase)),
+                format!("{}--step", self.schedule.place(phase)),
                 format!("{step} at iteration {k}, lane {lane}"),
                 "a positive step",
                 "Steps lie between 0 and 2/L.",
@@ -300,13 +311,40 @@ impl LaneSchedule {
             !safe && step * gain * self.lanes[lane].lipschitz >= limit(phase, k, lane)
         };
         self.find_step(iterations, beyond).map(|(phase, k, lane, step)| {
+            let after = self.split.is_some_and(|split| phase > split);
+            let when = if after { "after identification".into() } else { format!("at iteration {k}") };
+            let by_metric = if gain > 1.0 { format!(" with the gain {gain} of --metric") } else { String::new() };
             format!(
-                "{}step size {step:.4e} at iteration {k} in lane {lane} is {:.3}/L, outside (0, {}/L)",
+                "{}step size {step:.6e} {when} in lane {lane} is {:.6}/L{by_metric}, outside (0, {:.6}/L)",
                 self.schedule.place(phase),
                 step * gain * self.lanes[lane].lipschitz,
-                (limit(phase, k, lane) * 1e3).round() / 1e3
+                limit(phase, k, lane)
             )
         })
+    }
+
+    /// What the theory of [`crate::schedule`] does not cover, and phases that never run, in words.
+    pub fn warnings(&self, iterations: usize) -> Vec<String> {
+        let mut list = Vec::new();
+        if let Some(step) = self.unsafe_step(iterations) {
+            list.push(format!(
+                "{step}: the run may diverge, and its status will say so. Use smaller steps to be sure."
+            ));
+        }
+        if let Some(momentum) = self.schedule.unsafe_momentum() {
+            list.push(format!(
+                "{momentum}: iterates and derivatives may grow although every single update contracts (momentum under steps \
+                 that rise). Keep the step fixed or falling, or use algorithm pgd."
+            ));
+        }
+        if let Some(late) = self.phases.iter().position(|p| p.from >= iterations) {
+            list.push(format!(
+                "{}it begins at iteration {} and never runs: the run has {iterations} iterations.",
+                self.schedule.place(late),
+                self.phases[late].from
+            ));
+        }
+        list
     }
 
     fn find_step(
@@ -340,8 +378,15 @@ impl Schedule {
     pub fn unsafe_momentum(&self) -> Option<String> {
         self.phases.iter().enumerate().find_map(|(i, p)| {
             let momentum = p.momentum_rule();
-            (p.algorithm != Algorithm::Pgd && !momentum.is_none() && p.step.rises())
-                .then(|| format!("{}momentum '{momentum}' with the varying step '{}'", self.place(i), p.step))
+            if p.algorithm == Algorithm::Pgd || momentum.is_none() {
+                None
+            } else if p.step.rises() {
+                Some(format!("{}momentum '{momentum}' with the varying step '{}'", self.place(i), p.step))
+            } else if self.metric.varies() {
+                Some(format!("{}momentum '{momentum}' with the varying metric '{}'", self.place(i), self.metric))
+            } else {
+                None
+            }
         })
     }
 }
@@ -443,7 +488,7 @@ mod tests {
         refused(overlap, "phase 2 of 3: until: found 5: the phases overlap");
         let gap = Schedule::from(phase(Until::Iteration(5))).then(phase(Until::Iteration(8)));
         refused(gap, "phase 2 of 2: until: found 8: no phase for the iterations 8 to 9");
-        refused(Schedule::from(phase(Until::End)).then(end()), "phase 1 of 2: until: found no end");
+        refused(Schedule::from(phase(Until::End)).then(end()), "phase 1 of 2: until: found the end of the run");
         let twice = Schedule::from(phase(Until::Identified)).then(phase(Until::Identified)).then(end());
         refused(twice, "'identified' a second time");
         let table = |v: Vec<usize>| ArrayD::ones(v);
@@ -453,7 +498,7 @@ mod tests {
         refused(end().step(Step::Table(table(vec![10, 3]))).into(), "found a table of shape [10, 3]");
         let mut negative = table(vec![10, 2]);
         negative[[7, 1]] = -0.5;
-        refused(two(end().step(Step::Table(negative))), "phase 2 of 2: step: found -0.5 at iteration 7, lane 1");
+        refused(two(end().step(Step::Table(negative))), "phase 2 of 2: --step: found -0.5 at iteration 7, lane 1");
         refused(two(phase(Until::End).momentum(Momentum::Fista)), "phase 2 of 2: --momentum: found 'fista' with");
         let flat = vec![lane(4.0, 0.0)];
         let strong = Phase::new(Algorithm::Fista).momentum(Momentum::StronglyConvex);
@@ -468,7 +513,10 @@ mod tests {
         let two = |p: Phase| Schedule::from(Phase::new(Algorithm::Pgd).until(Until::Iteration(4))).then(p);
         let far = lay(two(Phase::new(Algorithm::Pgd).step(Step::Constant(2.5)))).unwrap();
         let words = far.unsafe_step(10).unwrap();
-        assert!(words.contains("phase 2 of 2: step size 6.2500e-1 at iteration 4 in lane 0 is 2.500/L"), "{words}");
+        assert!(
+            words.contains("phase 2 of 2: step size 6.250000e-1 at iteration 4 in lane 0 is 2.500000/L"),
+            "{words}"
+        );
         let random = Step::Uniform { low: 0.5, high: 1.0, seed: 1 };
         let words = two(Phase::new(Algorithm::Fista).step(random)).unsafe_momentum().unwrap();
         assert!(words.contains("phase 2 of 2: momentum 'fista' with the varying step 'uniform:0.5:1:1'"), "{words}");

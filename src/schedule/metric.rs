@@ -31,6 +31,15 @@ impl Metric {
     /// How the rules are written.
     pub const NAMES: &'static [&'static str] = &["none", "diagonal", "hessian:EVERY:GAIN", "table:FILE.npy"];
 
+    /// Whether it changes with the iteration.
+    pub(super) fn varies(&self) -> bool {
+        match self {
+            Metric::None | Metric::Diagonal => false,
+            Metric::Hessian { .. } => true,
+            Metric::Table(table) => table.ndim() > 1,
+        }
+    }
+
     pub(crate) fn check(&self, iterations: usize, lanes: usize, features: usize) -> Result<()> {
         let Metric::Table(table) = self else { return Ok(()) };
         let refuse = |found: String, expected: String| {

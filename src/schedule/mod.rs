@@ -277,7 +277,8 @@ fn check_table(at: &str, table: &ArrayD<f64>, iterations: usize, lanes: usize) -
     }
     for (k, row) in table.axis_iter(Axis(0)).enumerate() {
         if let Some((lane, v)) = row.iter().enumerate().find(|(_, v)| !v.is_finite()) {
-            return refuse(format!("{v} at iteration {k}, lane {lane}"), "finite numbers".into(), "");
+            let remedy = "Every entry is used, or checked for later use: write a number there.";
+            return refuse(format!("{v} at iteration {k}, lane {lane}"), "finite numbers".into(), remedy);
         }
     }
     Ok(())

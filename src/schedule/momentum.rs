@@ -42,8 +42,23 @@ impl Momentum {
     }
 
     pub(super) fn check(&self, iterations: usize, lanes: &[LaneCurvature]) -> Result<()> {
+        let refuse = |found: String| {
+            let remedy = "Momenta of a convergent method lie in [0, 1).";
+            Err(Error::usage("--momentum", found, "momenta above -1 and at most 1", remedy))
+        };
+        let inside = |v: f64| v > -1.0 && v <= 1.0;
         match self {
-            Momentum::Table(table) => super::check_table("--momentum table", table, iterations, lanes.len()),
+            Momentum::Constant(v) if !inside(*v) => refuse(v.to_string()),
+            Momentum::Table(table) => {
+                super::check_table("--momentum table", table, iterations, lanes.len())?;
+                match table.indexed_iter().find(|(_, v)| !inside(**v)) {
+                    None => Ok(()),
+                    Some((at, v)) => {
+                        let lane = if table.ndim() == 2 { format!(", lane {}", at[1]) } else { String::new() };
+                        refuse(format!("{v} at iteration {}{lane}", at[0]))
+                    }
+                }
+            }
             Momentum::StronglyConvex => {
                 match lanes.iter().position(|l| l.strong_convexity + l.prox_strong_convexity <= 0.0) {
                     None => Ok(()),

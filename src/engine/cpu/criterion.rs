@@ -89,7 +89,7 @@ impl<T: Real> State<T> {
                 measures.stationarity = relative(lane_x, &image);
 
                 measures.derivative_residual = 0.0;
-                for t in 0..d {
+                for t in (0..d).filter(|t| numbers.tested[*t]) {
                     let (dx, dg) = (&x[column(t + 1)], &g[column(t + 1)]);
                     let (dl1, dl2) = (T::of(numbers.dl1[[i, t]]), T::of(numbers.dl2[[i, t]]));
                     let image: Vec<T> = (0..q)

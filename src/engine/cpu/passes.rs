@@ -51,6 +51,19 @@ impl<T: Real> State<T> {
         let b = self.active.len();
         let of = |(i, lane): (usize, &usize)| self.controls[*lane].direct(&self.rules, k, row, (i, b), &self.seen[i]);
         self.directives = self.active.iter().enumerate().map(of).collect();
+        for slot in 0..b {
+            if self.directives[slot].restore {
+                self.restore(slot);
+            }
+        }
+    }
+
+    /// Takes the last step of a lane back: `x = x₋`.
+    fn restore(&mut self, slot: usize) {
+        let width = 1 + self.d;
+        let columns = |rows: usize| slot * width * rows..(slot + 1) * width * rows;
+        self.x[columns(self.q)].copy_from_slice(&self.x_previous[columns(self.q)]);
+        self.z[columns(self.n)].copy_from_slice(&self.z_previous[columns(self.n)]);
     }
 
     /// `r = ω φ'(X e)` and `dr = ω (φ''(X e) X de + ∂_y φ' dy)`, with `X e = z + look (z − z_previous)` per lane.
@@ -170,12 +183,13 @@ impl<T: Real> State<T> {
                         penalised: numbers.penalised,
                         diagonal: diagonal.map_or(ones, |m| &m[..q]),
                         ddiagonal: diagonal.map(|m| &m[q..]),
+                        watches_restarts,
                     };
                     let mut columns = xp.chunks_exact_mut(q).zip(x.chunks_exact(q)).zip(g.chunks_exact(q));
                     if let Some(((xp, x), g)) = columns.next() {
                         lane.iterate(penalty, xp, x, g, partials);
                         if watches_restarts {
-                            seen.restart = sum(q, |j| (partials.e[j] - xp[j]) * (xp[j] - x[j]));
+                            seen.restart = sum(q, |j| (partials.y[j] - xp[j]) * (xp[j] - x[j]));
                         }
                         if measures_curvature {
                             (0..q).for_each(|j| partials.s[j] = xp[j] - partials.e[j]);
@@ -239,7 +253,8 @@ impl<T: Real> State<T> {
             let moved = |j: usize| mark(penalty.is_active(lane[j]) != penalty.is_active(was[j]));
             record[RecordLayout::ACTIVE_CHANGE] = sum(lane.len(), moved).f64();
             record[RecordLayout::STEP] = directives[slot].step.f64();
-            record[RecordLayout::MOMENTUM] = directives[slot].momentum.f64();
+            record[RecordLayout::MOMENTUM] =
+                if directives[slot].restore { -1.0 } else { directives[slot].momentum.f64() };
             record[RecordLayout::CHANGE] = distance(&x[column(0)], &xp[column(0)]).f64();
             for t in 0..d {
                 record[layout.derivative_change(t)] = distance(&x[column(t + 1)], &xp[column(t + 1)]).f64();
@@ -302,6 +317,7 @@ struct LaneStep<'a, T> {
     /// The metric and its tangents.
     diagonal: &'a [T],
     ddiagonal: Option<&'a [T]>,
+    watches_restarts: bool,
 }
 
 impl<T: Real> LaneStep<'_, T> {
@@ -323,7 +339,11 @@ impl<T: Real> LaneStep<'_, T> {
             let e = x[j] + look * moved;
             let a = step * self.diagonal[j];
             let slope = if P::RIDGE_IN_LOSS { g[j] + self.ridge * self.factors[j] * e } else { g[j] };
-            let w = x[j] + momentum * moved - a * slope;
+            let y = x[j] + momentum * moved;
+            if self.watches_restarts {
+                partials.y[j] = y;
+            }
+            let w = y - a * slope;
             let prox = if j < self.penalised {
                 penalty.prox(w, a, self.l1 * self.factors[j], self.l2 * self.factors[j])
             } else {
@@ -413,6 +433,8 @@ struct Partials<T> {
     by_l2: Vec<T>,
     by_step: Vec<T>,
     e: Vec<T>,
+    /// `x + β(x − x₋)`, where restarts are watched.
+    y: Vec<T>,
     /// `x − x₋`, which the new iterate overwrites; where a tangent moves the schedule.
     moved: Vec<T>,
     /// `x⁺ − e` and the tangent of `e`, where curvature is measured.
@@ -429,6 +451,7 @@ impl<T: Real> Partials<T> {
             by_l2: zeros(),
             by_step: zeros(),
             e: zeros(),
+            y: zeros(),
             moved: zeros(),
             s: zeros(),
             de: zeros(),

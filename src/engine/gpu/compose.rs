@@ -30,6 +30,8 @@ pub struct ShaderSpec {
     pub lanes: usize,
     /// For each tangent, the one feature whose strength it moves, if it is one.
     pub only: Vec<Option<usize>>,
+    /// For each tangent, whether the stop rule tests it.
+    pub tested: Vec<bool>,
     /// Whether a tangent moves the target.
     pub moves_target: bool,
     /// Rows of the step table per iteration.
@@ -76,13 +78,14 @@ impl Composed {
 }
 
 /// Numbers of a directive besides those of its tangents.
-const DIRECTIVE_FIELDS: usize = 4;
+const DIRECTIVE_FIELDS: usize = 5;
 
 /// What a lane remembers for the control kernel, and what the status kernel has seen; two numbers per tangent follow.
-const MEMORY: [&str; 11] = [
+const MEMORY: [&str; 12] = [
     "MEMORY_COUNT",
     "MEMORY_QUIET",
     "MEMORY_IDENTIFIED",
+    "MEMORY_SWITCHED",
     "MEMORY_SCALE",
     "MEMORY_STEP",
     "MEMORY_OBJECTIVE",
@@ -157,6 +160,7 @@ impl ShaderSpec {
             validation_rows: r.validation_rows,
             lanes: numbers.l1.len(),
             only: numbers.only.clone(),
+            tested: numbers.tested.clone(),
             moves_target: numbers.target_tangent.is_some(),
             stages: schedule.stages(),
             patience: schedule.schedule().patience,
@@ -256,6 +260,9 @@ impl ShaderSpec {
         }
         let only: Vec<String> = self.only.iter().map(|f| f.map_or("-1".into(), |j| j.to_string())).collect();
         let list = if d == 0 { "-1".into() } else { only.join(", ") };
+        let tested: Vec<String> = self.tested.iter().map(bool::to_string).collect();
+        let tested = if d == 0 { "false".into() } else { tested.join(", ") };
+        let _ = writeln!(out, "var<private> TESTED: array<bool, {}> = array<bool, {}>({tested});", d.max(1), d.max(1));
         let _ = writeln!(out, "var<private> ONLY: array<i32, {}> = array<i32, {}>({list});", d.max(1), d.max(1));
         out
     }

@@ -101,7 +101,7 @@ impl Resources {
         let constants = filled("constants", at_least_one(job.schedule.constants()));
         let mut remembered = vec![0.0; memory_fields(d) * b];
         // Backtracking has not shrunk anything yet.
-        remembered.iter_mut().skip(3).step_by(memory_fields(d)).for_each(|scale| *scale = 1.0);
+        remembered.iter_mut().skip(4).step_by(memory_fields(d)).for_each(|scale| *scale = 1.0);
         let memory = filled("memory", remembered);
         let directives = create("directives", directive_fields(d) * b);
         let extrapolated = create("extrapolated", if job.schedule.uses_secant() { n * columns } else { 1 });

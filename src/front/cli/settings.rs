@@ -66,9 +66,12 @@ pub(super) struct Settings {
     /// Carry derivatives from this iteration on, or from where the active set has settled ('identified')
     #[arg(long, value_name = "K", default_value = "0")]
     tangent_start: String,
+    /// Iterations without a change of the active set that count as identification
+    #[arg(long, value_name = "K", default_value_t = 10)]
+    patience: usize,
     /// Everything that varies with the iteration, in phases, from a TOML file (docs/schedules.md)
     #[arg(long, value_name = "FILE.toml",
-        conflicts_with_all = ["algorithm", "step", "momentum", "restart", "metric", "tangent_start"])]
+        conflicts_with_all = ["algorithm", "step", "momentum", "restart", "metric", "tangent_start", "patience"])]
     schedule: Option<PathBuf>,
     /// Iterations at most
     #[arg(long, value_name = "K", default_value_t = 1000)]
@@ -202,7 +205,7 @@ impl Settings {
             Some(file) => Metric::Table(self.read_array("--metric", Path::new(file))?),
             None => self.metric.parse()?,
         };
-        Ok(Schedule::from(phase).metric(metric).tangent_start(self.tangent_start.parse()?))
+        Ok(Schedule::from(phase).metric(metric).tangent_start(self.tangent_start.parse()?).patience(self.patience))
     }
 
     fn problem(&self, loss: Loss, penalty: Penalty) -> Result<Problem> {

@@ -19,7 +19,7 @@ use crate::schedule::TangentStart;
 pub(super) struct Args {
     #[command(flatten)]
     settings: Settings,
-    /// Folder for result.json and trace.npz
+    /// Folder for result.json and trace.npz; may be left out with --json
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Measure and predict the rates of iterates and derivatives; needs a dense system of the active coefficients per lane
@@ -46,8 +46,12 @@ pub(super) fn run(args: &Args) -> Result<u8> {
         return Ok(0);
     }
     let out = match &args.out {
-        Some(path) => OutputDir::create(path)?,
-        None => return Err(Error::usage("--out", "no folder", "a folder for the results", "Give --out DIR.")),
+        Some(path) => Some(OutputDir::create(path)?),
+        None if args.json => None,
+        None => {
+            let remedy = "Give --out DIR, or --json to print the result and keep no files.";
+            return Err(Error::usage("--out", "no folder", "a folder for the results", remedy));
+        }
     };
     let result = run_with_progress(&sweep, engine.as_mut(), "sweep")?;
     let validation = args.settings.validation()?;
@@ -57,7 +61,9 @@ pub(super) fn run(args: &Args) -> Result<u8> {
         if args.rates || late { Some(analyse(&sweep, &result, &solutions(&sweep, &result)?)?) } else { None };
     let data = DataInfo::new(sweep.problem(), validation);
     let file = ResultFile::new(&result, data).with_convergence(convergence.as_deref());
-    save(&out, "", &result, &file)?;
+    if let Some(out) = &out {
+        save(out, "", &result, &file)?;
+    }
     if args.json {
         print_json(&file);
     } else {
@@ -67,7 +73,9 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     if let Some(lanes) = &convergence {
         eprint!("{}", convergence_summary(lanes));
     }
-    eprintln!("results: {}", out.path().display());
+    if let Some(out) = &out {
+        eprintln!("results: {}", out.path().display());
+    }
     Ok(exit_code(&result))
 }
 

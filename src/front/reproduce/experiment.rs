@@ -1,4 +1,4 @@
-//! One experiment: a problem, its solution to rounding, and a run of every rule with seeds as lanes.
+//! One experiment: a problem, its solution to rounding, and a run of every rule with starts as lanes.
 
 use ndarray::Array2;
 use rand::SeedableRng;
@@ -16,7 +16,7 @@ use crate::problem::{Derivative, Problem};
 use crate::report::errors_against;
 use crate::schedule::{LaneSchedule, Momentum, Phase, Schedule};
 
-/// A problem with one alpha, and seeds.
+/// A problem with one alpha, and starts.
 #[derive(Debug, Clone)]
 pub struct Experiment {
     /// Name of its files.
@@ -32,7 +32,7 @@ pub struct Experiment {
     /// Penalty strength.
     pub alpha: f64,
     /// Runs per rule: each with its own start, and its own draws where steps are random.
-    pub seeds: usize,
+    pub starts: usize,
     /// Standard deviation of the starts' coefficients.
     pub spread: f64,
     /// Iterations at most.
@@ -46,11 +46,11 @@ pub struct RuleRun {
     pub rule: Rule,
     /// What ran.
     pub result: SweepResult,
-    /// Of every seed.
+    /// Of every start.
     pub analysis: Vec<LaneAnalysis>,
-    /// `[f, seeds]`: distance to the solution relative to the start's.
+    /// `[f, starts]`: distance to the solution relative to the start's.
     pub error: Array2<f64>,
-    /// `[f, seeds]`: the same of the derivative.
+    /// `[f, starts]`: the same of the derivative.
     pub derivative_error: Array2<f64>,
 }
 
@@ -69,15 +69,15 @@ const DEPTH: f64 = 1e-11;
 const IDENTIFICATION: usize = 200;
 
 impl Experiment {
-    /// A sweep of the experiment's one alpha with the given seeds as lanes.
+    /// A sweep of the experiment's one alpha with the given starts as lanes.
     pub fn sweep(&self, schedule: impl Into<Schedule>, iterations: usize) -> Sweep {
         let mut rng = rand_pcg::Pcg64::seed_from_u64(42);
-        let start = Array2::from_shape_simple_fn((self.seeds, self.problem.features()), || {
+        let start = Array2::from_shape_simple_fn((self.starts, self.problem.features()), || {
             let v: f64 = StandardNormal.sample(&mut rng);
             self.spread * v
         });
         Sweep::new(self.problem.clone())
-            .alphas(Alphas::List(vec![self.alpha; self.seeds]))
+            .alphas(Alphas::List(vec![self.alpha; self.starts]))
             .derivatives([Derivative::LogAlpha])
             .schedule(schedule)
             .iterations(iterations)
@@ -110,7 +110,7 @@ impl Experiment {
 
     /// How many iterations a rule needs by its predicted errors.
     fn iterations(&self, rule: Rule, reference: &Reference) -> Result<usize> {
-        let one = Experiment { seeds: 1, ..self.clone() };
+        let one = Experiment { starts: 1, ..self.clone() };
         let schedule = rule.schedule(reference.curvatures, self.limit, 1);
         let prepared = one.sweep(schedule, self.limit).prepare()?;
         let laid: &LaneSchedule = &prepared.schedule;
@@ -135,7 +135,7 @@ impl Experiment {
         precision: Precision,
     ) -> Result<RuleRun> {
         let iterations = self.iterations(rule, reference)?;
-        let schedule = rule.schedule(reference.curvatures, iterations, self.seeds);
+        let schedule = rule.schedule(reference.curvatures, iterations, self.starts);
         let sweep = self.sweep(schedule, iterations).precision(precision);
         let result = sweep.run(engine)?;
         self.measure(rule, &sweep, result, reference)
@@ -150,11 +150,11 @@ impl Experiment {
         if sweep.rules().metric_rule() != &crate::schedule::Metric::None {
             own = solutions(sweep, &result)?.swap_remove(0)?;
         }
-        let all = vec![Ok(own); self.seeds];
+        let all = vec![Ok(own); self.starts];
         let analysis = analyse(sweep, &result, &all)?;
         let p = self.problem.features();
-        let coef = Array2::from_shape_fn((self.seeds, p), |(_, j)| reference.solution.state[j]);
-        let dcoef = Array2::from_shape_fn((self.seeds, p), |(_, j)| reference.solution.dstate[[0, j]]);
+        let coef = Array2::from_shape_fn((self.starts, p), |(_, j)| reference.solution.state[j]);
+        let dcoef = Array2::from_shape_fn((self.starts, p), |(_, j)| reference.solution.dstate[[0, j]]);
         let (error, derivative_error) = errors_against(&result.trace, 0, coef.view(), dcoef.view());
         Ok(RuleRun { rule, result, analysis, error, derivative_error })
     }

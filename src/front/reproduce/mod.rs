@@ -17,7 +17,7 @@ use crate::problem::{Loss, Penalty, Problem};
 ///
 /// # Errors
 /// None for these sizes.
-pub fn lasso(seeds: usize) -> Result<Experiment> {
+pub fn lasso(starts: usize) -> Result<Experiment> {
     let data = Synthetic {
         rows: 100,
         features: 200,
@@ -38,7 +38,7 @@ pub fn lasso(seeds: usize) -> Result<Experiment> {
             .into(),
         alpha: 0.1 * problem.alpha_max(1.0),
         problem,
-        seeds,
+        starts,
         spread: 1.0,
         limit: 3000,
     })
@@ -48,7 +48,7 @@ pub fn lasso(seeds: usize) -> Result<Experiment> {
 ///
 /// # Errors
 /// None for these sizes.
-pub fn logistic(seeds: usize) -> Result<Experiment> {
+pub fn logistic(starts: usize) -> Result<Experiment> {
     let data = Synthetic {
         rows: 200,
         features: 50,
@@ -70,7 +70,7 @@ pub fn logistic(seeds: usize) -> Result<Experiment> {
             .into(),
         alpha: 0.02,
         problem,
-        seeds,
+        starts,
         // Near enough for the linear phase to begin soon; the far start is an experiment of its own.
         spread: 0.1,
         limit: 3000,
@@ -81,7 +81,7 @@ pub fn logistic(seeds: usize) -> Result<Experiment> {
 ///
 /// # Errors
 /// None for these sizes.
-pub fn ridge(seeds: usize) -> Result<Experiment> {
+pub fn ridge(starts: usize) -> Result<Experiment> {
     let data = Synthetic {
         rows: 100,
         features: 50,
@@ -100,7 +100,7 @@ pub fn ridge(seeds: usize) -> Result<Experiment> {
         words: String::new(),
         alpha: 1e-2,
         problem,
-        seeds,
+        starts,
         spread: 1.0,
         limit: 3000,
     })
@@ -139,8 +139,8 @@ pub fn on_data(name: &str, data: Dataset, loss: Loss, penalty: Penalty) -> Resul
         ),
         alpha: if l1 { 0.1 * problem.alpha_max(1.0) } else { 0.02 },
         problem,
-        seeds: 10,
+        starts: 10,
         spread: 0.1,
-        limit: 2000,
+        limit: 6000,
     })
 }

@@ -82,17 +82,22 @@ fn statements() -> Markup {
     html! {
         div.proved {
             p { strong { "Proved. " }
-                "If all updates share the fixed point x*, their Jacobians contract in one norm near it, and x converges, then Dx converges to
-                 the derivative of the solution; no limit of the updates is needed. With errors of x like ρ" sup { "k" } ", errors of Dx
-                 are slower by a power of k at most, and like ρ" sup { "k" } " where the update is affine near the solution, as for the
-                 lasso once its support is identified. The derivation is in docs/derivatives.md."
+                "Let all updates share the fixed point x*, be differentiable near it with derivatives that are Lipschitz with one constant, and
+                 let x converge to x*. " b { "Uniform: " } "if their Jacobians at x* contract by one factor ρ in one norm, Dx converges to the
+                 derivative of the solution; no limit of the updates is needed. " b { "Limit: " } "if the updates have a limit, it is
+                 enough that the limit's Jacobian has a spectral radius below 1. In both cases, with errors of x like ρ" sup { "k" } ",
+                 errors of Dx are slower by a power of k at most, and like ρ" sup { "k" } " where the update is affine near the solution, as
+                 for the lasso once its support is identified. For a lasso that holds where the solution is not degenerate (margin
+                 above 0) and its active columns are independent. The column “theory” says which case covers a rule; “–”: neither, because
+                 its steps come arbitrarily near 0 or 2/L. The argument is in docs/derivatives.md."
             }
         }
         div.measured {
             p { strong { "Measured here. " }
                 "Every number and curve below comes from the run that wrote this page. q is the factor by which the changes of x, or
                  of Dx, shrink in an iteration, fitted after identification; “predicted” follows from the eigenvalues of the Hessian on the
-                 solution's manifold and from the steps and momenta used, not from the errors."
+                 solution's manifold and from the steps and momenta used, not from the errors. The m of “2/(L+m)”, “strongly convex” and
+                 “heavy ball”, and the L and m of “the manifold”, are those of the solution's manifold, which no solver knows beforehand."
             }
         }
         div.paper {
@@ -118,6 +123,7 @@ fn table(file: &ExperimentFile) -> Markup {
         html! {
             tr {
                 td { (r.rule) }
+                td { (r.theory) }
                 td { (r.engine) }
                 td { (rate(&r.q_x)) }
                 td { (rate(&r.q_d)) }
@@ -133,23 +139,24 @@ fn table(file: &ExperimentFile) -> Markup {
     html! {
         p {
             (format!(
-                "L = {:.4}; on the manifold of the solution {} active coefficients, eigenvalues from {:.4} to {:.4}, margin {:.3}; {} seeds.",
-                file.lipschitz, file.active, file.restricted[0], file.restricted[1], file.margin, file.seeds
+                "L = {:.4}; on the manifold of the solution {} active coefficients, eigenvalues from {:.4} to {:.4}, margin {:.3}; {} starts.",
+                file.lipschitz, file.active, file.restricted[0], file.restricted[1], file.margin, file.starts
             ))
         }
         div.scroll {
             table {
                 thead {
                     tr {
-                        th { "rule" } th { "engine" } th { "q of x" } th { "q of Dx" } th { "predicted" } th { "identified at" }
+                        th { "rule" } th { "theory" } th { "engine" } th { "q of x" } th { "q of Dx" } th { "predicted" } th { "identified at" }
                         th { "iterations" } th { "final error of x" } th { "of Dx" } th { "diverged" }
                     }
                 }
                 tbody { @for r in &file.rules { (row(r)) } }
             }
         }
-        p { "Medians over the seeds, with the 10 % and 90 % quantiles of the rates in brackets where they differ. A dash: not to be had, because
-             fewer than eight iterations lie between identification and rounding." }
+        p { "Medians over the starts, with the 10 % and 90 % quantiles of the rates in brackets where they differ. A dash: not to be had, because
+             fewer than eight iterations lie between identification and rounding. In f32 rounding comes sooner, windows are earlier and
+             shorter, and rates of rules that bend differ." }
     }
 }
 

@@ -82,6 +82,15 @@ impl Rule {
         }
     }
 
+    /// Which statement of the page covers it: `uniform`, `limit`, or neither.
+    pub fn theory(self) -> &'static str {
+        match self {
+            Rule::Uniform(low, high) if low == 0.0 || high >= 2.0 => "–",
+            Rule::Accelerated(_) | Rule::StronglyConvex | Rule::HeavyBall | Rule::Switch => "limit",
+            _ => "uniform",
+        }
+    }
+
     /// Whether it belongs to the picture of proximal gradient rules.
     pub fn is_gradient(self) -> bool {
         use Rule::{Accelerated, HeavyBall, StronglyConvex, Switch};

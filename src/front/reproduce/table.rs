@@ -1,4 +1,4 @@
-//! Rates of every rule and seed, as CSV and JSON, and their summary over the seeds.
+//! Rates of every rule and start, as CSV and JSON, and their summary over the starts.
 
 use std::io::Write;
 
@@ -9,11 +9,13 @@ use crate::derivative::LaneAnalysis;
 use crate::driver::RunInfo;
 use crate::engine::Status;
 
-/// One rule over all seeds: medians, and the 10 % and 90 % quantiles of the rates.
+/// One rule over all starts: medians, and the 10 % and 90 % quantiles of the rates.
 #[derive(Debug, Clone, Serialize)]
 pub struct RuleSummary {
     /// Name of the rule.
     pub rule: String,
+    /// Which statement covers it: `uniform`, `limit` or none.
+    pub theory: &'static str,
     /// `cpu` or `gpu`, and the precision.
     pub engine: String,
     /// Iterations run.
@@ -52,6 +54,7 @@ impl RuleSummary {
         let middle = |values: Vec<f64>| band(values).map(|b| b[1]);
         RuleSummary {
             rule: run.rule.name(),
+            theory: run.rule.theory(),
             engine: engine_name(info),
             iterations: info.iterations,
             seconds: info.seconds,
@@ -88,7 +91,7 @@ pub struct ExperimentFile {
     /// Penalty strength.
     pub alpha: f64,
     /// Runs per rule.
-    pub seeds: usize,
+    pub starts: usize,
     /// Lipschitz constant of the smooth part.
     pub lipschitz: f64,
     /// Smallest and largest eigenvalue of the Hessian on the manifold.
@@ -99,7 +102,7 @@ pub struct ExperimentFile {
     pub margin: f64,
     /// Summaries.
     pub rules: Vec<RuleSummary>,
-    /// Every seed of every rule, in the order of `rules`.
+    /// Every start of every rule, in the order of `rules`.
     pub lanes: Vec<Vec<LaneAnalysis>>,
 }
 
@@ -112,7 +115,7 @@ impl ExperimentFile {
             title: experiment.title.clone(),
             objective: experiment.problem.objective(),
             alpha: experiment.alpha,
-            seeds: experiment.seeds,
+            starts: experiment.starts,
             lipschitz: reference.curvatures.lipschitz,
             restricted: [values.first().copied().unwrap_or(0.0), values.last().copied().unwrap_or(0.0)],
             active: reference.solution.active.len(),
@@ -123,7 +126,7 @@ impl ExperimentFile {
     }
 }
 
-/// Writes `rates.csv`: a row per experiment, rule, engine and seed.
+/// Writes `rates.csv`: a row per experiment, rule, engine and start.
 ///
 /// # Errors
 /// What the writer reports.
@@ -133,7 +136,7 @@ pub fn write_csv(files: &[ExperimentFile], out: impl Write) -> std::io::Result<(
         "experiment",
         "rule",
         "engine",
-        "seed",
+        "start",
         "iterations",
         "identified",
         "margin",
@@ -150,7 +153,7 @@ pub fn write_csv(files: &[ExperimentFile], out: impl Write) -> std::io::Result<(
     let number = |v: Option<f64>| v.map_or(String::new(), |v| format!("{v:.6e}"));
     for file in files {
         for (rule, lanes) in file.rules.iter().zip(&file.lanes) {
-            for (seed, lane) in lanes.iter().enumerate() {
+            for (start, lane) in lanes.iter().enumerate() {
                 let drate = lane.derivative_rate[0];
                 let window =
                     |pick: fn((usize, usize)) -> usize| lane.rate.map_or(String::new(), |r| pick(r.window).to_string());
@@ -158,7 +161,7 @@ pub fn write_csv(files: &[ExperimentFile], out: impl Write) -> std::io::Result<(
                     file.name.clone(),
                     rule.rule.clone(),
                     rule.engine.clone(),
-                    seed.to_string(),
+                    start.to_string(),
                     rule.iterations.to_string(),
                     lane.identified.map_or(String::new(), |k| k.to_string()),
                     number(lane.margin),
