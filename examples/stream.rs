@@ -17,7 +17,8 @@ fn main() -> Result<()> {
         while let Some(event) = events.next().await {
             match event? {
                 Event::Chunk(chunk) => {
-                    println!("iteration {:5}: {} lanes going", chunk.first + chunk.records.dim().0, chunk.running);
+                    let done = chunk.seats.iter().map(|seat| seat.outcome.iterations).max().unwrap_or(0);
+                    println!("iteration {done:5}: {} lanes going", chunk.running());
                 }
                 Event::Finished(result) => println!("done in {:.2} s", result.info.seconds),
             }

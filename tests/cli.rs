@@ -136,7 +136,7 @@ fn exit_codes_tell_the_outcome() {
     let plan = proxjet(&lasso(&["--engine", "cpu", "--dry-run"]));
     assert_eq!(plan.status.code(), Some(0));
     let text = String::from_utf8_lossy(&plan.stdout).to_string();
-    assert!(text.contains("buffers of a batch") && text.contains("estimate:"), "{text}");
+    assert!(text.contains("buffers:") && text.contains("estimate:"), "{text}");
     assert!(proxjet(&["completions", "bash"]).stdout.len() > 500);
 }
 

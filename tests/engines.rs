@@ -1,6 +1,6 @@
 //! One suite for every engine and precision, against the CPU engine in f64 and against statuses that must hold.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ndarray::{Array1, Array2};
 use proxjet::driver::{Alphas, Sweep, SweepResult};
 use proxjet::engine::cpu::CpuEngine;
-use proxjet::engine::{Engine, EngineInfo, Finish, Job, Sink, Status};
+use proxjet::engine::{Engine, EngineInfo, Job, Run, Status};
 use proxjet::error::Result;
 use proxjet::plan::{Limits, Plan, Precision};
 use proxjet::problem::{Derivative, Loss, Penalty, Problem};
@@ -165,7 +165,7 @@ fn statuses_hold(engine: &str, precision: Precision) {
         .tol(0.0)
         .iterations(100_000)
         .every(100_000)
-        .run_with(engine.as_mut(), |_| {
+        .run_with(engine.as_mut(), |_, _| {
             chunks += 1;
             if chunks >= 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
@@ -182,9 +182,9 @@ fn batches_do_not_change_the_result(engine: &str, precision: Precision) {
     let sweep = sweep.precision(precision);
     let whole = sweep.run(engine.as_mut()).unwrap();
     let budget = (60_000..8_000_000).step_by(20_000).find(|bytes| {
-        sweep.clone().memory_budget(*bytes).plan(engine.as_ref()).is_ok_and(|plan| plan.batches.len() == 3)
+        sweep.clone().memory_budget(*bytes).plan(engine.as_ref()).is_ok_and(|plan| plan.seats > 8 && plan.seats < 20)
     });
-    let parts = sweep.memory_budget(budget.expect("a budget that makes three batches")).run(engine.as_mut()).unwrap();
+    let parts = sweep.memory_budget(budget.expect("a budget for a few seats")).run(engine.as_mut()).unwrap();
     let found = compare(&whole, &parts, margin(precision));
     assert_eq!((found.wrong_sets, found.compared), (0, 40), "{found:?}");
     assert!(found.coef <= bound(precision) && found.dcoef <= bound(precision), "{found:?}");
@@ -301,7 +301,7 @@ fn the_stream_yields_chunks_and_then_the_result() {
         while let Some(event) = stream.next().await {
             match event.unwrap() {
                 Event::Chunk(chunk) => {
-                    assert_eq!(chunk.first, iterations);
+                    assert!(chunk.seats.iter().all(|s| s.first == iterations));
                     iterations += chunk.records.dim().0;
                     frames += chunk.frames.len();
                 }
@@ -309,7 +309,7 @@ fn the_stream_yields_chunks_and_then_the_result() {
             }
         }
     });
-    assert_eq!((iterations, frames), (3000, 7));
+    assert_eq!((iterations, frames), (3000, 6));
     assert_eq!(result.unwrap().trace.iteration.len(), 7);
 
     // Dropping the stream ends the run: the worker lets go of its engine.
@@ -343,7 +343,10 @@ impl Engine for Watched {
     fn limits(&self, precision: Precision) -> Result<Limits> {
         self.0.limits(precision)
     }
-    fn run(&mut self, plan: &Plan, job: &Job<'_>, batch: Range<usize>, sink: &mut Sink<'_>) -> Result<Finish> {
-        self.0.run(plan, job, batch, sink)
+    fn open<'a>(&'a mut self, plan: &'a Plan, job: &'a Job<'a>) -> Result<Box<dyn Run + 'a>> {
+        self.0.open(plan, job)
+    }
+    fn recover(&mut self) -> Result<()> {
+        self.0.recover()
     }
 }

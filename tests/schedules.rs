@@ -196,7 +196,7 @@ fn settings_of_the_process_can_be_differentiated_by() {
 #[test]
 fn phases_are_their_tables() {
     for (problem_name, problem) in problems() {
-        for (engine, precision) in [("cpu", Precision::F64), ("gpu", Precision::F32)] {
+        for (engine, precision) in [("cpu", Precision::F64), ("gpu", Precision::F64)] {
             let Some(mut engine) = common::engine(engine) else { continue };
             let phases = Schedule::from(
                 phase(Algorithm::Pgd).step(Step::Uniform { low: 0.1, high: 1.9, seed: 8 }).until(Until::Iteration(50)),

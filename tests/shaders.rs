@@ -20,6 +20,9 @@ fn spec(precision: Precision, loss: Loss, penalty: Penalty, tangents: usize) -> 
         lanes: 5,
         only: (0..tangents).map(|t| (t == 1).then_some(3)).collect(),
         tested: vec![true; tangents],
+        moves: (0..tangents).map(|t| (t as u32 + 1, 3)).collect(),
+        phases: 1 + tangents,
+        factored: tangents != 1,
         moves_target: tangents > 1,
         stages: 1 + tangents % 2,
         patience: 10,
@@ -31,6 +34,7 @@ fn spec(precision: Precision, loss: Loss, penalty: Penalty, tangents: usize) -> 
         tol: 1e-7,
         gap_unit: 0.69,
         iterations: 100,
+        check_every: 10 * (tangents % 2),
     }
 }
 
@@ -98,12 +102,12 @@ fn tint_accepts_every_kernel_where_it_is_installed() {
 #[test]
 fn the_host_writes_parameters_as_the_shader_reads_them() {
     let shaders = compose_all(&spec(Precision::F32, Loss::squared(), Penalty::l1(), 1));
-    let module = validate(shaders.iter().find(|s| s.name == "status").unwrap()).unwrap();
+    let module = validate(shaders.iter().find(|s| s.name == "turn").unwrap()).unwrap();
     let (_, params) = module.types.iter().find(|(_, t)| t.name.as_deref() == Some("Params")).unwrap();
     let naga::TypeInner::Struct { members, span } = &params.inner else { panic!("a struct") };
     let names: Vec<(&str, u32)> = members.iter().map(|m| (m.name.as_deref().unwrap(), m.offset)).collect();
-    assert_eq!(names, [("iteration", 0), ("row", 4), ("check", 8), ("ahead", 12), ("codes", 16)]);
-    assert_eq!(*span, 48);
+    assert_eq!(names, [("record_row", 0), ("table_row", 4), ("flags", 8), ("ahead", 12)]);
+    assert_eq!(*span, 16);
 }
 
 #[test]

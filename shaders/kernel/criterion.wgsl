@@ -21,7 +21,7 @@ fn criterion(@builtin(global_invocation_id) id: vec3<u32>) {
     var sums: array<real, MAX_NORMS>;
     let first = id.y * ROW_BLOCK;
     for (var j = first; j < min(first + ROW_BLOCK, STATE_ROWS); j++) {
-        let at = j * COLUMNS + lane * WIDTH;
+        let at = entry(j, lane);
         let here = x[at];
         let factor = factor_of(j);
         let w = here - a * (g[at] + ridge * factor * here);
@@ -34,21 +34,21 @@ fn criterion(@builtin(global_invocation_id) id: vec3<u32>) {
         sums[1] += prox.value * prox.value;
         sums[2] += (here - prox.value) * (here - prox.value);
         for (var t = 0u; t < TANGENTS; t++) {
-            let dhere = x[at + 1u + t];
+            let c = at + (1u + t) * LANES4;
+            let dhere = x[c];
             let moves = strength_tangent(j, t);
             let dl1 = lane_dl1(lane, t) * moves;
             let dl2 = lane_dl2(lane, t) * moves;
             let dridge = select(real(0.0), dl2, RIDGE_IN_LOSS);
-            let dw = dhere - a * (g[at + 1u + t] + ridge * factor * dhere + dridge * here);
+            let dw = dhere - a * (g[c] + ridge * factor * dhere + dridge * here);
             let image = prox.by_input * dw + prox.by_l1 * dl1 + prox.by_l2 * dl2;
             sums[3u * t + 3u] += dhere * dhere;
             sums[3u * t + 4u] += image * image;
             sums[3u * t + 5u] += (dhere - image) * (dhere - image);
         }
     }
-    let slot = id.y * PARTIAL_FIELDS * LANES + lane;
-    partials[slot + PART_RATIO * LANES] = ratio;
+    leave(PART_RATIO, id.y, lane, ratio);
     for (var i = 0u; i < 3u * WIDTH; i++) {
-        partials[slot + (PART_NORMS + i) * LANES] = sums[i];
+        leave(PART_NORMS + i, id.y, lane, sums[i]);
     }
 }

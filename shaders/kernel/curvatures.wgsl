@@ -12,13 +12,13 @@ fn curvatures(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     let first = id.y * ROW_BLOCK;
     for (var i = first; i < min(first + ROW_BLOCK, ROWS); i++) {
-        let at = i * COLUMNS + lane * WIDTH;
+        let at = entry(i, lane);
         let target_value = rows[i * ROW_FIELDS];
         let weight = rows[i * ROW_FIELDS + 1u];
         r[at] = weight * loss_curve(z[at], target_value);
         let by_prediction = weight * loss_curve_slope(z[at], target_value);
         for (var t = 0u; t < TANGENTS; t++) {
-            r[at + 1u + t] = by_prediction * z[at + 1u + t];
+            r[at + (1u + t) * LANES4] = by_prediction * z[at + (1u + t) * LANES4];
         }
     }
 }

@@ -14,7 +14,7 @@ fn gap_loss(@builtin(global_invocation_id) id: vec3<u32>) {
     var gap = real(0.0);
     let first = id.y * ROW_BLOCK;
     for (var i = first; i < min(first + ROW_BLOCK, ROWS); i++) {
-        gap += rows[i * ROW_FIELDS + 1u] * loss_gap(z[i * COLUMNS + lane * WIDTH], rows[i * ROW_FIELDS], scale);
+        gap += rows[i * ROW_FIELDS + 1u] * loss_gap(z[entry(i, lane)], rows[i * ROW_FIELDS], scale);
     }
-    partials[(id.y * PARTIAL_FIELDS + PART_GAP_LOSS) * LANES + lane] = gap;
+    leave(PART_GAP_LOSS, id.y, lane, gap);
 }

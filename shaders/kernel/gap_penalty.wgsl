@@ -17,8 +17,8 @@ fn gap_penalty(@builtin(global_invocation_id) id: vec3<u32>) {
     var gap = real(0.0);
     let first = id.y * ROW_BLOCK;
     for (var j = first; j < min(first + ROW_BLOCK, PENALISED); j++) {
-        let at = j * COLUMNS + lane * WIDTH;
+        let at = entry(j, lane);
         gap += penalty_gap(x[at], -scale * g[at], l1 * factor_of(j), l2 * factor_of(j));
     }
-    partials[(id.y * PARTIAL_FIELDS + PART_GAP_PENALTY) * LANES + lane] = gap;
+    leave(PART_GAP_PENALTY, id.y, lane, gap);
 }

@@ -11,7 +11,7 @@ fn metric_table_kernel(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     let first = id.y * ROW_BLOCK;
     for (var j = first; j < min(first + ROW_BLOCK, STATE_ROWS); j++) {
-        let own = select(0u, lane, METRIC_LANES > 1u);
-        metric[j * COLUMNS + lane * WIDTH] = metric_table[(params.row * STATE_ROWS + j) * METRIC_LANES + own];
+        let own = min(lane, METRIC_LANES - 1u);
+        metric[entry(j, lane)] = metric_table[(params.table_row * STATE_ROWS + j) * METRIC_LANES + own];
     }
 }

@@ -18,7 +18,7 @@ fn observe(@builtin(global_invocation_id) id: vec3<u32>) {
     var dsecant: array<real, MAX_TANGENTS>;
     let first = id.y * ROW_BLOCK;
     for (var i = first; i < min(first + ROW_BLOCK, ROWS); i++) {
-        let at = i * COLUMNS + lane * WIDTH;
+        let at = entry(i, lane);
         let target_value = rows[i * ROW_FIELDS];
         let weight = rows[i * ROW_FIELDS + 1u];
         fit += weight * loss_value(z[at], target_value);
@@ -27,7 +27,7 @@ fn observe(@builtin(global_invocation_id) id: vec3<u32>) {
             let turned = weight * loss_slope(z[at], target_value) - r[at];
             secant += s * turned;
             for (var t = 0u; t < TANGENTS; t++) {
-                let c = at + 1u + t;
+                let c = at + (1u + t) * LANES4;
                 var dslope = loss_curve(z[at], target_value) * z[c];
                 if (MOVES_TARGET) {
                     dslope += loss_slope_by_target(z[at], target_value) * rows[i * ROW_FIELDS + 2u + t];
@@ -36,12 +36,9 @@ fn observe(@builtin(global_invocation_id) id: vec3<u32>) {
             }
         }
     }
-    let slot = id.y * PARTIAL_FIELDS * LANES + lane;
-    partials[slot + PART_LOSS * LANES] = fit;
-    if (MEASURES_CURVATURE) {
-        partials[slot + PART_SECANT_ROWS * LANES] = secant;
-        for (var t = 0u; t < TANGENTS; t++) {
-            partials[slot + (PART_DSECANT_ROWS + t) * LANES] = dsecant[t];
-        }
+    leave(PART_LOSS, id.y, lane, fit);
+    leave(PART_SECANT_ROWS, id.y, lane, secant);
+    for (var t = 0u; t < TANGENTS; t++) {
+        leave(PART_DSECANT_ROWS + t, id.y, lane, dsecant[t]);
     }
 }

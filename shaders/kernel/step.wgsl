@@ -6,10 +6,9 @@
 @group(1) @binding(1) var<storage, read_write> x_previous: array<real>;
 @group(1) @binding(2) var<storage, read> g: array<real>;
 @group(1) @binding(3) var<storage, read> lanes: array<real>;
-@group(1) @binding(4) var<storage, read> directives: array<real>;
-@group(1) @binding(5) var<storage, read> outcomes: array<u32>;
-@group(1) @binding(6) var<storage, read_write> partials: array<real>;
-@group(1) @binding(7) var<storage, read> metric: array<real>;
+@group(1) @binding(4) var<storage, read> book: array<real>;
+@group(1) @binding(5) var<storage, read_write> partials: array<real>;
+@group(1) @binding(6) var<storage, read> metric: array<real>;
 
 @compute @workgroup_size(64)
 fn step_kernel(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -17,11 +16,12 @@ fn step_kernel(@builtin(global_invocation_id) id: vec3<u32>) {
     if (lane >= LANES) {
         return;
     }
-    let running = outcomes[2u * lane] == RUNNING;
+    let running = is_running(lane);
     let alpha = told_step(lane);
     let beta = told_momentum(lane);
     let look = told_look(lane);
     let tangents = told_tangents(lane);
+    let restore = running && told_restore(lane);
     let l1 = lane_l1(lane);
     let l2 = lane_l2(lane);
     let ridge = select(real(0.0), l2, RIDGE_IN_LOSS);
@@ -37,10 +37,10 @@ fn step_kernel(@builtin(global_invocation_id) id: vec3<u32>) {
     var dsecant: array<real, MAX_TANGENTS>;
     let first = id.y * ROW_BLOCK;
     for (var j = first; j < min(first + ROW_BLOCK, STATE_ROWS); j++) {
-        let at = j * COLUMNS + lane * WIDTH;
-        if (running && told_restore(lane)) {
+        let at = entry(j, lane);
+        if (restore) {
             for (var t = 0u; t < WIDTH; t++) {
-                x[at + t] = x_previous[at + t];
+                x[at + t * LANES4] = x_previous[at + t * LANES4];
             }
         }
         let here = x[at];
@@ -72,7 +72,7 @@ fn step_kernel(@builtin(global_invocation_id) id: vec3<u32>) {
             // The step enters w, and the proximal map by -J (w - next)/a.
             let by_step = prox.by_input * (next - here - beta * move_by) / a;
             for (var t = 0u; t < TANGENTS; t++) {
-                let c = at + 1u + t;
+                let c = at + (1u + t) * LANES4;
                 let dhere = x[c];
                 let dmove = dhere - x_previous[c];
                 let de = dhere + look * dmove + told_dlook(lane, t) * move_by;
@@ -100,7 +100,7 @@ fn step_kernel(@builtin(global_invocation_id) id: vec3<u32>) {
             }
         } else {
             for (var t = 0u; t < TANGENTS; t++) {
-                x_previous[at + 1u + t] = x[at + 1u + t];
+                x_previous[at + (1u + t) * LANES4] = x[at + (1u + t) * LANES4];
             }
         }
         x_previous[at] = next;
@@ -109,17 +109,16 @@ fn step_kernel(@builtin(global_invocation_id) id: vec3<u32>) {
             support += select(real(0.0), real(1.0), next != real(0.0));
         }
     }
-    let slot = id.y * PARTIAL_FIELDS * LANES + lane;
-    partials[slot + PART_PRICE * LANES] = price;
-    partials[slot + PART_CHANGE * LANES] = change;
-    partials[slot + PART_SUPPORT * LANES] = support;
-    partials[slot + PART_ACTIVE_CHANGE * LANES] = active_change;
-    partials[slot + PART_RESTART * LANES] = restart;
-    partials[slot + PART_SQUARE * LANES] = square;
-    partials[slot + PART_SECANT_STATE * LANES] = secant;
+    leave(PART_PRICE, id.y, lane, price);
+    leave(PART_CHANGE, id.y, lane, change);
+    leave(PART_SUPPORT, id.y, lane, support);
+    leave(PART_ACTIVE_CHANGE, id.y, lane, active_change);
+    leave(PART_RESTART, id.y, lane, restart);
+    leave(PART_SQUARE, id.y, lane, square);
+    leave(PART_SECANT_STATE, id.y, lane, secant);
     for (var t = 0u; t < TANGENTS; t++) {
-        partials[slot + (PART_DSQUARE + t) * LANES] = dsquare[t];
-        partials[slot + (PART_DSECANT_STATE + t) * LANES] = dsecant[t];
-        partials[slot + (PART_DCHANGE + t) * LANES] = dchange[t];
+        leave(PART_DCHANGE + t, id.y, lane, dchange[t]);
+        leave(PART_DSQUARE + t, id.y, lane, dsquare[t]);
+        leave(PART_DSECANT_STATE + t, id.y, lane, dsecant[t]);
     }
 }

@@ -14,18 +14,17 @@ fn validate(@builtin(global_invocation_id) id: vec3<u32>) {
     var slope: array<real, MAX_TANGENTS>;
     let first = id.y * ROW_BLOCK;
     for (var i = first; i < min(first + ROW_BLOCK, VALIDATION_ROWS); i++) {
-        let at = i * COLUMNS + lane * WIDTH;
+        let at = entry(i, lane);
         let target_value = rows[2u * i];
         let weight = rows[2u * i + 1u];
         fit += weight * loss_value(z[at], target_value);
         let by_prediction = weight * loss_slope(z[at], target_value);
         for (var t = 0u; t < TANGENTS; t++) {
-            slope[t] += by_prediction * z[at + 1u + t];
+            slope[t] += by_prediction * z[at + (1u + t) * LANES4];
         }
     }
-    let slot = id.y * PARTIAL_FIELDS * LANES + lane;
-    partials[slot + PART_VALIDATION * LANES] = fit;
+    leave(PART_VALIDATION, id.y, lane, fit);
     for (var t = 0u; t < TANGENTS; t++) {
-        partials[slot + (PART_HYPERGRADIENT + t) * LANES] = slope[t];
+        leave(PART_HYPERGRADIENT + t, id.y, lane, slope[t]);
     }
 }

@@ -2,7 +2,7 @@
 fn dual_scale(lane: u32) -> real {
     var ratio = real(1.0);
     for (var block = 0u; block < STATE_BLOCKS; block++) {
-        ratio = max(ratio, partials[(block * PARTIAL_FIELDS + PART_RATIO) * LANES + lane]);
+        ratio = max(ratio, partials[(PART_RATIO * PARTIAL_BLOCKS + block) * LANES4 + lane]);
     }
     return real(1.0) / ratio;
 }

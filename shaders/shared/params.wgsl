@@ -1,13 +1,10 @@
-// What changes from one iteration to the next.
+// What changes from one dispatch to the next.
 struct Params {
-    // The iterate being made, from 1.
-    iteration: u32,
-    // Row of the chunk's tables and records.
-    row: u32,
-    // Whether the stop rule is tested.
-    check: u32,
+    // Row of the chunk's records that the iteration just done belongs to, and of its tables for the one that comes.
+    record_row: u32,
+    table_row: u32,
+    // What `turn` does: STATUS, CONTROL, CHECKED.
+    flags: u32,
     // Whether the gradient is taken at e, where the lane's directive says, and not at x.
     ahead: u32,
-    // For each stage: what the iteration does, and where the phase's constants begin.
-    codes: array<vec4<u32>, 2>,
 }

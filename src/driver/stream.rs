@@ -34,7 +34,7 @@ impl Sweep {
     pub fn stream(self, mut engine: Box<dyn Engine>, capacity: usize) -> TraceStream {
         let (mut sender, events) = mpsc::channel(capacity);
         let worker = std::thread::spawn(move || {
-            let result = self.run_with(engine.as_mut(), |chunk| {
+            let result = self.run_with(engine.as_mut(), |chunk, _| {
                 // The receiver is gone when the reader dropped the stream.
                 match pollster::block_on(sender.send(Ok(Event::Chunk(chunk.clone())))) {
                     Ok(()) => ControlFlow::Continue(()),

@@ -1,7 +1,7 @@
-//! What each lane does next: the table's row, and what the last iteration showed. WGSL twin: `shaders/kernel/control.wgsl`.
+//! What each lane does next: the schedule's numbers, and what the last iteration showed. WGSL twin: `shaders/shared/control.wgsl`.
 
 use crate::problem::Real;
-use crate::schedule::{Code, Row};
+use crate::schedule::{Code, LaneSchedule, Move, Unit};
 
 /// What an iteration of a lane is told.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,7 +12,7 @@ pub(crate) struct Directive<T> {
     pub(crate) look: T,
     /// Whether the last step is taken back: the iteration starts from `x₋`, at rest.
     pub(crate) restore: bool,
-    /// `[d]`: tangents of the three.
+    /// `[d]`: tangents of step, momentum and look.
     pub(crate) dstep: Vec<T>,
     pub(crate) dmomentum: Vec<T>,
     pub(crate) dlook: Vec<T>,
@@ -20,11 +20,27 @@ pub(crate) struct Directive<T> {
     pub(crate) tangents: bool,
 }
 
+impl<T: Real> Directive<T> {
+    pub(crate) fn new(d: usize) -> Self {
+        let zeros = || vec![T::zero(); d];
+        Directive {
+            step: T::one(),
+            momentum: T::zero(),
+            look: T::zero(),
+            restore: false,
+            dstep: zeros(),
+            dmomentum: zeros(),
+            dlook: zeros(),
+            tangents: false,
+        }
+    }
+}
+
 /// What an iteration showed of a lane, where a schedule asks for it.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen<T> {
     pub(crate) objective: T,
-    /// `⟨e − x⁺, x⁺ − x⟩`.
+    /// `⟨y − x⁺, x⁺ − x⟩`, `y = x + β(x − x₋)`.
     pub(crate) restart: T,
     /// `‖s‖²` and `⟨s, ∇f(x⁺) − ∇f(e)⟩` of `s = x⁺ − e`, with their tangents.
     pub(crate) square: T,
@@ -33,21 +49,6 @@ pub(crate) struct Seen<T> {
     pub(crate) dsecant: Vec<T>,
     /// Whether the active set changed.
     pub(crate) moved: bool,
-}
-
-impl<T: Real> Seen<T> {
-    pub(crate) fn nothing(d: usize) -> Self {
-        let zero = T::zero();
-        Seen {
-            objective: zero,
-            restart: zero,
-            square: zero,
-            secant: zero,
-            dsquare: vec![zero; d],
-            dsecant: vec![zero; d],
-            moved: false,
-        }
-    }
 }
 
 /// What a lane remembers from one iteration to the next.
@@ -64,65 +65,149 @@ pub(crate) struct Control<T> {
     scale: T,
     /// Step of the last iteration.
     step: T,
+    /// Objective of the iterate that the last iteration started from.
     objective: T,
+    pub(crate) seen: Seen<T>,
+}
+
+/// Names of the numbers that a lane remembers, in their order on a device and in a [`LaneState`](super::LaneState); those of each
+/// tangent follow.
+pub(crate) const MEMORY: [&str; 12] = [
+    "MEMORY_COUNT",
+    "MEMORY_QUIET",
+    "MEMORY_IDENTIFIED",
+    "MEMORY_SWITCHED",
+    "MEMORY_SCALE",
+    "MEMORY_STEP",
+    "MEMORY_OBJECTIVE",
+    "SEEN_OBJECTIVE",
+    "SEEN_MOVED",
+    "SEEN_RESTART",
+    "SEEN_SQUARE",
+    "SEEN_SECANT",
+];
+
+/// Numbers that a lane with `d` tangents remembers.
+pub(crate) fn memory_fields(d: usize) -> usize {
+    MEMORY.len() + 2 * d
 }
 
 /// Settings of [`Control`] that hold for a whole run.
 #[derive(Debug, Clone)]
-pub(crate) struct ControlRules<T> {
-    pub(crate) patience: usize,
-    /// `usize::MAX`: with identification.
-    pub(crate) tangent_start: usize,
+pub(crate) struct ControlRules<'a, T> {
+    pub(crate) schedule: &'a LaneSchedule,
     pub(crate) constants: Vec<T>,
 }
 
+impl<'a, T: Real> ControlRules<'a, T> {
+    pub(crate) fn new(schedule: &'a LaneSchedule) -> Self {
+        ControlRules { schedule, constants: schedule.constants().into_iter().map(T::of).collect() }
+    }
+}
+
+/// The schedule's numbers of an iteration: step, momentum, and both of each tangent.
+pub(crate) enum Numbers<'a> {
+    /// Factors of the iteration and of the lane.
+    Factored { unit: Unit, base: &'a [f64] },
+    /// As the schedule tabulates them.
+    Tabulated(&'a [f64]),
+}
+
 impl<T: Real> Control<T> {
-    pub(crate) fn new() -> Self {
-        let one = T::one();
-        Control { count: 0, quiet: 0, identified: false, switched: false, scale: one, step: one, objective: T::zero() }
+    pub(crate) fn new(d: usize) -> Self {
+        let mut start = vec![0.0; memory_fields(d)];
+        // Backtracking has not shrunk anything yet.
+        (start[4], start[5]) = (1.0, 1.0);
+        Control::from_memory(&start)
     }
 
-    /// Decides iteration `k` of lane `i` of the `b` lanes of `row`.
-    pub(crate) fn direct(
-        &mut self,
-        rules: &ControlRules<T>,
-        k: usize,
-        row: &Row,
-        (i, b): (usize, usize),
-        seen: &Seen<T>,
-    ) -> Directive<T> {
-        let (zero, one) = (T::zero(), T::one());
-        let d = seen.dsquare.len();
-        if k > 0 {
-            self.quiet = if seen.moved { 0 } else { self.quiet + 1 };
-            self.identified |= self.quiet >= rules.patience;
+    /// From the numbers of [`MEMORY`].
+    pub(crate) fn from_memory(m: &[f64]) -> Self {
+        let tangents = m[MEMORY.len()..].chunks_exact(2);
+        let seen = Seen {
+            objective: T::of(m[7]),
+            moved: m[8] != 0.0,
+            restart: T::of(m[9]),
+            square: T::of(m[10]),
+            secant: T::of(m[11]),
+            dsquare: tangents.clone().map(|t| T::of(t[0])).collect(),
+            dsecant: tangents.map(|t| T::of(t[1])).collect(),
+        };
+        Control {
+            count: m[0] as usize,
+            quiet: m[1] as usize,
+            identified: m[2] != 0.0,
+            switched: m[3] != 0.0,
+            scale: T::of(m[4]),
+            step: T::of(m[5]),
+            objective: T::of(m[6]),
+            seen,
         }
-        let waits = row.codes[0].has(Code::WAITS) && !self.switched;
-        if waits && row.codes[0].has(Code::STARTS) {
+    }
+
+    /// The numbers of [`MEMORY`].
+    pub(crate) fn memory(&self) -> Vec<f64> {
+        let flag = |on: bool| f64::from(u8::from(on));
+        let seen = &self.seen;
+        let own = [
+            self.count as f64,
+            self.quiet as f64,
+            flag(self.identified),
+            flag(self.switched),
+            self.scale.f64(),
+            self.step.f64(),
+            self.objective.f64(),
+            seen.objective.f64(),
+            flag(seen.moved),
+            seen.restart.f64(),
+            seen.square.f64(),
+            seen.secant.f64(),
+        ];
+        let tangents = seen.dsquare.iter().zip(&seen.dsecant).flat_map(|(a, b)| [a.f64(), b.f64()]);
+        own.into_iter().chain(tangents).collect()
+    }
+
+    /// Updates what is known of the active set at iteration `k`; gives the stage, and whether a phase begins by identification.
+    pub(crate) fn stage(&mut self, rules: &ControlRules<'_, T>, k: usize, first: &Unit) -> (usize, bool) {
+        let patience = rules.schedule.schedule().patience;
+        if k > 0 {
+            self.quiet = if self.seen.moved { 0 } else { self.quiet + 1 };
+            self.identified |= self.quiet >= patience;
+        }
+        let waits = first.code.has(Code::WAITS) && !self.switched;
+        if waits && first.code.has(Code::STARTS) {
             self.quiet = 0;
         }
-        let switches = waits && self.quiet >= rules.patience;
+        let switches = waits && self.quiet >= patience;
         self.switched |= switches;
-        let stage = if self.switched { row.codes.len() - 1 } else { 0 };
-        let code = row.codes[stage];
-        let number = |field: usize| T::of(row.numbers[(stage * (2 + 2 * d) + field) * b + i]);
-        let dnumbers = |field: usize| (0..d).map(|t| number(field + 2 * t)).collect::<Vec<T>>();
-        let constant = |at: usize| rules.constants[code.base as usize + at];
+        (if self.switched { rules.schedule.stages() - 1 } else { 0 }, switches)
+    }
 
+    /// Decides iteration `k`, whose stage has been found, from its code and numbers.
+    pub(crate) fn direct(
+        &mut self,
+        rules: &ControlRules<'_, T>,
+        (k, switches): (usize, bool),
+        code: Code,
+        numbers: &Numbers<'_>,
+        told: &mut Directive<T>,
+    ) {
+        let zero = T::zero();
+        let constant = |at: usize| rules.constants[code.base as usize + at];
         let begins = code.has(Code::STARTS) || switches;
         let mut taken_back = false;
         if begins {
             self.count = 0;
-            self.scale = one;
+            self.scale = T::one();
         } else {
-            let rose = code.has(Code::RESTARTS_BY_FUNCTION) && seen.objective > self.objective;
-            let turned = code.has(Code::RESTARTS_BY_GRADIENT) && seen.restart > zero;
+            let rose = code.has(Code::RESTARTS_BY_FUNCTION) && self.seen.objective > self.objective;
+            let turned = code.has(Code::RESTARTS_BY_GRADIENT) && self.seen.restart > zero;
             if rose || turned {
                 self.count = 0;
             }
             if code.has(Code::BACKTRACKS) {
-                let floor = one / constant(0);
-                taken_back = self.step * seen.secant > seen.square && self.scale > floor;
+                let floor = T::one() / constant(0);
+                taken_back = self.step * self.seen.secant > self.seen.square && self.scale > floor;
                 if taken_back {
                     self.scale = (self.scale * constant(1)).max(floor);
                     self.count = 0;
@@ -134,39 +219,73 @@ impl<T: Real> Control<T> {
         if k == 0 {
             self.objective = T::infinity();
         } else if !taken_back {
-            self.objective = seen.objective;
+            self.objective = self.seen.objective;
         }
 
-        let (mut step, mut dstep) = (self.scale * number(0), dnumbers(2));
-        dstep.iter_mut().for_each(|v| *v *= self.scale);
+        self.read(rules.schedule.moves(), k, numbers, told);
         if code.has(Code::USES_SECANT_STEP) {
-            let (high, low) = (step, step / constant(0));
-            // No curvature, or NaN: the lowest step.
-            let found = if seen.secant > zero { seen.square / seen.secant } else { zero };
-            if begins || found <= low {
-                step = low;
-                dstep.iter_mut().for_each(|v| *v /= constant(0));
-            } else if found < high {
-                step = found;
-                for (t, v) in dstep.iter_mut().enumerate() {
-                    *v = (seen.dsquare[t] - found * seen.dsecant[t]) / seen.secant;
+            self.use_secant(begins, constant(0), told);
+        }
+        self.step = told.step;
+
+        let resets = Code::RESTARTS_BY_FUNCTION | Code::RESTARTS_BY_GRADIENT | Code::BACKTRACKS;
+        if code.has(Code::COUNTS) {
+            told.momentum = constant(2 + self.count);
+        } else if self.count == 0 && code.has(resets) {
+            told.momentum = zero;
+            told.dmomentum.fill(zero);
+        }
+        self.count += 1;
+        told.restore = taken_back;
+        if code.has(Code::LOOKS_AHEAD) {
+            told.look = told.momentum;
+            told.dlook.copy_from_slice(&told.dmomentum);
+        } else {
+            told.look = zero;
+            told.dlook.fill(zero);
+        }
+        let start = rules.schedule.tangent_start();
+        told.tangents = if start == usize::MAX { self.identified } else { k >= start };
+    }
+
+    /// Step and momentum of the schedule with their tangents, the step as far as backtracking has shrunk it.
+    fn read(&self, moves: &[Move], k: usize, numbers: &Numbers<'_>, told: &mut Directive<T>) {
+        match numbers {
+            Numbers::Tabulated(row) => {
+                told.step = self.scale * T::of(row[0]);
+                told.momentum = T::of(row[1]);
+                for (t, pair) in row[2..].chunks_exact(2).enumerate() {
+                    told.dstep[t] = self.scale * T::of(pair[0]);
+                    told.dmomentum[t] = T::of(pair[1]);
+                }
+            }
+            Numbers::Factored { unit, base } => {
+                let step = unit.step * base[0];
+                told.step = self.scale * T::of(step);
+                told.momentum = T::of(unit.momentum * base[1]);
+                for (t, pair) in base[2..].chunks_exact(2).enumerate() {
+                    let (by_step, by_momentum) = moves[t].at(k, step);
+                    told.dstep[t] = self.scale * T::of(unit.step * pair[0] + by_step);
+                    told.dmomentum[t] = T::of(unit.momentum * pair[1] + by_momentum);
                 }
             }
         }
-        self.step = step;
+    }
 
-        let resets = Code::RESTARTS_BY_FUNCTION | Code::RESTARTS_BY_GRADIENT | Code::BACKTRACKS;
-        let (mut momentum, mut dmomentum) = (number(1), dnumbers(3));
-        if code.has(Code::COUNTS) {
-            momentum = constant(2 + self.count);
-        } else if self.count == 0 && code.has(resets) {
-            momentum = zero;
-            dmomentum.fill(zero);
+    /// The step of Barzilai and Borwein, between the rule's step over `high` and the rule's step.
+    fn use_secant(&self, begins: bool, high: T, told: &mut Directive<T>) {
+        let seen = &self.seen;
+        let (most, least) = (told.step, told.step / high);
+        // No curvature, or NaN: the lowest step.
+        let found = if seen.secant > T::zero() { seen.square / seen.secant } else { T::zero() };
+        if begins || found <= least {
+            told.step = least;
+            told.dstep.iter_mut().for_each(|v| *v /= high);
+        } else if found < most {
+            told.step = found;
+            for (t, v) in told.dstep.iter_mut().enumerate() {
+                *v = (seen.dsquare[t] - found * seen.dsecant[t]) / seen.secant;
+            }
         }
-        self.count += 1;
-        let (look, dlook) =
-            if code.has(Code::LOOKS_AHEAD) { (momentum, dmomentum.clone()) } else { (zero, vec![zero; d]) };
-        let tangents = if rules.tangent_start == usize::MAX { self.identified } else { k >= rules.tangent_start };
-        Directive { step, momentum, look, restore: taken_back, dstep, dmomentum, dlook, tangents }
     }
 }

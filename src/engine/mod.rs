@@ -1,7 +1,5 @@
 //! Engines: interpreters of a plan. [`cpu`] is the reference text; `gpu` runs the same plan on a device.
 
-use std::ops::{ControlFlow, Range};
-
 use ndarray::{Array1, Array2, Array3, ArrayD};
 use serde::Serialize;
 
@@ -16,8 +14,10 @@ pub mod cpu;
 pub mod gpu;
 mod lanes;
 
-pub(crate) use control::{Control, ControlRules, Directive, Seen};
-pub(crate) use lanes::LaneNumbers;
+pub(crate) use control::{Control, ControlRules, Directive, Numbers};
+#[cfg(feature = "gpu")]
+pub(crate) use control::{MEMORY, memory_fields};
+pub(crate) use lanes::{LaneNumbers, RunNumbers};
 
 /// One candidate: a point in hyperparameter space.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -44,6 +44,8 @@ pub enum Status {
     NotFinite,
     /// The run was cancelled while this lane was going.
     Cancelled,
+    /// The run's time was over while this lane was going.
+    Deadline,
 }
 
 impl Status {
@@ -56,6 +58,7 @@ impl Status {
             Status::Diverged => "diverged",
             Status::NotFinite => "not_finite",
             Status::Cancelled => "cancelled",
+            Status::Deadline => "deadline",
         }
     }
 }
@@ -139,30 +142,67 @@ impl MetricSource {
     }
 }
 
-/// The state of a batch at one iterate.
+/// A lane between two iterations: all that an engine needs to go on with it, whichever engine brought it here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LaneState {
+    /// Index into the sweep.
+    pub lane: usize,
+    /// Iterations done.
+    pub iteration: usize,
+    /// `[1 + d, q]`: the iterate and its tangents.
+    pub state: Array2<f64>,
+    /// `[1 + d, q]`: those before.
+    pub previous: Array2<f64>,
+    /// `[1 + d, q]`: a metric made of curvatures, which was refreshed some iterations ago.
+    pub(crate) metric: Option<Array2<f64>>,
+    /// What the schedule's decisions depend on.
+    pub(crate) memory: Vec<f64>,
+}
+
+/// States of some lanes, each at an iterate of its own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Frame {
-    /// Index of the iterate; 0 is the start.
-    pub iteration: usize,
-    /// Lanes of the batch, as indices into the sweep.
-    pub lanes: Range<usize>,
-    /// `[lanes, 1 + d, q]`: the iterate, then its tangents.
+    /// (lane as an index into the sweep, index of its iterate).
+    pub lanes: Vec<(usize, usize)>,
+    /// `[lanes, 1 + d, q]`: the iterates, then their tangents.
     pub state: Array3<f64>,
+}
+
+/// A lane of a chunk.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Seat {
+    /// Index into the sweep.
+    pub lane: usize,
+    /// Iterations it had done before the chunk.
+    pub first: usize,
+    /// Where it stands at the end of the chunk.
+    pub outcome: LaneOutcome,
+}
+
+impl Seat {
+    /// Iterations it did in the chunk.
+    pub fn iterations(&self) -> usize {
+        self.outcome.iterations - self.first
+    }
 }
 
 /// What an engine hands over after every chunk.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chunk {
-    /// Lanes of the batch, as indices into the sweep.
-    pub lanes: Range<usize>,
-    /// The first iteration of the chunk; record row `i` describes iterate `first + i + 1`.
-    pub first: usize,
-    /// `[iterations, lanes, fields]`, laid out by [`RecordLayout`](crate::plan::RecordLayout).
+    /// The lanes.
+    pub seats: Vec<Seat>,
+    /// `[iterations, seats, fields]`, as many iterations as the longest lane did, laid out by [`RecordLayout`](crate::plan::RecordLayout): row `i` of a seat describes iterate
+    /// `first + i + 1`, as long as the lane was going.
     pub records: Array3<f64>,
     /// Frames of the chunk.
     pub frames: Vec<Frame>,
+}
+
+impl Chunk {
     /// Lanes still going at its end.
-    pub running: usize,
+    pub fn running(&self) -> usize {
+        self.seats.iter().filter(|s| s.outcome.status == Status::Running).count()
+    }
 }
 
 /// How a lane ended, with the measures of the stop rule.
@@ -181,13 +221,12 @@ pub struct LaneOutcome {
     pub derivative_residual: f64,
 }
 
-/// How a batch ended.
-#[derive(Debug, Clone)]
-pub struct Finish {
-    /// Outcome of every lane of the batch.
-    pub outcomes: Vec<LaneOutcome>,
-    /// Final state, `[lanes, 1 + d, q]`.
-    pub state: Array3<f64>,
+impl LaneOutcome {
+    /// Of a lane that is still going after `iterations`.
+    pub(crate) fn open(iterations: usize) -> Self {
+        let nan = f64::NAN;
+        LaneOutcome { status: Status::Running, iterations, gap: None, stationarity: nan, derivative_residual: nan }
+    }
 }
 
 /// What ran: named in every report.
@@ -203,9 +242,6 @@ pub struct EngineInfo {
     pub software: bool,
 }
 
-/// Receives chunks; `Break` cancels the lanes still going. A chunk that was in flight by then still comes.
-pub type Sink<'a> = dyn FnMut(Chunk) -> ControlFlow<()> + 'a;
-
 /// An interpreter of plans.
 pub trait Engine: Send {
     /// What runs.
@@ -217,9 +253,51 @@ pub trait Engine: Send {
     /// A precision the engine does not have.
     fn limits(&self, precision: Precision) -> Result<Limits>;
 
-    /// Runs the lanes `batch` of a job: iterates, records, and reports every chunk to `sink`.
+    /// Allocates what a plan counts. No lane is seated yet.
     ///
     /// # Errors
-    /// A device that failed. Divergence is a status.
-    fn run(&mut self, plan: &Plan, job: &Job<'_>, batch: Range<usize>, sink: &mut Sink<'_>) -> Result<Finish>;
+    /// A device that failed.
+    fn open<'a>(&'a mut self, plan: &'a Plan, job: &'a Job<'a>) -> Result<Box<dyn Run + 'a>>;
+
+    /// Replaces a device that failed by a fresh one.
+    ///
+    /// # Errors
+    /// There is none, or it is not the engine's to replace.
+    fn recover(&mut self) -> Result<()>;
+}
+
+/// A plan under way: lanes come and go between chunks. Lanes that ended rest until they are released.
+pub trait Run {
+    /// Lanes that can still be seated.
+    fn free(&self) -> usize;
+
+    /// Seats lanes, each with what it needs to go on; at most [`free`](Self::free) of them.
+    ///
+    /// # Errors
+    /// A device that failed.
+    fn admit(&mut self, lanes: Vec<LaneState>) -> Result<()>;
+
+    /// Frees the seats of lanes.
+    fn release(&mut self, lanes: &[usize]);
+
+    /// Begins at most `iterations` of every lane, no more than the plan's chunk, and says how many.
+    ///
+    /// # Errors
+    /// A device that failed.
+    fn submit(&mut self, iterations: usize) -> Result<usize>;
+
+    /// Chunks submitted and not collected; an engine takes at most [`depth`](Self::depth) of them.
+    fn in_flight(&self) -> usize;
+
+    /// Chunks that may be in flight.
+    fn depth(&self) -> usize;
+
+    /// Waits for the oldest chunk in flight.
+    ///
+    /// # Errors
+    /// A device that failed: what was in flight is lost, what was collected is not.
+    fn collect(&mut self) -> Result<Chunk>;
+
+    /// A seated lane as of the last chunk collected, or as it was admitted.
+    fn state(&self, lane: usize) -> LaneState;
 }

@@ -1,7 +1,6 @@
 //! The plan: plain data from a pure function. Both engines interpret it; `--dry-run` prints it.
 
 use std::fmt;
-use std::ops::Range;
 
 use serde::Serialize;
 
@@ -56,6 +55,8 @@ pub struct Limits {
     pub max_buffer_bytes: u64,
     /// Workgroups of one dimension of a dispatch.
     pub max_workgroups: u64,
+    /// Lanes that may run at the same time.
+    pub max_lanes: usize,
     /// Assumed speed of the products, in floating-point operations per second: for estimates only.
     pub flops: f64,
     /// Fixed cost of one iteration, in seconds: for estimates only.
@@ -107,10 +108,16 @@ pub struct Request {
     pub measures_curvature: bool,
     /// Numbers of phases that adapt.
     pub constants: usize,
+    /// Phases of the schedule.
+    pub phases: usize,
+    /// Whether steps and momenta are products of a factor of the iteration and one of the lane, rather than tabulated.
+    pub factored: bool,
     /// The metric.
     pub metric: MetricForm,
     /// Arithmetic.
     pub precision: Precision,
+    /// Iterations of a chunk at most, where they are asked for.
+    pub chunk: Option<usize>,
     /// Memory budget, in bytes: the device's buffers and the host's trace must fit.
     pub memory_budget: u64,
 }
@@ -120,10 +127,18 @@ pub struct Request {
 pub struct Buffer {
     /// Name, as in the engines.
     pub name: &'static str,
-    /// Shape, row-major.
+    /// How many of them there are.
+    pub copies: usize,
+    /// Shape of each, row-major.
     pub shape: Vec<usize>,
-    /// Bytes.
+    /// Bytes of all.
     pub bytes: u64,
+}
+
+impl Buffer {
+    fn bytes_of_one(&self) -> u64 {
+        self.bytes / self.copies.max(1) as u64
+    }
 }
 
 /// A kernel (or, on the CPU engine, a pass) of an iteration.
@@ -146,9 +161,11 @@ pub struct Plan {
     pub form: &'static str,
     /// The request this plan answers.
     pub request: Request,
-    /// Lanes of each batch, run one after the other.
-    pub batches: Vec<Range<usize>>,
-    /// Iterations per chunk: one submit, one upload of step sizes, one readback.
+    /// Lanes that run at the same time. A lane that ended makes room for one that waits.
+    pub seats: usize,
+    /// Whether lanes are seated as soon as there is room, or only when all seats are free.
+    pub refills: bool,
+    /// Iterations of a chunk at most: one submit, one upload, one readback. Lanes come and go between chunks.
     pub chunk: usize,
     /// Frames of a chunk at most.
     pub frames_per_chunk: usize,
@@ -156,7 +173,7 @@ pub struct Plan {
     pub record_fields: usize,
     /// Kernels of an iteration.
     pub kernels: Vec<Kernel>,
-    /// Buffers of the largest batch.
+    /// Buffers for all seats.
     pub buffers: Vec<Buffer>,
     /// Bytes of the buffers.
     pub device_bytes: u64,
@@ -208,7 +225,7 @@ impl RecordLayout {
 }
 
 /// Seconds of device time a chunk should take: short enough for desktop watchdogs, for cancelling and for progress.
-const CHUNK_SECONDS: f64 = 0.05;
+pub const CHUNK_SECONDS: f64 = 0.05;
 /// Iterations of a chunk at most: bounds the tables and records in flight.
 const CHUNK_MAX: usize = 256;
 /// Bytes of frames in flight at most.
@@ -231,11 +248,10 @@ impl Plan {
             ));
         }
         let budget = request.memory_budget - host_bytes;
-        let batch = largest_batch(&request, limits, budget)?;
-        let (chunk, frames_per_chunk) = chunk(&request, limits, batch);
-        let buffers = buffers(&request, batch, chunk, frames_per_chunk);
-        let batches: Vec<Range<usize>> =
-            (0..request.lanes).step_by(batch).map(|first| first..(first + batch).min(request.lanes)).collect();
+        let seats = most_seats(&request, limits, budget)?;
+        let (chunk, frames_per_chunk) = chunk(&request, limits, seats);
+        let buffers = buffers(&request, limits, seats, chunk, frames_per_chunk);
+        let rounds = request.lanes.div_ceil(seats);
         let kernels = kernels(&request, request.lanes);
         let flops = kernels.iter().map(|k| k.flops / k.every as f64).sum::<f64>() * request.iterations as f64;
         Ok(Plan {
@@ -249,15 +265,12 @@ impl Plan {
             buffers,
             host_bytes,
             flops,
-            seconds: flops / limits.flops + limits.overhead * request.iterations as f64 * batches.len() as f64,
-            batches,
+            seconds: flops / limits.flops + limits.overhead * request.iterations as f64 * rounds as f64,
+            seats,
+            // A metric that changes in time is uploaded for lanes that go in step.
+            refills: !matches!(request.metric, MetricForm::Table { .. }),
             request,
         })
-    }
-
-    /// Shape of the state columns of a batch of `lanes`: `lanes · (1 + tangents)`.
-    pub fn columns(&self, lanes: usize) -> usize {
-        lanes * (1 + self.request.tangents)
     }
 
     /// Whether a frame is kept at iterate `k`.
@@ -290,12 +303,26 @@ fn host_bytes(r: &Request, layout: RecordLayout) -> u64 {
     frames.saturating_mul(frame).saturating_add(records).saturating_mul(16)
 }
 
+/// Seconds that an iteration may take, so that a run can be cancelled in the middle of many lanes.
+const ITERATION_SECONDS: f64 = 0.1;
+/// Lanes that are run together however long an iteration takes: fewer would use the products badly.
+const FEWEST_LANES: f64 = 64.0;
+
+/// Lanes whose iteration is short enough.
+fn by_speed(r: &Request, limits: &Limits) -> usize {
+    let flops: f64 = kernels(r, 1).iter().map(|k| k.flops / k.every as f64).sum();
+    (ITERATION_SECONDS * limits.flops / flops).clamp(FEWEST_LANES, 1e9) as usize
+}
+
 /// The most lanes that fit the budget and, buffer by buffer, the engine.
-fn largest_batch(r: &Request, limits: &Limits, budget: u64) -> Result<usize> {
+fn most_seats(r: &Request, limits: &Limits, budget: u64) -> Result<usize> {
+    let wanted = r.lanes.min(limits.max_lanes.max(1)).min(by_speed(r, limits));
+    // As few rounds as that takes, all of them about as full.
+    let wanted = r.lanes.div_ceil(r.lanes.div_ceil(wanted));
     let fits = |lanes: usize| {
         let (chunk, frames) = chunk(r, limits, lanes);
-        let list = buffers(r, lanes, chunk, frames);
-        let widest = list.iter().map(|b| b.bytes).max().unwrap_or(0);
+        let list = buffers(r, limits, lanes, chunk, frames);
+        let widest = list.iter().map(Buffer::bytes_of_one).max().unwrap_or(0);
         // A workgroup serves 64 lanes of a block of rows, or 64 columns of 64 rows.
         let rows = r.rows.max(r.state_rows).max(r.validation_rows);
         let groups =
@@ -304,10 +331,10 @@ fn largest_batch(r: &Request, limits: &Limits, budget: u64) -> Result<usize> {
             && widest <= limits.max_buffer_bytes
             && groups <= limits.max_workgroups
     };
-    if fits(r.lanes) {
-        return Ok(r.lanes);
+    if fits(wanted) {
+        return Ok(wanted);
     }
-    let (mut good, mut bad) = (0, r.lanes);
+    let (mut good, mut bad) = (0, wanted);
     while bad - good > 1 {
         let middle = good + (bad - good) / 2;
         if fits(middle) { good = middle } else { bad = middle }
@@ -316,23 +343,24 @@ fn largest_batch(r: &Request, limits: &Limits, budget: u64) -> Result<usize> {
         return Ok(good);
     }
     let (chunk, frames) = chunk(r, limits, 1);
-    let list = buffers(r, 1, chunk, frames);
+    let list = buffers(r, limits, 1, chunk, frames);
     let total: u64 = list.iter().map(|b| b.bytes).sum();
     if total > budget {
         let remedy = "Raise --memory-budget, or use fewer rows or features.";
         return Err(over_budget("buffers of a single lane, design included", total, budget, remedy));
     }
-    let widest = list.iter().max_by_key(|b| b.bytes).expect("a plan has buffers");
+    let widest = list.iter().max_by_key(|b| b.bytes_of_one()).expect("a plan has buffers");
     Err(Error::new(
         ErrorKind::Memory,
         "memory plan",
-        format!("buffer '{}' of {}", widest.name, bytes(widest.bytes)),
+        format!("buffer '{}' of {}", widest.name, bytes(widest.bytes_of_one())),
         format!("at most {} in one buffer on this {} engine", bytes(limits.max_buffer_bytes), limits.engine),
         "Use --engine cpu, which has no such limit.",
     ))
 }
 
-/// Iterations of a chunk, and frames among them at most.
+/// Iterations of a chunk, and frames among them at most. A chunk holds whole periods of frames and tests where it can, so that
+/// lanes which are seated later have theirs at the same iterations.
 fn chunk(r: &Request, limits: &Limits, lanes: usize) -> (usize, usize) {
     let flops: f64 = kernels(r, lanes).iter().map(|k| k.flops / k.every as f64).sum();
     let seconds = flops / limits.flops + limits.overhead;
@@ -347,68 +375,85 @@ fn chunk(r: &Request, limits: &Limits, lanes: usize) -> (usize, usize) {
         }
         _ => usize::MAX,
     };
-    let chunk = by_time.min(CHUNK_MAX).min(by_tables).min(frames.saturating_mul(r.every)).min(r.iterations).max(1);
+    let asked = r.chunk.unwrap_or(usize::MAX);
+    let most =
+        asked.min(by_time).min(CHUNK_MAX).min(by_tables).min(frames.saturating_mul(r.every)).min(r.iterations).max(1);
+    let periods = [lcm(r.every, r.check_every.max(1)), r.check_every.max(1)];
+    let chunk = periods.into_iter().find(|p| *p <= most).map_or(most, |period| most / period * period);
     (chunk, chunk.div_ceil(r.every))
 }
 
-/// The buffers of a batch. Both engines hold these; the GPU engine allocates from this list.
-fn buffers(r: &Request, lanes: usize, chunk: usize, frames: usize) -> Vec<Buffer> {
-    let columns = lanes.saturating_mul(1 + r.tangents);
-    let real = r.precision.bytes();
-    let fields = RecordLayout::new(r.tangents).fields();
-    let mut list = Vec::new();
-    let mut add = |name, shape: &[usize]| {
-        let count = shape.iter().fold(1u64, |n, s| n.saturating_mul(*s as u64));
-        list.push(Buffer { name, shape: shape.to_vec(), bytes: count.saturating_mul(real) });
-    };
-    // Rows of the design and columns of the state are whole vec4s on a device.
-    let whole = |count: usize| count.div_ceil(4).saturating_mul(4);
-    let (stride, wide) = (whole(r.state_rows), whole(columns));
-    add("design", &[r.rows, stride]);
-    add("rows", &[r.rows, 2 + r.tangents]);
-    add("state", &[stride, wide]);
-    add("state_previous", &[stride, wide]);
-    add("prediction", &[r.rows, wide]);
-    add("prediction_previous", &[r.rows, wide]);
-    add("residual", &[r.rows, wide]);
-    add("gradient", &[stride, wide]);
-    if r.validation_rows > 0 {
-        add("validation_design", &[r.validation_rows, stride]);
-        add("validation_rows", &[r.validation_rows, 2]);
-        add("validation_prediction", &[r.validation_rows, wide]);
+fn lcm(a: usize, b: usize) -> usize {
+    let (mut x, mut y) = (a, b);
+    while y != 0 {
+        (x, y) = (y, x % y);
     }
-    let blocks = r.rows.max(r.state_rows).max(r.validation_rows).div_ceil(ROW_BLOCK);
-    add("partials", &[blocks, 16 + 8 * r.tangents, lanes]);
-    add("lanes", &[lanes, 5 + 2 * r.tangents]);
-    add("factors", &[r.state_rows]);
-    add("constants", &[r.constants.max(1)]);
-    add("memory", &[lanes, 12 + 2 * r.tangents]);
-    add("directives", &[lanes, 5 + 3 * r.tangents]);
+    (a / x).saturating_mul(b)
+}
+
+/// The buffers of a run with this many seats.
+fn buffers(r: &Request, limits: &Limits, lanes: usize, chunk: usize, frames: usize) -> Vec<Buffer> {
+    let real = r.precision.bytes();
+    let d = r.tangents;
+    let fields = RecordLayout::new(d).fields();
+    let on_device = limits.engine == "gpu";
+    let mut list = Vec::new();
+    let mut add = |name, copies: usize, shape: &[usize]| {
+        let count = shape.iter().fold(copies as u64, |n, s| n.saturating_mul(*s as u64));
+        list.push(Buffer { name, copies, shape: shape.to_vec(), bytes: count.saturating_mul(real) });
+    };
+    // Rows of the design and lanes are whole vec4s on a device.
+    let whole = |count: usize| if on_device { count.div_ceil(4).saturating_mul(4) } else { count };
+    let (stride, seats) = (whole(r.state_rows), whole(lanes));
+    let wide = seats.saturating_mul(1 + d);
+    add("design", 1, &[r.rows, stride]);
+    add("rows", 1, &[r.rows, 2 + d]);
+    add("state", 2, &[stride, wide]);
+    add("gradient", 1, &[stride, wide]);
+    add("prediction", 2, &[r.rows, wide]);
+    add("residual", 1, &[r.rows, wide]);
+    if r.validation_rows > 0 {
+        add("validation_design", 1, &[r.validation_rows, stride]);
+        add("validation_rows", 1, &[r.validation_rows, 2]);
+        add("validation_prediction", 1, &[r.validation_rows, wide]);
+    }
     if r.measures_curvature {
-        add("extrapolated", &[r.rows, wide]);
+        add("extrapolated", 1, &[r.rows, wide]);
     }
     if r.metric != MetricForm::None {
-        add("metric", &[stride, wide]);
+        add("metric", 1, &[stride, wide]);
     }
-    match r.metric {
-        MetricForm::Table { per_lane } => {
-            add("metric_tables", &[2, chunk, r.state_rows, if per_lane { lanes } else { 1 }]);
-        }
-        MetricForm::Hessian { .. } => {
-            add("design_squares", &[r.rows, stride]);
-            add("curvature_bound", &[r.state_rows]);
-        }
-        _ => {}
+    if matches!(r.metric, MetricForm::Hessian { .. }) {
+        add("design_squares", 1, &[r.rows, stride]);
     }
-    add("outcomes", &[lanes, 2]);
-    add("measures", &[lanes, 3]);
-    // Parameters of two dispatch groups an iteration, 256 bytes apart.
-    add("params", &[2, 2 * chunk, 256 / real as usize]);
-    add("step_tables", &[2, chunk, r.stages * (2 + 2 * r.tangents), lanes]);
-    add("records", &[2, chunk, fields, lanes]);
-    // In both staging buffers: records, and frames.
-    add("staging_records", &[2, chunk, fields, lanes]);
-    add("staging_frames", &[2, frames, stride, wide]);
+    if on_device {
+        if let MetricForm::Table { per_lane } = r.metric {
+            add("metric_tables", 2, &[chunk, r.state_rows, if per_lane { lanes } else { 1 }]);
+        }
+        let blocks = r.rows.max(r.state_rows).max(r.validation_rows).div_ceil(ROW_BLOCK);
+        add("partials", 1, &[16 + 8 * d, blocks, seats]);
+        let bases = if r.factored { r.phases * (2 + 2 * d) } else { 0 };
+        add("lanes", 1, &[5 + 2 * d + bases, seats]);
+        add("factors", 1, &[r.state_rows]);
+        add("book", 1, &[22 + 5 * d, seats]);
+        add("constants", 1, &[r.constants.max(1)]);
+        if r.factored {
+            add("step_factors", 1, &[r.iterations, r.stages, 5]);
+        } else {
+            add("step_tables", 2, &[chunk, r.stages, 4 + 2 * d, seats]);
+        }
+        // Two entries an iteration, 256 bytes apart.
+        add("params", 2, &[2 * (chunk + 1), 256 / real as usize]);
+        let arriving = 24 + 5 * d + 3 * (1 + d) * r.state_rows;
+        add("arrivals", 1, &[((4 << 20) / real as usize / arriving).clamp(1, lanes.max(1)), arriving]);
+        add("records", 2, &[chunk, fields, seats]);
+        // On their way back: records, the book, the states at the end of the chunk, and its frames.
+        let states = if matches!(r.metric, MetricForm::Hessian { .. }) { 3 } else { 2 };
+        add("staging", 2, &[chunk * fields * seats + (22 + 5 * d) * seats + (states + frames) * stride * wide]);
+    } else {
+        add("records", 1, &[chunk, lanes, fields]);
+        add("frames", frames, &[r.state_rows, wide]);
+    }
     list
 }
 
@@ -446,28 +491,28 @@ impl fmt::Display for Plan {
         writeln!(f, "plan: {} engine, {}, {} form", self.engine, r.precision.name(), self.form)?;
         writeln!(
             f,
-            "  {} rows x {} state rows, {} lanes x (1 + {} tangents) = {} columns, in {} batch(es) of at most {} lanes",
+            "  {} rows x {} state rows; {} lanes, {} of them at a time, each with {} tangents: {} columns",
             r.rows,
             r.state_rows,
             r.lanes,
+            self.seats,
             r.tangents,
-            self.columns(r.lanes),
-            self.batches.len(),
-            self.batches[0].len()
+            self.seats * (1 + r.tangents)
         )?;
         let check = if r.check_every == 0 { "at the end".into() } else { format!("every {}", r.check_every) };
         writeln!(
             f,
-            "  {} iterations in chunks of {}, a frame every {}, stop rule {check}",
+            "  {} iterations in chunks of at most {}, a frame every {}, stop rule {check}",
             r.iterations, self.chunk, r.every
         )?;
         writeln!(f, "  kernels (operations of one dispatch, all lanes):")?;
         for k in &self.kernels {
             writeln!(f, "    {:<22} {:>10.3e}  every {}", k.name, k.flops, k.every)?;
         }
-        writeln!(f, "  buffers of a batch:")?;
+        writeln!(f, "  buffers:")?;
         for b in &self.buffers {
-            writeln!(f, "    {:<22} {:>10}  {:?}", b.name, bytes(b.bytes), b.shape)?;
+            let copies = if b.copies == 1 { String::new() } else { format!("{} x ", b.copies) };
+            writeln!(f, "    {:<22} {:>10}  {copies}{:?}", b.name, bytes(b.bytes), b.shape)?;
         }
         writeln!(
             f,
@@ -501,20 +546,30 @@ mod tests {
             stages: 1,
             measures_curvature: false,
             constants: 0,
+            phases: 1,
+            factored: true,
             metric: MetricForm::None,
             precision: Precision::F64,
+            chunk: None,
             memory_budget: 1 << 30,
         }
     }
 
     fn limits() -> Limits {
-        Limits { engine: "cpu", max_buffer_bytes: u64::MAX, max_workgroups: 65535, flops: 1e10, overhead: 1e-4 }
+        Limits {
+            engine: "cpu",
+            max_buffer_bytes: u64::MAX,
+            max_workgroups: 65535,
+            max_lanes: usize::MAX,
+            flops: 1e10,
+            overhead: 1e-4,
+        }
     }
 
     #[test]
-    fn a_plan_that_fits_is_one_batch_within_its_own_count() {
+    fn a_plan_that_fits_seats_all_lanes_within_its_own_count() {
         let plan = Plan::new(request(), &limits()).unwrap();
-        assert_eq!(plan.batches, vec![0..100]);
+        assert_eq!(plan.seats, 100);
         assert_eq!(plan.device_bytes, plan.buffers.iter().map(|b| b.bytes).sum::<u64>());
         assert!(plan.device_bytes + plan.host_bytes < 1 << 30);
         assert!(plan.is_frame(0) && plan.is_frame(20) && !plan.is_frame(21));
@@ -523,12 +578,11 @@ mod tests {
     }
 
     #[test]
-    fn lanes_are_split_when_a_buffer_is_too_small_for_all() {
+    fn lanes_take_turns_when_a_buffer_is_too_small_for_all() {
         let narrow = Limits { max_buffer_bytes: 300_000, ..limits() };
         let plan = Plan::new(request(), &narrow).unwrap();
-        assert!(plan.batches.len() > 1);
-        assert_eq!(plan.batches.iter().map(Range::len).sum::<usize>(), 100);
-        assert!(plan.buffers.iter().filter(|b| b.name == "prediction").all(|b| b.bytes <= narrow.max_buffer_bytes));
+        assert!(plan.seats > 0 && plan.seats < 100);
+        assert!(plan.buffers.iter().all(|b| b.bytes_of_one() <= narrow.max_buffer_bytes));
     }
 
     #[test]

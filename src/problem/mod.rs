@@ -370,16 +370,17 @@ impl Problem {
         }
     }
 
-    /// Splits a state column `[q]` into coefficients and intercept. `dy_mean` is the mean of the target's tangent in
-    /// this direction, and `primal` says whether the column is the iterate or a tangent.
-    pub(crate) fn split_state(&self, column: ArrayView1<'_, f64>, primal: bool, dy_mean: f64) -> (Vec<f64>, f64) {
-        let coef = column.slice_axis(Axis(0), (..self.features()).into());
-        let intercept = match &self.intercept {
+    /// The intercept of a state column `[q]`. `dy_mean` is the mean of the target's tangent in this direction, and `primal` says whether
+    /// the column is the iterate or a tangent.
+    pub(crate) fn intercept_of(&self, column: ArrayView1<'_, f64>, primal: bool, dy_mean: f64) -> f64 {
+        match &self.intercept {
             Intercept::Absent => 0.0,
-            Intercept::Centred { x_mean, y_mean } => (if primal { *y_mean } else { dy_mean }) - x_mean.dot(&coef),
+            Intercept::Centred { x_mean, y_mean } => {
+                let coef = column.slice_axis(Axis(0), (..self.features()).into());
+                (if primal { *y_mean } else { dy_mean }) - x_mean.dot(&coef)
+            }
             Intercept::Column => column[self.features()],
-        };
-        (coef.to_vec(), intercept)
+        }
     }
 
     /// The design as the solver sees it, `[n, q]`: centred for squared loss with intercept, with a last column of ones

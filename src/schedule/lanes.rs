@@ -3,6 +3,7 @@
 use num_dual::Dual64;
 
 use super::checks::{check_momentum_at, check_move, check_phase};
+use super::curvature::Number;
 use super::{Algorithm, LaneCurvature, Metric, Momentum, Phase, Restart, Schedule, Step, TangentStart, Until};
 use crate::error::{Error, Result};
 use crate::problem::Derivative;
@@ -36,12 +37,25 @@ struct Laid {
     base: usize,
 }
 
+/// What a tangent moves in the schedule itself.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Move {
+pub(crate) enum Move {
     Nothing,
     EveryStep,
     Step(usize),
     Momentum(usize),
+}
+
+impl Move {
+    /// What it adds to the tangents of step and momentum of iteration `k`.
+    pub(crate) fn at(self, k: usize, step: f64) -> (f64, f64) {
+        match self {
+            Move::EveryStep => (step, 0.0),
+            Move::Step(at) if at == k => (1.0, 0.0),
+            Move::Momentum(at) if at == k => (0.0, 1.0),
+            _ => (0.0, 0.0),
+        }
+    }
 }
 
 /// What an iteration does, the same for all lanes of a stage.
@@ -80,13 +94,14 @@ impl Code {
     }
 }
 
-/// One iteration of some lanes.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Row {
-    /// One per stage.
-    pub(crate) codes: Vec<Code>,
-    /// `[stages][2 + 2d][lanes]`: step, momentum, and for each tangent both of theirs.
-    pub(crate) numbers: Vec<f64>,
+/// An iteration in a stage, the same for all lanes: what it does, and its factors of step and momentum.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Unit {
+    pub(crate) code: Code,
+    /// The phase, which a lane has its own factors for.
+    pub(crate) phase: usize,
+    pub(crate) step: f64,
+    pub(crate) momentum: f64,
 }
 
 impl LaneSchedule {
@@ -187,60 +202,88 @@ impl LaneSchedule {
         self.momentum_of(phase, k, lane, &self.lanes[lane])
     }
 
-    fn step_of<D: super::curvature::Number>(&self, phase: usize, k: usize, lane: usize, of: &LaneCurvature<D>) -> D {
-        self.schedule.phases[phase].step.at(k, lane, &self.phases[phase].units, of)
+    fn step_of<D: Number>(&self, phase: usize, k: usize, lane: usize, of: &LaneCurvature<D>) -> D {
+        let rule = &self.schedule.phases[phase].step;
+        rule.base(k, lane, of) * rule.unit(k, &self.phases[phase].units)
     }
 
-    fn momentum_of<D: super::curvature::Number>(
-        &self,
-        phase: usize,
-        k: usize,
-        lane: usize,
-        of: &LaneCurvature<D>,
-    ) -> D {
-        let (laid, rules) = (&self.phases[phase], &self.schedule.phases[phase]);
+    fn momentum_of<D: Number>(&self, phase: usize, k: usize, lane: usize, of: &LaneCurvature<D>) -> D {
+        self.momentum_base(phase, k, lane, of) * self.momentum_unit(phase, k)
+    }
+
+    fn momentum_unit(&self, phase: usize, k: usize) -> f64 {
+        let laid = &self.phases[phase];
         match &laid.counted {
-            Some(momenta) => D::from(momenta[k.saturating_sub(laid.from)]),
-            None => laid.momentum.at(rules.algorithm, k, lane, self.step_of(phase, k, lane, of), of),
+            Some(momenta) => momenta[k.saturating_sub(laid.from)],
+            None => laid.momentum.unit(k),
         }
     }
 
-    /// The rows of `count` iterations from `first` for the lanes `lanes`.
-    pub(crate) fn rows(&self, first: usize, count: usize, lanes: &[usize]) -> Vec<Row> {
-        (first..first + count).map(|k| self.row(k, lanes)).collect()
+    fn momentum_base<D: Number>(&self, phase: usize, k: usize, lane: usize, of: &LaneCurvature<D>) -> D {
+        let (laid, rules) = (&self.phases[phase], &self.schedule.phases[phase]);
+        laid.momentum.base(rules.algorithm, k, lane, self.step_of(phase, k, lane, of), of)
     }
 
-    fn row(&self, k: usize, lanes: &[usize]) -> Row {
-        let d = self.moves.len();
-        let (b, fields) = (lanes.len(), 2 + 2 * d);
-        let mut numbers = vec![0.0; self.stages() * fields * b];
-        let mut codes = Vec::new();
-        for stage in 0..self.stages() {
-            let phase = self.phase_at(stage, k);
-            codes.push(self.code(stage, phase, k));
-            let at = |field: usize, i: usize| (stage * fields + field) * b + i;
-            for (i, &lane) in lanes.iter().enumerate() {
-                let of = &self.lanes[lane];
-                let step = self.step_of(phase, k, lane, of);
-                numbers[at(0, i)] = step;
-                numbers[at(1, i)] = self.momentum_of(phase, k, lane, of);
-                for t in 0..d {
-                    let tangent = &self.tangents[lane][t];
-                    if *tangent != STILL {
-                        let dual: LaneCurvature<Dual64> = of.with_tangent(tangent);
-                        numbers[at(2 + 2 * t, i)] = self.step_of(phase, k, lane, &dual).eps;
-                        numbers[at(3 + 2 * t, i)] = self.momentum_of(phase, k, lane, &dual).eps;
-                    }
-                    match self.moves[t] {
-                        Move::EveryStep => numbers[at(2 + 2 * t, i)] += step,
-                        Move::Step(at_k) if at_k == k => numbers[at(2 + 2 * t, i)] += 1.0,
-                        Move::Momentum(at_k) if at_k == k => numbers[at(3 + 2 * t, i)] += 1.0,
-                        _ => {}
-                    }
-                }
+    /// Whether step and momentum are the products of a factor of the iteration and one of the lane. Where they are not, engines
+    /// read [`entry`](Self::entry) instead.
+    pub(crate) fn is_factored(&self) -> bool {
+        let rules = self.schedule.phases.iter().zip(&self.phases);
+        rules.into_iter().all(|(p, laid)| p.step.is_factored() && laid.momentum.is_factored(&p.step))
+    }
+
+    /// What the tangents move in the schedule itself.
+    pub(crate) fn moves(&self) -> &[Move] {
+        &self.moves
+    }
+
+    /// Iteration `k` in a stage; with factors 1 where the rules have none.
+    pub(crate) fn unit(&self, stage: usize, k: usize) -> Unit {
+        let phase = self.phase_at(stage, k);
+        let code = self.code(stage, phase, k);
+        let step = self.schedule.phases[phase].step.unit(k, &self.phases[phase].units);
+        Unit { code, phase, step, momentum: self.momentum_unit(phase, k) }
+    }
+
+    /// `[phases][2 + 2d]`: a lane's factors of step and momentum, and the tangents of both.
+    pub(crate) fn bases(&self, lane: usize) -> Vec<f64> {
+        let of = &self.lanes[lane];
+        let mut all = Vec::with_capacity(self.phases.len() * self.fields());
+        for phase in 0..self.phases.len() {
+            let rule = &self.schedule.phases[phase].step;
+            // Factored rules do not ask for the iteration.
+            all.push(rule.base(0, lane, of));
+            all.push(self.momentum_base(phase, 0, lane, of));
+            for tangent in &self.tangents[lane] {
+                let dual: LaneCurvature<Dual64> = of.with_tangent(tangent);
+                all.push(rule.base(0, lane, &dual).eps);
+                all.push(self.momentum_base(phase, 0, lane, &dual).eps);
             }
         }
-        Row { codes, numbers }
+        all
+    }
+
+    /// Numbers of an entry or of a phase's bases: step, momentum, and for each tangent both of theirs.
+    pub(crate) fn fields(&self) -> usize {
+        2 + 2 * self.moves.len()
+    }
+
+    /// Writes iteration `k` of a lane in a stage: step, momentum, and the tangents of both, moves included.
+    pub(crate) fn entry(&self, stage: usize, k: usize, lane: usize, out: &mut [f64]) {
+        let (of, phase) = (&self.lanes[lane], self.phase_at(stage, k));
+        out[0] = self.step_of(phase, k, lane, of);
+        out[1] = self.momentum_of(phase, k, lane, of);
+        for (t, moves) in self.moves.iter().enumerate() {
+            let (mut dstep, mut dmomentum) = (0.0, 0.0);
+            let tangent = &self.tangents[lane][t];
+            if *tangent != STILL {
+                let dual: LaneCurvature<Dual64> = of.with_tangent(tangent);
+                dstep = self.step_of(phase, k, lane, &dual).eps;
+                dmomentum = self.momentum_of(phase, k, lane, &dual).eps;
+            }
+            let (by_step, by_momentum) = moves.at(k, out[0]);
+            out[2 + 2 * t] = dstep + by_step;
+            out[3 + 2 * t] = dmomentum + by_momentum;
+        }
     }
 
     fn code(&self, stage: usize, phase: usize, k: usize) -> Code {
@@ -458,7 +501,14 @@ mod tests {
                 let tangents = vec![vec![by]];
                 LaneSchedule::new(phase.clone().into(), 10, vec![at(h)], tangents, &[Derivative::LogAlpha]).unwrap()
             };
-            let row = lay(0.0).row(4, &[0]).numbers;
+            let laid = lay(0.0);
+            let mut row = [0.0; 4];
+            laid.entry(0, 4, 0, &mut row);
+            if laid.is_factored() {
+                let (unit, bases) = (laid.unit(0, 4), laid.bases(0));
+                let factors = [unit.step, unit.momentum, unit.step, unit.momentum];
+                assert_eq!(row.to_vec(), bases.iter().zip(factors).map(|(b, u)| b * u).collect::<Vec<_>>(), "{step}");
+            }
             let difference = |f: &dyn Fn(LaneSchedule) -> f64| (f(lay(h)) - f(lay(-h))) / (2.0 * h);
             assert!((row[2] - difference(&|s| s.step_at(4, 0))).abs() < 1e-9, "{step}: {row:?}");
             assert!((row[3] - difference(&|s| s.momentum_at(4, 0))).abs() < 1e-9, "{step}: {row:?}");
@@ -469,11 +519,11 @@ mod tests {
     fn phases_follow_each_other_and_count_from_their_start() {
         let pgd = Phase::new(Algorithm::Pgd).until(Until::Iteration(3));
         let s = lay(Schedule::from(pgd).then(Phase::new(Algorithm::Fista).momentum(Momentum::Nesterov(2.0)))).unwrap();
-        let rows = s.rows(0, 6, &[0, 1]);
-        assert_eq!(rows.iter().map(|r| r.numbers[2]).collect::<Vec<_>>(), [0.0, 0.0, 0.0, 0.0, 0.25, 0.4]);
-        let starts: Vec<bool> = rows.iter().map(|r| r.codes[0].has(Code::STARTS)).collect();
+        let units: Vec<Unit> = (0..6).map(|k| s.unit(0, k)).collect();
+        assert_eq!(units.iter().map(|u| u.momentum).collect::<Vec<_>>(), [0.0, 0.0, 0.0, 0.0, 0.25, 0.4]);
+        let starts: Vec<bool> = units.iter().map(|u| u.code.has(Code::STARTS)).collect();
         assert_eq!(starts, [true, false, false, true, false, false]);
-        assert!(!rows[2].codes[0].has(Code::LOOKS_AHEAD) && rows[3].codes[0].has(Code::LOOKS_AHEAD));
+        assert!(!units[2].code.has(Code::LOOKS_AHEAD) && units[3].code.has(Code::LOOKS_AHEAD));
     }
 
     #[test]

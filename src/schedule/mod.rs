@@ -20,7 +20,7 @@ mod step;
 pub use algorithm::Algorithm;
 pub use curvature::LaneCurvature;
 pub use lanes::LaneSchedule;
-pub(crate) use lanes::{Code, Row};
+pub(crate) use lanes::{Code, Move, Unit};
 pub use metric::Metric;
 pub use momentum::Momentum;
 pub use restart::Restart;
@@ -246,11 +246,6 @@ impl std::str::FromStr for TangentStart {
             _ => Err(Error::usage("--tangent-start", format!("'{text}'"), "an iteration or 'identified'", "")),
         }
     }
-}
-
-/// Entry `[k]` or `[k, lane]` of a table.
-fn entry(table: &ArrayD<f64>, k: usize, lane: usize) -> f64 {
-    if table.ndim() == 1 { table[[k]] } else { table[[k, lane]] }
 }
 
 /// Checks a table of shape `[iterations]` or `[iterations, lanes]`.

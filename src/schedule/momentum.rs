@@ -4,8 +4,8 @@ use std::fmt;
 
 use ndarray::ArrayD;
 
-use super::Algorithm;
 use super::curvature::{LaneCurvature, Number};
+use super::{Algorithm, Step};
 use crate::error::{Error, ErrorKind, Result};
 use crate::problem::catalog::split;
 
@@ -85,8 +85,18 @@ impl Momentum {
         }
     }
 
-    /// The momentum of iteration `k` for the rules that do not count.
-    pub(super) fn at<D: Number>(
+    /// The factor of iteration `k` in `momentum = unit(k) · base(lane)`, for the rules that do not count.
+    pub(super) fn unit(&self, k: usize) -> f64 {
+        match self {
+            Momentum::Constant(v) => *v,
+            Momentum::Table(table) if table.ndim() == 1 => table[[k]],
+            Momentum::StronglyConvex | Momentum::Table(_) => 1.0,
+            Momentum::None | Momentum::Fista | Momentum::Nesterov(_) => 0.0,
+        }
+    }
+
+    /// The factor of a lane whose step is `step`.
+    pub(super) fn base<D: Number>(
         &self,
         algorithm: Algorithm,
         k: usize,
@@ -95,10 +105,18 @@ impl Momentum {
         of: &LaneCurvature<D>,
     ) -> D {
         match self {
-            Momentum::Constant(v) => D::from(*v),
             Momentum::StronglyConvex => strongly_convex(algorithm, step, of),
-            Momentum::Table(table) => D::from(super::entry(table, k, lane)),
-            Momentum::None | Momentum::Fista | Momentum::Nesterov(_) => D::from(0.0),
+            Momentum::Table(table) if table.ndim() == 2 => D::from(table[[k, lane]]),
+            _ => D::one(),
+        }
+    }
+
+    /// Whether the factor of a lane is the same at every iteration, given a step rule.
+    pub(super) fn is_factored(&self, step: &Step) -> bool {
+        match self {
+            Momentum::StronglyConvex => step.is_steady(),
+            Momentum::Table(table) => table.ndim() == 1,
+            _ => true,
         }
     }
 

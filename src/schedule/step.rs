@@ -80,20 +80,40 @@ impl Step {
         "table:FILE.npy",
     ];
 
-    /// The step of iteration `k`; for the rules that the data decide, its largest value. `units` are those of
-    /// [`units`](Self::units).
-    pub(super) fn at<D: Number>(&self, k: usize, lane: usize, units: &[f64], of: &LaneCurvature<D>) -> D {
+    /// The factor of iteration `k` in `step = unit(k) · base(lane)`, which every rule but a table with a column per lane is made of;
+    /// `units` are those of [`units`](Self::units).
+    pub(super) fn unit(&self, k: usize, units: &[f64]) -> f64 {
         match self {
-            Step::InverseLipschitz => of.lipschitz.recip(),
-            Step::Optimal => (of.lipschitz + of.strong_convexity).recip() * 2.0,
-            Step::Constant(v) => of.lipschitz.recip() * *v,
-            Step::Uniform { .. } | Step::Cyclic { .. } => of.lipschitz.recip() * units[k],
-            Step::Decreasing { scale, power } => of.lipschitz.recip() * (scale / (k as f64 + 1.0).powf(*power)),
-            Step::Backtracking { start, .. } => of.lipschitz.recip() * *start,
-            Step::BarzilaiBorwein { high } => of.lipschitz.recip() * *high,
-            Step::Manifold(steps) => D::from(steps.as_ref().map_or(f64::NAN, |s| s[lane])),
-            Step::Table(table) => D::from(super::entry(table, k, lane)),
+            Step::Constant(v) => *v,
+            Step::Uniform { .. } | Step::Cyclic { .. } => units[k],
+            Step::Decreasing { scale, power } => scale / (k as f64 + 1.0).powf(*power),
+            Step::Backtracking { start, .. } => *start,
+            Step::BarzilaiBorwein { high } => *high,
+            Step::Table(table) if table.ndim() == 1 => table[[k]],
+            Step::Optimal => 2.0,
+            Step::InverseLipschitz | Step::Manifold(_) | Step::Table(_) => 1.0,
         }
+    }
+
+    /// The factor of a lane.
+    pub(super) fn base<D: Number>(&self, k: usize, lane: usize, of: &LaneCurvature<D>) -> D {
+        match self {
+            Step::Optimal => (of.lipschitz + of.strong_convexity).recip(),
+            Step::Manifold(steps) => D::from(steps.as_ref().map_or(f64::NAN, |s| s[lane])),
+            Step::Table(table) if table.ndim() == 2 => D::from(table[[k, lane]]),
+            Step::Table(_) => D::one(),
+            _ => of.lipschitz.recip(),
+        }
+    }
+
+    /// Whether the factor of a lane is the same at every iteration.
+    pub(super) fn is_factored(&self) -> bool {
+        !matches!(self, Step::Table(table) if table.ndim() == 2)
+    }
+
+    /// Whether the factor of an iteration is the same at every one.
+    pub(super) fn is_steady(&self) -> bool {
+        !matches!(self, Step::Uniform { .. } | Step::Cyclic { .. } | Step::Decreasing { .. } | Step::Table(_))
     }
 
     /// Whether the step rises at some iteration: what momentum does not bear.

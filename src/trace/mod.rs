@@ -1,9 +1,9 @@
 //! The trace of a sweep: full frames every so many iterations, and a record per lane at every one.
 
-use ndarray::{Array1, Array2, Array3, Array4};
+use ndarray::{Array, Array1, Array2, Array3, Array4, ArrayView1, ArrayView2, Axis};
 
-use crate::engine::{Chunk, Finish, Frame};
-use crate::plan::RecordLayout;
+use crate::engine::{Chunk, LaneState};
+use crate::plan::{Plan, RecordLayout};
 use crate::problem::{Derivative, Problem};
 
 /// The recorded sequence `(x_k, Dx_k)` of every lane, in f64.
@@ -46,105 +46,195 @@ pub struct Trace {
     pub hypergradient: Option<Array3<f64>>,
 }
 
-/// Collects chunks into a [`Trace`].
+/// Writes chunks into a [`Trace`] as they come.
 pub(crate) struct Recorder<'a> {
     problem: &'a Problem,
-    derivatives: &'a [Derivative],
-    chunks: Vec<Chunk>,
-    finishes: Vec<(std::ops::Range<usize>, Finish)>,
+    every: usize,
+    layout: RecordLayout,
+    /// `[d]`: means of the target's tangents.
+    dy_mean: Vec<f64>,
+    /// Room for every iteration and every frame.
+    trace: Trace,
+    /// Iterations of each lane, and whether it ended.
+    ends: Vec<Option<usize>>,
 }
 
 impl<'a> Recorder<'a> {
-    pub(crate) fn new(problem: &'a Problem, derivatives: &'a [Derivative]) -> Self {
-        Recorder { problem, derivatives, chunks: Vec::new(), finishes: Vec::new() }
-    }
-
-    pub(crate) fn chunk(&mut self, chunk: Chunk) {
-        self.chunks.push(chunk);
-    }
-
-    pub(crate) fn finish(&mut self, batch: std::ops::Range<usize>, finish: Finish) {
-        self.finishes.push((batch, finish));
-    }
-
-    /// The trace of the lanes given by their alphas and mixes. A batch that ended earlier than others rests in its final
-    /// state.
-    pub(crate) fn trace(self, alpha: Vec<f64>, l1_ratio: Vec<f64>) -> Trace {
-        let (b, d, p) = (alpha.len(), self.derivatives.len(), self.problem.features());
-        let layout = RecordLayout::new(d);
-        let done = self.finishes.iter().flat_map(|(_, f)| f.outcomes.iter().map(|o| o.iterations)).max().unwrap_or(0);
-
-        let mut records = Array3::<f64>::zeros((done, b, layout.fields()));
-        for (batch, _) in &self.finishes {
-            let mut last: Option<ndarray::Array2<f64>> = None;
-            let mut k = 0;
-            for chunk in self.chunks.iter().filter(|c| c.lanes == *batch) {
-                for row in chunk.records.outer_iter().take(done.saturating_sub(k)) {
-                    records
-                        .index_axis_mut(ndarray::Axis(0), k)
-                        .slice_axis_mut(ndarray::Axis(0), batch.clone().into())
-                        .assign(&row);
-                    last = Some(row.to_owned());
-                    k += 1;
-                }
-            }
-            let Some(mut rest) = last else { continue };
-            rest.column_mut(RecordLayout::CHANGE).fill(0.0);
-            rest.column_mut(RecordLayout::ACTIVE_CHANGE).fill(0.0);
-            (0..d).for_each(|t| rest.column_mut(layout.derivative_change(t)).fill(0.0));
-            for k in k..done {
-                records
-                    .index_axis_mut(ndarray::Axis(0), k)
-                    .slice_axis_mut(ndarray::Axis(0), batch.clone().into())
-                    .assign(&rest);
-            }
-        }
-
-        let mut iteration: Vec<usize> =
-            self.chunks.iter().flat_map(|c| c.frames.iter().map(|f| f.iteration)).filter(|k| *k <= done).collect();
-        iteration.push(done);
-        iteration.sort_unstable();
-        iteration.dedup();
-        let f = iteration.len();
-        let mut trace = Trace {
+    /// Room for the lanes given by their alphas and mixes, over a plan's iterations.
+    pub(crate) fn new(
+        problem: &'a Problem,
+        derivatives: &'a [Derivative],
+        plan: &Plan,
+        alpha: Vec<f64>,
+        l1_ratio: Vec<f64>,
+    ) -> Self {
+        let (b, d, p) = (alpha.len(), derivatives.len(), problem.features());
+        let (iterations, every) = (plan.request.iterations, plan.request.every);
+        // The multiples of `every`, and the last iterate.
+        let f = iterations / every + 2;
+        let of = || Array2::zeros((iterations, b));
+        let held_out = problem.held_out.is_some();
+        let trace = Trace {
+            iteration: Vec::new(),
             coef: Array3::zeros((f, b, p)),
             dcoef: Array4::zeros((f, b, d, p)),
             intercept: Array2::zeros((f, b)),
             dintercept: Array3::zeros((f, b, d)),
             alpha: alpha.into(),
             l1_ratio: l1_ratio.into(),
-            step: field(&records, RecordLayout::STEP),
-            momentum: field(&records, RecordLayout::MOMENTUM),
-            objective: field(&records, RecordLayout::OBJECTIVE),
-            change: field(&records, RecordLayout::CHANGE),
-            derivative_change: fields(&records, d, |t| layout.derivative_change(t)),
-            support: field(&records, RecordLayout::SUPPORT),
-            active_change: field(&records, RecordLayout::ACTIVE_CHANGE),
-            validation_loss: self.problem.held_out.as_ref().map(|_| field(&records, RecordLayout::VALIDATION)),
-            hypergradient: self.problem.held_out.as_ref().map(|_| fields(&records, d, |t| layout.hypergradient(t))),
-            iteration: iteration.clone(),
+            step: of(),
+            momentum: of(),
+            objective: of(),
+            change: of(),
+            derivative_change: Array3::zeros((iterations, b, d)),
+            support: of(),
+            active_change: of(),
+            validation_loss: held_out.then(of),
+            hypergradient: held_out.then(|| Array3::zeros((iterations, b, d))),
         };
-        let dy_mean: Vec<f64> =
-            self.derivatives.iter().map(|t| t.target_tangent(self.problem).map_or(0.0, |(_, mean)| mean)).collect();
-        for (batch, finish) in &self.finishes {
-            let frames: Vec<&Frame> =
-                self.chunks.iter().filter(|c| c.lanes == *batch).flat_map(|c| &c.frames).collect();
-            for (row, k) in iteration.iter().enumerate() {
-                // Frames come in order; a batch that ended earlier has none and rests.
-                let found = frames.binary_search_by_key(k, |f| f.iteration);
-                let state = found.map_or(&finish.state, |i| &frames[i].state);
-                for (i, lane) in batch.clone().enumerate() {
-                    for t in 0..=d {
-                        let column = state.index_axis(ndarray::Axis(0), i);
-                        let mean = if t == 0 { 0.0 } else { dy_mean[t - 1] };
-                        let (coef, intercept) =
-                            self.problem.split_state(column.index_axis(ndarray::Axis(0), t), t == 0, mean);
-                        trace.put(row, lane, t, &coef, intercept);
-                    }
+        let dy_mean = derivatives.iter().map(|t| t.target_tangent(problem).map_or(0.0, |(_, mean)| mean)).collect();
+        Recorder { problem, every, layout: RecordLayout::new(d), dy_mean, trace, ends: vec![None; b] }
+    }
+
+    /// A lane's start: its frame 0.
+    pub(crate) fn begin(&mut self, state: &LaneState) {
+        self.put(0, state.lane, state.state.view());
+    }
+
+    pub(crate) fn chunk(&mut self, chunk: &Chunk) {
+        for (i, seat) in chunk.seats.iter().enumerate() {
+            let rows = chunk.records.outer_iter().take(seat.iterations()).enumerate();
+            rows.for_each(|(row, records)| self.record(seat.first + row, seat.lane, records.row(i)));
+        }
+        for frame in &chunk.frames {
+            for ((lane, iteration), state) in frame.lanes.iter().zip(frame.state.outer_iter()) {
+                if iteration.is_multiple_of(self.every) {
+                    self.put(iteration / self.every, *lane, state);
                 }
             }
         }
+    }
+
+    fn record(&mut self, k: usize, lane: usize, record: ArrayView1<'_, f64>) {
+        let trace = &mut self.trace;
+        trace.objective[[k, lane]] = record[RecordLayout::OBJECTIVE];
+        trace.change[[k, lane]] = record[RecordLayout::CHANGE];
+        trace.support[[k, lane]] = record[RecordLayout::SUPPORT];
+        trace.active_change[[k, lane]] = record[RecordLayout::ACTIVE_CHANGE];
+        trace.step[[k, lane]] = record[RecordLayout::STEP];
+        trace.momentum[[k, lane]] = record[RecordLayout::MOMENTUM];
+        for t in 0..self.dy_mean.len() {
+            trace.derivative_change[[k, lane, t]] = record[self.layout.derivative_change(t)];
+            if let Some(hypergradient) = &mut trace.hypergradient {
+                hypergradient[[k, lane, t]] = record[self.layout.hypergradient(t)];
+            }
+        }
+        if let Some(loss) = &mut trace.validation_loss {
+            loss[[k, lane]] = record[RecordLayout::VALIDATION];
+        }
+    }
+
+    /// A lane that ended: its final state.
+    pub(crate) fn finish(&mut self, state: &LaneState) {
+        self.ends[state.lane] = Some(state.iteration);
+        self.put(state.iteration.div_ceil(self.every), state.lane, state.state.view());
+    }
+
+    /// The trace, up to where the last lane ended.
+    pub(crate) fn trace(self) -> Trace {
+        let mut trace = self.trace;
+        let done = self.ends.iter().flatten().copied().max().unwrap_or(0);
+        let every = self.every;
+        trace.iteration = (0..=done).step_by(every).collect();
+        if !done.is_multiple_of(every) {
+            trace.iteration.push(done);
+        }
+        let f = trace.iteration.len();
+        truncate(&mut trace.coef, f);
+        truncate(&mut trace.dcoef, f);
+        truncate(&mut trace.intercept, f);
+        truncate(&mut trace.dintercept, f);
+        for array in [
+            &mut trace.step,
+            &mut trace.momentum,
+            &mut trace.objective,
+            &mut trace.change,
+            &mut trace.support,
+            &mut trace.active_change,
+        ]
+        .into_iter()
+        .chain(&mut trace.validation_loss)
+        {
+            truncate(array, done);
+        }
+        truncate(&mut trace.derivative_change, done);
+        if let Some(hypergradient) = &mut trace.hypergradient {
+            truncate(hypergradient, done);
+        }
+        let ends: Vec<usize> = self.ends.iter().map(|end| end.unwrap_or(0)).collect();
+        rest(&mut trace, &ends, every);
         trace
+    }
+
+    /// Writes a lane's state, `[1 + d, q]`, into a frame.
+    fn put(&mut self, frame: usize, lane: usize, state: ArrayView2<'_, f64>) {
+        for (t, column) in state.outer_iter().enumerate() {
+            let mean = if t == 0 { 0.0 } else { self.dy_mean[t - 1] };
+            let intercept = self.problem.intercept_of(column, t == 0, mean);
+            let coef = column.slice_axis(Axis(0), (..self.problem.features()).into());
+            let trace = &mut self.trace;
+            if t == 0 {
+                trace.intercept[[frame, lane]] = intercept;
+                trace.coef.index_axis_mut(Axis(0), frame).row_mut(lane).assign(&coef);
+            } else {
+                trace.dintercept[[frame, lane, t - 1]] = intercept;
+                let mut of_frame = trace.dcoef.index_axis_mut(Axis(0), frame);
+                of_frame.index_axis_mut(Axis(0), lane).row_mut(t - 1).assign(&coef);
+            }
+        }
+    }
+}
+
+/// Lanes that ended rest: what they had last is repeated, what changes is zero.
+fn rest(trace: &mut Trace, ends: &[usize], every: usize) {
+    let resting = |k: usize| (0..ends.len()).filter(move |lane| ends[*lane] > 0 && ends[*lane] <= k);
+    for k in 1..trace.objective.nrows() {
+        for lane in resting(k) {
+            for array in [&mut trace.objective, &mut trace.support, &mut trace.step, &mut trace.momentum]
+                .into_iter()
+                .chain(&mut trace.validation_loss)
+            {
+                array[[k, lane]] = array[[k - 1, lane]];
+            }
+            if let Some(h) = &mut trace.hypergradient {
+                (0..h.dim().2).for_each(|t| h[[k, lane, t]] = h[[k - 1, lane, t]]);
+            }
+        }
+    }
+    for frame in 1..trace.iteration.len() {
+        for lane in (0..ends.len()).filter(|lane| ends[*lane].div_ceil(every) < frame) {
+            repeat(&mut trace.coef, frame, lane);
+            repeat(&mut trace.dcoef, frame, lane);
+            repeat(&mut trace.intercept, frame, lane);
+            repeat(&mut trace.dintercept, frame, lane);
+        }
+    }
+}
+
+/// Copies entry `[row − 1, lane, …]` to `[row, lane, …]`.
+fn repeat<D: ndarray::RemoveAxis>(array: &mut Array<f64, D>, row: usize, lane: usize)
+where
+    D::Smaller: ndarray::RemoveAxis,
+{
+    let (before, mut after) = array.view_mut().split_at(Axis(0), row);
+    let from = before.index_axis(Axis(0), row - 1);
+    after.index_axis_mut(Axis(0), 0).index_axis_mut(Axis(0), lane).assign(&from.index_axis(Axis(0), lane));
+}
+
+/// Keeps the first `rows` along the first axis.
+fn truncate<D: ndarray::RemoveAxis>(array: &mut Array<f64, D>, rows: usize) {
+    if rows < array.len_of(Axis(0)) {
+        *array = array.slice_axis(Axis(0), (..rows).into()).to_owned();
     }
 }
 
@@ -156,28 +246,4 @@ impl Trace {
         let first = last.map_or(0, |k| k + 1);
         (iterations > 0 && first < iterations).then_some(first)
     }
-
-    fn put(&mut self, frame: usize, lane: usize, t: usize, coef: &[f64], intercept: f64) {
-        for (j, v) in coef.iter().enumerate() {
-            if t == 0 {
-                self.coef[[frame, lane, j]] = *v;
-            } else {
-                self.dcoef[[frame, lane, t - 1, j]] = *v;
-            }
-        }
-        if t == 0 {
-            self.intercept[[frame, lane]] = intercept;
-        } else {
-            self.dintercept[[frame, lane, t - 1]] = intercept;
-        }
-    }
-}
-
-fn field(records: &Array3<f64>, field: usize) -> Array2<f64> {
-    records.index_axis(ndarray::Axis(2), field).to_owned()
-}
-
-fn fields(records: &Array3<f64>, d: usize, field: impl Fn(usize) -> usize) -> Array3<f64> {
-    let (k, b, _) = records.dim();
-    Array3::from_shape_fn((k, b, d), |(k, lane, t)| records[[k, lane, field(t)]])
 }

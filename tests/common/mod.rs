@@ -6,6 +6,7 @@ use proxjet::data::Dataset;
 use proxjet::driver::SweepResult;
 use proxjet::engine::Engine;
 use proxjet::engine::cpu::CpuEngine;
+use proxjet::engine::gpu::{GpuEngine, Pick};
 use rand::{RngExt, SeedableRng};
 
 /// An engine by name; `None` only where there is no adapter and nobody requires one.
@@ -13,9 +14,13 @@ pub(crate) fn engine(name: &str) -> Option<Box<dyn Engine>> {
     if name == "cpu" {
         return Some(Box::new(CpuEngine::new()));
     }
-    use proxjet::engine::gpu::{GpuEngine, Pick};
+    Some(Box::new(gpu()?))
+}
+
+/// The GPU engine on a device of its own.
+pub(crate) fn gpu() -> Option<GpuEngine> {
     match GpuEngine::request(Pick::Any) {
-        Ok(gpu) => Some(Box::new(gpu)),
+        Ok(gpu) => Some(gpu),
         Err(e) if std::env::var_os("PROXJET_REQUIRE_GPU").is_some() => panic!("a GPU test without an adapter: {e}"),
         Err(e) => {
             eprintln!("SKIPPED, no adapter: {e}");

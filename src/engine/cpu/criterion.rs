@@ -3,8 +3,10 @@
 use rayon::prelude::*;
 
 use super::super::LaneOutcome;
-use super::passes::{Probe, distance, norm, sum};
-use super::state::State;
+use super::part::Part;
+use super::residual::Probe;
+use super::step::moved_by;
+use super::vector::sum;
 use crate::problem::{LossFunction, PenaltyFunction, Prox, Real, with_loss, with_penalty};
 
 impl LaneOutcome {
@@ -15,108 +17,104 @@ impl LaneOutcome {
     }
 }
 
-impl<T: Real> State<T> {
-    /// Measures every active lane at its iterate `x`: one more product `Xᵀ r`, at `x` itself.
+impl<T: Real> Part<'_, T> {
+    /// Measures every lane at its iterate `x`: one more product `Xᵀ r`, at `x` itself.
     ///
     /// With `u = s ω φ'(X x)` and `v = −Xᵀ u`, `s ≤ 1` making `v` feasible, the gap is the sum of the Fenchel–Young terms
     /// of loss and penalty: all non-negative, so nothing cancels (Fenchel 1949; for the lasso, El Ghaoui et al. 2012).
-    pub(super) fn criterion(&mut self) {
+    ///
+    /// `left_out` has, for each lane, by how much columns that are not part of this design ask the dual point to shrink.
+    pub(super) fn measure(&mut self, left_out: Option<&[T]>) {
         self.residual(Probe::Here);
         self.gradient();
-        with_penalty!(self.penalty, f => self.scale_dual(f));
-        with_loss!(self.loss, f => self.gap_of_loss(f));
-        with_penalty!(self.penalty, f => self.gap_of_penalty_and_residuals(f));
+        with_penalty!(self.common.penalty, f => self.scale_dual(f, left_out));
+        with_loss!(self.common.loss, f => self.gap_of_loss(f));
+        with_penalty!(self.common.penalty, f => self.gap_of_penalty_and_residuals(f));
     }
 
     /// The scale `s` that makes the dual point feasible.
-    fn scale_dual<P: PenaltyFunction>(&mut self, penalty: P) {
-        let (q, d) = (self.q, self.d);
-        let (g, factors, numbers, active) = (&self.g, &self.factors, &self.numbers, &self.active);
-        self.measures.par_iter_mut().enumerate().for_each(|(slot, measures)| {
-            let i = active[slot];
-            let (l1, l2) = (T::of(numbers.l1[i]), T::of(numbers.l2[i]));
-            let lane = &g[slot * (1 + d) * q..][..numbers.penalised];
-            let ratio = (0..lane.len())
-                .map(|j| penalty.dual_ratio(-lane[j], l1 * factors[j], l2 * factors[j]))
-                .fold(T::one(), |a, b| if b > a { b } else { a });
-            measures.dual_scale = (T::one() / ratio).f64();
+    fn scale_dual<P: PenaltyFunction>(&mut self, penalty: P, left_out: Option<&[T]>) {
+        let width = self.design.q * (1 + self.common.d);
+        let (factors, penalised) = (self.factors, self.penalised);
+        self.seats.par_iter_mut().zip(self.g.par_chunks_exact(width)).enumerate().for_each(|(i, (seat, g))| {
+            let (l1, l2) = (T::of(seat.numbers.l1), T::of(seat.numbers.l2));
+            let start = left_out.map_or(T::one(), |ratios| ratios[i].max(T::one()));
+            let ratio = (0..penalised)
+                .map(|j| penalty.dual_ratio(-g[j], l1 * factors[j], l2 * factors[j]))
+                .fold(start, |a, b| if b > a { b } else { a });
+            seat.measures.dual_scale = (T::one() / ratio).f64();
         });
     }
 
     fn gap_of_loss<L: LossFunction>(&mut self, loss: L) {
-        let (n, d) = (self.n, self.d);
-        let (z, y, weight, numbers, active) =
-            (&self.z, &self.target[..n], &self.weight[..n], &self.numbers, &self.active);
-        self.measures.par_iter_mut().enumerate().for_each(|(slot, measures)| {
-            let (lane, scale) = (&z[slot * (1 + d) * n..][..n], T::of(measures.dual_scale));
-            measures.gap =
-                numbers.has_gap[active[slot]].then(|| sum(n, |i| weight[i] * loss.gap(lane[i], y[i], scale)).f64());
+        let rows = &self.common.rows;
+        let (n, width) = (self.design.n, self.design.n * (1 + self.common.d));
+        let (y, weight) = (&rows.target[..n], &rows.weight[..n]);
+        self.seats.par_iter_mut().zip(self.z.par_chunks_exact(width)).for_each(|(seat, z)| {
+            let (z, scale) = (&z[..n], T::of(seat.measures.dual_scale));
+            let gap = || sum(n, |i| weight[i] * loss.gap(z[i], y[i], scale)).f64();
+            seat.measures.gap = seat.numbers.has_gap.then(gap);
         });
     }
 
     fn gap_of_penalty_and_residuals<P: PenaltyFunction>(&mut self, penalty: P) {
-        let (q, d) = (self.q, self.d);
-        let (x, g, factors) = (&self.x, &self.g, &self.factors[..q]);
-        let (numbers, active) = (&self.numbers, &self.active);
-        self.measures.par_iter_mut().enumerate().for_each_init(
-            || vec![Prox::identity(T::zero()); q],
-            |prox, (slot, measures)| {
-                let i = active[slot];
-                let column = |t: usize| (slot * (1 + d) + t) * q..(slot * (1 + d) + t + 1) * q;
-                let (l1, l2) = (T::of(numbers.l1[i]), T::of(numbers.l2[i]));
-                let (lane_x, lane_g) = (&x[column(0)], &g[column(0)]);
-                let strengths = |j: usize| (l1 * factors[j], l2 * factors[j]);
+        let common = self.common;
+        let q = self.design.q;
+        let (factors, penalised, only) = (self.factors, self.penalised, self.only);
+        let width = q * (1 + common.d);
+        let lanes = self.seats.par_iter_mut().zip(self.x.par_chunks_exact(width)).zip(self.g.par_chunks_exact(width));
+        lanes.for_each(|((seat, x), g)| {
+            common.with_scratch(|scratch| {
+                let (prox, image) = (&mut scratch.partials.prox[..q], &mut scratch.partials.image[..q]);
+                let numbers = &seat.numbers;
+                let (l1, l2) = (T::of(numbers.l1), T::of(numbers.l2));
+                let ((x, dx), (g, dg)) = (x.split_at(q), g.split_at(q));
+                let measures = &mut seat.measures;
 
                 let scale = T::of(measures.dual_scale);
                 measures.gap = measures.gap.map(|of_loss| {
-                    let of_penalty = sum(numbers.penalised, |j| {
-                        penalty.gap(lane_x[j], -scale * lane_g[j], strengths(j).0, strengths(j).1)
-                    });
-                    (of_loss + of_penalty.f64()) / numbers.gap_unit
+                    let of_penalty =
+                        sum(penalised, |j| penalty.gap(x[j], -scale * g[j], l1 * factors[j], l2 * factors[j]));
+                    (of_loss + of_penalty.f64()) / common.gap_unit
                 });
 
-                let a = T::of(numbers.probe_step[i]);
+                let a = T::of(numbers.probe_step);
                 let ridge = if P::RIDGE_IN_LOSS { l2 } else { T::zero() };
                 for j in 0..q {
-                    let w = lane_x[j] - a * (lane_g[j] + ridge * factors[j] * lane_x[j]);
-                    prox[j] = if j < numbers.penalised {
-                        penalty.prox(w, a, strengths(j).0, strengths(j).1)
+                    let w = x[j] - a * (g[j] + ridge * factors[j] * x[j]);
+                    prox[j] = if j < penalised {
+                        penalty.prox(w, a, l1 * factors[j], l2 * factors[j])
                     } else {
                         Prox::identity(w)
                     };
+                    image[j] = prox[j].value;
                 }
-                let image: Vec<T> = prox.iter().map(|p| p.value).collect();
-                measures.stationarity = relative(lane_x, &image);
+                measures.stationarity = relative(x, image);
 
                 measures.derivative_residual = 0.0;
-                for t in (0..d).filter(|t| numbers.tested[*t]) {
-                    let (dx, dg) = (&x[column(t + 1)], &g[column(t + 1)]);
-                    let (dl1, dl2) = (T::of(numbers.dl1[[i, t]]), T::of(numbers.dl2[[i, t]]));
-                    let image: Vec<T> = (0..q)
-                        .map(|j| {
-                            let moves = match numbers.only[t] {
-                                None => factors[j],
-                                Some(feature) if feature == j => T::one(),
-                                Some(_) => T::zero(),
-                            };
-                            let dridge = if P::RIDGE_IN_LOSS { dl2 * moves } else { T::zero() };
-                            let dw = dx[j] - a * (dg[j] + ridge * factors[j] * dx[j] + dridge * lane_x[j]);
-                            prox[j].by_input * dw + moves * (prox[j].by_l1 * dl1 + prox[j].by_l2 * dl2)
-                        })
-                        .collect();
-                    let residual = relative(dx, &image);
+                let tangents = dx.chunks_exact(q).zip(dg.chunks_exact(q)).enumerate();
+                for (t, (dx, dg)) in tangents.filter(|(t, _)| common.tested[*t]) {
+                    let (dl1, dl2) = (T::of(numbers.dl1[t]), T::of(numbers.dl2[t]));
+                    for j in 0..q {
+                        let moves = moved_by(only[t], factors, j);
+                        let dridge = if P::RIDGE_IN_LOSS { dl2 * moves } else { T::zero() };
+                        let dw = dx[j] - a * (dg[j] + ridge * factors[j] * dx[j] + dridge * x[j]);
+                        image[j] = prox[j].by_input * dw + moves * (prox[j].by_l1 * dl1 + prox[j].by_l2 * dl2);
+                    }
+                    let residual = relative(dx, image);
                     // `max` would swallow a NaN.
                     if residual > measures.derivative_residual || residual.is_nan() {
                         measures.derivative_residual = residual;
                     }
                 }
-            },
-        );
+            });
+        });
     }
 }
 
 /// `‖a − b‖ / max(‖a‖, ‖b‖)`, 0 where both vanish.
 fn relative<T: Real>(a: &[T], b: &[T]) -> f64 {
+    let norm = |a: &[T]| sum(a.len(), |j| a[j] * a[j]).sqrt();
     let size = norm(a).max(norm(b)).f64();
-    if size == 0.0 { 0.0 } else { distance(a, b).f64() / size }
+    if size == 0.0 { 0.0 } else { sum(a.len(), |j| (a[j] - b[j]) * (a[j] - b[j])).sqrt().f64() / size }
 }

@@ -3,29 +3,38 @@
 use rayon::prelude::*;
 
 use super::super::MetricSource;
-use super::state::State;
+use super::part::{Design, Part};
 use crate::problem::{LossFunction, Real, with_loss};
 
-impl<T: Real> State<T> {
-    /// Sets the metric of iteration `k`; the batch begins at lane `first` of the sweep.
-    pub(super) fn refresh_metric(&mut self, source: &MetricSource, k: usize, first: usize) {
-        if let MetricSource::Hessian { gain, bound, .. } = source {
-            with_loss!(self.loss, f => self.curvatures(f));
-            self.gradient_of_squares();
-            return self.invert_curvatures(*gain, bound.as_slice().expect("a vector of its own"));
+impl<T: Real> Part<'_, T> {
+    /// Sets the metric of the lanes that refresh it now; `squares` is the design squared, where curvatures are asked for.
+    pub(super) fn refresh_metric(&mut self, source: &MetricSource, squares: Option<Design<'_, T>>) {
+        if self.metric.is_none() {
+            return;
         }
-        let (q, width) = (self.q, self.q * (1 + self.d));
-        let active = &self.active;
+        let due: Vec<bool> = self.seats.iter().map(|seat| source.refreshes(seat.outcome.iterations)).collect();
+        if !due.contains(&true) {
+            return;
+        }
+        if let (MetricSource::Hessian { gain, bound, .. }, Some(squares)) = (source, squares) {
+            with_loss!(self.common.loss, f => self.curvatures(f));
+            squares.apply_transposed(self.g, self.r, 1, self.par);
+            return self.invert_curvatures(*gain, bound.as_slice().expect("a vector of its own"), &due);
+        }
+        let (q, width) = (self.design.q, self.design.q * (1 + self.common.d));
         let Some(metric) = &mut self.metric else { return };
-        for (slot, columns) in metric.chunks_exact_mut(width).enumerate() {
-            columns[..q].iter_mut().enumerate().for_each(|(j, d)| *d = T::of(source.entry(k, first + active[slot], j)));
+        let lanes = metric.chunks_exact_mut(width).zip(&*self.seats).zip(&due).filter(|(_, due)| **due);
+        for ((columns, seat), _) in lanes {
+            let entry = |j: usize| T::of(source.entry(seat.outcome.iterations, seat.lane, j));
+            columns[..q].iter_mut().enumerate().for_each(|(j, d)| *d = entry(j));
         }
     }
 
     /// `r = ω φ''(z)` and `dr = ω φ'''(z) dz`.
     fn curvatures<L: LossFunction>(&mut self, loss: L) {
-        let (n, width) = (self.n, self.n * (1 + self.d));
-        let (y, weight) = (&self.target[..n], &self.weight[..n]);
+        let (n, width) = (self.design.n, self.design.n * (1 + self.common.d));
+        let rows = &self.common.rows;
+        let (y, weight) = (&rows.target[..n], &rows.weight[..n]);
         self.r.par_chunks_exact_mut(width).zip(self.z.par_chunks_exact(width)).for_each(|(r, z)| {
             for i in 0..n {
                 r[i] = weight[i] * loss.curve(z[i], y[i]);
@@ -40,10 +49,11 @@ impl<T: Real> State<T> {
     }
 
     /// `d = 1/h` held between `1/bound` and `gain/bound`, where it does not move.
-    fn invert_curvatures(&mut self, gain: f64, bound: &[f64]) {
-        let (q, width) = (self.q, self.q * (1 + self.d));
+    fn invert_curvatures(&mut self, gain: f64, bound: &[f64], due: &[bool]) {
+        let (q, width) = (self.design.q, self.design.q * (1 + self.common.d));
         let Some(metric) = &mut self.metric else { return };
-        metric.par_chunks_exact_mut(width).zip(self.g.par_chunks_exact(width)).for_each(|(metric, h)| {
+        let lanes = metric.chunks_exact_mut(width).zip(self.g.chunks_exact(width)).zip(due);
+        for ((metric, h), _) in lanes.filter(|(_, due)| **due) {
             let (d, dd) = metric.split_at_mut(q);
             for j in 0..q {
                 // A column of zeros has no curvature: any step will do.
@@ -55,6 +65,6 @@ impl<T: Real> State<T> {
                     dd[t * q + j] = if inside { -d[j] * d[j] * h[(t + 1) * q + j] } else { T::zero() };
                 }
             }
-        });
+        }
     }
 }

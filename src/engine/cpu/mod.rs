@@ -1,24 +1,27 @@
 //! The CPU engine, in f64 or f32: the reference text of the solver.
 //!
-//! `solve` below is the algorithm; `passes.rs` holds its element-wise ends, `criterion.rs` its stop rule. The two products of
-//! an iteration are faer's.
+//! `advance` in `state.rs` is the algorithm, one iteration of all lanes; `residual.rs`, `step.rs` and `observe.rs` hold its
+//! element-wise ends, `criterion.rs` its stop rule, `control.rs` of the parent what each lane does next. The products are faer's.
 
-use std::ops::{ControlFlow, Range};
+use ndarray::{Array3, ArrayViewMut2, Axis};
 
-use ndarray::Array3;
-
-use super::{Chunk, Engine, EngineInfo, Finish, Frame, Job, LaneNumbers, LaneOutcome, Sink, Status};
-use crate::error::Result;
+use super::{Chunk, ControlRules, Engine, EngineInfo, Frame, Job, LaneState, Numbers, Run, Seat, Status};
+use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Limits, Plan, Precision, RecordLayout};
 use crate::problem::{Problem, Real};
+use crate::schedule::Unit;
 
 mod criterion;
 mod metric;
-mod passes;
+mod observe;
+mod part;
+mod residual;
 mod state;
+mod step;
 mod vector;
 
-use passes::Probe;
+use part::{Design, Seated};
+use residual::Probe;
 use state::State;
 
 /// Runs plans on the processor, on all threads of the current rayon pool.
@@ -46,14 +49,25 @@ impl Engine for CpuEngine {
         // Estimates only: a core's share of what faer reaches with AVX2; `proxjet bench` measures.
         let core = if precision == Precision::F32 { 8e10 } else { 4e10 };
         let flops = core * rayon::current_num_threads() as f64;
-        Ok(Limits { engine: "cpu", max_buffer_bytes: u64::MAX, max_workgroups: u64::MAX, flops, overhead: 2e-5 })
+        Ok(Limits {
+            engine: "cpu",
+            max_buffer_bytes: u64::MAX,
+            max_workgroups: u64::MAX,
+            max_lanes: usize::MAX,
+            flops,
+            overhead: 2e-5,
+        })
     }
 
-    fn run(&mut self, plan: &Plan, job: &Job<'_>, batch: Range<usize>, sink: &mut Sink<'_>) -> Result<Finish> {
+    fn open<'a>(&'a mut self, plan: &'a Plan, job: &'a Job<'a>) -> Result<Box<dyn Run + 'a>> {
         Ok(match plan.request.precision {
-            Precision::F32 => solve::<f32>(plan, job, batch, sink),
-            Precision::F64 => solve::<f64>(plan, job, batch, sink),
+            Precision::F32 => Box::new(CpuRun::<f32>::new(plan, job)),
+            Precision::F64 => Box::new(CpuRun::<f64>::new(plan, job)),
         })
+    }
+
+    fn recover(&mut self) -> Result<()> {
+        Err(Error::new(ErrorKind::Device, "CPU engine", "a failure", "none: it has no device", "Please report this."))
     }
 }
 
@@ -62,12 +76,13 @@ impl Engine for CpuEngine {
 pub fn products_alone(problem: &Problem, columns: usize, precision: Precision, count: usize) -> f64 {
     fn of<T: Real>(problem: &Problem, columns: usize, count: usize) -> f64 {
         let (n, q) = problem.design().dim();
-        let design: Vec<T> = problem.design().iter().map(|v| T::of(*v)).collect();
+        let values: Vec<T> = problem.design().iter().map(|v| T::of(*v)).collect();
+        let design = Design { values: &values, n, q, by_rows: true };
         let (mut x, mut z) = (vec![T::of(0.5); q * columns], vec![T::of(0.5); n * columns]);
         let clock = std::time::Instant::now();
         for _ in 0..count {
-            state::product(&mut z, &design, (n, q), false, &x);
-            state::product(&mut x, &design, (n, q), true, &z);
+            design.apply(&mut z, &x, faer::Par::rayon(0));
+            design.apply_transposed(&mut x, &z, 1, faer::Par::rayon(0));
         }
         clock.elapsed().as_secs_f64()
     }
@@ -77,187 +92,163 @@ pub fn products_alone(problem: &Problem, columns: usize, precision: Precision, c
     }
 }
 
-/// Proximal gradient, FISTA and heavy ball with tangents, for all lanes of a batch.
-///
-/// The gradient is taken at `e = x + β(x − x₋)` (FISTA) or `e = x`; as predictions are linear, `X e` follows from `X x`
-/// and `X x₋`, so that one product with `X` serves the step and the objective.
-fn solve<T: Real>(plan: &Plan, job: &Job<'_>, batch: Range<usize>, sink: &mut Sink<'_>) -> Finish {
-    let numbers = LaneNumbers::new(job, batch.clone());
-    let mut s = State::<T>::new(job, numbers);
-    let mut book = Book::new(plan, job, batch.clone());
-    s.predict(); // z = X x
-    s.z_previous.copy_from_slice(&s.z); // x₋ = x at the start
-    let mut frames = vec![book.frame(0, &s)];
-    let mut first = 0;
-    while first < plan.request.iterations && !s.active.is_empty() {
-        let count = plan.chunk.min(plan.request.iterations - first);
-        let lanes: Vec<usize> = s.active.iter().map(|i| batch.start + i).collect();
-        let rows = job.schedule.rows(first, count, &lanes);
-        let mut records = Array3::zeros((count, batch.len(), plan.record_fields));
-        let mut done = 0;
-        for k in first..first + count {
-            s.direct(k, &rows[k - first]); // α, β and their tangents, from the schedule and from what was seen
-            if job.metric.refreshes(k) {
-                s.refresh_metric(job.metric, k, batch.start); // D
-            }
-            s.residual(Probe::Ahead); // r = ω φ'(X e)              dr = ω (φ''(X e) X de + ∂_u φ')
-            s.gradient(); //             g = Xᵀ r                   dg = Xᵀ dr
-            s.step(); //                 x⁺ = prox(x + β(x − x₋) − α D g), with its tangents
-            s.predict(); //              z⁺ = X x⁺                  dz⁺ = X dx⁺
-
-            s.observe();
-            if plan.is_check(k + 1) {
-                s.criterion();
-            }
-            book.close(k + 1, &mut s, records.index_axis_mut(ndarray::Axis(0), k - first));
-            if plan.is_frame(k + 1) {
-                frames.push(book.frame(k + 1, &s));
-            }
-            done = k + 1 - first;
-            if book.running() == 0 {
-                break;
-            }
-        }
-        if done < count {
-            records = records.slice_axis(ndarray::Axis(0), (..done).into()).to_owned();
-        }
-        book.retire(&mut s);
-        let chunk = Chunk {
-            lanes: batch.clone(),
-            first,
-            records,
-            frames: std::mem::take(&mut frames),
-            running: s.active.len(),
-        };
-        first += done;
-        if sink(chunk) == ControlFlow::Break(()) {
-            book.cancel(first);
-            break;
-        }
-    }
-    book.finish(&s)
-}
-
-/// Keeps what is known of every lane of the batch while active ones come and go.
-struct Book<'a> {
+/// A plan under way. A chunk is done when it is collected.
+struct CpuRun<'a, T> {
     plan: &'a Plan,
-    tol: f64,
-    batch: Range<usize>,
-    layout: RecordLayout,
-    outcomes: Vec<LaneOutcome>,
-    /// The last record of every lane.
-    last: Vec<Vec<f64>>,
-    /// `[lanes, 1 + d, q]`: final states of retired lanes.
-    retired: Array3<f64>,
+    job: &'a Job<'a>,
+    rules: ControlRules<'a, T>,
+    state: State<T>,
+    /// Iterations submitted.
+    order: Option<usize>,
+    /// Room for a row of the schedule's table.
+    row: Vec<f64>,
 }
 
-impl<'a> Book<'a> {
-    fn new(plan: &'a Plan, job: &Job<'_>, batch: Range<usize>) -> Self {
-        let (b, d) = (batch.len(), job.derivatives.len());
-        let open = LaneOutcome {
-            status: Status::Running,
-            iterations: 0,
-            gap: None,
-            stationarity: f64::NAN,
-            derivative_residual: f64::NAN,
-        };
-        Book {
-            plan,
-            tol: job.tol,
-            batch,
-            layout: RecordLayout::new(d),
-            outcomes: vec![open; b],
-            last: vec![vec![0.0; plan.record_fields]; b],
-            retired: Array3::zeros((b, 1 + d, job.problem.state_rows())),
+impl<'a, T: Real> CpuRun<'a, T> {
+    fn new(plan: &'a Plan, job: &'a Job<'a>) -> Self {
+        let rules = ControlRules::new(job.schedule);
+        let row = vec![0.0; job.schedule.fields()];
+        CpuRun { plan, job, rules, state: State::new(plan, job), order: None, row }
+    }
+
+    /// Decides what every lane does next: α, β and their tangents, from the schedule and from what was seen.
+    fn direct(&mut self) {
+        let schedule = self.job.schedule;
+        let fields = schedule.fields();
+        // Most lanes are at the same iteration.
+        let mut known: Option<(usize, [Unit; 2])> = None;
+        for seat in self.state.seats.iter_mut().filter(|s| s.outcome.status == Status::Running) {
+            let k = seat.outcome.iterations;
+            let units = match known {
+                Some((at, units)) if at == k => units,
+                _ => [0, schedule.stages() - 1].map(|stage| schedule.unit(stage, k)),
+            };
+            known = Some((k, units));
+            let (stage, switches) = seat.control.stage(&self.rules, k, &units[0]);
+            let unit = units[stage];
+            let numbers = if schedule.is_factored() {
+                Numbers::Factored { unit, base: &seat.numbers.bases[unit.phase * fields..][..fields] }
+            } else {
+                schedule.entry(stage, k, seat.lane, &mut self.row);
+                Numbers::Tabulated(&self.row)
+            };
+            seat.control.direct(&self.rules, (k, switches), unit.code, &numbers, &mut seat.told);
         }
     }
 
-    fn running(&self) -> usize {
-        self.outcomes.iter().filter(|o| o.status == Status::Running).count()
-    }
-
-    /// Decides the status of every active lane at iterate `k` and writes the records of all lanes, `[lanes, fields]`.
-    fn close<T: Real>(&mut self, k: usize, s: &mut State<T>, mut records: ndarray::ArrayViewMut2<'_, f64>) {
-        let check = self.plan.is_check(k);
-        for slot in 0..s.active.len() {
-            let i = s.active[slot];
-            let outcome = &mut self.outcomes[i];
-            if outcome.status != Status::Running {
+    /// Counts the iteration, decides the status of every lane, and keeps its record.
+    fn close(&mut self, mut records: ArrayViewMut2<'_, f64>) {
+        let going = self.state.seats.iter().filter(|s| s.outcome.status == Status::Running);
+        if going.clone().any(|seat| self.plan.is_check(seat.outcome.iterations + 1)) {
+            self.state.measure();
+        }
+        let layout = RecordLayout::new(self.job.derivatives.len());
+        for (seat, mut row) in self.state.seats.iter_mut().zip(records.rows_mut()) {
+            seat.advanced = seat.outcome.status == Status::Running;
+            if !seat.advanced {
                 continue;
             }
-            let record = &s.records[slot];
-            self.last[i].copy_from_slice(record);
-            outcome.iterations = k;
+            seat.outcome.iterations += 1;
+            row.iter_mut().zip(&seat.record).for_each(|(to, from)| *to = *from);
+            let check = self.plan.is_check(seat.outcome.iterations);
             if check {
-                let measured = &s.measures[slot];
-                outcome.gap = measured.gap;
-                outcome.stationarity = measured.stationarity;
-                outcome.derivative_residual = measured.derivative_residual;
+                let measured = &seat.measures;
+                seat.outcome.gap = measured.gap;
+                seat.outcome.stationarity = measured.stationarity;
+                seat.outcome.derivative_residual = measured.derivative_residual;
             }
-            let changes = (0..s.d).map(|t| record[self.layout.derivative_change(t)]);
-            let finite = record[RecordLayout::OBJECTIVE].is_finite()
-                && record[RecordLayout::CHANGE].is_finite()
-                && changes.into_iter().all(f64::is_finite);
-            outcome.status = if !finite {
-                Status::NotFinite
-            } else if record[RecordLayout::OBJECTIVE] > s.numbers.objective_limit[i] {
-                Status::Diverged
-            } else if check && self.tol > 0.0 && outcome.meets(self.tol) {
-                Status::Converged
-            } else if k == self.plan.request.iterations {
-                Status::MaxIterations
-            } else {
-                Status::Running
-            };
-            if outcome.status != Status::Running {
-                s.freeze(slot);
+            seat.outcome.status = status(seat, layout, check.then_some(self.job.tol), self.plan.request.iterations);
+        }
+    }
+
+    /// The lanes that have a frame at their iterate.
+    fn frame(&self) -> Option<Frame> {
+        let seats = &self.state.seats;
+        let due = |seat: &Seated<T>| seat.advanced && self.plan.is_frame(seat.outcome.iterations);
+        let slots: Vec<usize> = (0..seats.len()).filter(|i| due(&seats[*i])).collect();
+        if slots.is_empty() {
+            return None;
+        }
+        let (d, q) = (self.job.derivatives.len(), self.job.problem.state_rows());
+        let columns: Vec<&[T]> = slots.iter().map(|slot| self.state.columns(*slot)).collect();
+        let state = Array3::from_shape_fn((slots.len(), 1 + d, q), |(i, t, j)| columns[i][t * q + j].f64());
+        let lanes = slots.iter().map(|i| (seats[*i].lane, seats[*i].outcome.iterations)).collect();
+        Some(Frame { lanes, state })
+    }
+}
+
+/// The status of a lane after an iteration; `tol` where the stop rule was tested.
+fn status<T>(seat: &Seated<T>, layout: RecordLayout, tol: Option<f64>, iterations: usize) -> Status {
+    let record = &seat.record;
+    let mut changes = (0..seat.numbers.dl1.len()).map(|t| record[layout.derivative_change(t)]);
+    let objective = record[RecordLayout::OBJECTIVE];
+    if !(objective.is_finite() && record[RecordLayout::CHANGE].is_finite() && changes.all(f64::is_finite)) {
+        Status::NotFinite
+    } else if objective > seat.numbers.objective_limit {
+        Status::Diverged
+    } else if tol.is_some_and(|tol| tol > 0.0 && seat.outcome.meets(tol)) {
+        Status::Converged
+    } else if seat.outcome.iterations == iterations {
+        Status::MaxIterations
+    } else {
+        Status::Running
+    }
+}
+
+impl<T: Real> Run for CpuRun<'_, T> {
+    fn free(&self) -> usize {
+        self.plan.seats - self.state.seats.len()
+    }
+
+    fn admit(&mut self, lanes: Vec<LaneState>) -> Result<()> {
+        self.state.admit(self.job, lanes);
+        Ok(())
+    }
+
+    fn release(&mut self, lanes: &[usize]) {
+        self.state.release(lanes);
+    }
+
+    fn submit(&mut self, iterations: usize) -> Result<usize> {
+        self.order = Some(iterations);
+        Ok(iterations)
+    }
+
+    fn in_flight(&self) -> usize {
+        usize::from(self.order.is_some())
+    }
+
+    fn depth(&self) -> usize {
+        1
+    }
+
+    fn collect(&mut self) -> Result<Chunk> {
+        let Some(iterations) = self.order.take() else {
+            let found = "no chunk to collect";
+            return Err(Error::new(ErrorKind::Device, "CPU engine", found, "one", "Please report this."));
+        };
+        let mut records = Array3::zeros((iterations, self.state.seats.len(), self.plan.record_fields));
+        let mut frames = Vec::new();
+        self.state.seats.iter_mut().for_each(|seat| seat.first = seat.outcome.iterations);
+        for mut row in records.axis_iter_mut(Axis(0)) {
+            if !self.state.seats.iter().any(|seat| seat.outcome.status == Status::Running) {
+                break;
             }
+            self.direct();
+            self.state.advance(self.job.metric);
+            self.close(row.view_mut());
+            frames.extend(self.frame());
         }
-        for (i, last) in self.last.iter_mut().enumerate() {
-            records.row_mut(i).iter_mut().zip(last.iter()).for_each(|(r, v)| *r = *v);
-            if self.outcomes[i].status != Status::Running {
-                // From the next iteration on the lane rests.
-                last[RecordLayout::CHANGE] = 0.0;
-                last[RecordLayout::ACTIVE_CHANGE] = 0.0;
-                for t in 0..s.d {
-                    last[self.layout.derivative_change(t)] = 0.0;
-                }
-            }
+        let rows = self.state.seats.iter().map(|s| s.outcome.iterations - s.first).max().unwrap_or(0);
+        if rows < iterations {
+            records = records.slice_axis(Axis(0), (..rows).into()).to_owned();
         }
+        let seat = |s: &Seated<T>| Seat { lane: s.lane, first: s.first, outcome: s.outcome };
+        Ok(Chunk { seats: self.state.seats.iter().map(seat).collect(), records, frames })
     }
 
-    /// The state of the whole batch at iterate `k`.
-    fn frame<T: Real>(&self, k: usize, s: &State<T>) -> Frame {
-        Frame { iteration: k, lanes: self.batch.clone(), state: self.state(s) }
-    }
-
-    fn state<T: Real>(&self, s: &State<T>) -> Array3<f64> {
-        let mut state = self.retired.clone();
-        for (slot, &i) in s.active.iter().enumerate() {
-            let mut lane = state.index_axis_mut(ndarray::Axis(0), i);
-            lane.iter_mut().zip(s.lane_state(slot)).for_each(|(to, from)| *to = from.f64());
-        }
-        state
-    }
-
-    /// Takes lanes that ended out of the active columns.
-    fn retire<T: Real>(&mut self, s: &mut State<T>) {
-        let keep: Vec<bool> = s.active.iter().map(|i| self.outcomes[*i].status == Status::Running).collect();
-        if keep.iter().all(|k| *k) {
-            return;
-        }
-        self.retired = self.state(s);
-        s.compact(&keep);
-    }
-
-    fn cancel(&mut self, iterations: usize) {
-        for outcome in self.outcomes.iter_mut().filter(|o| o.status == Status::Running) {
-            outcome.status = Status::Cancelled;
-            outcome.iterations = iterations;
-        }
-    }
-
-    fn finish<T: Real>(self, s: &State<T>) -> Finish {
-        Finish { state: self.state(s), outcomes: self.outcomes }
+    fn state(&self, lane: usize) -> LaneState {
+        let slot = self.state.seats.iter().position(|seat| seat.lane == lane).expect("a lane that is seated");
+        self.state.lane(slot)
     }
 }

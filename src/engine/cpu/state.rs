@@ -1,74 +1,39 @@
-//! The state of a batch on the CPU, and its two products.
+//! The columns of all seated lanes.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
+use faer::Par;
+use ndarray::Array2;
 
-use super::super::{Control, ControlRules, Directive, Job, LaneNumbers, MetricSource, Seen};
-use crate::problem::{Loss, Penalty, Real};
+use super::super::{Control, Directive, Job, LaneOutcome, LaneState, MetricSource, RunNumbers};
+use super::observe::HeldOut;
+use super::part::{Common, Design, Measures, Only, Part, Rows, Seated};
+use crate::plan::{Plan, RecordLayout};
+use crate::problem::Real;
 
-/// Matrices are column-major with one column per lane and tangent: lane `slot` owns the columns
-/// `slot (1 + d) .. (slot + 1)(1 + d)`, the iterate first.
+/// Lanes in their columns, in the order in which they were seated.
 pub(super) struct State<T> {
-    pub(super) n: usize,
-    pub(super) q: usize,
-    pub(super) d: usize,
-    pub(super) loss: Loss,
-    pub(super) penalty: Penalty,
-    pub(super) numbers: LaneNumbers,
-    /// Lanes still in the columns, as indices into the batch.
-    pub(super) active: Vec<usize>,
-    frozen: Vec<bool>,
-    /// Design `[n, q]`, row-major, and what belongs to its rows.
+    n: usize,
+    q: usize,
+    d: usize,
+    numbers: RunNumbers,
+    pub(super) common: Common<T>,
+    /// `[n, q]`, row-major.
     design: Vec<T>,
-    pub(super) target: Vec<T>,
-    pub(super) weight: Vec<T>,
-    /// `[d][n]`, empty where no direction moves the target.
-    pub(super) target_tangent: Vec<Vec<T>>,
-    pub(super) factors: Vec<T>,
-    pub(super) held_out: Option<HeldOut<T>>,
-    /// `q`-columns: the iterate and the one before; the gradient.
-    pub(super) x: Vec<T>,
-    pub(super) x_previous: Vec<T>,
-    pub(super) g: Vec<T>,
-    /// `n`-columns: predictions of `x` and `x_previous`; the residual.
-    pub(super) z: Vec<T>,
-    pub(super) z_previous: Vec<T>,
-    pub(super) r: Vec<T>,
-    /// What the schedule asks for: predictions of `e` where it measures curvature, and whether it watches restarts.
-    pub(super) extrapolated: Option<Vec<T>>,
-    pub(super) watches_restarts: bool,
-    pub(super) rules: ControlRules<T>,
-    /// Per lane of the batch, those that ended included.
-    pub(super) controls: Vec<Control<T>>,
-    /// Per active lane: what the last iteration showed, and what this one is told.
-    pub(super) seen: Vec<Seen<T>>,
-    pub(super) directives: Vec<Directive<T>>,
-    /// Diagonal of the metric, `q`-columns with tangents; absent for the identity, whose diagonal is `ones`.
-    pub(super) metric: Option<Vec<T>>,
-    pub(super) ones: Vec<T>,
     /// Squares of the design, for a metric made of curvatures.
-    pub(super) squares: Option<Vec<T>>,
-    /// Per active lane: the record of this iteration and the measures of the stop rule.
-    pub(super) records: Vec<Vec<f64>>,
-    pub(super) measures: Vec<Measures>,
-}
-
-/// Held-out rows and their predictions.
-pub(super) struct HeldOut<T> {
-    pub(super) n: usize,
-    design: Vec<T>,
-    pub(super) target: Vec<T>,
-    pub(super) weight: Vec<T>,
-    pub(super) z: Vec<T>,
-}
-
-/// Measures of the stop rule of a lane.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Measures {
-    pub(super) dual_scale: f64,
-    pub(super) gap: Option<f64>,
-    pub(super) stationarity: f64,
-    pub(super) derivative_residual: f64,
+    squares: Option<Vec<T>>,
+    factors: Vec<T>,
+    only: Vec<Only>,
+    held_out: Option<(HeldOut<T>, Vec<T>)>,
+    pub(super) seats: Vec<Seated<T>>,
+    /// `[q]`-columns: the iterate and the one before; the gradient; the metric.
+    x: Vec<T>,
+    x_previous: Vec<T>,
+    g: Vec<T>,
+    metric: Option<Vec<T>>,
+    /// `[n]`-columns: predictions of both; the residual; predictions of the point where the gradient is taken.
+    z: Vec<T>,
+    z_previous: Vec<T>,
+    r: Vec<T>,
+    extrapolated: Option<Vec<T>>,
 }
 
 fn cast<'a, T: Real>(values: impl IntoIterator<Item = &'a f64>) -> Vec<T> {
@@ -76,105 +41,165 @@ fn cast<'a, T: Real>(values: impl IntoIterator<Item = &'a f64>) -> Vec<T> {
 }
 
 impl<T: Real> State<T> {
-    pub(super) fn new(job: &Job<'_>, numbers: LaneNumbers) -> Self {
+    /// Room for the lanes of a plan.
+    pub(super) fn new(plan: &Plan, job: &Job<'_>) -> Self {
         let problem = job.problem;
+        let numbers = RunNumbers::new(job);
         let (n, q) = problem.design.dim();
-        let (b, d) = (numbers.l1.len(), job.derivatives.len());
-        let columns = b * (1 + d);
-        let mut x = vec![T::zero(); q * columns];
-        for (lane, start) in x.chunks_exact_mut(q * (1 + d)).zip(numbers.start.rows()) {
-            lane.iter_mut().zip(start).for_each(|(x, v)| *x = T::of(*v));
-        }
-        let zeros = |rows: usize| vec![T::zero(); rows * columns];
-        let uses_metric = *job.metric != MetricSource::None;
-        let uses_squares = matches!(job.metric, MetricSource::Hessian { .. });
-        State {
-            n,
-            q,
-            d,
-            loss: problem.loss(),
-            penalty: problem.penalty(),
-            active: (0..b).collect(),
-            frozen: vec![false; b],
-            design: cast(&problem.design),
+        let d = job.derivatives.len();
+        let zeros = |rows: usize| vec![T::zero(); rows * plan.seats * (1 + d)];
+        let rows = Rows {
             target: cast(&problem.target),
             weight: cast(&problem.weight),
             target_tangent: match &numbers.target_tangent {
                 None => Vec::new(),
                 Some(directions) => directions.columns().into_iter().map(cast).collect(),
             },
+        };
+        let held_out = problem.held_out.as_ref().map(|h| {
+            let rows = Rows { target: cast(&h.target), weight: cast(&h.weight), target_tangent: Vec::new() };
+            (HeldOut { design: cast(&h.design), rows }, zeros(h.target.len()))
+        });
+        let common = Common::new(
+            (n, q, d),
+            problem.loss(),
+            problem.penalty(),
+            rows,
+            numbers.tested.clone(),
+            numbers.gap_unit,
+            job.schedule.watches_restarts(),
+        );
+        let only = numbers.only.iter().map(|o| o.map_or(Only::All, Only::Column)).collect();
+        let squares = matches!(job.metric, MetricSource::Hessian { .. });
+        State {
+            n,
+            q,
+            d,
+            common,
+            design: cast(&problem.design),
+            squares: squares.then(|| problem.design.iter().map(|v| T::of(v * v)).collect()),
             factors: cast(&numbers.factors),
-            held_out: problem.held_out.as_ref().map(|h| HeldOut {
-                n: h.target.len(),
-                design: cast(&h.design),
-                target: cast(&h.target),
-                weight: cast(&h.weight),
-                z: zeros(h.target.len()),
-            }),
-            x_previous: x.clone(),
-            x,
+            only,
+            held_out,
+            seats: Vec::with_capacity(plan.seats),
+            x: zeros(q),
+            x_previous: zeros(q),
             g: zeros(q),
+            metric: (*job.metric != MetricSource::None).then(|| zeros(q)),
             z: zeros(n),
             z_previous: zeros(n),
             r: zeros(n),
             extrapolated: job.schedule.uses_secant().then(|| zeros(n)),
-            watches_restarts: job.schedule.watches_restarts(),
-            rules: ControlRules {
-                patience: job.schedule.schedule().patience,
-                tangent_start: job.schedule.tangent_start(),
-                constants: job.schedule.constants().into_iter().map(T::of).collect(),
-            },
-            controls: vec![Control::new(); b],
-            seen: vec![Seen::nothing(d); b],
-            directives: Vec::new(),
-            metric: uses_metric.then(|| zeros(q)),
-            ones: vec![T::one(); q],
-            squares: uses_squares.then(|| problem.design.iter().map(|v| T::of(v * v)).collect()),
-            records: vec![vec![0.0; crate::plan::RecordLayout::new(d).fields()]; b],
-            measures: vec![Measures { dual_scale: 1.0, gap: None, stationarity: 0.0, derivative_residual: 0.0 }; b],
             numbers,
         }
     }
 
-    /// `z = X x` for all columns; the last predictions become the previous ones.
-    pub(super) fn predict(&mut self) {
-        let shape = (self.n, self.q);
+    /// All lanes, on all coefficients.
+    pub(super) fn whole(&mut self) -> Part<'_, T> {
+        let columns = self.seats.len() * (1 + self.d);
+        let (in_q, in_n) = (..columns * self.q, ..columns * self.n);
+        Part {
+            common: &self.common,
+            seats: &mut self.seats,
+            design: Design { values: &self.design, n: self.n, q: self.q, by_rows: true },
+            factors: &self.factors,
+            penalised: self.numbers.penalised,
+            only: &self.only,
+            x: &mut self.x[in_q],
+            x_previous: &mut self.x_previous[in_q],
+            g: &mut self.g[in_q],
+            metric: self.metric.as_mut().map(|m| &mut m[in_q]),
+            z: &mut self.z[in_n],
+            z_previous: &mut self.z_previous[in_n],
+            r: &mut self.r[in_n],
+            extrapolated: self.extrapolated.as_mut().map(|e| &mut e[in_n]),
+            par: Par::rayon(0),
+        }
+    }
+
+    /// One iteration of every lane, and what is to be recorded of it.
+    pub(super) fn advance(&mut self, metric: &MetricSource) {
+        let squares = self.squares.take();
+        let (n, q) = (self.n, self.q);
+        let mut part = self.whole();
+        part.restore();
+        part.refresh_metric(metric, squares.as_ref().map(|s| Design { values: s, n, q, by_rows: true })); // D
+        part.residual(super::Probe::Ahead); // r = ω φ'(X e)              dr = ω (φ''(X e) X de + ∂_u φ')
+        part.gradient(); //                    g = Xᵀ r                   dg = Xᵀ dr
+        part.step(); //                        x⁺ = prox(x + β(x − x₋) − α D g), with its tangents
+        part.predict(); //                     z⁺ = X x⁺                  dz⁺ = X dx⁺
+        self.squares = squares;
+        self.flip();
+        self.observe();
+    }
+
+    /// What was made in the place of the previous iterate is the iterate now.
+    fn flip(&mut self) {
+        std::mem::swap(&mut self.x, &mut self.x_previous);
         std::mem::swap(&mut self.z, &mut self.z_previous);
-        product(&mut self.z, &self.design, shape, false, &self.x);
-        if let Some(h) = &mut self.held_out {
-            product(&mut h.z, &h.design, (h.n, self.q), false, &self.x);
+    }
+
+    fn observe(&mut self) {
+        let mut held_out = self.held_out.take();
+        if let Some((rows, z)) = &mut held_out {
+            let columns = self.seats.len() * (1 + self.d);
+            let n = rows.rows.target.len();
+            let design = Design { values: &rows.design, n, q: self.q, by_rows: true };
+            design.apply(&mut z[..columns * n], &self.x[..columns * self.q], Par::rayon(0));
         }
+        self.whole().observe(held_out.as_ref().map(|(rows, z)| (rows, &z[..])));
+        self.held_out = held_out;
     }
 
-    /// `g = (X ∘ X)ᵀ r` for all columns.
-    pub(super) fn gradient_of_squares(&mut self) {
-        if let Some(squares) = &self.squares {
-            product(&mut self.g, squares, (self.n, self.q), true, &self.r);
+    /// Measures every lane for the stop rule.
+    pub(super) fn measure(&mut self) {
+        self.whole().measure(None);
+    }
+
+    /// Seats lanes behind those that are here.
+    pub(super) fn admit(&mut self, job: &Job<'_>, lanes: Vec<LaneState>) {
+        let width = 1 + self.d;
+        let first = self.seats.len();
+        for state in lanes {
+            let at = self.seats.len() * width * self.q;
+            let put = |to: &mut [T], from: &Array2<f64>| to.iter_mut().zip(from).for_each(|(t, f)| *t = T::of(*f));
+            put(&mut self.x[at..at + width * self.q], &state.state);
+            put(&mut self.x_previous[at..at + width * self.q], &state.previous);
+            if let Some(metric) = &mut self.metric {
+                let columns = &mut metric[at..at + width * self.q];
+                columns.fill(T::zero());
+                match &state.metric {
+                    Some(saved) => put(columns, saved),
+                    None => {
+                        let entry = |j: usize| T::of(job.metric.entry(state.iteration, state.lane, j));
+                        columns[..self.q].iter_mut().enumerate().for_each(|(j, d)| *d = entry(j));
+                    }
+                }
+            }
+            self.seats.push(Seated {
+                lane: state.lane,
+                first: state.iteration,
+                outcome: LaneOutcome::open(state.iteration),
+                advanced: false,
+                numbers: self.numbers.lane(job, state.lane),
+                control: Control::from_memory(&state.memory),
+                told: Directive::new(self.d),
+                record: vec![0.0; RecordLayout::new(self.d).fields()],
+                measures: Measures::none(),
+            });
         }
+        let (q, n) = (self.q, self.n);
+        let new = first * width..self.seats.len() * width;
+        let in_q = new.start * q..new.end * q;
+        let in_n = new.start * n..new.end * n;
+        let design = Design { values: &self.design, n, q, by_rows: true };
+        design.apply(&mut self.z[in_n.clone()], &self.x[in_q.clone()], Par::rayon(0));
+        design.apply(&mut self.z_previous[in_n], &self.x_previous[in_q], Par::rayon(0));
     }
 
-    /// `g = Xᵀ r` for all columns.
-    pub(super) fn gradient(&mut self) {
-        product(&mut self.g, &self.design, (self.n, self.q), true, &self.r);
-    }
-
-    /// The state columns of an active lane, `(1 + d) · q` numbers.
-    pub(super) fn lane_state(&self, slot: usize) -> &[T] {
-        let width = self.q * (1 + self.d);
-        &self.x[slot * width..(slot + 1) * width]
-    }
-
-    /// From now on the lane keeps its state until it is taken out.
-    pub(super) fn freeze(&mut self, slot: usize) {
-        self.frozen[slot] = true;
-    }
-
-    pub(super) fn is_frozen(&self) -> &[bool] {
-        &self.frozen
-    }
-
-    /// Keeps the active lanes marked in `keep`, moving their columns together.
-    pub(super) fn compact(&mut self, keep: &[bool]) {
+    /// Takes lanes out of the columns, moving those behind them together.
+    pub(super) fn release(&mut self, lanes: &[usize]) {
+        let keep: Vec<bool> = self.seats.iter().map(|seat| !lanes.contains(&seat.lane)).collect();
         let width = 1 + self.d;
         let squeeze = |columns: &mut Vec<T>, rows: usize| {
             let mut to = 0;
@@ -183,34 +208,38 @@ impl<T: Real> State<T> {
                 columns.copy_within(from..from + width * rows, to);
                 to += width * rows;
             }
-            columns.truncate(to);
         };
-        for q_columns in [&mut self.x, &mut self.x_previous, &mut self.g].into_iter().chain(&mut self.metric) {
-            squeeze(q_columns, self.q);
+        for columns in [&mut self.x, &mut self.x_previous].into_iter().chain(&mut self.metric) {
+            squeeze(columns, self.q);
         }
-        for n_columns in [&mut self.z, &mut self.z_previous, &mut self.r].into_iter().chain(&mut self.extrapolated) {
-            squeeze(n_columns, self.n);
-        }
-        if let Some(h) = &mut self.held_out {
-            squeeze(&mut h.z, h.n);
+        for columns in [&mut self.z, &mut self.z_previous] {
+            squeeze(columns, self.n);
         }
         let mut kept = keep.iter();
-        self.seen.retain(|_| *kept.next().expect("one mark per active lane"));
-        let mut kept = keep.iter();
-        self.active.retain(|_| *kept.next().expect("one mark per active lane"));
-        self.frozen = vec![false; self.active.len()];
-        self.records.truncate(self.active.len());
-        self.measures.truncate(self.active.len());
+        self.seats.retain(|_| *kept.next().expect("one mark per lane"));
     }
-}
 
-/// `out = X m`, or `Xᵀ m`, for the row-major design `X` of shape `[n, q]` and column-major `m` and `out`.
-pub(super) fn product<T: Real>(out: &mut [T], design: &[T], (n, q): (usize, usize), transpose: bool, m: &[T]) {
-    let x = MatRef::from_row_major_slice(design, n, q);
-    let x = if transpose { x.transpose() } else { x };
-    let columns = m.len() / x.ncols();
-    let m = MatRef::from_column_major_slice(m, x.ncols(), columns);
-    let out = MatMut::from_column_major_slice_mut(out, x.nrows(), columns);
-    matmul(out, Accum::Replace, x, m, T::one(), Par::rayon(0));
-    super::vector::settle();
+    /// The columns of the lane in a slot, `[1 + d, q]`.
+    pub(super) fn columns(&self, slot: usize) -> &[T] {
+        let width = self.q * (1 + self.d);
+        &self.x[slot * width..(slot + 1) * width]
+    }
+
+    /// A lane as it is now.
+    pub(super) fn lane(&self, slot: usize) -> LaneState {
+        let seat = &self.seats[slot];
+        let width = self.q * (1 + self.d);
+        let take = |all: &[T]| {
+            let columns = &all[slot * width..(slot + 1) * width];
+            Array2::from_shape_fn((1 + self.d, self.q), |(t, j)| columns[t * self.q + j].f64())
+        };
+        LaneState {
+            lane: seat.lane,
+            iteration: seat.outcome.iterations,
+            state: take(&self.x),
+            previous: take(&self.x_previous),
+            metric: self.squares.as_ref().and(self.metric.as_deref()).map(take),
+            memory: seat.control.memory(),
+        }
+    }
 }

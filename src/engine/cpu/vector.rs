@@ -1,5 +1,11 @@
 //! The processor's vector registers.
 
+/// Runs element-wise work compiled for the widest vectors the processor has. Every function it calls must be inlined into it.
+#[inline(always)]
+pub(super) fn vectorised<W: pulp::WithSimd>(work: W) -> W::Output {
+    pulp::Arch::new().dispatch(work)
+}
+
 /// Leaves the upper halves of the calling thread's vector registers clean.
 ///
 /// The products do not, and until that is mended every call into the C library's `exp` or `log` takes thirty times as long on
@@ -9,4 +15,20 @@ pub(super) fn settle() {
     // What is compiled for wide vectors cleans up behind itself.
     pulp::Arch::new().dispatch(|| numbers.iter_mut().for_each(|v| *v += *v));
     std::hint::black_box(numbers);
+}
+
+/// Sums `term(i)` in eight interleaved partial sums: vectorises, and rounds less than one running sum.
+#[inline(always)]
+pub(super) fn sum<T: crate::problem::Real>(len: usize, term: impl Fn(usize) -> T) -> T {
+    let mut parts = [T::zero(); 8];
+    for block in 0..len / 8 {
+        for (lane, part) in parts.iter_mut().enumerate() {
+            *part += term(8 * block + lane);
+        }
+    }
+    for i in len / 8 * 8..len {
+        parts[i % 8] += term(i);
+    }
+    let [a, b, c, d, e, f, g, h] = parts;
+    ((a + b) + (c + d)) + ((e + f) + (g + h))
 }

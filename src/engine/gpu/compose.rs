@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use super::layout::{columns, stride};
+use super::layout::Layout;
 use super::product::{Side, product_source};
-use crate::engine::{Job, LaneNumbers, MetricSource};
-use crate::plan::{MetricForm, Plan, Precision, ROW_BLOCK, RecordLayout};
+use crate::engine::{Job, MetricSource, RunNumbers};
+use crate::plan::{MetricForm, Plan, Precision, ROW_BLOCK};
 use crate::problem::{Loss, Penalty};
-use crate::schedule::Code;
+use crate::schedule::{Code, Move};
 
 /// What the constants of a run's shaders follow from.
 #[derive(Debug, Clone)]
@@ -26,15 +26,21 @@ pub struct ShaderSpec {
     pub penalised: usize,
     /// Held-out rows.
     pub validation_rows: usize,
-    /// Lanes of the batch.
+    /// Seats.
     pub lanes: usize,
     /// For each tangent, the one feature whose strength it moves, if it is one.
     pub only: Vec<Option<usize>>,
     /// For each tangent, whether the stop rule tests it.
     pub tested: Vec<bool>,
+    /// For each tangent, what it moves in the schedule: kind and iteration.
+    pub moves: Vec<(u32, u32)>,
     /// Whether a tangent moves the target.
     pub moves_target: bool,
-    /// Rows of the step table per iteration.
+    /// Phases of the schedule.
+    pub phases: usize,
+    /// Whether steps and momenta are products of a factor of the iteration and one of the lane, rather than tabulated.
+    pub factored: bool,
+    /// Stages of an iteration: two where a phase ends with identification.
     pub stages: usize,
     /// Iterations without a change of the active set that count as identification.
     pub patience: usize,
@@ -54,6 +60,8 @@ pub struct ShaderSpec {
     pub gap_unit: f64,
     /// Iterations at most.
     pub iterations: usize,
+    /// Iterations between tests of the stop rule; 0: at the end only.
+    pub check_every: usize,
 }
 
 /// A finished shader and where its lines come from.
@@ -77,77 +85,30 @@ impl Composed {
     }
 }
 
-/// Numbers of a directive besides those of its tangents.
-const DIRECTIVE_FIELDS: usize = 5;
+/// What a tangent moves in the schedule, as a number.
+const MOVES: [(&str, u32); 4] =
+    [("MOVES_NOTHING", 0), ("MOVES_EVERY_STEP", 1), ("MOVES_STEP", 2), ("MOVES_MOMENTUM", 3)];
 
-/// What a lane remembers for the control kernel, and what the status kernel has seen; two numbers per tangent follow.
-const MEMORY: [&str; 12] = [
-    "MEMORY_COUNT",
-    "MEMORY_QUIET",
-    "MEMORY_IDENTIFIED",
-    "MEMORY_SWITCHED",
-    "MEMORY_SCALE",
-    "MEMORY_STEP",
-    "MEMORY_OBJECTIVE",
-    "SEEN_OBJECTIVE",
-    "SEEN_MOVED",
-    "SEEN_RESTART",
-    "SEEN_SQUARE",
-    "SEEN_SECANT",
-];
-
-/// Numbers of a lane's memory.
-pub(super) fn memory_fields(tangents: usize) -> usize {
-    MEMORY.len() + 2 * tangents
-}
-
-/// Numbers of a lane's directive.
-pub(super) fn directive_fields(tangents: usize) -> usize {
-    DIRECTIVE_FIELDS + 3 * tangents
-}
-
-/// Offsets of the sums that blocks of rows leave for `status`.
-pub(super) struct Partials {
-    d: usize,
-}
-
-impl Partials {
-    pub(super) fn new(d: usize) -> Self {
-        Partials { d }
-    }
-    fn named(&self) -> [(&'static str, usize); 18] {
-        let d = self.d;
-        [
-            ("PART_PRICE", 0),
-            ("PART_CHANGE", 1),
-            ("PART_SUPPORT", 2),
-            ("PART_LOSS", 3),
-            ("PART_VALIDATION", 4),
-            ("PART_RATIO", 5),
-            ("PART_GAP_LOSS", 6),
-            ("PART_GAP_PENALTY", 7),
-            ("PART_ACTIVE_CHANGE", 8),
-            ("PART_RESTART", 9),
-            ("PART_SQUARE", 10),
-            ("PART_SECANT_STATE", 11),
-            ("PART_SECANT_ROWS", 12),
-            ("PART_DCHANGE", 13),
-            ("PART_HYPERGRADIENT", 13 + d),
-            ("PART_DSQUARE", 13 + 2 * d),
-            ("PART_DSECANT_STATE", 13 + 3 * d),
-            ("PART_DSECANT_ROWS", 13 + 4 * d),
-        ]
-    }
-    fn norms(&self) -> usize {
-        13 + 5 * self.d
-    }
-    pub(super) fn fields(&self) -> usize {
-        self.norms() + 3 * (1 + self.d)
+fn move_code(moves: Move) -> (u32, u32) {
+    // Iterations that a device can count fit.
+    match moves {
+        Move::Nothing => (0, 0),
+        Move::EveryStep => (1, 0),
+        Move::Step(k) => (2, k as u32),
+        Move::Momentum(k) => (3, k as u32),
     }
 }
+
+/// Parts of a turn, as bits.
+pub(super) const CLOSES: u32 = 1;
+pub(super) const CONTROLS: u32 = 2;
+pub(super) const CHECKED: u32 = 4;
+
+/// Lanes that a workgroup of `turn` serves.
+pub(super) const TURN_LANES: usize = 16;
 
 impl ShaderSpec {
-    pub(super) fn new(plan: &Plan, numbers: &LaneNumbers, job: &Job<'_>) -> Self {
+    pub(super) fn new(plan: &Plan, numbers: &RunNumbers, job: &Job<'_>) -> Self {
         let (loss, penalty, schedule) = (job.problem.loss(), job.problem.penalty(), job.schedule);
         let r = &plan.request;
         ShaderSpec {
@@ -158,23 +119,39 @@ impl ShaderSpec {
             state_rows: r.state_rows,
             penalised: numbers.penalised,
             validation_rows: r.validation_rows,
-            lanes: numbers.l1.len(),
+            lanes: plan.seats,
             only: numbers.only.clone(),
             tested: numbers.tested.clone(),
+            moves: schedule.moves().iter().copied().map(move_code).collect(),
             moves_target: numbers.target_tangent.is_some(),
+            phases: schedule.schedule().phases().len(),
+            factored: schedule.is_factored(),
             stages: schedule.stages(),
             patience: schedule.schedule().patience,
             tangent_start: u32::try_from(schedule.tangent_start()).unwrap_or(u32::MAX),
             measures_curvature: schedule.uses_secant(),
             metric: r.metric,
             metric_lanes: match job.metric {
-                MetricSource::Table(table) if table.ndim() == 3 => numbers.l1.len(),
+                MetricSource::Table(table) if table.ndim() == 3 => plan.seats,
                 _ => 1,
             },
             metric_gain: if let MetricSource::Hessian { gain, .. } = job.metric { *gain } else { 1.0 },
             tol: job.tol,
             gap_unit: numbers.gap_unit,
             iterations: r.iterations,
+            check_every: r.check_every,
+        }
+    }
+
+    pub(super) fn layout(&self) -> Layout {
+        Layout {
+            rows: self.rows,
+            state_rows: self.state_rows,
+            validation_rows: self.validation_rows,
+            lanes: self.lanes,
+            d: self.only.len(),
+            phases: if self.factored { self.phases } else { 0 },
+            stages: self.stages,
         }
     }
 
@@ -197,49 +174,60 @@ impl ShaderSpec {
         }
     }
 
+    /// Invocations that add up the blocks of a lane: few blocks need no help.
+    fn reducers(&self) -> usize {
+        if self.layout().partial_blocks() <= 8 { 1 } else { 8 }
+    }
+
     fn prelude(&self) -> String {
-        let d = self.only.len();
+        let layout = self.layout();
+        let d = layout.d;
         let scalar = if self.precision == Precision::F32 { "f32" } else { "f64" };
         let mut out = format!("alias real = {scalar};\nalias real4 = vec4<{scalar}>;\n");
-        let columns = columns(self.lanes, d);
         let mut count = |name: &str, v: usize| {
             let _ = writeln!(out, "const {name}: u32 = {v}u;");
         };
-        let blocks = |rows: usize| rows.div_ceil(ROW_BLOCK);
         count("ROWS", self.rows);
         count("STATE_ROWS", self.state_rows);
-        count("STRIDE4", stride(self.state_rows) / 4);
+        count("STRIDE4", layout.stride() / 4);
         count("PENALISED", self.penalised);
         count("VALIDATION_ROWS", self.validation_rows);
         count("LANES", self.lanes);
+        count("LANES4", layout.lanes4());
         count("TANGENTS", d);
         count("MAX_TANGENTS", d.max(1));
         count("MAX_NORMS", 3 * (1 + d));
         count("WIDTH", 1 + d);
-        count("COLUMNS", columns);
-        count("COLUMNS4", columns / 4);
+        count("COLUMNS", layout.columns());
+        count("COLUMNS4", layout.columns() / 4);
         count("ROW_BLOCK", ROW_BLOCK);
-        count("ROW_BLOCKS", blocks(self.rows));
-        count("STATE_BLOCKS", blocks(self.state_rows));
-        count("VALIDATION_BLOCKS", blocks(self.validation_rows));
+        count("ROW_BLOCKS", layout.blocks(self.rows));
+        count("STATE_BLOCKS", layout.blocks(self.state_rows));
+        count("VALIDATION_BLOCKS", layout.blocks(self.validation_rows));
+        count("PARTIAL_BLOCKS", layout.partial_blocks());
+        count("TURN_LANES", TURN_LANES);
+        count("REDUCERS", self.reducers());
+        count("TURN_SHARES", TURN_LANES * self.reducers());
         count("ROW_FIELDS", 2 + d);
-        count("LANE_FIELDS", 5 + 2 * d);
-        count("RECORD_FIELDS", RecordLayout::new(d).fields());
+        count("LANE_FIELDS", layout.lane_fields());
+        count("LANE_BASES", layout.lane_bases());
+        count("RULE_FIELDS", layout.rule_fields());
+        count("UNIT_FIELDS", Layout::UNIT_FIELDS);
+        count("RECORD_FIELDS", layout.record_fields());
         count("ITERATIONS", self.iterations);
+        count("CHECK_EVERY", self.check_every);
         count("STAGES", self.stages);
-        count("TABLE_FIELDS", 2 + 2 * d);
-        count("DIRECTIVE_FIELDS", directive_fields(d));
         count("TANGENT_START", self.tangent_start as usize);
         count("METRIC_LANES", self.metric_lanes);
-        MEMORY.iter().enumerate().for_each(|(i, name)| count(name, i));
-        count("SEEN_TANGENTS", MEMORY.len());
-        count("MEMORY_FIELDS", memory_fields(d));
-        Code::BITS.iter().for_each(|(name, bit)| count(name, *bit as usize));
-        let partials = Partials::new(d);
-        partials.named().iter().for_each(|(name, v)| count(name, *v));
-        count("PART_NORMS", partials.norms());
-        count("PARTIAL_FIELDS", partials.fields());
-        super::kernels::STATUS_CODES.iter().for_each(|(name, _, code)| count(name, *code as usize));
+        count("METRIC_EVERY", if let MetricForm::Hessian { every } = self.metric { every } else { 1 });
+        layout.book().iter().for_each(|(name, v)| count(name, *v));
+        layout.partials().iter().for_each(|(name, v)| count(&format!("PART_{name}"), *v));
+        count("PARTIAL_FIELDS", layout.partial_fields());
+        count("BOOK_FIELDS", layout.book_fields());
+        Code::BITS.iter().chain(&MOVES).for_each(|(name, bit)| count(name, *bit as usize));
+        for (name, bit) in [("CLOSES", CLOSES), ("CONTROLS", CONTROLS), ("CHECKED", CHECKED)] {
+            count(name, bit as usize);
+        }
         let _ = writeln!(out, "const MEASURES_CURVATURE: bool = {};", self.measures_curvature);
         let _ = writeln!(out, "const HAS_METRIC: bool = {};", self.metric != MetricForm::None);
         let _ = writeln!(out, "const RIDGE_IN_LOSS: bool = {};", self.penalty.ridge_in_loss());
@@ -253,17 +241,21 @@ impl ShaderSpec {
         number("GAP_UNIT".into(), self.gap_unit);
         number("PATIENCE".into(), self.patience as f64);
         number("METRIC_GAIN".into(), self.metric_gain);
+        super::kernels::STATUS_CODES.iter().for_each(|(name, _, code)| number((*name).into(), f64::from(*code)));
         for (kind, parameters) in [("LOSS", self.loss.parameters()), ("PENALTY", self.penalty.parameters())] {
             for (name, v) in parameters {
                 number(format!("{kind}_{}", name.to_uppercase()), v);
             }
         }
-        let only: Vec<String> = self.only.iter().map(|f| f.map_or("-1".into(), |j| j.to_string())).collect();
-        let list = if d == 0 { "-1".into() } else { only.join(", ") };
-        let tested: Vec<String> = self.tested.iter().map(bool::to_string).collect();
-        let tested = if d == 0 { "false".into() } else { tested.join(", ") };
-        let _ = writeln!(out, "var<private> TESTED: array<bool, {}> = array<bool, {}>({tested});", d.max(1), d.max(1));
-        let _ = writeln!(out, "var<private> ONLY: array<i32, {}> = array<i32, {}>({list});", d.max(1), d.max(1));
+        let mut list = |name: &str, kind: &str, none: &str, values: Vec<String>| {
+            let values = if values.is_empty() { vec![none.to_string()] } else { values };
+            let kind = format!("array<{kind}, {}>", values.len());
+            let _ = writeln!(out, "var<private> {name}: {kind} = {kind}({});", values.join(", "));
+        };
+        list("ONLY", "i32", "-1", self.only.iter().map(|f| f.map_or("-1".into(), |j| j.to_string())).collect());
+        list("TESTED", "bool", "false", self.tested.iter().map(bool::to_string).collect());
+        list("MOVES", "u32", "0u", self.moves.iter().map(|m| format!("{}u", m.0)).collect());
+        list("MOVES_AT", "u32", "0u", self.moves.iter().map(|m| format!("{}u", m.1)).collect());
         out
     }
 }
@@ -277,6 +269,7 @@ macro_rules! file {
 /// Every kernel of a run, by name.
 pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
     let params = file!("shared/params.wgsl");
+    let index = file!("shared/index.wgsl");
     let transcendental = match spec.precision {
         Precision::F32 => file!("shared/transcendental_f32.wgsl"),
         Precision::F64 => file!("shared/transcendental_f64.wgsl"),
@@ -287,11 +280,14 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
     let lane = file!("shared/lane.wgsl");
     let penalty = [spec.penalty.shader(), prox, lane];
     let scale = file!("shared/dual_scale.wgsl");
-    let directive = file!("shared/directive.wgsl");
+    let book = file!("shared/book.wgsl");
+    let partials = file!("shared/partials.wgsl");
+    let rules = if spec.factored { file!("schedule/factored.wgsl") } else { file!("schedule/tabulated.wgsl") };
+    let (control, status) = (file!("shared/control.wgsl"), file!("shared/status.wgsl"));
     let build = |name: &'static str, entry: &'static str, files: &[(&str, &str)]| {
         let mut source = spec.prelude();
         let mut parts = vec![("prelude".to_string(), 1)];
-        for (file, text) in [&[params], files].concat() {
+        for (file, text) in [&[params, index], files].concat() {
             parts.push((file.to_string(), source.lines().count() + 1));
             source.push_str(text);
             source.push('\n');
@@ -307,17 +303,17 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
         build("predict", "predict", &[("generated: predict", &predict)]),
         build("predict_validation", "predict", &[("generated: predict", &held_out)]),
         build("gradient", "gradient", &[("generated: gradient", &gradient)]),
-        build("control", "control", &[file!("kernel/control.wgsl")]),
+        build("admit", "admit", &[file!("kernel/admit.wgsl")]),
+        build("turn", "turn", &[file!("kernel/turn.wgsl"), control, status, rules, book, lane]),
         build("curvatures", "curvatures", &[file!("kernel/curvatures.wgsl"), l0, l1, l2]),
-        build("metric_hessian", "metric_hessian", &[file!("kernel/metric_hessian.wgsl")]),
+        build("metric_hessian", "metric_hessian", &[file!("kernel/metric_hessian.wgsl"), book]),
         build("metric_table", "metric_table_kernel", &[file!("kernel/metric_table.wgsl")]),
-        build("residual", "residual", &[file!("kernel/residual.wgsl"), directive, l0, l1, l2]),
-        build("step", "step_kernel", &[file!("kernel/step.wgsl"), directive, p0, p1, p2]),
-        build("observe", "observe", &[file!("kernel/observe.wgsl"), l0, l1, l2]),
-        build("validate", "validate", &[file!("kernel/validate.wgsl"), l0, l1, l2]),
-        build("criterion", "criterion", &[file!("kernel/criterion.wgsl"), p0, p1, p2]),
-        build("gap_loss", "gap_loss", &[file!("kernel/gap_loss.wgsl"), l0, l1, l2, scale]),
-        build("gap_penalty", "gap_penalty", &[file!("kernel/gap_penalty.wgsl"), p0, p1, p2, scale]),
-        build("status", "status", &[file!("kernel/status.wgsl"), directive]),
+        build("residual", "residual", &[file!("kernel/residual.wgsl"), book, l0, l1, l2]),
+        build("step", "step_kernel", &[file!("kernel/step.wgsl"), book, partials, p0, p1, p2]),
+        build("observe", "observe", &[file!("kernel/observe.wgsl"), partials, l0, l1, l2]),
+        build("validate", "validate", &[file!("kernel/validate.wgsl"), partials, l0, l1, l2]),
+        build("criterion", "criterion", &[file!("kernel/criterion.wgsl"), partials, p0, p1, p2]),
+        build("gap_loss", "gap_loss", &[file!("kernel/gap_loss.wgsl"), partials, l0, l1, l2, scale]),
+        build("gap_penalty", "gap_penalty", &[file!("kernel/gap_penalty.wgsl"), partials, p0, p1, p2, scale]),
     ]
 }

@@ -63,6 +63,8 @@ pub struct GpuContext {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) info: wgpu::AdapterInfo,
+    /// Whether the device is the engine's own, rather than a host's.
+    own: bool,
     /// Set by an own device's handlers: what was lost or went wrong.
     failure: Arc<Mutex<Option<String>>>,
 }
@@ -150,6 +152,31 @@ impl GpuContext {
             let remedy = format!("{remedy} `proxjet doctor` shows what there is; --engine cpu always works.");
             return Err(Error::new(ErrorKind::Device, "GPU engine", found, "a GPU adapter", remedy));
         };
+        Self::open(&adapter).await
+    }
+
+    /// A fresh device on the adapter of one of our own that failed.
+    ///
+    /// # Errors
+    /// A borrowed device, which is the host's to replace; an adapter that is gone or gives no device.
+    pub(super) async fn renew(&self) -> Result<Self> {
+        let at = || format!("adapter {}", self.info.name);
+        if !self.own {
+            let remedy = "Give the engine a fresh device, or run with on_fault 'cpu'.";
+            return Err(Error::new(ErrorKind::Device, at(), "a borrowed device that failed", "one of our own", remedy));
+        }
+        let same = |a: &wgpu::Adapter| {
+            let info = a.get_info();
+            (info.name, info.backend, info.device_pci_bus_id)
+                == (self.info.name.clone(), self.info.backend, self.info.device_pci_bus_id.clone())
+        };
+        match all().await.iter().find(|a| same(a)) {
+            Some(adapter) => Self::open(adapter).await,
+            None => Err(Error::new(ErrorKind::Device, at(), "an adapter that is gone", "a fresh device", NO_ADAPTER)),
+        }
+    }
+
+    async fn open(adapter: &wgpu::Adapter) -> Result<Self> {
         let info = adapter.get_info();
         let wanted = wgpu::Features::SHADER_F64;
         let descriptor = wgpu::DeviceDescriptor {
@@ -162,7 +189,7 @@ impl GpuContext {
             let remedy = "Close other programs on the GPU, or use --engine cpu.";
             Error::new(ErrorKind::Device, format!("adapter {}", info.name), e.to_string(), "a device", remedy)
         })?;
-        let context = GpuContext { device, queue, info, failure: Arc::default() };
+        let context = GpuContext { device, queue, info, own: true, failure: Arc::default() };
         let lost = context.failure.clone();
         context.device.set_device_lost_callback(move |reason, message| {
             note(&lost, format!("the device was lost ({reason:?}): {message}"));
@@ -175,7 +202,7 @@ impl GpuContext {
     /// A device that a host application lends. Its handlers stay the host's; it must have been created with at least
     /// eight storage buffers per stage, and with `SHADER_F64` for f64.
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue, info: wgpu::AdapterInfo) -> Self {
-        GpuContext { device, queue, info, failure: Arc::default() }
+        GpuContext { device, queue, info, own: false, failure: Arc::default() }
     }
 
     /// The error of a device that failed.

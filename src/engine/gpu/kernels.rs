@@ -16,15 +16,26 @@ pub(super) const STATUS_CODES: [(&str, Status, u32); 5] = [
     ("NOT_FINITE", Status::NotFinite, 4),
 ];
 
+/// Code of a seat without a lane.
+pub(super) const EMPTY: u32 = 5;
+
 /// Bytes of a kernel's parameters in the uniform buffer; the portable alignment of dynamic offsets.
 pub(super) const PARAMS_STRIDE: u64 = 256;
 /// Bytes of `Params`.
-pub(super) const PARAMS_BYTES: u64 = 48;
+pub(super) const PARAMS_BYTES: u64 = 16;
 
 /// A kernel that can be bound and dispatched.
+#[derive(Debug, Clone)]
 pub(super) struct Kernel {
     pub(super) pipeline: wgpu::ComputePipeline,
     layout: wgpu::BindGroupLayout,
+}
+
+/// Kernels by their text.
+#[derive(Debug, Default)]
+pub(super) struct Library {
+    params: Option<wgpu::BindGroupLayout>,
+    by_text: HashMap<String, Kernel>,
 }
 
 /// Every kernel of a run.
@@ -34,25 +45,36 @@ pub(super) struct Kernels {
 }
 
 impl Kernels {
-    /// Compiles the kernels of a run.
-    pub(super) fn new(context: &GpuContext, spec: &ShaderSpec) -> Result<Self> {
+    /// Compiles the kernels of a run that the library has not yet.
+    pub(super) fn new(context: &GpuContext, library: &mut Library, spec: &ShaderSpec) -> Result<Self> {
         let device = &context.device;
-        let params = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some("params"),
-            entries: &[wgpu::BindGroupLayoutEntry {
-                binding: 0,
-                visibility: wgpu::ShaderStages::COMPUTE,
-                ty: wgpu::BindingType::Buffer {
-                    ty: wgpu::BufferBindingType::Uniform,
-                    has_dynamic_offset: true,
-                    min_binding_size: wgpu::BufferSize::new(PARAMS_BYTES),
-                },
-                count: None,
-            }],
-        });
+        let layout = || {
+            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                label: Some("params"),
+                entries: &[wgpu::BindGroupLayoutEntry {
+                    binding: 0,
+                    visibility: wgpu::ShaderStages::COMPUTE,
+                    ty: wgpu::BindingType::Buffer {
+                        ty: wgpu::BufferBindingType::Uniform,
+                        has_dynamic_offset: true,
+                        min_binding_size: wgpu::BufferSize::new(PARAMS_BYTES),
+                    },
+                    count: None,
+                }],
+            })
+        };
+        let params = library.params.get_or_insert_with(layout).clone();
         let mut by_name = HashMap::new();
         for shader in compose_all(spec).into_iter().filter(|s| spec.uses(s.name)) {
-            by_name.insert(shader.name, compile(context, &params, &shader)?);
+            let kernel = match library.by_text.get(&shader.source) {
+                Some(kernel) => kernel.clone(),
+                None => {
+                    let kernel = compile(context, &params, &shader)?;
+                    library.by_text.insert(shader.source.clone(), kernel.clone());
+                    kernel
+                }
+            };
+            by_name.insert(shader.name, kernel);
         }
         Ok(Kernels { by_name, params })
     }

@@ -1,10 +1,10 @@
 //! The GPU engine: the plan of [`super::cpu`], run by wgpu. The only place that names wgpu.
 
-use std::ops::Range;
-
-use super::{Engine, EngineInfo, Finish, Job, Sink};
+use super::{Engine, EngineInfo, Job, Run};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Limits, Plan, Precision};
+
+use kernels::Library;
 
 mod compose;
 mod context;
@@ -23,6 +23,8 @@ pub use wgpu;
 #[derive(Debug)]
 pub struct GpuEngine {
     context: GpuContext,
+    /// Kernels compiled so far: runs of the same shape share them.
+    library: Library,
 }
 
 impl GpuEngine {
@@ -31,12 +33,17 @@ impl GpuEngine {
     /// # Errors
     /// No such adapter, with the remedy; or an adapter that gives no device.
     pub fn request(pick: Pick) -> Result<Self> {
-        pollster::block_on(GpuContext::request(pick)).map(|context| GpuEngine { context })
+        pollster::block_on(GpuContext::request(pick)).map(GpuEngine::new)
+    }
+
+    /// The device it runs on.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.context.device
     }
 
     /// An engine on a context, which may hold a borrowed device.
     pub fn new(context: GpuContext) -> Self {
-        GpuEngine { context }
+        GpuEngine { context, library: Library::default() }
     }
 }
 
@@ -72,12 +79,19 @@ impl Engine for GpuEngine {
             engine: "gpu",
             max_buffer_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
             max_workgroups: u64::from(limits.max_compute_workgroups_per_dimension),
+            max_lanes: usize::MAX,
             flops,
             overhead: 1e-4,
         })
     }
 
-    fn run(&mut self, plan: &Plan, job: &Job<'_>, batch: Range<usize>, sink: &mut Sink<'_>) -> Result<Finish> {
-        run::run(&self.context, plan, job, batch, sink)
+    fn open<'a>(&'a mut self, plan: &'a Plan, job: &'a Job<'a>) -> Result<Box<dyn Run + 'a>> {
+        Ok(Box::new(run::GpuRun::new(&self.context, &mut self.library, plan, job)?))
+    }
+
+    fn recover(&mut self) -> Result<()> {
+        self.context = pollster::block_on(self.context.renew())?;
+        self.library = Library::default();
+        Ok(())
     }
 }

@@ -51,6 +51,16 @@ pub(super) fn encode(values: impl IntoIterator<Item = f64>, precision: Precision
     }
 }
 
+/// The number at a place.
+pub(super) fn number(bytes: &[u8], index: usize, precision: Precision) -> f64 {
+    let real = precision.bytes() as usize;
+    let at = &bytes[index * real..(index + 1) * real];
+    match precision {
+        Precision::F32 => f64::from(bytemuck::pod_read_unaligned::<f32>(at)),
+        Precision::F64 => bytemuck::pod_read_unaligned(at),
+    }
+}
+
 /// Numbers as the device left them.
 pub(super) fn decode(bytes: &[u8], precision: Precision) -> Vec<f64> {
     match precision {

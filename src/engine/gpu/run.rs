@@ -1,248 +1,401 @@
-//! The run loop: one submit a chunk, step tables uploaded before it, results of the chunk before read back while it runs.
+//! A plan under way on a device: one submit a chunk; the results of one come back while the next runs.
 
-use std::ops::{ControlFlow, Range};
+use std::collections::{HashMap, VecDeque};
 
-use ndarray::Array3;
+use ndarray::{Array2, Array3};
 
+use super::compose::{CHECKED, CLOSES, CONTROLS, TURN_LANES};
 use super::context::GpuContext;
-use super::kernels::{PARAMS_BYTES, PARAMS_STRIDE, STATUS_CODES};
+use super::kernels::{Library, PARAMS_STRIDE, STATUS_CODES};
+use super::layout::{BOOK_DONE, BOOK_MEASURED, BOOK_MEMORY, BOOK_STATUS, Layout};
 use super::product::GROUP;
-use super::readback::{Pending, decode, encode};
+use super::readback::{Pending, decode, encode, number};
 use super::resources::Resources;
-use crate::engine::{Chunk, Finish, Frame, Job, LaneNumbers, LaneOutcome, MetricSource, Sink, Status};
+use crate::engine::{
+    Chunk, Frame, Job, LaneOutcome, LaneState, MetricSource, Run, RunNumbers, Seat, Status, memory_fields,
+};
 use crate::error::Result;
 use crate::plan::{Plan, Precision, ROW_BLOCK};
-use crate::schedule::Row;
 
-/// Runs a batch.
-pub(super) fn run(
-    context: &GpuContext,
-    plan: &Plan,
-    job: &Job<'_>,
-    batch: Range<usize>,
-    sink: &mut Sink<'_>,
-) -> Result<Finish> {
-    let run = Run::new(context, plan, job, batch)?;
-    context.check()?;
-    run.drive(sink)
-}
-
-struct Run<'a> {
+/// A run on a device.
+pub(super) struct GpuRun<'a> {
     context: &'a GpuContext,
     plan: &'a Plan,
     job: &'a Job<'a>,
-    batch: Range<usize>,
-    numbers: LaneNumbers,
+    numbers: RunNumbers,
     held: Resources,
     precision: Precision,
+    /// Who sits where.
+    seats: Vec<Option<Occupant>>,
+    /// Image of the buffer of lanes.
+    lanes: Vec<f64>,
+    /// Iterations submitted: their parity says which of a pair of buffers is the iterate's.
+    submitted: usize,
+    /// Which of a pair of buffers the next chunk uses.
+    slot: usize,
+    in_flight: VecDeque<(Order, Pending)>,
+    staging: Vec<wgpu::Buffer>,
+    /// What the last chunk collected left.
+    snapshot: Option<Snapshot>,
+    /// Lanes that no snapshot has yet, as they were admitted.
+    arrived: HashMap<usize, LaneState>,
 }
 
-/// A chunk whose results are on their way.
-struct InFlight {
-    first: usize,
-    count: usize,
-    frames: Vec<usize>,
-    pending: Pending,
+/// A seated lane.
+#[derive(Debug, Clone, Copy)]
+struct Occupant {
+    lane: usize,
+    /// Iterations done as of the last chunk collected.
+    known: usize,
+    /// Iterations done after all that was submitted, if it goes on.
+    next: usize,
+    has_gap: bool,
 }
 
-impl<'a> Run<'a> {
-    fn new(context: &'a GpuContext, plan: &'a Plan, job: &'a Job<'a>, batch: Range<usize>) -> Result<Self> {
-        let numbers = LaneNumbers::new(job, batch.clone());
-        let held = Resources::new(context, plan, job, &numbers)?;
-        Ok(Run { context, plan, job, batch, numbers, held, precision: plan.request.precision })
+/// What a chunk was submitted for.
+struct Order {
+    iterations: usize,
+    /// Lane of each seat.
+    lanes: Vec<Option<usize>>,
+    /// (seat, iterate) of each frame.
+    frames: Vec<Vec<(usize, usize)>>,
+}
+
+/// The bytes of a chunk's end.
+struct Snapshot {
+    lanes: Vec<Option<usize>>,
+    /// `[fields, lanes4]`.
+    book: Vec<f64>,
+    /// The state, the one before, and a metric of curvatures, in device order.
+    bytes: Vec<u8>,
+}
+
+impl<'a> GpuRun<'a> {
+    pub(super) fn new(
+        context: &'a GpuContext,
+        library: &mut Library,
+        plan: &'a Plan,
+        job: &'a Job<'a>,
+    ) -> Result<Self> {
+        let numbers = RunNumbers::new(job);
+        let held = Resources::new(context, library, plan, job, &numbers)?;
+        context.check()?;
+        log::debug!("{} bytes of device buffers besides staging", held.held_bytes);
+        let mut lanes = vec![0.0; held.layout.lane_buffer()];
+        lanes[held.layout.lane_fields() * held.layout.lanes4()..].copy_from_slice(&numbers.factors);
+        Ok(GpuRun {
+            context,
+            plan,
+            job,
+            numbers,
+            held,
+            precision: plan.request.precision,
+            seats: vec![None; plan.seats],
+            lanes,
+            submitted: 0,
+            slot: 0,
+            in_flight: VecDeque::new(),
+            staging: Vec::new(),
+            snapshot: None,
+            arrived: HashMap::new(),
+        })
     }
 
-    fn drive(self, sink: &mut Sink<'_>) -> Result<Finish> {
-        log::debug!("{} bytes of device buffers besides staging", self.held.held_bytes);
-        let mut outcomes = vec![self.unmeasured(); self.batch.len()];
-        let mut start_frame = Some(self.start_frame());
-        let mut staging: Vec<wgpu::Buffer> = Vec::new();
-        let mut in_flight: Option<InFlight> = None;
-        let (mut submitted, mut slot, mut open) = (0, 0, true);
-        loop {
-            let next = if open && submitted < self.plan.request.iterations {
-                let count = self.plan.chunk.min(self.plan.request.iterations - submitted);
-                let target = staging.pop().unwrap_or_else(|| self.staging());
-                let chunk = self.submit(submitted, count, slot, target);
-                submitted += count;
-                slot = 1 - slot;
-                Some(chunk)
-            } else {
-                None
-            };
-            if let Some(done) = in_flight.take() {
-                let (bytes, buffer) = done.pending.take(self.context)?;
-                staging.push(buffer);
-                let (mut chunk, ends) = self.unpack(&bytes, done.first, done.count, &done.frames);
-                outcomes = ends;
-                if let Some(frame) = start_frame.take() {
-                    chunk.frames.insert(0, frame);
-                }
-                let running = chunk.running;
-                let cancelled = sink(chunk) == ControlFlow::Break(());
-                open &= !cancelled && running > 0;
-                if cancelled && next.is_none() {
-                    break;
-                }
-            }
-            in_flight = next;
-            if in_flight.is_none() {
-                break;
-            }
-        }
-        for outcome in outcomes.iter_mut().filter(|o| o.status == Status::Running) {
-            outcome.status = Status::Cancelled;
-        }
-        Ok(Finish { outcomes, state: self.final_state(submitted % 2)? })
+    fn layout(&self) -> Layout {
+        self.held.layout
     }
 
-    /// Encodes and submits the iterations `first .. first + count`.
-    fn submit(&self, first: usize, count: usize, slot: usize, target: wgpu::Buffer) -> InFlight {
-        let context = self.context;
-        let lanes: Vec<usize> = self.batch.clone().collect();
-        let rows = self.job.schedule.rows(first, count, &lanes);
-        let values = rows.iter().flat_map(|row| row.numbers.iter().copied());
-        context.queue.write_buffer(&self.held.buffers.tables[slot], 0, &encode(values, self.precision));
-        context.queue.write_buffer(&self.held.buffers.params[slot], 0, &self.params(first, &rows));
-        if let Some(tables) = &self.held.buffers.metric_tables {
-            context.queue.write_buffer(&tables[slot], 0, &encode(self.metric_rows(first, count), self.precision));
-        }
+    fn occupants(&self) -> impl Iterator<Item = &Occupant> {
+        self.seats.iter().flatten()
+    }
 
+    /// Uploads some lanes and seats them.
+    fn seat(&self, arrivals: &[(usize, LaneState)]) {
+        let layout = self.layout();
+        let blank = |s: &LaneState| s.metric.is_none() && s.state.iter().chain(&s.previous).all(|v| *v == 0.0);
+        let has_metric = *self.job.metric != MetricSource::None;
+        let all_blank = !has_metric && arrivals.iter().all(|(_, s)| blank(s));
+        let width = 3 * (1 + layout.d) * layout.state_rows;
+        let mut image = Vec::new();
+        for (seat, state) in arrivals {
+            image.extend([*seat as f64, f64::from(u8::from(all_blank))]);
+            let mut book = vec![0.0; layout.book_fields()];
+            book[BOOK_STATUS] = f64::from(STATUS_CODES[0].2);
+            book[BOOK_DONE] = state.iteration as f64;
+            book[BOOK_MEASURED..BOOK_MEASURED + 3].fill(f64::MAX);
+            book[BOOK_MEMORY..BOOK_MEMORY + state.memory.len()].copy_from_slice(&state.memory);
+            image.extend(book);
+        }
+        if !all_blank {
+            for (_, state) in arrivals {
+                image.extend(state.state.iter().chain(&state.previous));
+                match &state.metric {
+                    Some(metric) => image.extend(metric),
+                    None => {
+                        let entry = |t: usize, j: usize| match t {
+                            0 => self.job.metric.entry(state.iteration, state.lane, j),
+                            _ => 0.0,
+                        };
+                        image.extend((0..=layout.d).flat_map(|t| (0..layout.state_rows).map(move |j| entry(t, j))));
+                    }
+                }
+            }
+        }
+        let (context, buffers) = (self.context, &self.held.buffers);
+        context.queue.write_buffer(&buffers.arrivals, 0, &encode(image, self.precision));
+        let columns = if all_blank { 0 } else { width as u32 };
+        let params = [arrivals.len() as u32, columns, 0, 0];
+        context.queue.write_buffer(&buffers.arrival_params, 0, bytemuck::cast_slice(&params));
+        let mut encoder =
+            context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("admit") });
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            pass.set_bind_group(0, &self.held.bound.arrival_params, &[0]);
+            let parity = self.submitted % 2;
+            let rows = layout.rows.max(layout.state_rows);
+            self.dispatch(&mut pass, "admit", &self.held.bound.admit[parity], (arrivals.len().div_ceil(64), rows));
+            if !all_blank {
+                // The predictions of all columns anew: those of lanes under way come out the same.
+                let predict = &self.held.bound.predict;
+                self.dispatch_product(&mut pass, "predict", &predict[0], layout.rows);
+                self.dispatch_product(&mut pass, "predict", &predict[1], layout.rows);
+            }
+        }
+        context.queue.submit([encoder.finish()]);
+    }
+
+    /// Encodes and submits a chunk.
+    fn submit_chunk(&mut self, iterations: usize) -> usize {
+        let (iterations, frames) = self.frames_ahead(iterations);
+        let (context, slot) = (self.context, self.slot);
+        let buffers = &self.held.buffers;
+        if !self.job.schedule.is_factored() {
+            let table = encode(self.rule_table(iterations), self.precision);
+            context.queue.write_buffer(&buffers.rules[slot], 0, &table);
+        }
+        let checks: Vec<bool> =
+            (0..iterations).map(|i| self.occupants().any(|o| self.plan.is_check(o.next + i + 1))).collect();
+        context.queue.write_buffer(&buffers.params[slot], 0, &self.params(&checks));
+        if let Some(tables) = &buffers.metric_tables {
+            context.queue.write_buffer(&tables[slot], 0, &encode(self.metric_rows(iterations), self.precision));
+        }
+        let target = self.staging.pop().unwrap_or_else(|| self.staging());
         let mut encoder =
             context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("chunk") });
-        let mut frames = Vec::new();
-        let mut k = first;
-        while k < first + count {
+        let mut taken = Vec::new();
+        let mut i = 0;
+        while i < iterations {
             // A pass reaches to the next frame, which is copied between passes.
-            let end = (k + 1..=first + count).find(|k| self.plan.is_frame(*k)).unwrap_or(first + count);
+            let end = (i..iterations).find(|i| !frames[*i].is_empty()).map_or(iterations, |i| i + 1);
             {
                 let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                if k == 0 {
-                    // X x of both copies of the start.
-                    pass.set_bind_group(0, &self.held.bound.params[slot], &[0]);
-                    self.dispatch_product(&mut pass, "predict", &self.held.bound.predict[0], self.plan.request.rows);
-                    self.dispatch_product(&mut pass, "predict", &self.held.bound.predict[1], self.plan.request.rows);
+                (i..end).for_each(|i| self.iterate(&mut pass, i, &checks));
+                if end == iterations {
+                    pass.set_bind_group(0, &self.held.bound.params[slot], &[offset(iterations, 0)]);
+                    self.dispatch_turn(&mut pass);
                 }
-                (k..end).for_each(|k| self.iterate(&mut pass, k, k - first, slot));
             }
-            if self.plan.is_frame(end) {
-                let bytes = self.state_bytes();
-                let offset = self.frame_offset() + frames.len() as u64 * bytes;
-                encoder.copy_buffer_to_buffer(&self.held.buffers.x[end % 2], 0, &target, offset, bytes);
-                frames.push(end);
+            if !frames[end - 1].is_empty() {
+                let to = self.frame_offset() + taken.len() as u64 * self.state_bytes();
+                let parity = (self.submitted + end) % 2;
+                encoder.copy_buffer_to_buffer(&buffers.x[parity], 0, &target, to, self.state_bytes());
+                taken.push(frames[end - 1].clone());
             }
-            k = end;
+            i = end;
         }
-        let (records, outcomes, measures) = self.small_bytes();
-        encoder.copy_buffer_to_buffer(&self.held.buffers.records[slot], 0, &target, 0, records);
-        encoder.copy_buffer_to_buffer(&self.held.buffers.outcomes, 0, &target, records, outcomes);
-        encoder.copy_buffer_to_buffer(&self.held.buffers.measures, 0, &target, records + outcomes, measures);
+        let parity = (self.submitted + iterations) % 2;
+        let state = self.state_bytes();
+        let (records, book) = self.small_bytes();
+        encoder.copy_buffer_to_buffer(&buffers.records[slot], 0, &target, 0, records);
+        encoder.copy_buffer_to_buffer(&buffers.book, 0, &target, records, book);
+        let at = self.snapshot_offset();
+        encoder.copy_buffer_to_buffer(&buffers.x[parity], 0, &target, at, state);
+        encoder.copy_buffer_to_buffer(&buffers.x[1 - parity], 0, &target, at + state, state);
+        if self.keeps_metric() {
+            encoder.copy_buffer_to_buffer(&buffers.metric, 0, &target, at + 2 * state, state);
+        }
         let submission = context.queue.submit([encoder.finish()]);
-        InFlight { first, count, frames, pending: Pending::new(target, submission) }
+        let lanes = self.seats.iter().map(|s| s.map(|o| o.lane)).collect();
+        self.in_flight.push_back((Order { iterations, lanes, frames: taken }, Pending::new(target, submission)));
+        self.submitted += iterations;
+        self.slot = 1 - slot;
+        self.seats.iter_mut().flatten().for_each(|o| o.next += iterations);
+        iterations
     }
 
-    /// One iteration: the same calls as in the CPU engine's loop.
-    fn iterate(&self, pass: &mut wgpu::ComputePass<'_>, k: usize, row: usize, slot: usize) {
-        let (old, new) = (k % 2, 1 - k % 2);
-        let r = &self.plan.request;
+    /// Frames that lanes under way have in the next iterations: for each, (seat, iterate). As many iterations as the staging
+    /// buffer has room for frames.
+    fn frames_ahead(&self, iterations: usize) -> (usize, Vec<Vec<(usize, usize)>>) {
+        let mut frames = Vec::new();
+        let mut taken = 0;
+        for i in 0..iterations {
+            let seated = self.seats.iter().enumerate().filter_map(|(seat, o)| o.map(|o| (seat, o.next + i + 1)));
+            let due: Vec<(usize, usize)> =
+                seated.filter(|(_, k)| self.plan.is_frame(*k) && *k <= self.plan.request.iterations).collect();
+            if !due.is_empty() {
+                if taken == self.plan.frames_per_chunk {
+                    return (i, frames);
+                }
+                taken += 1;
+            }
+            frames.push(due);
+        }
+        (iterations, frames)
+    }
+
+    /// One iteration: the same calls as in the CPU engine's `advance`.
+    fn iterate(&self, pass: &mut wgpu::ComputePass<'_>, i: usize, checks: &[bool]) {
+        let old = (self.submitted + i) % 2;
+        let new = 1 - old;
+        let layout = self.layout();
         let b = &self.held.bound;
-        let at = |probe: usize| [((2 * row + probe) as u64 * PARAMS_STRIDE) as u32];
-        pass.set_bind_group(0, &b.params[slot], &at(0));
-        self.dispatch_rows(pass, "control", &b.control[slot], 1);
-        if self.job.metric.refreshes(k) {
-            self.refresh_metric(pass, old, slot);
+        pass.set_bind_group(0, &b.params[self.slot], &[offset(i, 0)]);
+        self.dispatch_turn(pass);
+        if self.occupants().any(|o| self.job.metric.refreshes(o.next + i)) {
+            self.refresh_metric(pass, old);
         }
-        self.dispatch_rows(pass, "residual", &b.residual[old], r.rows);
-        self.dispatch_product(pass, "gradient", &b.gradient, self.held.state_rows);
-        self.dispatch_rows(pass, "step", &b.step[old], r.state_rows);
-        self.dispatch_product(pass, "predict", &b.predict[new], r.rows);
-        self.dispatch_rows(pass, "observe", &b.observe[new], r.rows);
+        self.dispatch_rows(pass, "residual", &b.residual[old], layout.rows);
+        self.dispatch_product(pass, "gradient", &b.gradient, layout.stride());
+        self.dispatch_rows(pass, "step", &b.step[old], layout.state_rows);
+        self.dispatch_product(pass, "predict", &b.predict[new], layout.rows);
+        self.dispatch_rows(pass, "observe", &b.observe[new], layout.rows);
         if let Some((predict, validate)) = &b.held_out {
-            self.dispatch_product(pass, "predict_validation", &predict[new], r.validation_rows);
-            self.dispatch_rows(pass, "validate", validate, r.validation_rows);
+            self.dispatch_product(pass, "predict_validation", &predict[new], layout.validation_rows);
+            self.dispatch_rows(pass, "validate", validate, layout.validation_rows);
         }
-        if self.plan.is_check(k + 1) {
-            pass.set_bind_group(0, &b.params[slot], &at(1));
-            self.dispatch_rows(pass, "residual", &b.residual[new], r.rows);
-            self.dispatch_product(pass, "gradient", &b.gradient, self.held.state_rows);
-            self.dispatch_rows(pass, "criterion", &b.criterion[new], r.state_rows);
-            self.dispatch_rows(pass, "gap_loss", &b.gap_loss[new], r.rows);
-            self.dispatch_rows(pass, "gap_penalty", &b.gap_penalty[new], r.state_rows);
+        if checks[i] {
+            pass.set_bind_group(0, &b.params[self.slot], &[offset(i, 1)]);
+            self.dispatch_rows(pass, "residual", &b.residual[new], layout.rows);
+            self.dispatch_product(pass, "gradient", &b.gradient, layout.stride());
+            self.dispatch_rows(pass, "criterion", &b.criterion[new], layout.state_rows);
+            self.dispatch_rows(pass, "gap_loss", &b.gap_loss[new], layout.rows);
+            self.dispatch_rows(pass, "gap_penalty", &b.gap_penalty[new], layout.state_rows);
         }
-        self.dispatch_rows(pass, "status", &b.status[slot], 1);
     }
 
     /// Sets the metric that this iteration uses.
-    fn refresh_metric(&self, pass: &mut wgpu::ComputePass<'_>, old: usize, slot: usize) {
-        let r = &self.plan.request;
+    fn refresh_metric(&self, pass: &mut wgpu::ComputePass<'_>, old: usize) {
+        let layout = self.layout();
         if let Some(metric) = &self.held.bound.metric {
-            self.dispatch_rows(pass, "curvatures", &metric.curvatures[old], r.rows);
-            self.dispatch_product(pass, "gradient", &metric.gradient, self.held.state_rows);
-            self.dispatch_rows(pass, "metric_hessian", &metric.invert, r.state_rows);
+            self.dispatch_rows(pass, "curvatures", &metric.curvatures[old], layout.rows);
+            self.dispatch_product(pass, "gradient", &metric.gradient, layout.stride());
+            self.dispatch_rows(pass, "metric_hessian", &metric.invert, layout.state_rows);
         }
         if let Some(table) = &self.held.bound.metric_table {
-            self.dispatch_rows(pass, "metric_table", &table[slot], r.state_rows);
+            self.dispatch_rows(pass, "metric_table", &table[self.slot], layout.state_rows);
         }
     }
 
-    /// `[count, q, lanes or 1]`: the metric's table of a chunk.
-    fn metric_rows(&self, first: usize, count: usize) -> Vec<f64> {
-        let q = self.plan.request.state_rows;
-        let per_lane = matches!(self.job.metric, MetricSource::Table(table) if table.ndim() == 3);
-        let lanes = if per_lane { self.batch.clone() } else { self.batch.start..self.batch.start + 1 };
-        let rows = (first..first + count).flat_map(|k| (0..q).map(move |j| (k, j)));
-        rows.flat_map(|(k, j)| lanes.clone().map(move |lane| self.job.metric.entry(k, lane, j))).collect()
+    fn dispatch_turn(&self, pass: &mut wgpu::ComputePass<'_>) {
+        let groups = self.plan.seats.div_ceil(TURN_LANES);
+        pass.set_pipeline(&self.held.kernels.get("turn").pipeline);
+        pass.set_bind_group(1, &self.held.bound.turn[self.slot], &[]);
+        pass.dispatch_workgroups(groups as u32, 1, 1);
     }
 
     /// One invocation per lane and block of rows.
     fn dispatch_rows(&self, pass: &mut wgpu::ComputePass<'_>, name: &str, group: &wgpu::BindGroup, rows: usize) {
+        self.dispatch(pass, name, group, (self.plan.seats.div_ceil(64), rows));
+    }
+
+    fn dispatch(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        name: &str,
+        group: &wgpu::BindGroup,
+        (groups, rows): (usize, usize),
+    ) {
         pass.set_pipeline(&self.held.kernels.get(name).pipeline);
         pass.set_bind_group(1, group, &[]);
-        pass.dispatch_workgroups(self.batch.len().div_ceil(64) as u32, rows.div_ceil(ROW_BLOCK) as u32, 1);
+        pass.dispatch_workgroups(groups as u32, rows.div_ceil(ROW_BLOCK) as u32, 1);
     }
 
     /// One invocation per tile of the output.
     fn dispatch_product(&self, pass: &mut wgpu::ComputePass<'_>, name: &str, group: &wgpu::BindGroup, rows: usize) {
         pass.set_pipeline(&self.held.kernels.get(name).pipeline);
         pass.set_bind_group(1, group, &[]);
-        pass.dispatch_workgroups(self.held.columns.div_ceil(GROUP) as u32, rows.div_ceil(GROUP) as u32, 1);
+        let columns = self.layout().columns().div_ceil(GROUP);
+        pass.dispatch_workgroups(columns as u32, rows.div_ceil(GROUP) as u32, 1);
     }
 
-    /// Parameters of the chunk: two entries an iteration, the second for the stop rule.
-    fn params(&self, first: usize, rows: &[Row]) -> Vec<u8> {
-        let mut bytes = vec![0; 2 * rows.len() * PARAMS_STRIDE as usize];
-        for (row, numbers) in rows.iter().enumerate() {
-            let k = first + row;
-            let check = u32::from(self.plan.is_check(k + 1));
-            let code = |stage: usize| numbers.codes[stage.min(numbers.codes.len() - 1)];
-            let codes = [code(0), code(1)].map(|c| [c.bits, c.base, 0, 0]);
+    /// Parameters of a chunk: two entries an iteration, the second for the stop rule, and one to close the last.
+    fn params(&self, checks: &[bool]) -> Vec<u8> {
+        let mut bytes = vec![0; 2 * (checks.len() + 1) * PARAMS_STRIDE as usize];
+        for i in 0..=checks.len() {
+            let last = i.checked_sub(1);
+            let closes = if last.is_some() { CLOSES } else { 0 };
+            let checked = if last.is_some_and(|i| checks[i]) { CHECKED } else { 0 };
+            let controls = if i < checks.len() { CONTROLS } else { 0 };
             for (probe, ahead) in [1, 0].into_iter().enumerate() {
-                let at = (2 * row + probe) * PARAMS_STRIDE as usize;
-                let values = [[(k + 1) as u32, row as u32, check, ahead], codes[0], codes[1]];
-                bytes[at..at + PARAMS_BYTES as usize].copy_from_slice(bytemuck::cast_slice(&values));
+                let at = offset(i, probe) as usize;
+                let values = [last.unwrap_or(0) as u32, i as u32, closes | checked | controls, ahead];
+                bytes[at..at + 16].copy_from_slice(bytemuck::cast_slice(&values));
             }
         }
-        // The status kernel runs under the entry bound last: both name the same iteration and row.
         bytes
     }
 
-    fn state_bytes(&self) -> u64 {
-        (self.held.state_rows * self.held.columns) as u64 * self.precision.bytes()
+    /// `[iterations, stages, 2 + rule fields, lanes4]`: codes, steps and momenta of every seat.
+    fn rule_table(&self, iterations: usize) -> Vec<f64> {
+        let (layout, schedule) = (self.layout(), self.job.schedule);
+        let (fields, lanes4) = (2 + layout.rule_fields(), layout.lanes4());
+        let mut table = vec![0.0; iterations * layout.stages * fields * lanes4];
+        let mut row = vec![0.0; layout.rule_fields()];
+        for (seat, occupant) in self.seats.iter().enumerate().filter_map(|(seat, o)| o.map(|o| (seat, o))) {
+            // A lane that ends on the way reads nothing more.
+            for i in 0..iterations.min(self.plan.request.iterations.saturating_sub(occupant.next)) {
+                let k = occupant.next + i;
+                for stage in 0..layout.stages {
+                    schedule.entry(stage, k, occupant.lane, &mut row);
+                    let code = schedule.unit(stage, k).code;
+                    let codes = [f64::from(code.bits), f64::from(code.base)];
+                    for (field, v) in codes.iter().chain(&row).enumerate() {
+                        table[((i * layout.stages + stage) * fields + field) * lanes4 + seat] = *v;
+                    }
+                }
+            }
+        }
+        table
     }
 
-    /// Bytes of records, outcomes and measures in the staging buffer, in this order; frames follow.
-    fn small_bytes(&self) -> (u64, u64, u64) {
-        let (b, real) = (self.batch.len() as u64, self.precision.bytes());
-        let records = (self.plan.chunk * self.plan.record_fields) as u64 * b * real;
-        (records, 8 * b, 3 * b * real)
+    /// `[iterations, q, lanes or 1]`: the metric's table of a chunk, in which all lanes go in step.
+    fn metric_rows(&self, iterations: usize) -> Vec<f64> {
+        let q = self.layout().state_rows;
+        let per_lane = matches!(self.job.metric, MetricSource::Table(table) if table.ndim() == 3);
+        let first = self.occupants().map(|o| o.next).max().unwrap_or(0);
+        let lanes: Vec<usize> =
+            if per_lane { self.seats.iter().map(|s| s.map_or(0, |o| o.lane)).collect() } else { vec![0] };
+        // Beyond the table nobody reads.
+        let last = self.plan.request.iterations - 1;
+        let rows = (first..first + iterations).flat_map(|k| (0..q).map(move |j| (k.min(last), j)));
+        rows.flat_map(|(k, j)| lanes.iter().map(move |lane| self.job.metric.entry(k, *lane, j))).collect()
+    }
+
+    fn keeps_metric(&self) -> bool {
+        matches!(self.job.metric, MetricSource::Hessian { .. })
+    }
+
+    fn state_bytes(&self) -> u64 {
+        (self.layout().stride() * self.layout().columns()) as u64 * self.precision.bytes()
+    }
+
+    /// Bytes of records and book in the staging buffer, in this order; the snapshot and frames follow.
+    fn small_bytes(&self) -> (u64, u64) {
+        let (layout, real) = (self.layout(), self.precision.bytes());
+        let of = |fields: usize| (fields * layout.lanes4()) as u64 * real;
+        (of(self.plan.chunk * self.plan.record_fields), of(layout.book_fields()))
+    }
+
+    fn snapshot_offset(&self) -> u64 {
+        let (records, book) = self.small_bytes();
+        (records + book).next_multiple_of(8)
     }
 
     fn frame_offset(&self) -> u64 {
-        let (records, outcomes, measures) = self.small_bytes();
-        (records + outcomes + measures).next_multiple_of(8)
+        self.snapshot_offset() + if self.keeps_metric() { 3 } else { 2 } * self.state_bytes()
     }
 
-    fn staging_bytes(&self) -> u64 {
+    pub(super) fn staging_bytes(&self) -> u64 {
         self.frame_offset() + self.plan.frames_per_chunk as u64 * self.state_bytes()
     }
 
@@ -255,79 +408,158 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn unmeasured(&self) -> LaneOutcome {
+    /// How a seat's lane stands, by the book.
+    fn outcome(&self, book: &[f64], seat: usize, has_gap: bool) -> LaneOutcome {
+        let at = |field: usize| book[field * self.layout().lanes4() + seat];
+        let code = at(BOOK_STATUS) as u32;
+        let measured = |field: usize| Some(at(BOOK_MEASURED + field)).filter(|v| *v < 1e30);
         LaneOutcome {
-            status: Status::Running,
-            iterations: 0,
-            gap: None,
-            stationarity: f64::NAN,
-            derivative_residual: f64::NAN,
+            status: STATUS_CODES.iter().find(|c| c.2 == code).map_or(Status::NotFinite, |c| c.1),
+            iterations: at(BOOK_DONE) as usize,
+            gap: measured(0).filter(|_| has_gap),
+            stationarity: measured(1).unwrap_or(f64::NAN),
+            derivative_residual: measured(2).unwrap_or(f64::NAN),
         }
     }
 
-    fn unpack(&self, bytes: &[u8], first: usize, count: usize, frames: &[usize]) -> (Chunk, Vec<LaneOutcome>) {
-        let (b, fields) = (self.batch.len(), self.plan.record_fields);
-        let (records, outcomes, measures) = self.small_bytes();
-        let used = count * fields * b * self.precision.bytes() as usize;
+    /// A seat's columns of a matrix in device order, `[1 + d, q]`.
+    fn columns(&self, bytes: &[u8], seat: usize) -> Array2<f64> {
+        let layout = self.layout();
+        Array2::from_shape_fn((1 + layout.d, layout.state_rows), |(t, j)| {
+            number(bytes, j * layout.columns() + t * layout.lanes4() + seat, self.precision)
+        })
+    }
+
+    fn unpack(&mut self, order: Order, bytes: &[u8]) -> Chunk {
+        let Order { iterations, lanes, frames } = order;
+        let layout = self.layout();
+        let (lanes4, fields) = (layout.lanes4(), self.plan.record_fields);
+        let (record_bytes, book_bytes) = self.small_bytes();
+        let used = iterations * fields * lanes4 * self.precision.bytes() as usize;
         let flat = decode(&bytes[..used], self.precision);
-        let codes: Vec<u32> = bytemuck::pod_collect_to_vec(&bytes[records as usize..(records + outcomes) as usize]);
-        let end = (records + outcomes + measures) as usize;
-        let measured = decode(&bytes[(records + outcomes) as usize..end], self.precision);
-        let ends: Vec<LaneOutcome> = (0..b)
-            .map(|i| LaneOutcome {
-                status: STATUS_CODES.iter().find(|c| c.2 == codes[2 * i]).map_or(Status::NotFinite, |c| c.1),
-                iterations: codes[2 * i + 1] as usize,
-                gap: Some(measured[3 * i]).filter(|v| self.numbers.has_gap[i] && !v.is_nan()),
-                stationarity: measured[3 * i + 1],
-                derivative_residual: measured[3 * i + 2],
-            })
-            .collect();
-        let size = self.state_bytes() as usize;
-        let frames = frames
-            .iter()
-            .enumerate()
-            .map(|(i, k)| {
-                let from = self.frame_offset() as usize + i * size;
-                Frame { iteration: *k, lanes: self.batch.clone(), state: self.state(&bytes[from..from + size]) }
-            })
-            .collect();
-        let chunk = Chunk {
-            lanes: self.batch.clone(),
-            first,
-            records: Array3::from_shape_fn((count, b, fields), |(k, i, f)| flat[(k * fields + f) * b + i]),
-            frames,
-            running: ends.iter().filter(|o| o.status == Status::Running).count(),
-        };
-        (chunk, ends)
-    }
-
-    /// Device rows `[state_rows, columns]` as `[lanes, 1 + d, q]`.
-    fn state(&self, bytes: &[u8]) -> Array3<f64> {
-        let flat = decode(bytes, self.precision);
-        let width = 1 + self.job.derivatives.len();
-        let q = self.plan.request.state_rows;
-        Array3::from_shape_fn((self.batch.len(), width, q), |(i, t, j)| flat[j * self.held.columns + i * width + t])
-    }
-
-    fn start_frame(&self) -> Frame {
-        let shape = (self.batch.len(), 1 + self.job.derivatives.len(), self.plan.request.state_rows);
-        let state = Array3::from_shape_fn(shape, |(i, t, j)| if t == 0 { self.numbers.start[[i, j]] } else { 0.0 });
-        Frame { iteration: 0, lanes: self.batch.clone(), state }
-    }
-
-    fn final_state(&self, parity: usize) -> Result<Array3<f64>> {
-        let bytes = self.state_bytes();
-        let target = self.context.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("final state"),
-            size: bytes,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
+        let book = decode(&bytes[record_bytes as usize..(record_bytes + book_bytes) as usize], self.precision);
+        let mut seats = Vec::new();
+        let mut places = Vec::new();
+        for (place, lane) in lanes.iter().enumerate().filter_map(|(place, lane)| lane.map(|lane| (place, lane))) {
+            // Who was seated anew meanwhile is not of this chunk.
+            let Some(occupant) = self.seats[place].filter(|o| o.lane == lane) else { continue };
+            let outcome = self.outcome(&book, place, occupant.has_gap);
+            seats.push(Seat { lane, first: occupant.known, outcome });
+            places.push(place);
+            self.seats[place] = Some(Occupant { known: outcome.iterations, ..occupant });
+            self.arrived.remove(&lane);
+        }
+        let rows = seats.iter().map(Seat::iterations).max().unwrap_or(0);
+        let records = Array3::from_shape_fn((rows, seats.len(), fields), |(k, i, field)| {
+            flat[(k * fields + field) * lanes4 + places[i]]
         });
-        let mut encoder = self.context.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(&self.held.buffers.x[parity], 0, &target, 0, bytes);
-        let submission = self.context.queue.submit([encoder.finish()]);
-        let (bytes, _) = Pending::new(target, submission).take(self.context)?;
-        Ok(self.state(&bytes))
+        let size = self.state_bytes() as usize;
+        let frames = frames.iter().enumerate().map(|(i, due)| {
+            let from = self.frame_offset() as usize + i * size;
+            let image = &bytes[from..from + size];
+            // A lane that ended before has no such iterate.
+            let reached = |(place, k): &&(usize, usize)| book[BOOK_DONE * lanes4 + *place] as usize >= *k;
+            let reached: Vec<(usize, usize)> = due.iter().filter(reached).copied().collect();
+            let shape = (reached.len(), 1 + layout.d, layout.state_rows);
+            let state = Array3::from_shape_fn(shape, |(i, t, j)| {
+                number(image, j * layout.columns() + t * lanes4 + reached[i].0, self.precision)
+            });
+            let at = reached.iter().filter_map(|(place, k)| lanes[*place].map(|lane| (lane, *k)));
+            Frame { lanes: at.collect(), state }
+        });
+        let frames = frames.collect();
+        let from = self.snapshot_offset() as usize;
+        let bytes = bytes[from..self.frame_offset() as usize].to_vec();
+        self.snapshot = Some(Snapshot { lanes, book, bytes });
+        Chunk { seats, records, frames }
+    }
+}
+
+/// Offset of the parameters of iteration `i` of a chunk.
+fn offset(i: usize, probe: usize) -> u32 {
+    ((2 * i + probe) as u64 * PARAMS_STRIDE) as u32
+}
+
+impl Run for GpuRun<'_> {
+    fn free(&self) -> usize {
+        self.seats.iter().filter(|s| s.is_none()).count()
+    }
+
+    fn admit(&mut self, lanes: Vec<LaneState>) -> Result<()> {
+        let layout = self.layout();
+        let mut arrivals = Vec::new();
+        let mut places =
+            (0..self.seats.len()).filter(|place| self.seats[*place].is_none()).collect::<Vec<_>>().into_iter();
+        for state in lanes {
+            let Some(place) = places.next() else {
+                return Err(self.context.error("more lanes than seats"));
+            };
+            let numbers = self.numbers.lane(self.job, state.lane);
+            let (lane, known, next) = (state.lane, state.iteration, state.iteration);
+            self.seats[place] = Some(Occupant { lane, known, next, has_gap: numbers.has_gap });
+            layout.put_lane(&mut self.lanes, place, &numbers);
+            self.arrived.insert(state.lane, state.clone());
+            arrivals.push((place, state));
+        }
+        self.context.queue.write_buffer(
+            &self.held.buffers.lanes,
+            0,
+            &encode(self.lanes.iter().copied(), self.precision),
+        );
+        for piece in arrivals.chunks(self.held.arrivals) {
+            self.seat(piece);
+        }
+        self.context.check()
+    }
+
+    fn release(&mut self, lanes: &[usize]) {
+        for seat in &mut self.seats {
+            if seat.is_some_and(|o| lanes.contains(&o.lane)) {
+                *seat = None;
+            }
+        }
+    }
+
+    fn submit(&mut self, iterations: usize) -> Result<usize> {
+        let iterations = self.submit_chunk(iterations);
+        self.context.check()?;
+        Ok(iterations)
+    }
+
+    fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    fn depth(&self) -> usize {
+        2
+    }
+
+    fn collect(&mut self) -> Result<Chunk> {
+        let Some((order, pending)) = self.in_flight.pop_front() else {
+            return Err(self.context.error("no chunk in flight"));
+        };
+        let (bytes, buffer) = pending.take(self.context)?;
+        self.staging.push(buffer);
+        Ok(self.unpack(order, &bytes))
+    }
+
+    fn state(&self, lane: usize) -> LaneState {
+        if let Some(state) = self.arrived.get(&lane) {
+            return state.clone();
+        }
+        let snapshot = self.snapshot.as_ref().expect("a lane that is seated");
+        let seat = snapshot.lanes.iter().position(|l| *l == Some(lane)).expect("a lane that is seated");
+        let size = self.state_bytes() as usize;
+        let image = |i: usize| self.columns(&snapshot.bytes[i * size..(i + 1) * size], seat);
+        let at = |field: usize| snapshot.book[field * self.layout().lanes4() + seat];
+        LaneState {
+            lane,
+            iteration: at(BOOK_DONE) as usize,
+            state: image(0),
+            previous: image(1),
+            metric: self.keeps_metric().then(|| image(2)),
+            memory: (0..memory_fields(self.layout().d)).map(|i| at(BOOK_MEMORY + i)).collect(),
+        }
     }
 }
 
@@ -339,7 +571,7 @@ mod tests {
     use crate::engine::{Engine, Lane};
     use crate::plan::{MetricForm, Request};
     use crate::problem::{Derivative, Problem};
-    use crate::schedule::{LaneCurvature, LaneSchedule, Schedule};
+    use crate::schedule::{Algorithm, LaneCurvature, LaneSchedule, Metric, Phase, Schedule, Step};
 
     #[test]
     fn buffers_are_as_large_as_the_plan_says() {
@@ -347,45 +579,57 @@ mod tests {
             assert!(std::env::var_os("PROXJET_REQUIRE_GPU").is_none(), "a GPU test without an adapter");
             return eprintln!("SKIPPED, no adapter");
         };
-        let problem = Problem::builder(bundled("digits").unwrap()).build().unwrap();
+        let (fitted, held_out) = bundled("digits").unwrap().split("0.2:1".parse().unwrap()).unwrap();
+        let plain = Problem::builder(fitted.clone()).build().unwrap();
+        let validated = Problem::builder(fitted).validation(held_out).build().unwrap();
         let lanes = vec![Lane { alpha: 0.1, l1_ratio: 1.0 }; 100];
         let curvature = LaneCurvature { lipschitz: 1.0, strong_convexity: 0.0, prox_strong_convexity: 0.0 };
-        let derivatives = [Derivative::LogAlpha];
         let still = LaneCurvature { lipschitz: 0.0, ..curvature };
-        let curvatures = (vec![curvature; 100], vec![vec![still]; 100]);
-        let schedule = LaneSchedule::new(Schedule::default(), 500, curvatures.0, curvatures.1, &derivatives).unwrap();
-        let job = Job {
-            problem: &problem,
-            lanes: &lanes,
-            schedule: &schedule,
-            metric: &MetricSource::None,
-            derivatives: &derivatives,
-            start: None,
-            tol: 0.0,
-        };
-        let request = Request {
-            rows: 1797,
-            state_rows: 64,
-            validation_rows: 0,
-            lanes: 100,
-            tangents: 1,
-            iterations: 500,
-            every: 10,
-            check_every: 10,
-            stages: 1,
-            measures_curvature: false,
-            constants: 0,
-            metric: MetricForm::None,
-            precision: Precision::F32,
-            memory_budget: 1 << 30,
-        };
-        let plan = Plan::new(request, &engine.limits(Precision::F32).unwrap()).unwrap();
-        let run = Run::new(&engine.context, &plan, &job, 0..100).unwrap();
-        let planned = plan.device_bytes - 2 * run.staging_bytes();
-        assert!(
-            run.held.held_bytes.abs_diff(planned) * 20 <= planned,
-            "{} held, {planned} planned",
-            run.held.held_bytes
-        );
+        let derivatives = [Derivative::LogAlpha];
+        let pgd = || Phase::new(Algorithm::Pgd);
+        let hessian = MetricSource::Hessian { every: 5, gain: 1.5, bound: ndarray::Array1::ones(64) };
+        let table = Step::Table(ndarray::ArrayD::from_elem(vec![500, 100], 0.5));
+        for (problem, schedule, metric) in [
+            (&plain, Schedule::from(pgd()), MetricSource::None),
+            (&validated, Schedule::from(pgd()).metric(Metric::Hessian { every: 5, gain: 1.5 }), hessian),
+            (&plain, pgd().step(table).into(), MetricSource::None),
+            (&plain, pgd().step(Step::Backtracking { start: 4.0, shrink: 0.5 }).into(), MetricSource::None),
+        ] {
+            let curvatures = (vec![curvature; 100], vec![vec![still]; 100]);
+            let schedule = LaneSchedule::new(schedule, 500, curvatures.0, curvatures.1, &derivatives).unwrap();
+            let shape = problem.shape();
+            let request = Request {
+                rows: shape.rows,
+                state_rows: 64,
+                validation_rows: shape.validation_rows,
+                lanes: 100,
+                tangents: 1,
+                iterations: 500,
+                every: 10,
+                check_every: 10,
+                stages: 1,
+                measures_curvature: schedule.uses_secant(),
+                constants: schedule.constants().len(),
+                phases: 1,
+                factored: schedule.is_factored(),
+                metric: if metric == MetricSource::None { MetricForm::None } else { MetricForm::Hessian { every: 5 } },
+                precision: Precision::F32,
+                chunk: None,
+                memory_budget: 1 << 30,
+            };
+            let plan = Plan::new(request, &engine.limits(Precision::F32).unwrap()).unwrap();
+            let job = Job {
+                problem,
+                lanes: &lanes,
+                schedule: &schedule,
+                metric: &metric,
+                derivatives: &derivatives,
+                start: None,
+                tol: 0.0,
+            };
+            let run = GpuRun::new(&engine.context, &mut Library::default(), &plan, &job).unwrap();
+            let held = run.held.held_bytes + 2 * run.staging_bytes();
+            assert!(held.abs_diff(plan.device_bytes) * 20 <= held, "{held} held, {} planned", plan.device_bytes);
+        }
     }
 }

@@ -90,15 +90,14 @@ pub(super) fn save(out: &OutputDir, prefix: &str, result: &SweepResult, file: &R
 pub(super) fn run_with_progress(sweep: &Sweep, engine: &mut dyn Engine, name: &str) -> Result<SweepResult> {
     interrupt::listen();
     let plan = sweep.plan(engine)?;
-    let total = (plan.request.iterations * plan.batches.len()) as u64;
+    let total = (plan.request.iterations * plan.request.lanes) as u64;
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{prefix:28} [{bar:30}] {pos}/{len} iterations, {msg} ({eta} left)");
+    let style = ProgressStyle::with_template("{prefix:28} [{bar:30}] {percent} %, {msg} ({eta} left)");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
     bar.set_prefix(name.to_string());
-    let result = sweep.run_with(engine, |chunk| {
-        let batch = plan.batches.iter().position(|b| *b == chunk.lanes).unwrap_or(0);
-        bar.set_position((batch * plan.request.iterations + chunk.first + chunk.records.dim().0) as u64);
-        bar.set_message(format!("{} of {} lanes going", chunk.running, chunk.lanes.len()));
+    let result = sweep.run_with(engine, |_, progress| {
+        bar.set_position((progress.iterations + progress.spared) as u64);
+        bar.set_message(format!("{} of {} lanes going", progress.running, progress.lanes));
         if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     bar.finish_and_clear();

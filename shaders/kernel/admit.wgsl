@@ -1,0 +1,56 @@
+// Seats lanes: their part of the book, and their columns. `arrivals` has for each of them its seat, whether it starts from
+// zeros, and its part of the book; then, where it does not, the iterate, the one before and a metric, [3, WIDTH, STATE_ROWS].
+// One invocation: a lane and a block of rows.
+@group(0) @binding(0) var<uniform> params: Params;
+@group(1) @binding(0) var<storage, read> arrivals: array<real>;
+@group(1) @binding(1) var<storage, read_write> book: array<real>;
+@group(1) @binding(2) var<storage, read_write> x: array<real>;
+@group(1) @binding(3) var<storage, read_write> x_previous: array<real>;
+@group(1) @binding(4) var<storage, read_write> z: array<real>;
+@group(1) @binding(5) var<storage, read_write> z_previous: array<real>;
+@group(1) @binding(6) var<storage, read_write> metric: array<real>;
+
+fn value(base: u32, matrix: u32, t: u32, j: u32) -> real {
+    return arrivals[base + (matrix * WIDTH + t) * STATE_ROWS + j];
+}
+
+@compute @workgroup_size(64)
+fn admit(@builtin(global_invocation_id) id: vec3<u32>) {
+    // params.record_row: the number of arrivals; params.table_row: numbers of the columns of each, 0 where all start from zeros.
+    if (id.x >= params.record_row) {
+        return;
+    }
+    let head = id.x * (2u + BOOK_FIELDS);
+    let lane = u32(arrivals[head]);
+    let blank = arrivals[head + 1u] > real(0.0);
+    let base = params.record_row * (2u + BOOK_FIELDS) + id.x * params.table_row;
+    let first = id.y * ROW_BLOCK;
+    if (first == 0u) {
+        for (var field = 0u; field < BOOK_FIELDS; field++) {
+            book[field * LANES4 + lane] = arrivals[head + 2u + field];
+        }
+    }
+    for (var j = first; j < min(first + ROW_BLOCK, STATE_ROWS); j++) {
+        for (var t = 0u; t < WIDTH; t++) {
+            let at = entry(j, lane) + t * LANES4;
+            var here = real(0.0);
+            var before = real(0.0);
+            if (!blank) {
+                here = value(base, 0u, t, j);
+                before = value(base, 1u, t, j);
+                if (HAS_METRIC) {
+                    metric[at] = value(base, 2u, t, j);
+                }
+            }
+            x[at] = here;
+            x_previous[at] = before;
+        }
+    }
+    // Predictions of lanes that do not start from zeros are made afterwards, by a product.
+    for (var i = first; i < min(first + ROW_BLOCK, ROWS); i++) {
+        for (var t = 0u; t < WIDTH; t++) {
+            z[entry(i, lane) + t * LANES4] = real(0.0);
+            z_previous[entry(i, lane) + t * LANES4] = real(0.0);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+// What a lane does next: the schedule's numbers, and what the last iteration showed.
+struct Code {
+    bits: u32,
+    // Where the phase's numbers begin among the constants.
+    base: u32,
+}
+
+fn has(code: Code, bit: u32) -> bool {
+    return (code.bits & bit) != 0u;
+}
+
+fn keep(lane: u32, field: u32, v: real) {
+    book[field * LANES4 + lane] = v;
+}
+
+fn flag(on: bool) -> real {
+    return select(real(0.0), real(1.0), on);
+}
+
+fn control(lane: u32) {
+    let k = u32(book_at(lane, DONE));
+    let first = rule_code(0u, lane, k);
+    var quiet = book_at(lane, MEMORY_QUIET);
+    var identified = book_at(lane, MEMORY_IDENTIFIED) > real(0.0);
+    if (k > 0u) {
+        quiet = select(quiet + real(1.0), real(0.0), book_at(lane, SEEN_MOVED) > real(0.0));
+        identified = identified || quiet >= PATIENCE;
+    }
+    keep(lane, MEMORY_IDENTIFIED, flag(identified));
+    var switched = book_at(lane, MEMORY_SWITCHED) > real(0.0);
+    let waits = has(first, WAITS) && !switched;
+    if (waits && has(first, STARTS)) {
+        quiet = real(0.0);
+    }
+    keep(lane, MEMORY_QUIET, quiet);
+    let switches = waits && quiet >= PATIENCE;
+    switched = switched || switches;
+    keep(lane, MEMORY_SWITCHED, flag(switched));
+    let stage = select(0u, STAGES - 1u, switched);
+    let code = rule_code(stage, lane, k);
+    let square = book_at(lane, SEEN_SQUARE);
+    let secant = book_at(lane, SEEN_SECANT);
+
+    let begins = has(code, STARTS) || switches;
+    var count = u32(book_at(lane, MEMORY_COUNT));
+    var scale = book_at(lane, MEMORY_SCALE);
+    var taken_back = false;
+    if (begins) {
+        count = 0u;
+        scale = real(1.0);
+    } else {
+        let rose = has(code, RESTARTS_BY_FUNCTION) && book_at(lane, SEEN_OBJECTIVE) > book_at(lane, MEMORY_OBJECTIVE);
+        let turned = has(code, RESTARTS_BY_GRADIENT) && book_at(lane, SEEN_RESTART) > real(0.0);
+        if (rose || turned) {
+            count = 0u;
+        }
+        if (has(code, BACKTRACKS)) {
+            let least = real(1.0) / constants[code.base];
+            taken_back = book_at(lane, MEMORY_STEP) * secant > square && scale > least;
+            if (taken_back) {
+                scale = max(scale * constants[code.base + 1u], least);
+                count = 0u;
+            }
+        }
+    }
+    // Nothing is known of the start's objective: the first iterate cannot have risen. A step that is taken back leaves the
+    // objective of its start.
+    if (k == 0u) {
+        keep(lane, MEMORY_OBJECTIVE, REAL_MAX);
+    } else if (!taken_back) {
+        keep(lane, MEMORY_OBJECTIVE, book_at(lane, SEEN_OBJECTIVE));
+    }
+    keep(lane, MEMORY_SCALE, scale);
+
+    let high = scale * rule_step(stage, lane, k);
+    var step = high;
+    // Which tangent the step has: 0 the rule's, 1 that of the lowest step, 2 that of the measured curvature.
+    var kind = 0u;
+    if (has(code, USES_SECANT_STEP)) {
+        let low = high / constants[code.base];
+        // No curvature, or NaN: the lowest step.
+        let found = select(real(0.0), square / secant, secant > real(0.0));
+        if (begins || found <= low) {
+            step = low;
+            kind = 1u;
+        } else if (found < high) {
+            step = found;
+            kind = 2u;
+        }
+    }
+    keep(lane, MEMORY_STEP, step);
+
+    let resets = has(code, RESTARTS_BY_FUNCTION | RESTARTS_BY_GRADIENT | BACKTRACKS);
+    let begun = !has(code, COUNTS) && count == 0u && resets;
+    var momentum = rule_momentum(stage, lane, k);
+    if (has(code, COUNTS)) {
+        momentum = constants[code.base + 2u + count];
+    } else if (begun) {
+        momentum = real(0.0);
+    }
+    keep(lane, MEMORY_COUNT, real(count + 1u));
+
+    let looks = has(code, LOOKS_AHEAD);
+    keep(lane, TOLD_STEP, step);
+    keep(lane, TOLD_MOMENTUM, momentum);
+    keep(lane, TOLD_LOOK, select(real(0.0), momentum, looks));
+    let by_iteration = TANGENT_START != 0xffffffffu;
+    keep(lane, TOLD_TANGENTS, flag((by_iteration && k >= TANGENT_START) || (!by_iteration && identified)));
+    keep(lane, TOLD_RESTORE, flag(taken_back));
+    for (var t = 0u; t < TANGENTS; t++) {
+        var dstep = scale * rule_dstep(stage, lane, k, t);
+        if (kind == 1u) {
+            dstep = dstep / constants[code.base];
+        } else if (kind == 2u) {
+            dstep = (book_at(lane, SEEN_TANGENTS + 2u * t) - step * book_at(lane, SEEN_TANGENTS + 2u * t + 1u)) / secant;
+        }
+        var dmomentum = rule_dmomentum(stage, lane, k, t);
+        if (begun) {
+            dmomentum = real(0.0);
+        }
+        keep(lane, TOLD_TANGENT_FIELDS + 3u * t, dstep);
+        keep(lane, TOLD_TANGENT_FIELDS + 3u * t + 1u, dmomentum);
+        keep(lane, TOLD_TANGENT_FIELDS + 3u * t + 2u, select(real(0.0), dmomentum, looks));
+    }
+}

@@ -1,0 +1,81 @@
+// Writes the record of the iteration a lane has just done and decides its status, from `totals`, the sums over all rows.
+fn record(lane: u32, field: u32, v: real) {
+    records[(params.record_row * RECORD_FIELDS + field) * LANES4 + lane] = v;
+}
+
+// Drivers may assume that there is no NaN: look at the exponent's bits. The scale brings the largest f64 into f32.
+fn is_finite(v: real) -> bool {
+    return (bitcast<u32>(f32(v * FINITE_SCALE)) & 0x7f800000u) != 0x7f800000u;
+}
+
+// |a - b| / max(|a|, |b|) of three consecutive squared norms.
+fn relative(field: u32) -> real {
+    let size = max(totals[field], totals[field + 1u]);
+    if (size == real(0.0)) {
+        return real(0.0);
+    }
+    let ratio = sqrt(totals[field + 2u] / size);
+    // A NaN would get lost in max() and pass for convergence.
+    return select(REAL_MAX, ratio, is_finite(size) && is_finite(ratio));
+}
+
+fn close_iteration(lane: u32) {
+    if (!is_running(lane)) {
+        return;
+    }
+    let done = u32(book_at(lane, DONE)) + 1u;
+    keep(lane, DONE, real(done));
+    let objective = totals[PART_LOSS] + totals[PART_PRICE];
+    let change = sqrt(totals[PART_CHANGE]);
+    record(lane, 0u, objective);
+    record(lane, 1u, change);
+    record(lane, 2u, totals[PART_SUPPORT]);
+    record(lane, 3u, totals[PART_VALIDATION]);
+    record(lane, 4u, totals[PART_ACTIVE_CHANGE]);
+    record(lane, 5u, told_step(lane));
+    record(lane, 6u, select(told_momentum(lane), real(-1.0), told_restore(lane)));
+    var finite = is_finite(objective) && is_finite(change);
+    for (var t = 0u; t < TANGENTS; t++) {
+        let dchange = sqrt(totals[PART_DCHANGE + t]);
+        finite = finite && is_finite(dchange);
+        record(lane, 7u + t, dchange);
+        record(lane, 7u + TANGENTS + t, totals[PART_HYPERGRADIENT + t]);
+    }
+    // What the control of the next iteration wants to know.
+    keep(lane, SEEN_OBJECTIVE, objective);
+    keep(lane, SEEN_MOVED, totals[PART_ACTIVE_CHANGE]);
+    keep(lane, SEEN_RESTART, totals[PART_RESTART]);
+    if (MEASURES_CURVATURE) {
+        keep(lane, SEEN_SQUARE, totals[PART_SQUARE]);
+        keep(lane, SEEN_SECANT, totals[PART_SECANT_STATE] + totals[PART_SECANT_ROWS]);
+        for (var t = 0u; t < TANGENTS; t++) {
+            keep(lane, SEEN_TANGENTS + 2u * t, totals[PART_DSQUARE + t]);
+            keep(lane, SEEN_TANGENTS + 2u * t + 1u, totals[PART_DSECANT_STATE + t] + totals[PART_DSECANT_ROWS + t]);
+        }
+    }
+    var meets = false;
+    let last = done == ITERATIONS;
+    if ((params.flags & CHECKED) != 0u && (last || (CHECK_EVERY > 0u && done % max(CHECK_EVERY, 1u) == 0u))) {
+        let gap = (totals[PART_GAP_LOSS] + totals[PART_GAP_PENALTY]) / GAP_UNIT;
+        let stationarity = relative(PART_NORMS);
+        var residual = real(0.0);
+        for (var t = 0u; t < TANGENTS; t++) {
+            if (TESTED[t]) {
+                residual = max(residual, relative(PART_NORMS + 3u * t + 3u));
+            }
+        }
+        keep(lane, MEASURED_GAP, gap);
+        keep(lane, MEASURED_STATIONARITY, stationarity);
+        keep(lane, MEASURED_RESIDUAL, residual);
+        meets = TOL > real(0.0) && select(stationarity, gap, lane_has_gap(lane)) <= TOL && residual <= TOL;
+    }
+    if (!finite) {
+        keep(lane, STATUS, NOT_FINITE);
+    } else if (objective > lane_objective_limit(lane)) {
+        keep(lane, STATUS, DIVERGED);
+    } else if (meets) {
+        keep(lane, STATUS, CONVERGED);
+    } else if (last) {
+        keep(lane, STATUS, MAX_ITERATIONS);
+    }
+}
