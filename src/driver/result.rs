@@ -83,6 +83,8 @@ pub struct RunInfo {
     pub tol: f64,
     /// Names of the derivatives, in order.
     pub derivative: Vec<String>,
+    /// Share of the coefficients, over all lanes and iterations, that were left out because they provably rest at zero.
+    pub coefficients_spared: f64,
     /// Devices that failed on the way, and what was done about it.
     pub faults: Vec<String>,
     /// What to be wary of: steps and momenta that the theory does not cover, phases that never ran.

@@ -34,6 +34,7 @@ pub struct Sweep {
     start: Option<Array2<f64>>,
     precision: Precision,
     memory_budget: u64,
+    sparsity: bool,
     chunk: Option<usize>,
     deadline: Option<Duration>,
     on_fault: OnFault,
@@ -56,6 +57,7 @@ impl Sweep {
             start: None,
             precision: Precision::F64,
             memory_budget: DEFAULT_MEMORY_BUDGET,
+            sparsity: true,
             chunk: None,
             deadline: None,
             on_fault: OnFault::default(),
@@ -144,6 +146,12 @@ impl Sweep {
         self
     }
 
+    /// Whether coefficients that provably rest at zero may be left out of the products, which changes no sequence beyond rounding;
+    /// by default they are, where that pays.
+    pub fn sparsity(mut self, sparsity: bool) -> Self {
+        self.sparsity = sparsity;
+        self
+    }
     /// Iterations of a chunk at most; by default as many as take about 50 ms.
     pub fn chunk(mut self, iterations: usize) -> Self {
         self.chunk = Some(iterations);
@@ -243,6 +251,10 @@ impl Sweep {
             stages: prepared.schedule.stages(),
             measures_curvature: prepared.schedule.uses_secant(),
             constants: prepared.schedule.constants().len(),
+            // Metrics that change are refreshed on all coefficients.
+            sparsity: self.sparsity
+                && self.problem.penalty().rests_at_zero()
+                && matches!(prepared.metric, MetricSource::None | MetricSource::Fixed(_)),
             phases: prepared.schedule.schedule().phases().len(),
             factored: prepared.schedule.is_factored(),
             metric: match &prepared.metric {
@@ -305,6 +317,7 @@ impl Sweep {
         let mut outcomes = vec![LaneOutcome::open(0); prepared.lanes.len()];
         let mut progress = Progress { lanes: prepared.lanes.len(), ..Progress::default() };
         let mut faults = Vec::new();
+        let mut spared = 0.0;
         let mut hear = |event| match event {
             Event::Begin(state) => {
                 recorder.begin(&state);
@@ -313,6 +326,7 @@ impl Sweep {
             }
             Event::Chunk(chunk) => {
                 recorder.chunk(&chunk);
+                spared += chunk.spared;
                 progress.iterations += chunk.seats.iter().map(Seat::iterations).sum::<usize>();
                 watch(&chunk, &progress)
             }
@@ -358,6 +372,7 @@ impl Sweep {
             iterations: self.iterations,
             tol: self.tol,
             derivative: prepared.derivatives.iter().map(Derivative::name).collect(),
+            coefficients_spared: spared / outcomes.iter().map(|o| o.iterations).sum::<usize>().max(1) as f64,
             faults,
             warnings,
             seconds: clock.elapsed().as_secs_f64(),

@@ -196,6 +196,8 @@ pub struct Chunk {
     pub records: Array3<f64>,
     /// Frames of the chunk.
     pub frames: Vec<Frame>,
+    /// Coefficients left out because they provably rest at zero: summed over lanes and iterations, in units of all of a lane's.
+    pub spared: f64,
 }
 
 impl Chunk {

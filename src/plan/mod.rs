@@ -108,6 +108,8 @@ pub struct Request {
     pub measures_curvature: bool,
     /// Numbers of phases that adapt.
     pub constants: usize,
+    /// Whether coefficients that provably rest at zero may be left out.
+    pub sparsity: bool,
     /// Phases of the schedule.
     pub phases: usize,
     /// Whether steps and momenta are products of a factor of the iteration and one of the lane, rather than tabulated.
@@ -165,6 +167,8 @@ pub struct Plan {
     pub seats: usize,
     /// Whether lanes are seated as soon as there is room, or only when all seats are free.
     pub refills: bool,
+    /// Coefficients that a working set may have (CPU engine); 0: there are none.
+    pub working_set: usize,
     /// Iterations of a chunk at most: one submit, one upload, one readback. Lanes come and go between chunks.
     pub chunk: usize,
     /// Frames of a chunk at most.
@@ -267,6 +271,7 @@ impl Plan {
             flops,
             seconds: flops / limits.flops + limits.overhead * request.iterations as f64 * rounds as f64,
             seats,
+            working_set: working_set(&request, limits, seats),
             // A metric that changes in time is uploaded for lanes that go in step.
             refills: !matches!(request.metric, MetricForm::Table { .. }),
             request,
@@ -383,6 +388,19 @@ fn chunk(r: &Request, limits: &Limits, lanes: usize) -> (usize, usize) {
     (chunk, chunk.div_ceil(r.every))
 }
 
+/// Coefficients that the working sets of groups of lanes may have: half of all, and in sum no more than two designs.
+fn working_set(r: &Request, limits: &Limits, seats: usize) -> usize {
+    if !r.sparsity || limits.engine != "cpu" || r.state_rows < FEWEST_COEFFICIENTS {
+        return 0;
+    }
+    (r.state_rows / 2).min(2 * r.state_rows / seats.div_ceil(GROUP_LANES))
+}
+
+/// Fewer coefficients are not worth leaving any out.
+const FEWEST_COEFFICIENTS: usize = 64;
+/// Lanes that share a working set.
+pub const GROUP_LANES: usize = 16;
+
 fn lcm(a: usize, b: usize) -> usize {
     let (mut x, mut y) = (a, b);
     while y != 0 {
@@ -451,6 +469,11 @@ fn buffers(r: &Request, limits: &Limits, lanes: usize, chunk: usize, frames: usi
         let states = if matches!(r.metric, MetricForm::Hessian { .. }) { 3 } else { 2 };
         add("staging", 2, &[chunk * fields * seats + (22 + 5 * d) * seats + (states + frames) * stride * wide]);
     } else {
+        let set = working_set(r, limits, lanes);
+        if set > 0 {
+            add("working_sets", lanes.div_ceil(GROUP_LANES), &[set, r.rows + 3 * GROUP_LANES * (1 + d)]);
+            add("working_set_references", 1, &[r.rows, lanes]);
+        }
         add("records", 1, &[chunk, lanes, fields]);
         add("frames", frames, &[r.state_rows, wide]);
     }
@@ -546,6 +569,7 @@ mod tests {
             stages: 1,
             measures_curvature: false,
             constants: 0,
+            sparsity: false,
             phases: 1,
             factored: true,
             metric: MetricForm::None,

@@ -47,10 +47,21 @@ pub fn summary(result: &SweepResult) -> String {
     let count = |status: Status| lanes.iter().filter(|l| l.status == status).count();
     let mut out = engine_line(&result.info);
     let _ = write!(out, "\n{} lanes in {:.2} s:", lanes.len(), result.info.seconds);
-    let all = [Status::Converged, Status::MaxIterations, Status::Diverged, Status::NotFinite, Status::Cancelled];
+    let all = [
+        Status::Converged,
+        Status::MaxIterations,
+        Status::Diverged,
+        Status::NotFinite,
+        Status::Cancelled,
+        Status::Deadline,
+    ];
     let ended: Vec<String> =
         all.iter().filter(|s| count(**s) > 0).map(|s| format!(" {} {}", count(*s), s.name())).collect();
     let _ = writeln!(out, "{}", ended.join(","));
+    if result.info.coefficients_spared > 0.005 {
+        let spared = 100.0 * result.info.coefficients_spared;
+        let _ = writeln!(out, "{spared:.0} % of the work on coefficients left out: they provably rest at zero");
+    }
     if let Some(best) = best_lane(lanes) {
         let lane = &lanes[best];
         let _ = writeln!(

@@ -4,7 +4,6 @@ use rayon::prelude::*;
 
 use super::super::LaneOutcome;
 use super::part::Part;
-use super::residual::Probe;
 use super::step::moved_by;
 use super::vector::sum;
 use crate::problem::{LossFunction, PenaltyFunction, Prox, Real, with_loss, with_penalty};
@@ -18,30 +17,26 @@ impl LaneOutcome {
 }
 
 impl<T: Real> Part<'_, T> {
-    /// Measures every lane at its iterate `x`: one more product `Xᵀ r`, at `x` itself.
+    /// Measures every lane at its iterate `x`, given the residual there: one more product `Xᵀ r`.
     ///
     /// With `u = s ω φ'(X x)` and `v = −Xᵀ u`, `s ≤ 1` making `v` feasible, the gap is the sum of the Fenchel–Young terms
     /// of loss and penalty: all non-negative, so nothing cancels (Fenchel 1949; for the lasso, El Ghaoui et al. 2012).
-    ///
-    /// `left_out` has, for each lane, by how much columns that are not part of this design ask the dual point to shrink.
-    pub(super) fn measure(&mut self, left_out: Option<&[T]>) {
-        self.residual(Probe::Here);
+    pub(super) fn measure(&mut self) {
         self.gradient();
-        with_penalty!(self.common.penalty, f => self.scale_dual(f, left_out));
+        with_penalty!(self.common.penalty, f => self.scale_dual(f));
         with_loss!(self.common.loss, f => self.gap_of_loss(f));
         with_penalty!(self.common.penalty, f => self.gap_of_penalty_and_residuals(f));
     }
 
     /// The scale `s` that makes the dual point feasible.
-    fn scale_dual<P: PenaltyFunction>(&mut self, penalty: P, left_out: Option<&[T]>) {
+    fn scale_dual<P: PenaltyFunction>(&mut self, penalty: P) {
         let width = self.design.q * (1 + self.common.d);
         let (factors, penalised) = (self.factors, self.penalised);
-        self.seats.par_iter_mut().zip(self.g.par_chunks_exact(width)).enumerate().for_each(|(i, (seat, g))| {
+        self.seats.par_iter_mut().zip(self.g.par_chunks_exact(width)).for_each(|(seat, g)| {
             let (l1, l2) = (T::of(seat.numbers.l1), T::of(seat.numbers.l2));
-            let start = left_out.map_or(T::one(), |ratios| ratios[i].max(T::one()));
             let ratio = (0..penalised)
                 .map(|j| penalty.dual_ratio(-g[j], l1 * factors[j], l2 * factors[j]))
-                .fold(start, |a, b| if b > a { b } else { a });
+                .fold(T::one(), |a, b| if b > a { b } else { a });
             seat.measures.dual_scale = (T::one() / ratio).f64();
         });
     }

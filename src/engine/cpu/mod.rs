@@ -19,9 +19,9 @@ mod residual;
 mod state;
 mod step;
 mod vector;
+mod working_set;
 
 use part::{Design, Seated};
-use residual::Probe;
 use state::State;
 
 /// Runs plans on the processor, on all threads of the current rayon pool.
@@ -170,8 +170,10 @@ impl<'a, T: Real> CpuRun<'a, T> {
             return None;
         }
         let (d, q) = (self.job.derivatives.len(), self.job.problem.state_rows());
-        let columns: Vec<&[T]> = slots.iter().map(|slot| self.state.columns(*slot)).collect();
-        let state = Array3::from_shape_fn((slots.len(), 1 + d, q), |(i, t, j)| columns[i][t * q + j].f64());
+        let mut state = Array3::zeros((slots.len(), 1 + d, q));
+        for (mut to, slot) in state.outer_iter_mut().zip(&slots) {
+            to.assign(&self.state.columns(*slot));
+        }
         let lanes = slots.iter().map(|i| (seats[*i].lane, seats[*i].outcome.iterations)).collect();
         Some(Frame { lanes, state })
     }
@@ -229,6 +231,7 @@ impl<T: Real> Run for CpuRun<'_, T> {
         };
         let mut records = Array3::zeros((iterations, self.state.seats.len(), self.plan.record_fields));
         let mut frames = Vec::new();
+        let spared = self.state.spared();
         self.state.seats.iter_mut().for_each(|seat| seat.first = seat.outcome.iterations);
         for mut row in records.axis_iter_mut(Axis(0)) {
             if !self.state.seats.iter().any(|seat| seat.outcome.status == Status::Running) {
@@ -244,7 +247,12 @@ impl<T: Real> Run for CpuRun<'_, T> {
             records = records.slice_axis(Axis(0), (..rows).into()).to_owned();
         }
         let seat = |s: &Seated<T>| Seat { lane: s.lane, first: s.first, outcome: s.outcome };
-        Ok(Chunk { seats: self.state.seats.iter().map(seat).collect(), records, frames })
+        Ok(Chunk {
+            seats: self.state.seats.iter().map(seat).collect(),
+            records,
+            frames,
+            spared: self.state.spared() - spared,
+        })
     }
 
     fn state(&self, lane: usize) -> LaneState {

@@ -169,6 +169,8 @@ pub(super) enum Only {
     All,
     /// This one.
     Column(usize),
+    /// One that is not here.
+    Elsewhere,
 }
 
 impl<T: Real> Part<'_, T> {

@@ -1,13 +1,40 @@
 //! The columns of all seated lanes.
 
 use faer::Par;
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
 
 use super::super::{Control, Directive, Job, LaneOutcome, LaneState, MetricSource, RunNumbers};
 use super::observe::HeldOut;
 use super::part::{Common, Design, Measures, Only, Part, Rows, Seated};
+use super::residual::Probe;
+use super::working_set::{FullColumns, GROUP, PERIOD, Predictions, Whole, WorkingSet};
 use crate::plan::{Plan, RecordLayout};
 use crate::problem::Real;
+
+/// Working sets of groups of lanes.
+struct Sets<T> {
+    /// Whether they are used.
+    on: bool,
+    groups: Vec<WorkingSet<T>>,
+    norms: Vec<T>,
+    most: usize,
+    /// Iterations so far, when to try next, and after how many vain ones.
+    iterations: usize,
+    next_try: usize,
+    wait: usize,
+    /// Columns of lanes spared so far, in units of all columns of one for an iteration.
+    spared: f64,
+    nothing: Vec<T>,
+}
+
+/// Share of the columns below which working sets pay, and above which they do not any more: products of few columns are slower
+/// per operation.
+const PAYS: f64 = 0.5;
+const LEAVES: f64 = 0.7;
+/// Iterations before the first attempt, and between attempts at most.
+const FIRST_WAIT: usize = 8;
+const MOST_WAIT: usize = 64;
 
 /// Lanes in their columns, in the order in which they were seated.
 pub(super) struct State<T> {
@@ -34,10 +61,29 @@ pub(super) struct State<T> {
     z_previous: Vec<T>,
     r: Vec<T>,
     extrapolated: Option<Vec<T>>,
+    /// Where the plan has them.
+    sets: Option<Sets<T>>,
 }
 
 fn cast<'a, T: Real>(values: impl IntoIterator<Item = &'a f64>) -> Vec<T> {
     values.into_iter().map(|v| T::of(*v)).collect()
+}
+
+impl<T: Real> Sets<T> {
+    fn new(design: ArrayView2<'_, f64>, plan: &Plan) -> Self {
+        let groups = (0..plan.seats.div_ceil(GROUP)).map(|i| WorkingSet::new(i, design.nrows(), plan.seats.min(GROUP)));
+        Sets {
+            on: false,
+            groups: groups.collect(),
+            norms: design.columns().into_iter().map(|c| T::of(c.dot(&c).sqrt())).collect(),
+            most: plan.working_set,
+            iterations: 0,
+            next_try: FIRST_WAIT,
+            wait: FIRST_WAIT,
+            spared: 0.0,
+            nothing: vec![T::zero(); 2 * plan.seats.div_ceil(GROUP)],
+        }
+    }
 }
 
 impl<T: Real> State<T> {
@@ -90,6 +136,7 @@ impl<T: Real> State<T> {
             z_previous: zeros(n),
             r: zeros(n),
             extrapolated: job.schedule.uses_secant().then(|| zeros(n)),
+            sets: (plan.working_set > 0).then(|| Sets::new(problem.design.view(), plan)),
             numbers,
         }
     }
@@ -119,45 +166,203 @@ impl<T: Real> State<T> {
 
     /// One iteration of every lane, and what is to be recorded of it.
     pub(super) fn advance(&mut self, metric: &MetricSource) {
+        if self.sets.as_ref().is_some_and(|sets| sets.on) {
+            return self.advance_groups();
+        }
         let squares = self.squares.take();
         let (n, q) = (self.n, self.q);
         let mut part = self.whole();
         part.restore();
         part.refresh_metric(metric, squares.as_ref().map(|s| Design { values: s, n, q, by_rows: true })); // D
-        part.residual(super::Probe::Ahead); // r = ω φ'(X e)              dr = ω (φ''(X e) X de + ∂_u φ')
-        part.gradient(); //                    g = Xᵀ r                   dg = Xᵀ dr
-        part.step(); //                        x⁺ = prox(x + β(x − x₋) − α D g), with its tangents
-        part.predict(); //                     z⁺ = X x⁺                  dz⁺ = X dx⁺
+        part.residual(Probe::Ahead); // r = ω φ'(X e)              dr = ω (φ''(X e) X de + ∂_u φ')
+        part.gradient(); //             g = Xᵀ r                   dg = Xᵀ dr
+        part.step(); //                 x⁺ = prox(x + β(x − x₋) − α D g), with its tangents
+        part.predict(); //              z⁺ = X x⁺                  dz⁺ = X dx⁺
         self.squares = squares;
         self.flip();
         self.observe();
+        self.consider_sets();
+    }
+
+    /// The same on the working sets of groups of lanes.
+    fn advance_groups(&mut self) {
+        self.each_group(|set, whole, seats, mut full, mut predictions| {
+            let mut part = set.part(whole, seats, full.reborrow(), predictions.reborrow());
+            part.restore();
+            part.residual(Probe::Ahead);
+            set.renew(whole, seats, &mut full, &predictions);
+            let mut part = set.part(whole, seats, full, predictions);
+            part.gradient();
+            part.step();
+            part.predict();
+        });
+        self.flip();
+        self.observe();
+        self.consider_sets();
     }
 
     /// What was made in the place of the previous iterate is the iterate now.
     fn flip(&mut self) {
         std::mem::swap(&mut self.x, &mut self.x_previous);
         std::mem::swap(&mut self.z, &mut self.z_previous);
+        if let Some(sets) = &mut self.sets {
+            sets.groups.iter_mut().for_each(WorkingSet::flip);
+        }
     }
 
     fn observe(&mut self) {
         let mut held_out = self.held_out.take();
         if let Some((rows, z)) = &mut held_out {
+            self.expand();
             let columns = self.seats.len() * (1 + self.d);
             let n = rows.rows.target.len();
             let design = Design { values: &rows.design, n, q: self.q, by_rows: true };
             design.apply(&mut z[..columns * n], &self.x[..columns * self.q], Par::rayon(0));
         }
-        self.whole().observe(held_out.as_ref().map(|(rows, z)| (rows, &z[..])));
+        let of = held_out.as_ref().map(|(rows, z)| (rows, &z[..]));
+        if self.sets.as_ref().is_some_and(|sets| sets.on) {
+            let n = of.map_or(0, |(rows, _)| rows.rows.target.len());
+            let width = GROUP * (1 + self.d) * n;
+            self.each_group(|set, whole, seats, full, predictions| {
+                let z = of.map(|(rows, z)| (rows, &z[set.index * width..(set.index * width + width).min(z.len())]));
+                set.part(whole, seats, full, predictions).observe(z);
+            });
+        } else {
+            self.whole().observe(of);
+        }
         self.held_out = held_out;
     }
 
     /// Measures every lane for the stop rule.
     pub(super) fn measure(&mut self) {
-        self.whole().measure(None);
+        if self.sets.as_ref().is_some_and(|sets| sets.on) {
+            return self.each_group(|set, whole, seats, mut full, mut predictions| {
+                set.part(whole, seats, full.reborrow(), predictions.reborrow()).residual(Probe::Here);
+                set.renew(whole, seats, &mut full, &predictions);
+                set.part(whole, seats, full, predictions).measure();
+            });
+        }
+        let mut part = self.whole();
+        part.residual(Probe::Here);
+        part.measure();
+    }
+
+    /// Works on every group of lanes, in parallel.
+    fn each_group(
+        &mut self,
+        work: impl Fn(&mut WorkingSet<T>, &Whole<'_, T>, &mut [Seated<T>], FullColumns<'_, T>, Predictions<'_, T>) + Sync,
+    ) {
+        let Some(sets) = &mut self.sets else { return };
+        let columns = self.seats.len() * (1 + self.d);
+        let (in_q, in_n) = (..columns * self.q, ..columns * self.n);
+        let (q, n) = (GROUP * (1 + self.d) * self.q, GROUP * (1 + self.d) * self.n);
+        let whole = Whole {
+            common: &self.common,
+            design: Design { values: &self.design, n: self.n, q: self.q, by_rows: true },
+            factors: &self.factors,
+            penalised: self.numbers.penalised,
+            only: &self.only,
+            norms: &sets.norms,
+            most: sets.most,
+            now: sets.iterations,
+        };
+        let groups = self.seats.len().div_ceil(GROUP);
+        // Where there are no such columns, each group gets a number that nobody reads.
+        let (has_metric, has_extrapolated) = (self.metric.is_some(), self.extrapolated.is_some());
+        let (none, nor_this) = sets.nothing.split_at_mut(groups);
+        let (metric, metric_width) = self.metric.as_mut().map_or((none, 1), |m| (&mut m[in_q], q));
+        let (extrapolated, extrapolated_width) =
+            self.extrapolated.as_mut().map_or((nor_this, 1), |e| (&mut e[in_n], n));
+        sets.groups[..groups]
+            .par_iter_mut()
+            .zip(self.seats.par_chunks_mut(GROUP))
+            .zip(self.x[in_q].par_chunks_mut(q))
+            .zip(self.x_previous[in_q].par_chunks_mut(q))
+            .zip(self.g[in_q].par_chunks_mut(q))
+            .zip(self.z[in_n].par_chunks_mut(n))
+            .zip(self.z_previous[in_n].par_chunks_mut(n))
+            .zip(self.r[in_n].par_chunks_mut(n))
+            .zip(metric.par_chunks_mut(metric_width))
+            .zip(extrapolated.par_chunks_mut(extrapolated_width))
+            .for_each(|(((((((((set, seats), x), x_previous), g), z), z_previous), r), metric), extrapolated)| {
+                let (metric, extrapolated) = (has_metric.then_some(metric), has_extrapolated.then_some(extrapolated));
+                let full = FullColumns { x, x_previous, g, metric };
+                work(set, &whole, seats, full, Predictions { z, z_previous, r, extrapolated });
+            });
+    }
+
+    /// Turns to working sets where they pay, and back where they do not.
+    fn consider_sets(&mut self) {
+        let Some(sets) = &mut self.sets else { return };
+        sets.iterations += 1;
+        let was_on = sets.on;
+        if !was_on && sets.iterations != sets.next_try {
+            if sets.iterations + PERIOD == sets.next_try {
+                // From here on movement is measured.
+                self.each_group(|set, whole, _, _, predictions| {
+                    set.refer(whole.now, whole.design.n, 1 + whole.common.d, predictions.r);
+                });
+            }
+            return;
+        }
+        self.each_group(|set, whole, seats, full, predictions| {
+            set.try_again(whole, seats, &full, &predictions);
+        });
+        let lanes = self.seats.len();
+        let Some(sets) = &mut self.sets else { return };
+        let rows = |(i, set): (usize, &WorkingSet<T>)| {
+            let own = (lanes - i * GROUP).min(GROUP);
+            own * if set.active { set.rows.len() } else { self.q }
+        };
+        let used: usize = sets.groups[..lanes.div_ceil(GROUP)].iter().enumerate().map(rows).sum();
+        let share = used as f64 / (lanes * self.q) as f64;
+        if was_on {
+            sets.spared += (1.0 - share) * lanes as f64;
+        }
+        let pays = share < if was_on { LEAVES } else { PAYS };
+        if pays {
+            sets.on = true;
+        } else if was_on {
+            self.leave_sets();
+        } else {
+            // Each vain attempt makes the next one wait longer.
+            sets.wait = (2 * sets.wait).min(MOST_WAIT);
+            sets.next_try = sets.iterations + sets.wait;
+            sets.groups.iter_mut().for_each(|set| set.active = false);
+        }
+    }
+
+    /// Writes the columns of working sets back.
+    fn expand(&mut self) {
+        if self.sets.as_ref().is_some_and(|sets| sets.on) {
+            let q = self.q;
+            self.each_group(|set, _, _, mut full, _| {
+                if set.active {
+                    set.scatter(q, &mut full);
+                }
+            });
+        }
+    }
+
+    /// Goes back to all coefficients.
+    fn leave_sets(&mut self) {
+        self.expand();
+        if let Some(sets) = &mut self.sets {
+            sets.on = false;
+            sets.wait = FIRST_WAIT;
+            sets.next_try = sets.iterations + sets.wait;
+            sets.groups.iter_mut().for_each(|set| set.active = false);
+        }
+    }
+
+    /// Products with columns that working sets spared, in units of all columns of a lane for an iteration; and the lanes' iterations.
+    pub(super) fn spared(&self) -> f64 {
+        self.sets.as_ref().map_or(0.0, |sets| sets.spared)
     }
 
     /// Seats lanes behind those that are here.
     pub(super) fn admit(&mut self, job: &Job<'_>, lanes: Vec<LaneState>) {
+        self.leave_sets();
         let width = 1 + self.d;
         let first = self.seats.len();
         for state in lanes {
@@ -199,6 +404,7 @@ impl<T: Real> State<T> {
 
     /// Takes lanes out of the columns, moving those behind them together.
     pub(super) fn release(&mut self, lanes: &[usize]) {
+        self.leave_sets();
         let keep: Vec<bool> = self.seats.iter().map(|seat| !lanes.contains(&seat.lane)).collect();
         let width = 1 + self.d;
         let squeeze = |columns: &mut Vec<T>, rows: usize| {
@@ -219,26 +425,41 @@ impl<T: Real> State<T> {
         self.seats.retain(|_| *kept.next().expect("one mark per lane"));
     }
 
-    /// The columns of the lane in a slot, `[1 + d, q]`.
-    pub(super) fn columns(&self, slot: usize) -> &[T] {
-        let width = self.q * (1 + self.d);
-        &self.x[slot * width..(slot + 1) * width]
+    /// The iterate of the lane in a slot and its tangents, `[1 + d, q]`.
+    pub(super) fn columns(&self, slot: usize) -> Array2<f64> {
+        self.take(slot, &self.x, WorkingSet::column)
+    }
+
+    /// Columns of a slot, from its working set where that is active.
+    fn take(&self, slot: usize, all: &[T], of_set: fn(&WorkingSet<T>, usize) -> &[T]) -> Array2<f64> {
+        let mut out = Array2::zeros((1 + self.d, self.q));
+        let set = self.sets.as_ref().filter(|sets| sets.on).map(|sets| &sets.groups[slot / GROUP]);
+        for t in 0..=self.d {
+            match set.filter(|set| set.active) {
+                Some(set) => {
+                    let column = of_set(set, (slot % GROUP) * (1 + self.d) + t);
+                    set.rows.iter().zip(column).for_each(|(j, v)| out[[t, *j]] = v.f64());
+                }
+                None => {
+                    let column = &all[(slot * (1 + self.d) + t) * self.q..][..self.q];
+                    out.row_mut(t).iter_mut().zip(column).for_each(|(to, v)| *to = v.f64());
+                }
+            }
+        }
+        out
     }
 
     /// A lane as it is now.
     pub(super) fn lane(&self, slot: usize) -> LaneState {
         let seat = &self.seats[slot];
-        let width = self.q * (1 + self.d);
-        let take = |all: &[T]| {
-            let columns = &all[slot * width..(slot + 1) * width];
-            Array2::from_shape_fn((1 + self.d, self.q), |(t, j)| columns[t * self.q + j].f64())
-        };
+        // A metric of curvatures comes without working sets.
+        let metric = self.squares.as_ref().and(self.metric.as_deref());
         LaneState {
             lane: seat.lane,
             iteration: seat.outcome.iterations,
-            state: take(&self.x),
-            previous: take(&self.x_previous),
-            metric: self.squares.as_ref().and(self.metric.as_deref()).map(take),
+            state: self.columns(slot),
+            previous: self.take(slot, &self.x_previous, WorkingSet::previous_column),
+            metric: metric.map(|m| self.take(slot, m, WorkingSet::column)),
             memory: seat.control.memory(),
         }
     }

@@ -471,7 +471,7 @@ impl<'a> GpuRun<'a> {
         let from = self.snapshot_offset() as usize;
         let bytes = bytes[from..self.frame_offset() as usize].to_vec();
         self.snapshot = Some(Snapshot { lanes, book, bytes });
-        Chunk { seats, records, frames }
+        Chunk { seats, records, frames, spared: 0.0 }
     }
 }
 
@@ -610,6 +610,7 @@ mod tests {
                 stages: 1,
                 measures_curvature: schedule.uses_secant(),
                 constants: schedule.constants().len(),
+                sparsity: false,
                 phases: 1,
                 factored: schedule.is_factored(),
                 metric: if metric == MetricSource::None { MetricForm::None } else { MetricForm::Hessian { every: 5 } },

@@ -99,6 +99,15 @@ pub(super) struct Settings {
     /// Hold rows out of the fit and trace their loss and its derivative
     #[arg(long, value_name = "FRACTION:SEED")]
     validation: Option<String>,
+    /// Compute on all coefficients at every iteration, also on those that provably rest at zero
+    #[arg(long)]
+    no_sparsity: bool,
+    /// Seconds that the run may take; lanes still going then end with the status 'deadline'
+    #[arg(long, value_name = "SECONDS")]
+    deadline: Option<f64>,
+    /// When a device fails: go on from the last chunk on a fresh one (retry), on the CPU engine (cpu), or fail
+    #[arg(long, value_name = "WHAT", default_value = "retry")]
+    on_fault: String,
     /// Memory budget in GiB, for the device and the trace together
     #[arg(long, value_name = "GIB", default_value_t = (DEFAULT_MEMORY_BUDGET >> 30) as f64)]
     memory_budget: f64,
@@ -164,6 +173,12 @@ impl Settings {
             .tol(self.tol)
             .precision(precision)
             .memory_budget(self.budget()?);
+        sweep = sweep.sparsity(!self.no_sparsity).on_fault(self.on_fault.parse()?);
+        if let Some(seconds) = self.deadline {
+            let limit = std::time::Duration::try_from_secs_f64(seconds)
+                .map_err(|_| Error::usage("--deadline", seconds.to_string(), "seconds, zero or more", ""))?;
+            sweep = sweep.deadline(limit);
+        }
         if let Some(list) = &self.derivative {
             let names = sweep.problem().feature_names().to_vec();
             let wanted = list.iter().filter(|d| *d != "none");

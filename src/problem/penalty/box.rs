@@ -23,6 +23,7 @@ impl PenaltyFunction for Box {
     const USES_ALPHA: bool = false;
     const L1_RATIO: Option<f64> = None;
     const RIDGE_IN_LOSS: bool = false;
+    const RESTS_AT_ZERO: bool = false;
     const FORMULA: &'static str = "0, lower <= coef_j <= upper";
 
     fn value<T: Real>(self, _x: T, _l1: T, _l2: T) -> T {

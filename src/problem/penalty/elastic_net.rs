@@ -10,6 +10,7 @@ impl PenaltyFunction for ElasticNet {
     const USES_ALPHA: bool = true;
     const L1_RATIO: Option<f64> = None;
     const RIDGE_IN_LOSS: bool = false;
+    const RESTS_AT_ZERO: bool = true;
     const FORMULA: &'static str = "alpha sum_j factor_j (l1_ratio |coef_j| + 1/2 (1 - l1_ratio) coef_j^2)";
 
     fn value<T: Real>(self, x: T, l1: T, l2: T) -> T {

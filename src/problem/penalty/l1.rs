@@ -10,6 +10,7 @@ impl PenaltyFunction for L1 {
     const USES_ALPHA: bool = true;
     const L1_RATIO: Option<f64> = Some(1.0);
     const RIDGE_IN_LOSS: bool = false;
+    const RESTS_AT_ZERO: bool = true;
     const FORMULA: &'static str = "alpha sum_j factor_j |coef_j|";
 
     fn value<T: Real>(self, x: T, l1: T, _l2: T) -> T {

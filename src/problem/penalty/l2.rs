@@ -10,6 +10,7 @@ impl PenaltyFunction for L2 {
     const USES_ALPHA: bool = true;
     const L1_RATIO: Option<f64> = Some(0.0);
     const RIDGE_IN_LOSS: bool = true;
+    const RESTS_AT_ZERO: bool = false;
     const FORMULA: &'static str = "1/2 alpha sum_j factor_j coef_j^2";
 
     fn value<T: Real>(self, x: T, _l1: T, l2: T) -> T {

@@ -43,6 +43,8 @@ pub trait PenaltyFunction: Copy + Default + Send + Sync + 'static {
     const L1_RATIO: Option<f64>;
     /// Whether the ridge term `½ l2 x²` belongs to the smooth loss `f` instead of the proximal map.
     const RIDGE_IN_LOSS: bool;
+    /// Whether `prox_{step·g}(w) = 0` wherever `|w| ≤ step·l1`: coefficients can rest at zero.
+    const RESTS_AT_ZERO: bool;
     /// The penalty in words, for the objective in result files.
     const FORMULA: &'static str;
 
@@ -133,6 +135,13 @@ impl Penalty {
     pub fn ridge_in_loss(&self) -> bool {
         fn of<F: PenaltyFunction>(_: F) -> bool {
             F::RIDGE_IN_LOSS
+        }
+        with_penalty!(*self, f => of(f))
+    }
+    /// Whether coefficients can rest at zero.
+    pub fn rests_at_zero(&self) -> bool {
+        fn of<F: PenaltyFunction>(_: F) -> bool {
+            F::RESTS_AT_ZERO
         }
         with_penalty!(*self, f => of(f))
     }

@@ -10,6 +10,7 @@ impl PenaltyFunction for None {
     const USES_ALPHA: bool = false;
     const L1_RATIO: Option<f64> = Option::None;
     const RIDGE_IN_LOSS: bool = false;
+    const RESTS_AT_ZERO: bool = false;
     const FORMULA: &'static str = "0";
 
     fn value<T: Real>(self, _x: T, _l1: T, _l2: T) -> T {
