@@ -317,6 +317,35 @@ fn sparsity_does_not_change_the_sequences() {
     assert!(spared > 10, "{spared} of 21 runs spared anything");
 }
 
+/// A feature without any correlation to the target becomes active as another one grows, whose noise it is. Tiny steps choose sets
+/// without it; when large ones leave the radius, it must come in.
+#[test]
+fn a_working_set_that_is_left_is_chosen_anew() {
+    use proxjet::schedule::{Phase, Schedule, Until};
+    let (n, p) = (60, 100);
+    let mut design = synthetic(n, p, false, 77).x().to_owned() * 0.1;
+    let signal: Array1<f64> = (0..n).map(|i| (i as f64).sin()).collect();
+    let noise: Array1<f64> = (0..n).map(|i| (1.7 * i as f64).cos()).collect();
+    let noise = &noise - &(&signal * (noise.dot(&signal) / signal.dot(&signal)));
+    design.column_mut(40).assign(&(&signal + &noise));
+    design.column_mut(80).assign(&noise);
+    let problem =
+        Problem::builder(proxjet::data::Dataset::new(design, signal).unwrap()).intercept(false).build().unwrap();
+    let top = problem.alpha_max(1.0);
+    let schedule = Schedule::from(Phase::new(Algorithm::Pgd).step(Step::Constant(1e-6)).until(Until::Iteration(40)))
+        .then(Phase::new(Algorithm::Fista));
+    let sweep = Sweep::new(problem).alphas(Alphas::List((0..16).map(|i| top * (0.4 - 0.01 * f64::from(i))).collect()));
+    let sweep = sweep.schedule(schedule).iterations(200).every(1).tol(0.0);
+    let dense = sweep.clone().sparsity(false).run(&mut CpuEngine::new()).unwrap();
+    let active = |k: usize| dense.trace.coef[[k, 15, 80]] != 0.0;
+    assert!(!active(39) && active(199), "the feature comes in later");
+    let sparse = sweep.run(&mut CpuEngine::new()).unwrap();
+    let found = compare(&dense, &sparse, 1e-12);
+    assert_eq!((found.wrong_sets, found.compared), (0, 16), "{found:?}");
+    assert!(found.coef <= 1e-12 && found.dcoef <= 1e-12, "{found:?}");
+    assert!(sparse.info.coefficients_spared > 0.5);
+}
+
 #[test]
 fn a_gpu_lane_has_the_same_bits_alone_and_among_others() {
     let Some(mut engine) = common::engine("gpu") else { return };
