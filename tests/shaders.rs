@@ -4,11 +4,21 @@
 use std::io::Write;
 use std::process::Command;
 
-use proxjet::engine::gpu::{Composed, ShaderSpec, compose_all};
+use proxjet::engine::gpu::{Composed, DeviceKind, ShaderSpec, Tiles, compose_all};
 use proxjet::plan::{MetricForm, Precision};
 use proxjet::problem::{Loss, Penalty};
 
+/// Kinds of devices, so that both families of products come up.
+const KINDS: [DeviceKind; 3] = [DeviceKind::Software, DeviceKind::Integrated, DeviceKind::Discrete];
+
+/// A run whose features differ with the number of tangents, so that all of them come up.
 fn spec(precision: Precision, loss: Loss, penalty: Penalty, tangents: usize) -> ShaderSpec {
+    let metric = match tangents {
+        0 => MetricForm::None,
+        1 => MetricForm::Hessian { every: 5 },
+        2 => MetricForm::Table { per_lane: true },
+        _ => MetricForm::Fixed,
+    };
     ShaderSpec {
         precision,
         loss,
@@ -27,20 +37,24 @@ fn spec(precision: Precision, loss: Loss, penalty: Penalty, tangents: usize) -> 
         stages: 1 + tangents % 2,
         patience: 10,
         tangent_start: if tangents == 2 { u32::MAX } else { 0 },
-        measures_curvature: tangents != 2,
-        metric: if tangents == 0 { MetricForm::None } else { MetricForm::Fixed },
-        metric_lanes: 1 + 4 * (tangents / 2),
+        measures_curvature: tangents == 1,
+        adapts: tangents == 1,
+        metric,
+        metric_lanes: if tangents == 2 { 5 } else { 1 },
         metric_gain: 1.9,
         tol: 1e-7,
         gap_unit: 0.69,
         iterations: 100,
         check_every: 10 * (tangents % 2),
+        splits: if tangents == 2 { [2, 3] } else { [1, 1] },
+        // As if there were much to compute: that is where tiles are large.
+        tiles: Tiles::usual(KINDS[tangents % 3], (4500, 1100), 1 + tangents, 500),
     }
 }
 
 fn combinations(precision: Precision) -> impl Iterator<Item = ShaderSpec> {
     let pairs = Loss::all().into_iter().flat_map(|l| Penalty::all().into_iter().map(move |p| (l, p)));
-    pairs.flat_map(move |(l, p)| (0..3).map(move |d| spec(precision, l, p, d)))
+    pairs.flat_map(move |(l, p)| [0, 1, 2, 5, 9].into_iter().map(move |d| spec(precision, l, p, d)))
 }
 
 fn validate(shader: &Composed) -> Result<naga::Module, String> {
@@ -57,7 +71,7 @@ fn validate(shader: &Composed) -> Result<naga::Module, String> {
 
 #[test]
 fn naga_accepts_every_kernel() {
-    let mut kernels = 0;
+    let mut kernels = std::collections::BTreeSet::new();
     for precision in [Precision::F32, Precision::F64] {
         for spec in combinations(precision) {
             for shader in compose_all(&spec) {
@@ -71,11 +85,34 @@ fn naga_accepts_every_kernel() {
                     .filter(|(_, v)| matches!(v.space, naga::AddressSpace::Storage { .. }))
                     .count();
                 assert!(storage <= 8, "{}: {storage} storage buffers, the portable limit is 8", shader.name);
-                kernels += 1;
+                kernels.insert(shader.name);
             }
         }
     }
-    assert_eq!(kernels, 2 * 3 * 6 * 3 * 15);
+    let known = [
+        "admit",
+        "criterion",
+        "curvatures",
+        "gap_loss",
+        "gap_penalty",
+        "gather_g",
+        "gather_z",
+        "gradient",
+        "gradient_squares",
+        "gradient_step",
+        "metric_hessian",
+        "metric_table",
+        "observe",
+        "predict",
+        "predict_observe",
+        "predict_validate",
+        "predict_validation",
+        "residual",
+        "step",
+        "turn",
+        "validate",
+    ];
+    assert_eq!(kernels.into_iter().collect::<Vec<_>>(), known);
 }
 
 #[test]

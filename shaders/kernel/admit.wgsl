@@ -7,7 +7,7 @@
 @group(1) @binding(2) var<storage, read_write> x: array<real>;
 @group(1) @binding(3) var<storage, read_write> x_previous: array<real>;
 @group(1) @binding(4) var<storage, read_write> z: array<real>;
-@group(1) @binding(5) var<storage, read_write> z_previous: array<real>;
+@group(1) @binding(5) var<storage, read_write> z_before: array<real>;
 @group(1) @binding(6) var<storage, read_write> metric: array<real>;
 
 fn value(base: u32, matrix: u32, t: u32, j: u32) -> real {
@@ -50,7 +50,7 @@ fn admit(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var i = first; i < min(first + ROW_BLOCK, ROWS); i++) {
         for (var t = 0u; t < WIDTH; t++) {
             z[entry(i, lane) + t * LANES4] = real(0.0);
-            z_previous[entry(i, lane) + t * LANES4] = real(0.0);
+            z_before[entry(i, lane) + t * LANES4] = real(0.0);
         }
     }
 }

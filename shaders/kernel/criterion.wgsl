@@ -49,6 +49,6 @@ fn criterion(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     leave(PART_RATIO, id.y, lane, ratio);
     for (var i = 0u; i < 3u * WIDTH; i++) {
-        leave(PART_NORMS + i, id.y, lane, sums[i]);
+        leave(PART_NORMS + i * BLOCKS_NORMS, id.y, lane, sums[i]);
     }
 }

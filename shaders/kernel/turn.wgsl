@@ -9,28 +9,15 @@
 @group(1) @binding(5) var<storage, read_write> records: array<real>;
 
 var<workgroup> shares: array<real, TURN_SHARES>;
-var<private> totals: array<real, PARTIAL_FIELDS>;
+var<private> totals: array<real, SUMS>;
 
-fn blocks_of(field: u32) -> u32 {
-    if (field < PART_STATE_END) {
-        return STATE_BLOCKS;
+// Every REDUCERS-th block's share of a sum, in order.
+fn share(sum: u32, lane: u32, reducer: u32) -> real {
+    var total = real(0.0);
+    for (var block = reducer; block < SUM_BLOCKS[sum]; block += REDUCERS) {
+        total += partials[(SUM_STARTS[sum] + block) * LANES4 + lane];
     }
-    if (field < PART_ROWS_END) {
-        return ROW_BLOCKS;
-    }
-    if (field < PART_CHECK) {
-        return VALIDATION_BLOCKS;
-    }
-    return select(ROW_BLOCKS, STATE_BLOCKS, field < PART_CHECK_STATE_END);
-}
-
-// Every REDUCERS-th block's share of a field, in order.
-fn share(field: u32, lane: u32, reducer: u32) -> real {
-    var sum = real(0.0);
-    for (var block = reducer; block < blocks_of(field); block += REDUCERS) {
-        sum += partials[(field * PARTIAL_BLOCKS + block) * LANES4 + lane];
-    }
-    return sum;
+    return total;
 }
 
 @compute @workgroup_size(TURN_LANES, REDUCERS)
@@ -38,11 +25,11 @@ fn turn(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invocation_
     let lane = min(id.x, LANES - 1u);
     let serves = id.x < LANES && own.y == 0u;
     if ((params.flags & CLOSES) != 0u) {
-        let fields = select(PART_CHECK, PARTIAL_FIELDS, (params.flags & CHECKED) != 0u);
-        for (var field = 0u; field < fields; field++) {
-            let part = share(field, lane, own.y);
+        let count = select(SUMS_OF_EACH, SUMS, (params.flags & CHECKED) != 0u);
+        for (var i = 0u; i < count; i++) {
+            let part = share(i, lane, own.y);
             if (REDUCERS == 1u) {
-                totals[field] = part;
+                totals[i] = part;
             } else {
                 shares[own.y * TURN_LANES + own.x] = part;
                 workgroupBarrier();
@@ -51,7 +38,7 @@ fn turn(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invocation_
                     for (var r = 1u; r < REDUCERS; r++) {
                         sum += shares[r * TURN_LANES + own.x];
                     }
-                    totals[field] = sum;
+                    totals[i] = sum;
                 }
                 workgroupBarrier();
             }

@@ -1,9 +1,10 @@
 // Steps and momenta as products: a factor of the iteration, for each stage, and a factor of the lane in the phase.
+// `ahead` is 1 where k is the iteration after the next, for rules that are tabulated.
 fn rule_unit(stage: u32, lane: u32, k: u32, field: u32) -> real {
     return rules[(k * STAGES + stage) * UNIT_FIELDS + field];
 }
 
-fn rule_code(stage: u32, lane: u32, k: u32) -> Code {
+fn rule_code(stage: u32, lane: u32, k: u32, ahead: u32) -> Code {
     return Code(u32(rule_unit(stage, lane, k, 2u)), u32(rule_unit(stage, lane, k, 3u)));
 }
 
@@ -11,23 +12,23 @@ fn rule_phase(stage: u32, lane: u32, k: u32) -> u32 {
     return u32(rule_unit(stage, lane, k, 4u));
 }
 
-fn rule_step(stage: u32, lane: u32, k: u32) -> real {
+fn rule_step(stage: u32, lane: u32, k: u32, ahead: u32) -> real {
     return rule_unit(stage, lane, k, 0u) * lane_base(lane, rule_phase(stage, lane, k), 0u);
 }
 
-fn rule_momentum(stage: u32, lane: u32, k: u32) -> real {
+fn rule_momentum(stage: u32, lane: u32, k: u32, ahead: u32) -> real {
     return rule_unit(stage, lane, k, 1u) * lane_base(lane, rule_phase(stage, lane, k), 1u);
 }
 
-fn rule_dstep(stage: u32, lane: u32, k: u32, t: u32) -> real {
+fn rule_dstep(stage: u32, lane: u32, k: u32, t: u32, ahead: u32) -> real {
     let own = rule_unit(stage, lane, k, 0u) * lane_base(lane, rule_phase(stage, lane, k), 2u + 2u * t);
     if (MOVES[t] == MOVES_EVERY_STEP) {
-        return own + rule_step(stage, lane, k);
+        return own + rule_step(stage, lane, k, ahead);
     }
     return own + select(real(0.0), real(1.0), MOVES[t] == MOVES_STEP && MOVES_AT[t] == k);
 }
 
-fn rule_dmomentum(stage: u32, lane: u32, k: u32, t: u32) -> real {
+fn rule_dmomentum(stage: u32, lane: u32, k: u32, t: u32, ahead: u32) -> real {
     let own = rule_unit(stage, lane, k, 1u) * lane_base(lane, rule_phase(stage, lane, k), 3u + 2u * t);
     return own + select(real(0.0), real(1.0), MOVES[t] == MOVES_MOMENTUM && MOVES_AT[t] == k);
 }

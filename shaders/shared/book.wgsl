@@ -42,3 +42,12 @@ fn told_dmomentum(lane: u32, t: u32) -> real {
 fn told_dlook(lane: u32, t: u32) -> real {
     return book_at(lane, TOLD_TANGENT_FIELDS + 3u * t + 2u);
 }
+
+// How far the iteration after this one looks, where nothing that happens decides it.
+fn told_next_look(lane: u32) -> real {
+    return book_at(lane, TOLD_NEXT_LOOK);
+}
+
+fn told_next_dlook(lane: u32, t: u32) -> real {
+    return book_at(lane, TOLD_NEXT_DLOOKS + t);
+}

@@ -19,7 +19,7 @@ fn flag(on: bool) -> real {
 
 fn control(lane: u32) {
     let k = u32(book_at(lane, DONE));
-    let first = rule_code(0u, lane, k);
+    let first = rule_code(0u, lane, k, 0u);
     var quiet = book_at(lane, MEMORY_QUIET);
     var identified = book_at(lane, MEMORY_IDENTIFIED) > real(0.0);
     if (k > 0u) {
@@ -37,7 +37,7 @@ fn control(lane: u32) {
     switched = switched || switches;
     keep(lane, MEMORY_SWITCHED, flag(switched));
     let stage = select(0u, STAGES - 1u, switched);
-    let code = rule_code(stage, lane, k);
+    let code = rule_code(stage, lane, k, 0u);
     let square = book_at(lane, SEEN_SQUARE);
     let secant = book_at(lane, SEEN_SECANT);
 
@@ -72,7 +72,7 @@ fn control(lane: u32) {
     }
     keep(lane, MEMORY_SCALE, scale);
 
-    let high = scale * rule_step(stage, lane, k);
+    let high = scale * rule_step(stage, lane, k, 0u);
     var step = high;
     // Which tangent the step has: 0 the rule's, 1 that of the lowest step, 2 that of the measured curvature.
     var kind = 0u;
@@ -92,7 +92,7 @@ fn control(lane: u32) {
 
     let resets = has(code, RESTARTS_BY_FUNCTION | RESTARTS_BY_GRADIENT | BACKTRACKS);
     let begun = !has(code, COUNTS) && count == 0u && resets;
-    var momentum = rule_momentum(stage, lane, k);
+    var momentum = rule_momentum(stage, lane, k, 0u);
     if (has(code, COUNTS)) {
         momentum = constants[code.base + 2u + count];
     } else if (begun) {
@@ -108,18 +108,29 @@ fn control(lane: u32) {
     keep(lane, TOLD_TANGENTS, flag((by_iteration && k >= TANGENT_START) || (!by_iteration && identified)));
     keep(lane, TOLD_RESTORE, flag(taken_back));
     for (var t = 0u; t < TANGENTS; t++) {
-        var dstep = scale * rule_dstep(stage, lane, k, t);
+        var dstep = scale * rule_dstep(stage, lane, k, t, 0u);
         if (kind == 1u) {
             dstep = dstep / constants[code.base];
         } else if (kind == 2u) {
             dstep = (book_at(lane, SEEN_TANGENTS + 2u * t) - step * book_at(lane, SEEN_TANGENTS + 2u * t + 1u)) / secant;
         }
-        var dmomentum = rule_dmomentum(stage, lane, k, t);
+        var dmomentum = rule_dmomentum(stage, lane, k, t, 0u);
         if (begun) {
             dmomentum = real(0.0);
         }
         keep(lane, TOLD_TANGENT_FIELDS + 3u * t, dstep);
         keep(lane, TOLD_TANGENT_FIELDS + 3u * t + 1u, dmomentum);
         keep(lane, TOLD_TANGENT_FIELDS + 3u * t + 2u, select(real(0.0), dmomentum, looks));
+    }
+    if (!DECIDES) {
+        // Nothing that happens changes what comes: how far the next iteration looks is known.
+        let comes = k + 1u < ITERATIONS;
+        let next = select(k, k + 1u, comes);
+        let next_code = rule_code(0u, lane, next, 1u);
+        let next_looks = comes && has(next_code, LOOKS_AHEAD);
+        keep(lane, TOLD_NEXT_LOOK, select(real(0.0), rule_momentum(0u, lane, next, 1u), next_looks));
+        for (var t = 0u; t < TANGENTS; t++) {
+            keep(lane, TOLD_NEXT_DLOOKS + t, select(real(0.0), rule_dmomentum(0u, lane, next, t, 1u), next_looks));
+        }
     }
 }

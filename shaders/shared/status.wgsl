@@ -25,43 +25,43 @@ fn close_iteration(lane: u32) {
     }
     let done = u32(book_at(lane, DONE)) + 1u;
     keep(lane, DONE, real(done));
-    let objective = totals[PART_LOSS] + totals[PART_PRICE];
-    let change = sqrt(totals[PART_CHANGE]);
+    let objective = totals[TOTAL_LOSS] + totals[TOTAL_PRICE];
+    let change = sqrt(totals[TOTAL_CHANGE]);
     record(lane, 0u, objective);
     record(lane, 1u, change);
-    record(lane, 2u, totals[PART_SUPPORT]);
-    record(lane, 3u, totals[PART_VALIDATION]);
-    record(lane, 4u, totals[PART_ACTIVE_CHANGE]);
+    record(lane, 2u, totals[TOTAL_SUPPORT]);
+    record(lane, 3u, totals[TOTAL_VALIDATION]);
+    record(lane, 4u, totals[TOTAL_ACTIVE_CHANGE]);
     record(lane, 5u, told_step(lane));
     record(lane, 6u, select(told_momentum(lane), real(-1.0), told_restore(lane)));
     var finite = is_finite(objective) && is_finite(change);
     for (var t = 0u; t < TANGENTS; t++) {
-        let dchange = sqrt(totals[PART_DCHANGE + t]);
+        let dchange = sqrt(totals[TOTAL_DCHANGE + t]);
         finite = finite && is_finite(dchange);
         record(lane, 7u + t, dchange);
-        record(lane, 7u + TANGENTS + t, totals[PART_HYPERGRADIENT + t]);
+        record(lane, 7u + TANGENTS + t, totals[TOTAL_HYPERGRADIENT + t]);
     }
     // What the control of the next iteration wants to know.
     keep(lane, SEEN_OBJECTIVE, objective);
-    keep(lane, SEEN_MOVED, totals[PART_ACTIVE_CHANGE]);
-    keep(lane, SEEN_RESTART, totals[PART_RESTART]);
+    keep(lane, SEEN_MOVED, totals[TOTAL_ACTIVE_CHANGE]);
+    keep(lane, SEEN_RESTART, totals[TOTAL_RESTART]);
     if (MEASURES_CURVATURE) {
-        keep(lane, SEEN_SQUARE, totals[PART_SQUARE]);
-        keep(lane, SEEN_SECANT, totals[PART_SECANT_STATE] + totals[PART_SECANT_ROWS]);
+        keep(lane, SEEN_SQUARE, totals[TOTAL_SQUARE]);
+        keep(lane, SEEN_SECANT, totals[TOTAL_SECANT_STATE] + totals[TOTAL_SECANT_ROWS]);
         for (var t = 0u; t < TANGENTS; t++) {
-            keep(lane, SEEN_TANGENTS + 2u * t, totals[PART_DSQUARE + t]);
-            keep(lane, SEEN_TANGENTS + 2u * t + 1u, totals[PART_DSECANT_STATE + t] + totals[PART_DSECANT_ROWS + t]);
+            keep(lane, SEEN_TANGENTS + 2u * t, totals[TOTAL_DSQUARE + t]);
+            keep(lane, SEEN_TANGENTS + 2u * t + 1u, totals[TOTAL_DSECANT_STATE + t] + totals[TOTAL_DSECANT_ROWS + t]);
         }
     }
     var meets = false;
     let last = done == ITERATIONS;
     if ((params.flags & CHECKED) != 0u && (last || (CHECK_EVERY > 0u && done % max(CHECK_EVERY, 1u) == 0u))) {
-        let gap = (totals[PART_GAP_LOSS] + totals[PART_GAP_PENALTY]) / GAP_UNIT;
-        let stationarity = relative(PART_NORMS);
+        let gap = (totals[TOTAL_GAP_LOSS] + totals[TOTAL_GAP_PENALTY]) / GAP_UNIT;
+        let stationarity = relative(TOTAL_NORMS);
         var residual = real(0.0);
         for (var t = 0u; t < TANGENTS; t++) {
             if (TESTED[t]) {
-                residual = max(residual, relative(PART_NORMS + 3u * t + 3u));
+                residual = max(residual, relative(TOTAL_NORMS + 3u * t + 3u));
             }
         }
         keep(lane, MEASURED_GAP, gap);

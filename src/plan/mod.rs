@@ -289,6 +289,15 @@ impl Plan {
     }
 }
 
+impl Request {
+    /// Parts into which the sums of predictions and of gradients are split on a device, where they are long and so few that they
+    /// would not keep it busy. The same however many lanes there are, as it decides the order of the sums.
+    pub fn splits(&self) -> [usize; 2] {
+        let of = |rows: usize, inner: usize| (inner / 1024).min(inner / (8 * rows)).clamp(1, 32);
+        [of(self.rows, self.state_rows), of(self.state_rows, self.rows)]
+    }
+}
+
 fn over_budget(what: &str, needed: u64, budget: u64, remedy: &str) -> Error {
     Error::new(
         ErrorKind::Memory,
@@ -433,7 +442,9 @@ fn buffers(r: &Request, limits: &Limits, lanes: usize, chunk: usize, frames: usi
     if r.validation_rows > 0 {
         add("validation_design", 1, &[r.validation_rows, stride]);
         add("validation_rows", 1, &[r.validation_rows, 2]);
-        add("validation_prediction", 1, &[r.validation_rows, wide]);
+        if !on_device || d > FUSED_TANGENTS {
+            add("validation_prediction", 1, &[r.validation_rows, wide]);
+        }
     }
     if r.measures_curvature {
         add("extrapolated", 1, &[r.rows, wide]);
@@ -448,17 +459,26 @@ fn buffers(r: &Request, limits: &Limits, lanes: usize, chunk: usize, frames: usi
         if let MetricForm::Table { per_lane } = r.metric {
             add("metric_tables", 2, &[chunk, r.state_rows, if per_lane { lanes } else { 1 }]);
         }
-        let blocks = r.rows.max(r.state_rows).max(r.validation_rows).div_ceil(ROW_BLOCK);
-        add("partials", 1, &[16 + 8 * d, blocks, seats]);
+        let [of_predictions, of_gradients] = r.splits();
+        let split = |parts: usize, rows: usize| if parts > 1 { parts * rows } else { 0 };
+        let shares = split(of_predictions, r.rows).max(split(of_gradients, stride));
+        if shares > 0 {
+            add("shares", 1, &[shares, wide]);
+        }
+        let (own, curvature) = (rows_per_sum(d), usize::from(r.measures_curvature));
+        let of_state = (5 + d + curvature * (2 + 2 * d)) * r.state_rows.div_ceil(own);
+        let of_rows = (1 + curvature * (1 + d)) * r.rows.div_ceil(own) + (1 + d) * r.validation_rows.div_ceil(own);
+        let of_check = (5 + 3 * d) * r.state_rows.div_ceil(ROW_BLOCK) + r.rows.div_ceil(ROW_BLOCK);
+        add("partials", 1, &[of_state + of_rows + of_check, seats]);
         let bases = if r.factored { r.phases * (2 + 2 * d) } else { 0 };
         add("lanes", 1, &[5 + 2 * d + bases, seats]);
         add("factors", 1, &[r.state_rows]);
-        add("book", 1, &[22 + 5 * d, seats]);
+        add("book", 1, &[23 + 6 * d, seats]);
         add("constants", 1, &[r.constants.max(1)]);
         if r.factored {
             add("step_factors", 1, &[r.iterations, r.stages, 5]);
         } else {
-            add("step_tables", 2, &[chunk, r.stages, 4 + 2 * d, seats]);
+            add("step_tables", 2, &[chunk + 1, r.stages, 4 + 2 * d, seats]);
         }
         // Two entries an iteration, 256 bytes apart.
         add("params", 2, &[2 * (chunk + 1), 256 / real as usize]);
@@ -467,7 +487,7 @@ fn buffers(r: &Request, limits: &Limits, lanes: usize, chunk: usize, frames: usi
         add("records", 2, &[chunk, fields, seats]);
         // On their way back: records, the book, the states at the end of the chunk, and its frames.
         let states = if matches!(r.metric, MetricForm::Hessian { .. }) { 3 } else { 2 };
-        add("staging", 2, &[chunk * fields * seats + (22 + 5 * d) * seats + (states + frames) * stride * wide]);
+        add("staging", 2, &[chunk * fields * seats + (23 + 6 * d) * seats + (states + frames) * stride * wide]);
     } else {
         let set = working_set(r, limits, lanes);
         if set > 0 {
@@ -480,8 +500,20 @@ fn buffers(r: &Request, limits: &Limits, lanes: usize, chunk: usize, frames: usi
     list
 }
 
-/// Rows that one reduction thread adds up before partial sums are combined.
+/// Rows that an invocation of an element-wise kernel adds up before partial sums are combined.
 pub const ROW_BLOCK: usize = 32;
+
+/// Tangents that a lane may have for the step to be the end of the gradient's product, and the loss that of the prediction's.
+pub const FUSED_TANGENTS: usize = 7;
+
+/// Rows that one invocation of a product computes of all columns of a lane, and adds up.
+pub fn rows_per_sum(tangents: usize) -> usize {
+    match tangents {
+        0 | 1 => 8,
+        _ if tangents <= FUSED_TANGENTS => 4,
+        _ => ROW_BLOCK,
+    }
+}
 
 fn kernels(r: &Request, lanes: usize) -> Vec<Kernel> {
     let columns = lanes as f64 * (1 + r.tangents) as f64;

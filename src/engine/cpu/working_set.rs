@@ -263,8 +263,9 @@ impl<T: Real> WorkingSet<T> {
                 || moves(j)
                 || seats.iter().enumerate().any(|(i, seat)| {
                     let correlation = g[i * stride * q + j].abs() + whole.norms[j] * reach[i];
+                    let threshold = T::of(seat.numbers.l1) * whole.factors[j];
                     // A NaN can move.
-                    !(correlation <= T::of(seat.numbers.l1) * whole.factors[j])
+                    correlation.partial_cmp(&threshold).is_none_or(|order| order.is_gt())
                 });
             if can_move {
                 self.rows.push(j);

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use super::layout::Layout;
-use super::product::{Side, product_source};
+use super::layout::{Layout, Sum};
+use super::product::{Product, Side, Tiles};
 use crate::engine::{Job, MetricSource, RunNumbers};
-use crate::plan::{MetricForm, Plan, Precision, ROW_BLOCK};
+use crate::plan::{FUSED_TANGENTS, MetricForm, Plan, Precision, ROW_BLOCK, rows_per_sum};
 use crate::problem::{Loss, Penalty};
 use crate::schedule::{Code, Move};
 
@@ -48,6 +48,8 @@ pub struct ShaderSpec {
     pub tangent_start: u32,
     /// Whether a step follows from the curvature along the last one.
     pub measures_curvature: bool,
+    /// Whether what happens decides what comes.
+    pub adapts: bool,
     /// The metric.
     pub metric: MetricForm,
     /// Lanes of the metric's table.
@@ -62,6 +64,10 @@ pub struct ShaderSpec {
     pub iterations: usize,
     /// Iterations between tests of the stop rule; 0: at the end only.
     pub check_every: usize,
+    /// Parts into which the sums of predictions and of gradients are split.
+    pub splits: [usize; 2],
+    /// How products are cut.
+    pub tiles: Tiles,
 }
 
 /// A finished shader and where its lines come from.
@@ -73,6 +79,8 @@ pub struct Composed {
     pub entry: &'static str,
     /// WGSL.
     pub source: String,
+    /// Workgroups.
+    pub groups: [u32; 3],
     /// (file, first line in `source`, counted from 1).
     parts: Vec<(String, usize)>,
 }
@@ -108,7 +116,7 @@ pub(super) const CHECKED: u32 = 4;
 pub(super) const TURN_LANES: usize = 16;
 
 impl ShaderSpec {
-    pub(super) fn new(plan: &Plan, numbers: &RunNumbers, job: &Job<'_>) -> Self {
+    pub(super) fn new(plan: &Plan, numbers: &RunNumbers, job: &Job<'_>, tiles: Tiles) -> Self {
         let (loss, penalty, schedule) = (job.problem.loss(), job.problem.penalty(), job.schedule);
         let r = &plan.request;
         ShaderSpec {
@@ -130,6 +138,7 @@ impl ShaderSpec {
             patience: schedule.schedule().patience,
             tangent_start: u32::try_from(schedule.tangent_start()).unwrap_or(u32::MAX),
             measures_curvature: schedule.uses_secant(),
+            adapts: schedule.schedule().adapts(),
             metric: r.metric,
             metric_lanes: match job.metric {
                 MetricSource::Table(table) if table.ndim() == 3 => plan.seats,
@@ -140,7 +149,24 @@ impl ShaderSpec {
             gap_unit: numbers.gap_unit,
             iterations: r.iterations,
             check_every: r.check_every,
+            splits: r.splits(),
+            tiles,
         }
+    }
+
+    /// Whether the step, and what is seen of new predictions, are ends of products.
+    pub(super) fn steps_in_product(&self) -> bool {
+        self.only.len() <= FUSED_TANGENTS && self.splits[1] == 1
+    }
+    pub(super) fn observes_in_product(&self) -> bool {
+        self.only.len() <= FUSED_TANGENTS && self.splits[0] == 1
+    }
+    /// Whether a prediction's end leaves the residual of the iteration to come.
+    pub(super) fn looks_ahead(&self) -> bool {
+        self.observes_in_product() && !self.adapts
+    }
+    pub(super) fn validates_in_product(&self) -> bool {
+        self.only.len() <= FUSED_TANGENTS
     }
 
     pub(super) fn layout(&self) -> Layout {
@@ -152,16 +178,7 @@ impl ShaderSpec {
             d: self.only.len(),
             phases: if self.factored { self.phases } else { 0 },
             stages: self.stages,
-        }
-    }
-
-    /// Whether a run dispatches a kernel at all.
-    pub(super) fn uses(&self, kernel: &str) -> bool {
-        match kernel {
-            "curvatures" | "metric_hessian" => matches!(self.metric, MetricForm::Hessian { .. }),
-            "metric_table" => matches!(self.metric, MetricForm::Table { .. }),
-            "predict_validation" | "validate" => self.validation_rows > 0,
-            _ => true,
+            measures_curvature: self.measures_curvature,
         }
     }
 
@@ -174,9 +191,10 @@ impl ShaderSpec {
         }
     }
 
-    /// Invocations that add up the blocks of a lane: few blocks need no help.
+    /// Invocations that add up the shares of a lane: few need no help.
     fn reducers(&self) -> usize {
-        if self.layout().partial_blocks() <= 8 { 1 } else { 8 }
+        let longest = self.layout().sums().iter().map(|s| s.blocks).max().unwrap_or(0);
+        if longest <= 8 { 1 } else { 8 }
     }
 
     fn prelude(&self) -> String {
@@ -200,11 +218,8 @@ impl ShaderSpec {
         count("WIDTH", 1 + d);
         count("COLUMNS", layout.columns());
         count("COLUMNS4", layout.columns() / 4);
+        count("QUADS", layout.lanes4() / 4);
         count("ROW_BLOCK", ROW_BLOCK);
-        count("ROW_BLOCKS", layout.blocks(self.rows));
-        count("STATE_BLOCKS", layout.blocks(self.state_rows));
-        count("VALIDATION_BLOCKS", layout.blocks(self.validation_rows));
-        count("PARTIAL_BLOCKS", layout.partial_blocks());
         count("TURN_LANES", TURN_LANES);
         count("REDUCERS", self.reducers());
         count("TURN_SHARES", TURN_LANES * self.reducers());
@@ -221,14 +236,21 @@ impl ShaderSpec {
         count("METRIC_LANES", self.metric_lanes);
         count("METRIC_EVERY", if let MetricForm::Hessian { every } = self.metric { every } else { 1 });
         layout.book().iter().for_each(|(name, v)| count(name, *v));
-        layout.partials().iter().for_each(|(name, v)| count(&format!("PART_{name}"), *v));
-        count("PARTIAL_FIELDS", layout.partial_fields());
+        let sums = layout.sums();
+        for s in &sums {
+            count(&format!("PART_{}", s.name), s.start);
+            count(&format!("BLOCKS_{}", s.name), s.blocks);
+            count(&format!("TOTAL_{}", s.name), s.index);
+        }
+        count("SUMS", sums.iter().map(|s| s.count).sum());
+        count("SUMS_OF_EACH", sums.iter().filter(|s| !s.check).map(|s| s.count).sum());
         count("BOOK_FIELDS", layout.book_fields());
         Code::BITS.iter().chain(&MOVES).for_each(|(name, bit)| count(name, *bit as usize));
         for (name, bit) in [("CLOSES", CLOSES), ("CONTROLS", CONTROLS), ("CHECKED", CHECKED)] {
             count(name, bit as usize);
         }
         let _ = writeln!(out, "const MEASURES_CURVATURE: bool = {};", self.measures_curvature);
+        let _ = writeln!(out, "const DECIDES: bool = {};", self.adapts);
         let _ = writeln!(out, "const HAS_METRIC: bool = {};", self.metric != MetricForm::None);
         let _ = writeln!(out, "const RIDGE_IN_LOSS: bool = {};", self.penalty.ridge_in_loss());
         let _ = writeln!(out, "const MOVES_TARGET: bool = {};", self.moves_target);
@@ -256,6 +278,12 @@ impl ShaderSpec {
         list("TESTED", "bool", "false", self.tested.iter().map(bool::to_string).collect());
         list("MOVES", "u32", "0u", self.moves.iter().map(|m| format!("{}u", m.0)).collect());
         list("MOVES_AT", "u32", "0u", self.moves.iter().map(|m| format!("{}u", m.1)).collect());
+        // Of each sum by itself: where its shares begin, and how many there are.
+        let each = |f: &dyn Fn(&Sum, usize) -> usize| {
+            sums.iter().flat_map(|s| (0..s.count).map(move |i| format!("{}u", f(s, i)))).collect::<Vec<_>>()
+        };
+        list("SUM_STARTS", "u32", "0u", each(&|s, i| s.start + i * s.blocks));
+        list("SUM_BLOCKS", "u32", "0u", each(&|s, _| s.blocks));
         out
     }
 }
@@ -266,54 +294,191 @@ macro_rules! file {
     };
 }
 
-/// Every kernel of a run, by name.
+/// A storage binding that a generated kernel has besides its operands.
+fn storage(from: usize, list: &[(&str, &str)]) -> String {
+    let line = |(i, (name, access)): (usize, &(&str, &str))| {
+        format!("@group(1) @binding({}) var<storage, {access}> {name}: array<real>;\n", from + i)
+    };
+    list.iter().enumerate().map(line).collect()
+}
+
+/// Ends without their product: one invocation takes a lane and a block of rows of a matrix.
+fn by_itself(entry: &str, matrix: &str, rows: usize, block: usize, ends: &[&str], bindings: &[(&str, &str)]) -> String {
+    let call = |what: &str, arguments: &str| -> String {
+        ends.iter().map(|end| format!("    {end}_{what}({arguments});\n")).collect()
+    };
+    format!(
+        "@group(0) @binding(0) var<uniform> params: Params;\n{}\n\
+         @compute @workgroup_size(64)\nfn {entry}(@builtin(global_invocation_id) id: vec3<u32>) {{\n    \
+         let lane = id.x;\n    if (lane >= LANES) {{\n        return;\n    }}\n{}    \
+         let first = id.y * {block}u;\n    \
+         for (var i = first; i < min(first + {block}u, {rows}u); i++) {{\n    \
+         for (var t = 0u; t < WIDTH; t++) {{\n        values[t] = {matrix}[entry(i, lane) + t * LANES4];\n    }}\n{}    }}\n{}}}\n",
+        storage(0, &[&[(matrix, "read")], bindings].concat()),
+        call("begin", "lane"),
+        call("row", "i, lane"),
+        call("leave", "id.y, lane"),
+    )
+}
+
+const STEP: [(&str, &str); 6] = [
+    ("x", "read_write"),
+    ("x_previous", "read_write"),
+    ("lanes", "read"),
+    ("book", "read"),
+    ("partials", "read_write"),
+    ("metric", "read"),
+];
+const OBSERVE: [(&str, &str); 2] = [("rows", "read"), ("partials", "read_write")];
+const SECANT: [(&str, &str); 2] = [("r", "read"), ("extrapolated", "read")];
+const AHEAD: [(&str, &str); 3] = [("z_before", "read"), ("book", "read"), ("r", "read_write")];
+const VALIDATE: [(&str, &str); 2] = [("validation_rows", "read"), ("partials", "read_write")];
+
+/// Every kernel that a run dispatches, by name.
 pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
-    let params = file!("shared/params.wgsl");
-    let index = file!("shared/index.wgsl");
+    let (params, index, values) =
+        (file!("shared/params.wgsl"), file!("shared/index.wgsl"), file!("shared/values.wgsl"));
     let transcendental = match spec.precision {
         Precision::F32 => file!("shared/transcendental_f32.wgsl"),
         Precision::F64 => file!("shared/transcendental_f64.wgsl"),
     };
-    let series = file!("shared/log1p_series.wgsl");
-    let loss = [spec.loss.shader(), transcendental, series];
-    let prox = file!("shared/prox.wgsl");
-    let lane = file!("shared/lane.wgsl");
-    let penalty = [spec.penalty.shader(), prox, lane];
-    let scale = file!("shared/dual_scale.wgsl");
-    let book = file!("shared/book.wgsl");
+    let loss = [spec.loss.shader(), transcendental, file!("shared/log1p_series.wgsl")];
+    let penalty = [spec.penalty.shader(), file!("shared/prox.wgsl"), file!("shared/lane.wgsl")];
+    let (scale, book) = (file!("shared/dual_scale.wgsl"), file!("shared/book.wgsl"));
     let partials = file!("shared/partials.wgsl");
     let rules = if spec.factored { file!("schedule/factored.wgsl") } else { file!("schedule/tabulated.wgsl") };
-    let (control, status) = (file!("shared/control.wgsl"), file!("shared/status.wgsl"));
-    let build = |name: &'static str, entry: &'static str, files: &[(&str, &str)]| {
-        let mut source = spec.prelude();
+
+    let layout = spec.layout();
+    let prelude = spec.prelude();
+    let mut all = Vec::new();
+    let mut add = |name: &'static str, entry: &'static str, groups: [u32; 3], files: &[&[(&str, &str)]]| {
+        let mut source = prelude.clone();
         let mut parts = vec![("prelude".to_string(), 1)];
-        for (file, text) in [&[params, index], files].concat() {
+        for (file, text) in [&[params, index], files.concat().as_slice()].concat() {
             parts.push((file.to_string(), source.lines().count() + 1));
             source.push_str(text);
             source.push('\n');
         }
-        Composed { name, entry, source, parts }
+        all.push(Composed { name, entry, source, groups, parts });
     };
-    let [l0, l1, l2] = loss;
-    let [p0, p1, p2] = penalty;
-    let predict = product_source("predict", spec.rows, Side::Plain);
-    let gradient = product_source("gradient", spec.rows, Side::Transposed);
-    let held_out = product_source("predict", spec.validation_rows.max(1), Side::Plain);
-    vec![
-        build("predict", "predict", &[("generated: predict", &predict)]),
-        build("predict_validation", "predict", &[("generated: predict", &held_out)]),
-        build("gradient", "gradient", &[("generated: gradient", &gradient)]),
-        build("admit", "admit", &[file!("kernel/admit.wgsl")]),
-        build("turn", "turn", &[file!("kernel/turn.wgsl"), control, status, rules, book, lane]),
-        build("curvatures", "curvatures", &[file!("kernel/curvatures.wgsl"), l0, l1, l2]),
-        build("metric_hessian", "metric_hessian", &[file!("kernel/metric_hessian.wgsl"), book]),
-        build("metric_table", "metric_table_kernel", &[file!("kernel/metric_table.wgsl")]),
-        build("residual", "residual", &[file!("kernel/residual.wgsl"), book, l0, l1, l2]),
-        build("step", "step_kernel", &[file!("kernel/step.wgsl"), book, partials, p0, p1, p2]),
-        build("observe", "observe", &[file!("kernel/observe.wgsl"), partials, l0, l1, l2]),
-        build("validate", "validate", &[file!("kernel/validate.wgsl"), partials, l0, l1, l2]),
-        build("criterion", "criterion", &[file!("kernel/criterion.wgsl"), partials, p0, p1, p2]),
-        build("gap_loss", "gap_loss", &[file!("kernel/gap_loss.wgsl"), partials, l0, l1, l2, scale]),
-        build("gap_penalty", "gap_penalty", &[file!("kernel/gap_penalty.wgsl"), partials, p0, p1, p2, scale]),
-    ]
+    let (n, q, stride, held_out) = (spec.rows, spec.state_rows, layout.stride(), spec.validation_rows);
+    let d = layout.d;
+    let groups = |rows: usize, block: usize| [spec.lanes.div_ceil(64) as u32, rows.div_ceil(block) as u32, 1];
+    let by_rows = |rows: usize| groups(rows, ROW_BLOCK);
+    // A product with its ends, if it has any: its text and its workgroups.
+    let product =
+        |entry: &str, side: Side, names: (&str, &str, Option<&str>), ends: &[&str], bindings: &[(&str, &str)]| {
+            let (rows, inner) = match (side, names.0) {
+                (Side::Plain, "validation_design") => (held_out, stride),
+                (Side::Plain, _) => (n, stride),
+                // The padding of a stored gradient is stored as well.
+                (Side::Transposed, _) => (if ends.is_empty() { stride } else { q }, n),
+            };
+            let alone = ends.is_empty();
+            let tiles = if alone { spec.tiles.stored } else { spec.tiles.ended };
+            let tile = match side {
+                Side::Plain => tiles[0],
+                Side::Transposed => tiles[1],
+            };
+            let splits = match (side, names.0) {
+                (_, "validation_design") => 1,
+                (Side::Plain, _) => spec.splits[0],
+                (Side::Transposed, _) => spec.splits[1],
+            };
+            let names = if splits > 1 { (names.0, names.1, Some("shares")) } else { names };
+            let width = if alone { 1 } else { 1 + d };
+            let shape = (rows, inner);
+            let product = Product { names, shape, side, width, splits, tile, ends, rows_per_sum: rows_per_sum(d) };
+            let bound = 2 + usize::from(names.2.is_some());
+            let text = product.source(entry, &storage(bound, bindings));
+            (text, product.groups(if alone { layout.columns() / 4 } else { layout.lanes4() / 4 }))
+        };
+    let own = rows_per_sum(d);
+
+    add("admit", "admit", [0, by_rows(n.max(q))[1], 1], &[&[file!("kernel/admit.wgsl")]]);
+    let turn = [file!("kernel/turn.wgsl"), file!("shared/control.wgsl"), file!("shared/status.wgsl"), rules, book];
+    add("turn", "turn", [spec.lanes.div_ceil(TURN_LANES) as u32, 1, 1], &[&turn, &[file!("shared/lane.wgsl")]]);
+
+    let residual = file!("end/residual.wgsl");
+    add("residual", "residual", by_rows(n), &[&[file!("kernel/residual.wgsl"), residual, values, book], &loss]);
+
+    let (text, grid) = product("gradient", Side::Transposed, ("design", "r", Some("g")), &[], &[]);
+    add("gradient", "gradient", grid, &[&[("generated: gradient", &text)]]);
+    let step = file!("end/step.wgsl");
+    if spec.steps_in_product() {
+        let (text, grid) = product("gradient_step", Side::Transposed, ("design", "r", None), &["step"], &STEP);
+        let files = [("generated: gradient_step", text.as_str()), step, values, book, partials];
+        add("gradient_step", "gradient_step", grid, &[&files, &penalty]);
+    } else {
+        let text = by_itself("step_kernel", "g", q, own, &["step"], &STEP);
+        let files = [("generated: step", text.as_str()), step, values, book, partials];
+        add("step", "step_kernel", groups(q, own), &[&files, &penalty]);
+    }
+
+    let (text, grid) = product("predict", Side::Plain, ("design", "x", Some("z")), &[], &[]);
+    add("predict", "predict", grid, &[&[("generated: predict", &text)]]);
+    let mut ends = vec!["observe"];
+    let mut bindings = OBSERVE.to_vec();
+    let mut files = vec![file!("end/observe.wgsl"), values, partials];
+    if spec.measures_curvature {
+        ends.push("secant");
+        bindings.extend(SECANT);
+        files.push(file!("end/secant.wgsl"));
+    }
+    if spec.observes_in_product() {
+        if spec.looks_ahead() {
+            ends.push("residual");
+            bindings.extend(AHEAD);
+            files.extend([residual, file!("end/next.wgsl"), book]);
+        }
+        let (text, grid) = product("predict_observe", Side::Plain, ("design", "x", Some("z")), &ends, &bindings);
+        add("predict_observe", "predict_observe", grid, &[&[("generated: predict_observe", &text)], &files, &loss]);
+    } else {
+        let text = by_itself("observe", "z", n, own, &ends, &bindings);
+        add("observe", "observe", groups(n, own), &[&[("generated: observe", &text)], &files, &loss]);
+    }
+    if held_out > 0 {
+        let files = [file!("end/validate.wgsl"), values, partials];
+        let names = ("validation_design", "x", (!spec.validates_in_product()).then_some("validation_z"));
+        if spec.validates_in_product() {
+            let (text, grid) = product("predict_validate", Side::Plain, names, &["validate"], &VALIDATE);
+            add(
+                "predict_validate",
+                "predict_validate",
+                grid,
+                &[&[("generated: predict_validate", &text)], &files, &loss],
+            );
+        } else {
+            let (text, grid) = product("predict_validation", Side::Plain, names, &[], &[]);
+            add("predict_validation", "predict_validation", grid, &[&[("generated: predict_validation", &text)]]);
+            let text = by_itself("validate", "validation_z", held_out, own, &["validate"], &VALIDATE);
+            add("validate", "validate", groups(held_out, own), &[&[("generated: validate", &text)], &files, &loss]);
+        }
+    }
+    for (name, splits, rows) in [("gather_z", spec.splits[0], n), ("gather_g", spec.splits[1], stride)] {
+        if splits > 1 {
+            let text = format!("const SPLITS: u32 = {splits}u;\nconst GATHERED: u32 = {rows}u;\n");
+            let grid = [(layout.columns() / 4).div_ceil(64) as u32, rows as u32, 1];
+            add(name, "gather", grid, &[&[file!("kernel/gather.wgsl"), ("generated: gather", &text)]]);
+        }
+    }
+
+    match spec.metric {
+        MetricForm::Hessian { .. } => {
+            add("curvatures", "curvatures", by_rows(n), &[&[file!("kernel/curvatures.wgsl")], &loss]);
+            let names = ("design_squares", "r", Some("g"));
+            let (text, grid) = product("gradient_squares", Side::Transposed, names, &[], &[]);
+            add("gradient_squares", "gradient_squares", grid, &[&[("generated: gradient_squares", &text)]]);
+            add("metric_hessian", "metric_hessian", by_rows(q), &[&[file!("kernel/metric_hessian.wgsl"), book]]);
+        }
+        MetricForm::Table { .. } => {
+            add("metric_table", "metric_table_kernel", by_rows(q), &[&[file!("kernel/metric_table.wgsl")]]);
+        }
+        MetricForm::None | MetricForm::Fixed => {}
+    }
+
+    add("criterion", "criterion", by_rows(q), &[&[file!("kernel/criterion.wgsl"), partials], &penalty]);
+    add("gap_loss", "gap_loss", by_rows(n), &[&[file!("kernel/gap_loss.wgsl"), partials, scale], &loss]);
+    add("gap_penalty", "gap_penalty", by_rows(q), &[&[file!("kernel/gap_penalty.wgsl"), partials, scale], &penalty]);
+    all
 }

@@ -178,7 +178,7 @@ impl GpuContext {
 
     async fn open(adapter: &wgpu::Adapter) -> Result<Self> {
         let info = adapter.get_info();
-        let wanted = wgpu::Features::SHADER_F64;
+        let wanted = wgpu::Features::SHADER_F64 | wgpu::Features::TIMESTAMP_QUERY;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("proxjet"),
             required_features: adapter.features() & wanted,

@@ -28,7 +28,10 @@ pub(super) const PARAMS_BYTES: u64 = 16;
 #[derive(Debug, Clone)]
 pub(super) struct Kernel {
     pub(super) pipeline: wgpu::ComputePipeline,
+    pub(super) groups: [u32; 3],
     layout: wgpu::BindGroupLayout,
+    /// Names of the storage buffers it binds, in order.
+    bindings: Vec<String>,
 }
 
 /// Kernels by their text.
@@ -65,7 +68,7 @@ impl Kernels {
         };
         let params = library.params.get_or_insert_with(layout).clone();
         let mut by_name = HashMap::new();
-        for shader in compose_all(spec).into_iter().filter(|s| spec.uses(s.name)) {
+        for shader in compose_all(spec) {
             let kernel = match library.by_text.get(&shader.source) {
                 Some(kernel) => kernel.clone(),
                 None => {
@@ -83,17 +86,31 @@ impl Kernels {
         &self.by_name[name]
     }
 
-    /// Binds storage buffers to a kernel, in the order of its bindings.
-    pub(super) fn bind(&self, device: &wgpu::Device, name: &str, buffers: &[&wgpu::Buffer]) -> wgpu::BindGroup {
-        let entries: Vec<wgpu::BindGroupEntry<'_>> = buffers
-            .iter()
-            .enumerate()
-            .map(|(i, b)| wgpu::BindGroupEntry { binding: i as u32, resource: b.as_entire_binding() })
-            .collect();
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    /// Names of all kernels.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.by_name.keys().copied()
+    }
+
+    /// Binds the storage buffers that a kernel names.
+    pub(super) fn bind<'b>(
+        &self,
+        device: &wgpu::Device,
+        name: &str,
+        buffer: impl Fn(&str) -> &'b wgpu::Buffer,
+    ) -> wgpu::BindGroup {
+        let kernel = self.get(name);
+        let entry = |(i, binding): (usize, &String)| wgpu::BindGroupEntry {
+            binding: i as u32,
+            resource: buffer(binding).as_entire_binding(),
+        };
         device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(name),
-            layout: &self.get(name).layout,
-            entries: &entries,
+            layout: &kernel.layout,
+            entries: &kernel.bindings.iter().enumerate().map(entry).collect::<Vec<_>>(),
         })
     }
 }
@@ -105,10 +122,9 @@ fn compile(context: &GpuContext, params: &wgpu::BindGroupLayout, shader: &Compos
         label: Some(shader.name),
         source: wgpu::ShaderSource::Wgsl(shader.source.as_str().into()),
     });
-    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-        label: Some(shader.name),
-        entries: &storage_entries(&shader.source),
-    });
+    let (bindings, entries): (Vec<_>, Vec<_>) = storage_bindings(&shader.source).into_iter().unzip();
+    let layout = device
+        .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(shader.name), entries: &entries });
     let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
         label: Some(shader.name),
         bind_group_layouts: &[Some(params), Some(&layout)],
@@ -123,7 +139,7 @@ fn compile(context: &GpuContext, params: &wgpu::BindGroupLayout, shader: &Compos
         cache: None,
     });
     match pollster::block_on(scope.pop()) {
-        None => Ok(Kernel { pipeline, layout }),
+        None => Ok(Kernel { pipeline, groups: shader.groups, layout, bindings }),
         Some(error) => {
             let info = pollster::block_on(module.get_compilation_info());
             let places: Vec<String> = info
@@ -137,13 +153,11 @@ fn compile(context: &GpuContext, params: &wgpu::BindGroupLayout, shader: &Compos
     }
 }
 
-/// The layout of group 1, read off the text: storage bindings are numbered from 0 without gaps.
-fn storage_entries(source: &str) -> Vec<wgpu::BindGroupLayoutEntry> {
-    source
-        .lines()
-        .filter(|line| line.starts_with("@group(1)"))
-        .enumerate()
-        .map(|(i, line)| wgpu::BindGroupLayoutEntry {
+/// The storage bindings of group 1, read off the text, where they are numbered from 0 without gaps.
+fn storage_bindings(source: &str) -> Vec<(String, wgpu::BindGroupLayoutEntry)> {
+    let binding = |(i, line): (usize, &str)| {
+        let name = line.split_once("> ").and_then(|(_, rest)| rest.split_once(':')).map_or("", |(name, _)| name);
+        let entry = wgpu::BindGroupLayoutEntry {
             binding: i as u32,
             visibility: wgpu::ShaderStages::COMPUTE,
             ty: wgpu::BindingType::Buffer {
@@ -152,6 +166,8 @@ fn storage_entries(source: &str) -> Vec<wgpu::BindGroupLayoutEntry> {
                 min_binding_size: None,
             },
             count: None,
-        })
-        .collect()
+        };
+        (name.to_string(), entry)
+    };
+    source.lines().filter(|line| line.starts_with("@group(1)")).enumerate().map(binding).collect()
 }

@@ -3,7 +3,7 @@
 use ndarray::Array2;
 
 use crate::engine::{Job, LaneNumbers, MEMORY, RunNumbers, memory_fields};
-use crate::plan::{ROW_BLOCK, RecordLayout};
+use crate::plan::{ROW_BLOCK, RecordLayout, rows_per_sum};
 
 /// A count in whole vec4s.
 pub(super) fn whole(count: usize) -> usize {
@@ -23,6 +23,22 @@ pub(super) struct Layout {
     /// Phases of a schedule whose factors lanes have; 0 where the schedule is tabulated.
     pub(super) phases: usize,
     pub(super) stages: usize,
+    /// Whether a step follows from the curvature along the last one.
+    pub(super) measures_curvature: bool,
+}
+
+/// Sums of a kind, one or several of a lane.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sum {
+    pub(super) name: &'static str,
+    /// Place among all sums.
+    pub(super) index: usize,
+    pub(super) count: usize,
+    /// First row of its blocks' shares, and how many blocks each has.
+    pub(super) start: usize,
+    pub(super) blocks: usize,
+    /// Whether it is of the stop rule.
+    pub(super) check: bool,
 }
 
 impl Layout {
@@ -37,13 +53,6 @@ impl Layout {
     /// Rows of the state, and row stride of the design.
     pub(super) fn stride(&self) -> usize {
         whole(self.state_rows)
-    }
-    pub(super) fn blocks(&self, rows: usize) -> usize {
-        rows.div_ceil(ROW_BLOCK)
-    }
-    /// Blocks that the longest of all sums has.
-    pub(super) fn partial_blocks(&self) -> usize {
-        self.blocks(self.rows.max(self.state_rows).max(self.validation_rows))
     }
     /// Numbers of a rule: step, momentum, and both of each tangent.
     pub(super) fn rule_fields(&self) -> usize {
@@ -71,46 +80,48 @@ impl Layout {
         let told = BOOK_MEMORY + memory_fields(self.d);
         list.extend(TOLD.iter().enumerate().map(|(i, name)| (*name, told + i)));
         list.push(("TOLD_TANGENT_FIELDS", told + TOLD.len()));
+        list.push(("TOLD_NEXT_DLOOKS", told + TOLD.len() + 3 * self.d));
         list
     }
     pub(super) fn book_fields(&self) -> usize {
-        BOOK_MEMORY + memory_fields(self.d) + TOLD.len() + 3 * self.d
+        BOOK_MEMORY + memory_fields(self.d) + TOLD.len() + 4 * self.d
     }
 
-    /// Fields of the sums that blocks of rows leave, in their order: name and place. First those of every iteration, over blocks of
-    /// state rows, of rows, and of held-out rows; then those of the stop rule, over blocks of state rows and of rows.
-    pub(super) fn partials(&self) -> Vec<(&'static str, usize)> {
+    /// Sums that blocks of rows leave of each lane, in their order: those of every iteration, then those of the stop rule.
+    pub(super) fn sums(&self) -> Vec<Sum> {
         let d = self.d;
-        let mut list = Vec::new();
-        let mut next = 0;
-        let mut add = |name: &'static str, count: usize| {
-            list.push((name, next));
-            next += count;
+        let mut list: Vec<Sum> = Vec::new();
+        let mut add = |name: &'static str, count: usize, (rows, block): (usize, usize), check: bool| {
+            let (start, index) = list.last().map_or((0, 0), |s| (s.start + s.count * s.blocks, s.index + s.count));
+            list.push(Sum { name, index, count, start, blocks: rows.div_ceil(block), check });
         };
-        for name in ["PRICE", "CHANGE", "SUPPORT", "ACTIVE_CHANGE", "RESTART", "SQUARE", "SECANT_STATE"] {
-            add(name, 1);
+        // Where products end in a step or an observation, a block is the rows of an invocation.
+        let own = rows_per_sum(d);
+        let (state, rows, held_out) = ((self.state_rows, own), (self.rows, own), (self.validation_rows, own));
+        for name in ["PRICE", "CHANGE", "SUPPORT", "ACTIVE_CHANGE", "RESTART"] {
+            add(name, 1, state, false);
         }
-        for name in ["DCHANGE", "DSQUARE", "DSECANT_STATE"] {
-            add(name, d);
-        }
-        add("STATE_END", 0);
-        add("LOSS", 1);
-        add("SECANT_ROWS", 1);
-        add("DSECANT_ROWS", d);
-        add("ROWS_END", 0);
-        add("VALIDATION", 1);
-        add("HYPERGRADIENT", d);
-        add("CHECK", 0);
-        add("GAP_PENALTY", 1);
-        add("RATIO", 1);
-        add("NORMS", 3 * (1 + d));
-        add("CHECK_STATE_END", 0);
-        add("GAP_LOSS", 1);
-        add("END", 0);
+        add("DCHANGE", d, state, false);
+        add("LOSS", 1, rows, false);
+        let curvature = usize::from(self.measures_curvature);
+        add("SQUARE", curvature, state, false);
+        add("SECANT_STATE", curvature, state, false);
+        add("DSQUARE", curvature * d, state, false);
+        add("DSECANT_STATE", curvature * d, state, false);
+        add("SECANT_ROWS", curvature, rows, false);
+        add("DSECANT_ROWS", curvature * d, rows, false);
+        add("VALIDATION", 1, held_out, false);
+        add("HYPERGRADIENT", d, held_out, false);
+        let (state, rows) = ((self.state_rows, ROW_BLOCK), (self.rows, ROW_BLOCK));
+        add("GAP_PENALTY", 1, state, true);
+        add("RATIO", 1, state, true);
+        add("NORMS", 3 * (1 + d), state, true);
+        add("GAP_LOSS", 1, rows, true);
         list
     }
-    pub(super) fn partial_fields(&self) -> usize {
-        self.partials().last().expect("the end").1
+    /// Rows of `lanes4` numbers that all of them take.
+    pub(super) fn sum_rows(&self) -> usize {
+        self.sums().last().map_or(0, |s| s.start + s.count * s.blocks)
     }
 
     /// What the lanes' buffer holds: `[lane_fields, lanes4]`, then the penalty factors. Seats without a lane are zeros.
@@ -136,7 +147,7 @@ pub(super) const BOOK_DONE: usize = 1;
 pub(super) const BOOK_MEASURED: usize = 2;
 pub(super) const BOOK_MEMORY: usize = BOOK_MEASURED + MEASURED.len();
 const MEASURED: [&str; 3] = ["MEASURED_GAP", "MEASURED_STATIONARITY", "MEASURED_RESIDUAL"];
-const TOLD: [&str; 5] = ["TOLD_STEP", "TOLD_MOMENTUM", "TOLD_LOOK", "TOLD_TANGENTS", "TOLD_RESTORE"];
+const TOLD: [&str; 6] = ["TOLD_STEP", "TOLD_MOMENTUM", "TOLD_LOOK", "TOLD_TANGENTS", "TOLD_RESTORE", "TOLD_NEXT_LOOK"];
 
 /// Rows padded with zeros to whole vec4s.
 pub(super) fn padded<'r>(rows: impl IntoIterator<Item = ndarray::ArrayView1<'r, f64>>, width: usize) -> Vec<f64> {

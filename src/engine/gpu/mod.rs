@@ -5,18 +5,22 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Limits, Plan, Precision};
 
 use kernels::Library;
+pub use product::{DeviceKind, Tile, Tiles};
 
+mod commands;
 mod compose;
 mod context;
 mod kernels;
 mod layout;
 mod product;
+mod profile;
 mod readback;
 mod resources;
 mod run;
 
 pub use compose::{Composed, ShaderSpec, compose_all};
 pub use context::{AdapterSummary, GpuContext, NO_ADAPTER, NO_REAL_ADAPTER, Pick, adapters};
+pub use profile::{KernelTime, Profile};
 pub use wgpu;
 
 /// Runs plans on a wgpu device: its own, or one that a host application lends.
@@ -44,6 +48,19 @@ impl GpuEngine {
     /// An engine on a context, which may hold a borrowed device.
     pub fn new(context: GpuContext) -> Self {
         GpuEngine { context, library: Library::default() }
+    }
+}
+
+impl GpuEngine {
+    /// How the products of a plan are cut on this device.
+    fn tiles(&self, plan: &Plan) -> Tiles {
+        let kind = match self.context.info.device_type {
+            wgpu::DeviceType::Cpu => DeviceKind::Software,
+            wgpu::DeviceType::DiscreteGpu => DeviceKind::Discrete,
+            _ => DeviceKind::Integrated,
+        };
+        let r = &plan.request;
+        Tiles::usual(kind, (r.rows, r.state_rows), 1 + r.tangents, plan.seats)
     }
 }
 
@@ -86,7 +103,8 @@ impl Engine for GpuEngine {
     }
 
     fn open<'a>(&'a mut self, plan: &'a Plan, job: &'a Job<'a>) -> Result<Box<dyn Run + 'a>> {
-        Ok(Box::new(run::GpuRun::new(&self.context, &mut self.library, plan, job)?))
+        let tiles = self.tiles(plan);
+        Ok(Box::new(run::GpuRun::new(&self.context, &mut self.library, plan, job, tiles)?))
     }
 
     fn recover(&mut self) -> Result<()> {

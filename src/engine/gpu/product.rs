@@ -1,8 +1,15 @@
-//! The product kernels. Register tiles need literal text, so the kernels are generated: eight rows by eight columns per
-//! invocation, in vec4s, without workgroup memory. Every output is one sum in the order of the inner index, so a column's
-//! bits do not depend on its neighbours.
+//! The product kernels: `out = X m` or `out = Xᵀ m`, and what becomes of the result while it is still in registers.
+//!
+//! Register tiles need literal text, so the kernels are generated. An invocation computes `rows` rows by `quads` vec4s of lanes, of
+//! all columns of those lanes where an end follows. There are two families: one reads its operands straight from memory, the
+//! other through tiles in workgroup memory, of which it loads the next while it works on the last. In both every output is one
+//! sum in the order of the inner index, so that the bits of a column depend neither on its neighbours nor on the tile.
 
 use std::fmt::Write;
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::Precision;
 
 /// Which side of the design is summed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,77 +20,470 @@ pub(super) enum Side {
     Transposed,
 }
 
-/// Rows and columns of an invocation's tile, and of a workgroup of 8 x 8 of them.
-pub(super) const TILE: usize = 8;
-pub(super) const GROUP: usize = 8 * TILE;
+/// How a product is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Tile {
+    /// Rows of an invocation, a multiple of four.
+    pub rows: usize,
+    /// vec4s of lanes of an invocation.
+    pub quads: usize,
+    /// Invocations of a workgroup: along the lanes, along the rows.
+    pub group: [usize; 2],
+    /// Inner indices of a tile in workgroup memory, a multiple of four; 0: none is used.
+    pub depth: usize,
+    /// Inner indices taken at once where no workgroup memory is used, and the design is transposed.
+    pub unroll: usize,
+}
 
-/// The text of a product with a design of `rows` rows.
-pub(super) fn product_source(entry: &str, rows: usize, side: Side) -> String {
-    let mut out = format!(
-        "@group(0) @binding(0) var<uniform> params: Params;\n\
-         @group(1) @binding(0) var<storage, read> design: array<real4>;\n\
-         @group(1) @binding(1) var<storage, read> m: array<real4>;\n\
-         @group(1) @binding(2) var<storage, read_write> product: array<real4>;\n\n\
-         @compute @workgroup_size(8, 8)\nfn {entry}(@builtin(global_invocation_id) id: vec3<u32>) {{\n"
-    );
-    let _ = writeln!(out, "    let c0 = 2u * id.x;");
-    match side {
-        Side::Plain => {
-            let _ =
-                writeln!(out, "    let row = {TILE}u * id.y;\n    if (c0 >= COLUMNS4 || row >= {rows}u) {{ return; }}");
-        }
-        Side::Transposed => {
-            let _ = writeln!(out, "    let row = 2u * id.y;\n    if (c0 >= COLUMNS4 || row >= STRIDE4) {{ return; }}");
-        }
+impl Tile {
+    /// Bytes of workgroup memory for a product of `width` columns a lane.
+    pub fn workgroup_bytes(&self, width: usize, precision: Precision) -> u64 {
+        (2 * self.half(width) * 4) as u64 * precision.bytes()
     }
-    let _ = writeln!(out, "    let c1 = min(c0 + 1u, COLUMNS4 - 1u);");
-    for r in 0..TILE {
-        let _ = writeln!(out, "    var s{r}0 = real4();\n    var s{r}1 = real4();");
+
+    /// Row of vec4s of the left operand's tile: one more than needed, against bank conflicts.
+    fn left(&self) -> usize {
+        self.rows / 4 * self.group[1] + 1
     }
-    match side {
-        Side::Plain => plain_loop(&mut out, rows),
-        Side::Transposed => transposed_loop(&mut out, rows),
+
+    fn right(&self, width: usize) -> usize {
+        self.quads * self.group[0] * width
     }
-    let _ = writeln!(out, "    let two = c0 + 1u < COLUMNS4;");
-    for r in 0..TILE {
-        let (condition, index) = match side {
-            Side::Plain => (format!("row + {r}u < {rows}u"), format!("row + {r}u")),
-            Side::Transposed => (format!("row + {}u < STRIDE4", r / 4), format!("4u * row + {r}u")),
+
+    /// vec4s of one of two pairs of tiles.
+    fn half(&self, width: usize) -> usize {
+        self.depth * (self.left() + self.right(width))
+    }
+}
+
+/// How the products of a run are cut: plain, transposed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tiles {
+    /// Of products that are stored, whose columns are taken one by one.
+    pub stored: [Tile; 2],
+    /// Of products with an end, whose columns are taken lane by lane.
+    pub ended: [Tile; 2],
+}
+
+impl Tiles {
+    /// Tiles that do well on a kind of device: for products with a design of `rows` by `state_rows`, and `width` columns for each of
+    /// `lanes` lanes.
+    pub fn usual(kind: DeviceKind, (rows, state_rows): (usize, usize), width: usize, lanes: usize) -> Tiles {
+        // Where there is little to compute, a short text that compiles soon.
+        let little = rows * state_rows * width * lanes < 1 << 22;
+        let one = |width: usize, quads: usize| {
+            let plain = Tile { rows: 8, quads: (2 / width).max(1), group: [8, 8], depth: 0, unroll: 1 };
+            let tile = match kind {
+                // Many rows and columns, as every load is dear.
+                DeviceKind::Software if !little => {
+                    let own = (4 / width).max(1);
+                    Tile { rows: if own * width <= 4 { 16 } else { 8 }, quads: own, unroll: 4, ..plain }
+                }
+                DeviceKind::Discrete => Tile { rows: if width <= 2 { 8 } else { 4 }, depth: 16, ..plain },
+                DeviceKind::Software | DeviceKind::Integrated => plain,
+            };
+            Tile { quads: tile.quads.min(quads), ..tile }
         };
-        let _ = writeln!(out, "    if ({condition}) {{");
-        let _ = writeln!(out, "        product[({index}) * COLUMNS4 + c0] = s{r}0;");
-        let _ = writeln!(out, "        if (two) {{ product[({index}) * COLUMNS4 + c1] = s{r}1; }}\n    }}");
+        let quads = lanes.div_ceil(4);
+        Tiles { stored: [one(1, quads * width); 2], ended: [one(width, quads); 2] }
     }
-    out.push_str("}\n");
-    out
 }
 
-fn plain_loop(out: &mut String, rows: usize) {
-    for r in 0..TILE {
-        let _ = writeln!(out, "    let a{r} = min(row + {r}u, {}u) * STRIDE4;", rows - 1);
+/// Kinds of devices, as far as tiles go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceKind {
+    /// Computes on the processor.
+    Software,
+    /// Shares its memory with the processor, or is unknown.
+    Integrated,
+    /// Has a memory of its own.
+    Discrete,
+}
+
+/// A product kernel.
+#[derive(Debug, Clone)]
+pub(super) struct Product<'a> {
+    /// Variables of the design, of the operand and of the result, if that is stored.
+    pub(super) names: (&'a str, &'a str, Option<&'a str>),
+    /// Rows of the result, and rows of the operand.
+    pub(super) shape: (usize, usize),
+    pub(super) side: Side,
+    /// Columns of a lane that one invocation computes: all of them where an end follows, else 1 and every column counts as a lane.
+    pub(super) width: usize,
+    /// Parts into which the inner index is split; each leaves a result of its own.
+    pub(super) splits: usize,
+    pub(super) tile: Tile,
+    /// Ends, by the prefix of their functions, and rows that they add up.
+    pub(super) ends: &'a [&'a str],
+    pub(super) rows_per_sum: usize,
+}
+
+/// Inner indices that are written out one by one.
+const UNROLL: usize = 4;
+const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
+
+impl Product<'_> {
+    /// vec4s of lanes, as WGSL and as a number.
+    fn lane_quads(&self) -> &'static str {
+        if self.ends.is_empty() { "COLUMNS4" } else { "QUADS" }
     }
-    let _ = writeln!(out, "    for (var k = 0u; k < STRIDE4; k++) {{");
-    for i in 0..4 {
-        let _ = writeln!(out, "        let m{i}0 = m[(4u * k + {i}u) * COLUMNS4 + c0];");
-        let _ = writeln!(out, "        let m{i}1 = m[(4u * k + {i}u) * COLUMNS4 + c1];");
+
+    /// Workgroups for so many vec4s of lanes.
+    pub(super) fn groups(&self, quads: usize) -> [u32; 3] {
+        let Tile { rows, quads: own, group, .. } = self.tile;
+        let count = |all: usize, of: usize| all.div_ceil(of) as u32;
+        [count(quads, own * group[0]), count(self.shape.0, rows * group[1]), self.splits as u32]
     }
-    for r in 0..TILE {
-        let _ = writeln!(out, "        let v{r} = design[a{r} + k];");
-        for (i, c) in ["x", "y", "z", "w"].iter().enumerate() {
-            let _ = writeln!(out, "        s{r}0 += v{r}.{c} * m{i}0;\n        s{r}1 += v{r}.{c} * m{i}1;");
+
+    /// Accumulators: rows, then columns `t · quads + q`.
+    fn columns(&self) -> usize {
+        self.width * self.tile.quads
+    }
+
+    fn each(&self, mut f: impl FnMut(usize, usize)) {
+        (0..self.tile.rows).for_each(|r| (0..self.columns()).for_each(|c| f(r, c)));
+    }
+
+    /// The text of the kernel, with the bindings that its ends need besides the product's own.
+    pub(super) fn source(&self, entry: &str, bindings: &str) -> String {
+        let mut out = String::new();
+        let (design, operand, result) = self.names;
+        let Tile { rows, quads, group: [gx, gy], depth, .. } = self.tile;
+        let storage = [(design, "read"), (operand, "read")].into_iter().chain(result.map(|name| (name, "read_write")));
+        out.push_str("@group(0) @binding(0) var<uniform> params: Params;\n");
+        for (i, (name, access)) in storage.enumerate() {
+            let _ = writeln!(out, "@group(1) @binding({i}) var<storage, {access}> {name}: array<real4>;");
+        }
+        out.push_str(bindings);
+        if depth > 0 {
+            let _ = writeln!(out, "\nvar<workgroup> pool: array<real4, {}>;", 2 * self.tile.half(self.width));
+        }
+        let _ = writeln!(
+            out,
+            "\n@compute @workgroup_size({gx}, {gy})\n\
+             fn {entry}(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) own: vec3<u32>) {{\n    \
+             let quad = group.x * {}u + own.x;\n    let row = (group.y * {gy}u + own.y) * {rows}u;",
+            gx * quads
+        );
+        if depth == 0 {
+            let _ = writeln!(
+                out,
+                "    if (quad >= {} || row >= {}u) {{\n        return;\n    }}",
+                self.lane_quads(),
+                self.shape.0
+            );
+        }
+        self.each(|r, c| {
+            let _ = writeln!(out, "    var s{r}_{c} = real4();");
+        });
+        match (depth, self.side) {
+            (0, Side::Plain) => self.plain(&mut out),
+            (0, Side::Transposed) => self.transposed(&mut out),
+            _ => self.shared(&mut out),
+        }
+        if let Some(result) = result {
+            self.store(&mut out, result);
+        }
+        if !self.ends.is_empty() {
+            self.finish(&mut out);
+        }
+        out.push_str("}\n");
+        out
+    }
+
+    /// `name`: the vec4 column that holds tangent t and vec4 q of the invocation's lanes, held within the matrix.
+    fn column(&self, c: usize) -> String {
+        let (t, q) = (c / self.tile.quads, c % self.tile.quads);
+        let quads = self.lane_quads();
+        let quad = if q == 0 { "quad".to_string() } else { format!("quad + {}u", q * self.tile.group[0]) };
+        let inside = format!("min({quad}, {quads} - 1u)");
+        if t == 0 { inside } else { format!("{t}u * {quads} + {inside}") }
+    }
+
+    fn add(&self, out: &mut String, r: usize, scalar: &str) {
+        for c in 0..self.columns() {
+            let _ = writeln!(out, "        s{r}_{c} = fma(real4({scalar}), m{c}, s{r}_{c});");
         }
     }
-    out.push_str("    }\n");
-}
 
-fn transposed_loop(out: &mut String, rows: usize) {
-    let _ = writeln!(out, "    let next = min(row + 1u, STRIDE4 - 1u);");
-    let _ = writeln!(out, "    for (var i = 0u; i < {rows}u; i++) {{");
-    let _ = writeln!(out, "        let v0 = design[i * STRIDE4 + row];\n        let v1 = design[i * STRIDE4 + next];");
-    let _ = writeln!(out, "        let m0 = m[i * COLUMNS4 + c0];\n        let m1 = m[i * COLUMNS4 + c1];");
-    for r in 0..TILE {
-        let c = ["x", "y", "z", "w"][r % 4];
-        let _ = writeln!(out, "        s{r}0 += v{}.{c} * m0;\n        s{r}1 += v{}.{c} * m1;", r / 4, r / 4);
+    /// Inner indices of this part of a split product, in units of `unit`.
+    fn span(&self, out: &mut String, count: usize) {
+        if self.splits == 1 {
+            let _ = writeln!(out, "    let begin = 0u;\n    let end = {count}u;");
+        } else {
+            let part = count.div_ceil(self.splits).next_multiple_of(UNROLL);
+            let _ = writeln!(
+                out,
+                "    let begin = min(group.z * {part}u, {count}u);\n    let end = min(begin + {part}u, {count}u);"
+            );
+        }
     }
-    out.push_str("    }\n");
+
+    fn operand(&self, out: &mut String, k: &str) {
+        for c in 0..self.columns() {
+            let _ = writeln!(out, "        let m{c} = {}[({k}) * COLUMNS4 + c{c}];", self.names.1);
+        }
+    }
+
+    fn columns_text(&self, out: &mut String) {
+        for c in 0..self.columns() {
+            let _ = writeln!(out, "    let c{c} = {};", self.column(c));
+        }
+    }
+
+    /// Four inner indices at a time: a vec4 of each row of the design.
+    fn plain(&self, out: &mut String) {
+        self.columns_text(out);
+        for r in 0..self.tile.rows {
+            let _ = writeln!(out, "    let a{r} = min(row + {r}u, {}u) * STRIDE4;", self.shape.0 - 1);
+        }
+        self.span(out, self.shape.1.div_ceil(4));
+        out.push_str("    for (var k = begin; k < end; k++) {\n");
+        for r in 0..self.tile.rows {
+            let _ = writeln!(out, "        let v{r} = {}[a{r} + k];", self.names.0);
+        }
+        for (i, component) in COMPONENTS.iter().enumerate() {
+            out.push_str("        {\n");
+            self.operand(out, &format!("4u * k + {i}u"));
+            (0..self.tile.rows).for_each(|r| self.add(out, r, &format!("v{r}.{component}")));
+            out.push_str("        }\n");
+        }
+        out.push_str("    }\n");
+    }
+
+    /// One inner index after the other: vec4s of rows of the result in a row of the design.
+    fn transposed(&self, out: &mut String) {
+        self.columns_text(out);
+        for j in 0..self.tile.rows / 4 {
+            let _ = writeln!(out, "    let a{j} = min(row / 4u + {j}u, STRIDE4 - 1u);");
+        }
+        self.span(out, self.shape.1);
+        let term = |out: &mut String, k: &str| {
+            out.push_str("        {\n");
+            for j in 0..self.tile.rows / 4 {
+                let _ = writeln!(out, "        let v{j} = {}[({k}) * STRIDE4 + a{j}];", self.names.0);
+            }
+            self.operand(out, k);
+            for r in 0..self.tile.rows {
+                self.add(out, r, &format!("v{}.{}", r / 4, COMPONENTS[r % 4]));
+            }
+            out.push_str("        }\n");
+        };
+        let unroll = self.tile.unroll;
+        out.push_str("    var k = begin;\n");
+        if unroll > 1 {
+            let _ = writeln!(out, "    for (; k + {unroll}u <= end; k += {unroll}u) {{");
+            (0..unroll).for_each(|i| term(out, &format!("k + {i}u")));
+            out.push_str("    }\n");
+        }
+        out.push_str("    for (; k < end; k++) {\n");
+        term(out, "k");
+        out.push_str("    }\n");
+    }
+
+    /// Through workgroup memory: while a pair of tiles is used, the next is on its way into registers.
+    fn shared(&self, out: &mut String) {
+        let Tile { rows, quads, group: [gx, gy], depth, .. } = self.tile;
+        let (threads, half) = (gx * gy, self.tile.half(self.width));
+        let (left, right) = (self.tile.left(), self.tile.right(self.width));
+        let (design, operand, _) = self.names;
+        // vec4s of rows of the whole tile, and of those that a step of loading takes.
+        let row_quads = rows / 4 * gy;
+        let blocks = match self.side {
+            Side::Plain => depth / 4 * row_quads,
+            Side::Transposed => depth * row_quads,
+        };
+        let (of_left, of_right) = (blocks.div_ceil(threads), (depth * right).div_ceil(threads));
+        let per_block = if self.side == Side::Plain { 4 } else { 1 };
+        let _ = writeln!(out, "    let index = own.y * {gx}u + own.x;");
+        let _ = writeln!(
+            out,
+            "    let first_row = group.y * {}u;\n    let first_quad = group.x * {}u;",
+            gy * rows,
+            gx * quads
+        );
+        // The inner index counts single rows of the operand here.
+        self.span(out, self.shape.1.next_multiple_of(if self.side == Side::Plain { 4 } else { 1 }));
+        for i in 0..of_left * per_block {
+            let _ = writeln!(out, "    var next_left{i} = real4();");
+        }
+        for i in 0..of_right {
+            let _ = writeln!(out, "    var next_right{i} = real4();");
+        }
+        let load = |out: &mut String, from: &str| {
+            for i in 0..of_left {
+                let _ = writeln!(out, "        {{\n            let block = index + {}u;", i * threads);
+                match self.side {
+                    Side::Plain => {
+                        let _ = writeln!(
+                            out,
+                            "            let at = {from} + 4u * (block % {0}u);\n            let inside = at < end;\n            \
+                             let place = first_row + 4u * (block / {0}u);",
+                            depth / 4
+                        );
+                        for r in 0..4 {
+                            let _ = writeln!(
+                                out,
+                                "            next_left{} = select(real4(), {design}[min(place + {r}u, {}u) * STRIDE4 + \
+                                 min(at / 4u, STRIDE4 - 1u)], inside);",
+                                4 * i + r,
+                                self.shape.0 - 1
+                            );
+                        }
+                    }
+                    Side::Transposed => {
+                        let _ = writeln!(
+                            out,
+                            "            let at = {from} + block / {row_quads}u;\n            \
+                             let place = first_row / 4u + block % {row_quads}u;\n            \
+                             next_left{i} = select(real4(), {design}[min(at, {}u) * STRIDE4 + min(place, STRIDE4 - 1u)], at < end);",
+                            self.shape.1 - 1
+                        );
+                    }
+                }
+                out.push_str("        }\n");
+            }
+            for i in 0..of_right {
+                let _ = writeln!(
+                    out,
+                    "        {{\n            let block = index + {}u;\n            let at = {from} + block / {right}u;\n            \
+                     let c = block % {right}u;\n            \
+                     let column = c / {per}u * {lanes} + min(first_quad + c % {per}u, {lanes} - 1u);\n            \
+                     next_right{i} = select(real4(), {operand}[min(at, {last}u) * COLUMNS4 + min(column, COLUMNS4 - 1u)], at < end);\n        }}",
+                    i * threads,
+                    per = gx * quads,
+                    lanes = self.lane_quads(),
+                    last = self.shape.1.next_multiple_of(if self.side == Side::Plain { 4 } else { 1 }) - 1,
+                );
+            }
+        };
+        let keep = |out: &mut String, base: &str| {
+            for i in 0..of_left {
+                let _ = writeln!(out, "        {{\n            let block = index + {}u;", i * threads);
+                let guard = if blocks % threads == 0 { "true".into() } else { format!("block < {blocks}u") };
+                let _ = writeln!(out, "            if ({guard}) {{");
+                match self.side {
+                    Side::Plain => {
+                        let _ = writeln!(
+                            out,
+                            "                let to = {base} + 4u * (block % {0}u) * {left}u + block / {0}u;",
+                            depth / 4
+                        );
+                        for (k, c) in COMPONENTS.iter().enumerate() {
+                            let of: Vec<String> = (0..4).map(|r| format!("next_left{}.{c}", 4 * i + r)).collect();
+                            let _ =
+                                writeln!(out, "                pool[to + {}u] = real4({});", k * left, of.join(", "));
+                        }
+                    }
+                    Side::Transposed => {
+                        let _ = writeln!(
+                            out,
+                            "                pool[{base} + block / {row_quads}u * {left}u + block % {row_quads}u] = next_left{i};"
+                        );
+                    }
+                }
+                out.push_str("            }\n        }\n");
+            }
+            for i in 0..of_right {
+                let guard = if (depth * right).is_multiple_of(threads) {
+                    "true".into()
+                } else {
+                    format!("block < {}u", depth * right)
+                };
+                let _ = writeln!(
+                    out,
+                    "        {{\n            let block = index + {}u;\n            if ({guard}) {{\n                \
+                     pool[{base} + {}u + block] = next_right{i};\n            }}\n        }}",
+                    i * threads,
+                    depth * left
+                );
+            }
+        };
+        load(out, "begin");
+        keep(out, "0u");
+        out.push_str("    workgroupBarrier();\n    var here = 0u;\n");
+        let _ = writeln!(out, "    for (var first = begin; first < end; first += {depth}u) {{");
+        load(out, &format!("first + {depth}u"));
+        let _ = writeln!(out, "        for (var k = 0u; k < {depth}u; k += {UNROLL}u) {{");
+        for i in 0..UNROLL {
+            out.push_str("        {\n");
+            let _ = writeln!(
+                out,
+                "        let a = here + (k + {i}u) * {left}u + own.y * {}u;\n        let b = here + {}u + (k + {i}u) * {right}u + own.x;",
+                rows / 4,
+                depth * left
+            );
+            for j in 0..rows / 4 {
+                let _ = writeln!(out, "        let v{j} = pool[a + {j}u];");
+            }
+            for c in 0..self.columns() {
+                let _ = writeln!(out, "        let m{c} = pool[b + {}u];", c * gx);
+            }
+            for r in 0..rows {
+                self.add(out, r, &format!("v{}.{}", r / 4, COMPONENTS[r % 4]));
+            }
+            out.push_str("        }\n");
+        }
+        let _ = writeln!(out, "        }}\n        here = {half}u - here;");
+        keep(out, "here");
+        out.push_str("        workgroupBarrier();\n    }\n");
+    }
+
+    /// Stores what lies within the matrix.
+    fn store(&self, out: &mut String, result: &str) {
+        let (rows, lanes) = (self.shape.0, self.lane_quads());
+        let base = if self.splits > 1 { format!("group.z * {rows}u + row") } else { "row".to_string() };
+        for c in 0..self.columns() {
+            let (t, q) = (c / self.tile.quads, c % self.tile.quads);
+            let quad = format!("quad + {}u", q * self.tile.group[0]);
+            let _ = writeln!(out, "    if ({quad} < {lanes}) {{");
+            for r in 0..self.tile.rows {
+                let _ = writeln!(
+                    out,
+                    "        if (row + {r}u < {rows}u) {{\n            {result}[({base} + {r}u) * COLUMNS4 + {t}u * {lanes} + {quad}] = \
+                     s{r}_{c};\n        }}"
+                );
+            }
+            out.push_str("    }\n");
+        }
+    }
+
+    /// What follows, lane by lane, for every block of rows.
+    fn finish(&self, out: &mut String) {
+        let Tile { rows, quads, group, .. } = self.tile;
+        let (columns, block) = (self.columns(), self.rows_per_sum);
+        let mut list = Vec::new();
+        self.each(|r, c| list.push(format!("s{r}_{c}")));
+        let _ = writeln!(out, "    var tile = array<real4, {}>({});", rows * columns, list.join(", "));
+        let _ = writeln!(
+            out,
+            "    for (var l = 0u; l < {}u; l++) {{\n        let q = l / 4u;\n        \
+             let lane = 4u * (quad + q * {}u) + l % 4u;\n        if (lane >= LANES) {{\n            continue;\n        }}",
+            4 * quads,
+            group[0]
+        );
+        let _ = writeln!(
+            out,
+            "        for (var first = row; first < min(row + {rows}u, {}u); first += {block}u) {{",
+            self.shape.0
+        );
+        for end in self.ends {
+            let _ = writeln!(out, "            {end}_begin(lane);");
+        }
+        let _ = writeln!(
+            out,
+            "            for (var i = first; i < min(first + {block}u, {}u); i++) {{\n                \
+             for (var t = 0u; t < WIDTH; t++) {{\n                    \
+             values[t] = tile[((i - row) * WIDTH + t) * {quads}u + q][l % 4u];\n                }}",
+            self.shape.0
+        );
+        for end in self.ends {
+            let _ = writeln!(out, "                {end}_row(i, lane);");
+        }
+        out.push_str("            }\n");
+        for end in self.ends {
+            let _ = writeln!(out, "            {end}_leave(first / {block}u, lane);");
+        }
+        out.push_str("        }\n    }\n");
+    }
 }

@@ -1,9 +1,13 @@
 //! Kernels, buffers and bind groups of a run.
 
+use std::collections::HashMap;
+
+use super::commands::{Commands, Dispatch};
 use super::compose::ShaderSpec;
 use super::context::GpuContext;
 use super::kernels::{EMPTY, Kernels, Library, PARAMS_BYTES, PARAMS_STRIDE};
 use super::layout::{BOOK_STATUS, Layout, padded, row_fields};
+use super::product::Tiles;
 use super::readback::encode;
 use crate::engine::{Job, MetricSource, RunNumbers};
 use crate::error::Result;
@@ -14,52 +18,38 @@ pub(super) struct Resources {
     pub(super) layout: Layout,
     pub(super) kernels: Kernels,
     pub(super) buffers: Buffers,
-    pub(super) bound: Bound,
+    /// By kernel, parity of the iterate that is `x` to it, and chunk.
+    groups: HashMap<&'static str, [[wgpu::BindGroup; 2]; 2]>,
+    pub(super) params: [wgpu::BindGroup; 2],
+    pub(super) arrival_params: wgpu::BindGroup,
+    /// Whether a prediction's end leaves the residual of the iteration to come.
+    pub(super) looks_ahead: bool,
     /// Bytes of the device's buffers, staging left out.
     pub(super) held_bytes: u64,
     /// Lanes whose columns fit into an upload.
     pub(super) arrivals: usize,
 }
 
-/// Device buffers. Pairs alternate: by parity of the iterate, or by chunk.
-pub(super) struct Buffers {
-    pub(super) x: [wgpu::Buffer; 2],
-    pub(super) records: [wgpu::Buffer; 2],
-    /// The schedule's table of a chunk; where it is factored, its factors for the whole run, in the first of them.
-    pub(super) rules: [wgpu::Buffer; 2],
-    pub(super) metric: wgpu::Buffer,
-    pub(super) metric_tables: Option<[wgpu::Buffer; 2]>,
-    pub(super) params: [wgpu::Buffer; 2],
-    pub(super) lanes: wgpu::Buffer,
-    pub(super) book: wgpu::Buffer,
-    pub(super) arrivals: wgpu::Buffer,
-    pub(super) arrival_params: wgpu::Buffer,
-}
+/// Device buffers by name. Some are pairs, that alternate by the parity of the iterate or from chunk to chunk.
+pub(super) struct Buffers(HashMap<&'static str, [wgpu::Buffer; 2]>);
 
-/// Bind groups: `[parity]`, `[slot]` or `[parity][slot]`.
-pub(super) struct Bound {
-    pub(super) params: [wgpu::BindGroup; 2],
-    pub(super) arrival_params: wgpu::BindGroup,
-    pub(super) admit: [wgpu::BindGroup; 2],
-    pub(super) turn: [wgpu::BindGroup; 2],
-    pub(super) metric: Option<HessianMetric>,
-    pub(super) metric_table: Option<[wgpu::BindGroup; 2]>,
-    pub(super) residual: [wgpu::BindGroup; 2],
-    pub(super) gradient: wgpu::BindGroup,
-    pub(super) step: [wgpu::BindGroup; 2],
-    pub(super) predict: [wgpu::BindGroup; 2],
-    pub(super) observe: [wgpu::BindGroup; 2],
-    pub(super) held_out: Option<([wgpu::BindGroup; 2], wgpu::BindGroup)>,
-    pub(super) criterion: [wgpu::BindGroup; 2],
-    pub(super) gap_loss: [wgpu::BindGroup; 2],
-    pub(super) gap_penalty: [wgpu::BindGroup; 2],
-}
+impl Buffers {
+    /// A buffer, or one of a pair.
+    pub(super) fn get(&self, name: &str, which: usize) -> &wgpu::Buffer {
+        &self.0[name][which]
+    }
 
-/// Bind groups of a metric made of curvatures.
-pub(super) struct HessianMetric {
-    pub(super) curvatures: [wgpu::BindGroup; 2],
-    pub(super) gradient: wgpu::BindGroup,
-    pub(super) invert: wgpu::BindGroup,
+    /// The buffer that a kernel's variable means, when `parity` is that of its iterate.
+    fn of_kernel(&self, kernel: &str, variable: &str, parity: usize, slot: usize) -> &wgpu::Buffer {
+        match (kernel, variable) {
+            ("gather_z", "whole") => self.get("z", parity),
+            ("gather_g", "whole") => self.get("g", 0),
+            (_, "x" | "z") => self.get(variable, parity),
+            (_, "x_previous") => self.get("x", 1 - parity),
+            (_, "z_before") => self.get("z", 1 - parity),
+            _ => self.get(variable, slot),
+        }
+    }
 }
 
 /// Bytes of an upload of lanes, about.
@@ -73,9 +63,10 @@ impl Resources {
         plan: &Plan,
         job: &Job<'_>,
         numbers: &RunNumbers,
+        tiles: Tiles,
     ) -> Result<Self> {
         let problem = job.problem;
-        let spec = ShaderSpec::new(plan, numbers, job);
+        let spec = ShaderSpec::new(plan, numbers, job, tiles);
         let layout = spec.layout();
         let kernels = Kernels::new(context, library, &spec)?;
         let (n, q) = (layout.rows, layout.state_rows);
@@ -98,45 +89,45 @@ impl Resources {
             context.queue.write_buffer(&buffer, 0, &encode(values, precision));
             buffer
         };
-        let pair = |label: &str, count: usize| [create(label, count), create(label, count)];
-
-        let design = filled("design", padded(problem.design().rows(), q));
-        let rows = filled("rows", row_fields(job, numbers));
-        let x = pair("state", state_rows * columns);
-        let z = pair("prediction", n * columns);
-        let r = create("residual", n * columns);
-        let g = create("gradient", state_rows * columns);
-        let partials = create("partials", layout.partial_fields() * layout.partial_blocks() * layout.lanes4());
-        let lanes = create("lanes", layout.lane_buffer());
-        let rules = if spec.factored {
-            let units = filled("step_factors", units(job, plan.request.iterations));
-            [units.clone(), units]
-        } else {
-            pair("step_tables", plan.chunk * layout.stages * (2 + layout.rule_fields()) * layout.lanes4())
+        let mut all: HashMap<&'static str, [wgpu::Buffer; 2]> = HashMap::new();
+        let mut one = |name: &'static str, buffer: wgpu::Buffer| {
+            all.insert(name, [buffer.clone(), buffer]);
         };
-        let constants = filled("constants", at_least_one(job.schedule.constants()));
+        one("design", filled("design", padded(problem.design().rows(), q)));
+        one("rows", filled("rows", row_fields(job, numbers)));
+        one("r", create("residual", n * columns));
+        one("g", create("gradient", state_rows * columns));
+        one("partials", create("partials", layout.sum_rows() * layout.lanes4()));
+        one("lanes", create("lanes", layout.lane_buffer()));
+        one("constants", filled("constants", at_least_one(job.schedule.constants())));
         let mut empty = vec![0.0; layout.book_fields() * layout.lanes4()];
         empty[BOOK_STATUS * layout.lanes4()..][..layout.lanes4()].fill(f64::from(EMPTY));
-        let book = filled("book", empty);
-        let extrapolated = create("extrapolated", if spec.measures_curvature { n * columns } else { 1 });
+        one("book", filled("book", empty));
+        one("extrapolated", create("extrapolated", if spec.measures_curvature { n * columns } else { 1 }));
         let has_metric = spec.metric != MetricForm::None;
-        let metric = filled("metric", vec![1.0; if has_metric { state_rows * columns } else { 1 }]);
-        let metric_tables = match job.metric {
-            MetricSource::Table(_) => Some(pair("metric_tables", plan.chunk * q * spec.metric_lanes)),
-            _ => None,
-        };
-        let hessian = match job.metric {
-            MetricSource::Hessian { bound, .. } => {
-                let squares = problem.design().mapv(|v| v * v);
-                Some((filled("design_squares", padded(squares.rows(), q)), filled("curvature_bound", bound.to_vec())))
+        one("metric", filled("metric", vec![1.0; if has_metric { state_rows * columns } else { 1 }]));
+        if let MetricSource::Hessian { bound, .. } = job.metric {
+            let squares = problem.design().mapv(|v| v * v);
+            one("design_squares", filled("design_squares", padded(squares.rows(), q)));
+            one("bound", filled("curvature_bound", bound.to_vec()));
+        }
+        if let Some(h) = &problem.held_out {
+            one("validation_design", filled("validation_design", padded(h.design.rows(), q)));
+            let pairs = h.target.iter().zip(&h.weight).flat_map(|(y, w)| [*y, *w]).collect();
+            one("validation_rows", filled("validation_rows", pairs));
+            if !spec.validates_in_product() {
+                one("validation_z", create("validation_prediction", h.target.len() * columns));
             }
-            _ => None,
-        };
-        let records = pair("records", plan.chunk * plan.record_fields * layout.lanes4());
+        }
+        let shares = |splits: usize, rows: usize| if splits > 1 { splits * rows * columns } else { 0 };
+        let shares = shares(spec.splits[0], n).max(shares(spec.splits[1], state_rows));
+        if shares > 0 {
+            one("shares", create("shares", shares));
+        }
         let heads = (2 + layout.book_fields()) as u64 * real;
         let lane_bytes = 3 * (1 + layout.d) as u64 * q as u64 * real;
         let fitting = ((ARRIVAL_BYTES / (heads + lane_bytes)).max(1) as usize).min(plan.seats);
-        let arrivals = create("arrivals", fitting * ((heads + lane_bytes) / real) as usize);
+        one("arrivals", create("arrivals", fitting * ((heads + lane_bytes) / real) as usize));
         let uniform = |label: &str, size: u64| {
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(label),
@@ -145,10 +136,31 @@ impl Resources {
                 mapped_at_creation: false,
             })
         };
-        let params = [0, 1].map(|_| uniform("params", 2 * (plan.chunk as u64 + 1) * PARAMS_STRIDE));
-        let arrival_params = uniform("arrival_params", PARAMS_STRIDE);
+        one("arrival_params", uniform("arrival_params", PARAMS_STRIDE));
+        if spec.factored {
+            // Of the whole run: no chunk changes them.
+            one("rules", filled("step_factors", units(job, plan.request.iterations)));
+        }
+        let mut pair = |name: &'static str, make: &dyn Fn() -> wgpu::Buffer| {
+            all.insert(name, [make(), make()]);
+        };
+        pair("x", &|| create("state", state_rows * columns));
+        pair("z", &|| create("prediction", n * columns));
+        pair("records", &|| create("records", plan.chunk * plan.record_fields * layout.lanes4()));
+        pair("params", &|| uniform("params", 2 * (plan.chunk as u64 + 1) * PARAMS_STRIDE));
+        if !spec.factored {
+            let rows = (plan.chunk + 1) * layout.stages;
+            pair("rules", &|| create("step_tables", rows * (2 + layout.rule_fields()) * layout.lanes4()));
+        }
+        if let MetricSource::Table(_) = job.metric {
+            pair("metric_table", &|| create("metric_tables", plan.chunk * q * spec.metric_lanes));
+        }
+        let buffers = Buffers(all);
 
-        let bind = |name: &str, list: &[&wgpu::Buffer]| kernels.bind(device, name, list);
+        let bind = |name: &str, parity: usize, slot: usize| {
+            kernels.bind(device, name, |variable| buffers.of_kernel(name, variable, parity, slot))
+        };
+        let groups = kernels.names().map(|name| (name, [0, 1].map(|p| [0, 1].map(|s| bind(name, p, s))))).collect();
         let bind_params = |buffer: &wgpu::Buffer| {
             device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some("params"),
@@ -163,41 +175,48 @@ impl Resources {
                 }],
             })
         };
-        let held_out = problem.held_out.as_ref().map(|h| {
-            let (target, weight) = (&h.target, &h.weight);
-            let design = filled("validation_design", padded(h.design.rows(), q));
-            let pairs = target.iter().zip(weight).flat_map(|(y, w)| [*y, *w]).collect();
-            let rows = filled("validation_rows", pairs);
-            let z = create("validation_prediction", target.len() * columns);
-            let predict = [0, 1].map(|p| bind("predict_validation", &[&design, &x[p], &z]));
-            (predict, bind("validate", &[&z, &rows, &partials]))
+        Ok(Resources {
+            params: [0, 1].map(|slot| bind_params(buffers.get("params", slot))),
+            arrival_params: bind_params(buffers.get("arrival_params", 0)),
+            looks_ahead: spec.looks_ahead(),
+            layout,
+            groups,
+            buffers,
+            held_bytes: sizes.get(),
+            arrivals: fitting,
+            kernels,
+        })
+    }
+
+    /// Dispatches a kernel with the parameters that begin at `offset` of a chunk's; `parity` is that of its iterate.
+    pub(super) fn dispatch(
+        &self,
+        commands: &mut Commands<'_>,
+        name: &'static str,
+        (parity, slot): (usize, usize),
+        offset: u32,
+    ) {
+        let kernel = self.kernels.get(name);
+        commands.dispatch(&Dispatch {
+            name,
+            pipeline: &kernel.pipeline,
+            params: (&self.params[slot], offset),
+            storage: &self.groups[name][parity][slot],
+            groups: kernel.groups,
         });
-        let bound = Bound {
-            params: [0, 1].map(|s: usize| bind_params(&params[s])),
-            arrival_params: bind_params(&arrival_params),
-            admit: [0, 1].map(|p| bind("admit", &[&arrivals, &book, &x[p], &x[1 - p], &z[p], &z[1 - p], &metric])),
-            turn: [0, 1].map(|s: usize| bind("turn", &[&rules[s], &constants, &lanes, &partials, &book, &records[s]])),
-            metric: hessian.as_ref().map(|(squares, bound)| HessianMetric {
-                curvatures: [0, 1].map(|p: usize| bind("curvatures", &[&z[p], &rows, &r])),
-                gradient: bind("gradient", &[squares, &r, &g]),
-                invert: bind("metric_hessian", &[&g, bound, &book, &metric]),
-            }),
-            metric_table: metric_tables
-                .as_ref()
-                .map(|t| [0, 1].map(|s: usize| bind("metric_table", &[&t[s], &metric]))),
-            residual: [0, 1].map(|p| bind("residual", &[&z[p], &z[1 - p], &rows, &book, &r, &extrapolated])),
-            gradient: bind("gradient", &[&design, &r, &g]),
-            step: [0, 1].map(|p| bind("step", &[&x[p], &x[1 - p], &g, &lanes, &book, &partials, &metric])),
-            predict: [0, 1].map(|p| bind("predict", &[&design, &x[p], &z[p]])),
-            observe: [0, 1].map(|p: usize| bind("observe", &[&z[p], &rows, &partials, &r, &extrapolated])),
-            held_out,
-            criterion: [0, 1].map(|p: usize| bind("criterion", &[&x[p], &g, &lanes, &partials])),
-            gap_loss: [0, 1].map(|p: usize| bind("gap_loss", &[&z[p], &rows, &partials])),
-            gap_penalty: [0, 1].map(|p: usize| bind("gap_penalty", &[&x[p], &g, &lanes, &partials])),
-        };
-        let buffers =
-            Buffers { x, records, rules, metric, metric_tables, params, lanes, book, arrivals, arrival_params };
-        Ok(Resources { layout, kernels, buffers, bound, held_bytes: sizes.get(), arrivals: fitting })
+    }
+
+    /// Seats lanes that were uploaded.
+    pub(super) fn dispatch_admit(&self, commands: &mut Commands<'_>, parity: usize, arrivals: usize) {
+        let kernel = self.kernels.get("admit");
+        let [_, rows, _] = kernel.groups;
+        commands.dispatch(&Dispatch {
+            name: "admit",
+            pipeline: &kernel.pipeline,
+            params: (&self.arrival_params, 0),
+            storage: &self.groups["admit"][parity][0],
+            groups: [arrivals.div_ceil(64) as u32, rows, 1],
+        });
     }
 }
 

@@ -4,18 +4,19 @@ use std::collections::{HashMap, VecDeque};
 
 use ndarray::{Array2, Array3};
 
-use super::compose::{CHECKED, CLOSES, CONTROLS, TURN_LANES};
+use super::commands::{Clock, Commands};
+use super::compose::{CHECKED, CLOSES, CONTROLS};
 use super::context::GpuContext;
 use super::kernels::{Library, PARAMS_STRIDE, STATUS_CODES};
 use super::layout::{BOOK_DONE, BOOK_MEASURED, BOOK_MEMORY, BOOK_STATUS, Layout};
-use super::product::GROUP;
+use super::product::Tiles;
 use super::readback::{Pending, decode, encode, number};
 use super::resources::Resources;
 use crate::engine::{
     Chunk, Frame, Job, LaneOutcome, LaneState, MetricSource, Run, RunNumbers, Seat, Status, memory_fields,
 };
 use crate::error::Result;
-use crate::plan::{Plan, Precision, ROW_BLOCK};
+use crate::plan::{Plan, Precision};
 
 /// A run on a device.
 pub(super) struct GpuRun<'a> {
@@ -33,6 +34,10 @@ pub(super) struct GpuRun<'a> {
     submitted: usize,
     /// Which of a pair of buffers the next chunk uses.
     slot: usize,
+    /// Times dispatches, where they are timed.
+    pub(super) clock: Option<Clock>,
+    /// Whether the residual of the iteration to come is there already.
+    residual_ready: bool,
     in_flight: VecDeque<(Order, Pending)>,
     staging: Vec<wgpu::Buffer>,
     /// What the last chunk collected left.
@@ -76,9 +81,10 @@ impl<'a> GpuRun<'a> {
         library: &mut Library,
         plan: &'a Plan,
         job: &'a Job<'a>,
+        tiles: Tiles,
     ) -> Result<Self> {
         let numbers = RunNumbers::new(job);
-        let held = Resources::new(context, library, plan, job, &numbers)?;
+        let held = Resources::new(context, library, plan, job, &numbers, tiles)?;
         context.check()?;
         log::debug!("{} bytes of device buffers besides staging", held.held_bytes);
         let mut lanes = vec![0.0; held.layout.lane_buffer()];
@@ -94,6 +100,8 @@ impl<'a> GpuRun<'a> {
             lanes,
             submitted: 0,
             slot: 0,
+            clock: None,
+            residual_ready: false,
             in_flight: VecDeque::new(),
             staging: Vec::new(),
             snapshot: None,
@@ -110,7 +118,7 @@ impl<'a> GpuRun<'a> {
     }
 
     /// Uploads some lanes and seats them.
-    fn seat(&self, arrivals: &[(usize, LaneState)]) {
+    fn seat(&mut self, arrivals: &[(usize, LaneState)]) {
         let layout = self.layout();
         let blank = |s: &LaneState| s.metric.is_none() && s.state.iter().chain(&s.previous).all(|v| *v == 0.0);
         let has_metric = *self.job.metric != MetricSource::None;
@@ -142,26 +150,21 @@ impl<'a> GpuRun<'a> {
             }
         }
         let (context, buffers) = (self.context, &self.held.buffers);
-        context.queue.write_buffer(&buffers.arrivals, 0, &encode(image, self.precision));
+        context.queue.write_buffer(buffers.get("arrivals", 0), 0, &encode(image, self.precision));
         let columns = if all_blank { 0 } else { width as u32 };
         let params = [arrivals.len() as u32, columns, 0, 0];
-        context.queue.write_buffer(&buffers.arrival_params, 0, bytemuck::cast_slice(&params));
+        context.queue.write_buffer(buffers.get("arrival_params", 0), 0, bytemuck::cast_slice(&params));
         let mut encoder =
             context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("admit") });
-        {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            pass.set_bind_group(0, &self.held.bound.arrival_params, &[0]);
-            let parity = self.submitted % 2;
-            let rows = layout.rows.max(layout.state_rows);
-            self.dispatch(&mut pass, "admit", &self.held.bound.admit[parity], (arrivals.len().div_ceil(64), rows));
-            if !all_blank {
-                // The predictions of all columns anew: those of lanes under way come out the same.
-                let predict = &self.held.bound.predict;
-                self.dispatch_product(&mut pass, "predict", &predict[0], layout.rows);
-                self.dispatch_product(&mut pass, "predict", &predict[1], layout.rows);
-            }
+        let mut commands = Commands::new(&mut encoder, None);
+        self.held.dispatch_admit(&mut commands, self.submitted % 2, arrivals.len());
+        if !all_blank {
+            // The predictions of all columns anew: those of lanes under way come out the same.
+            [0, 1].into_iter().for_each(|parity| self.product(&mut commands, ("predict", "gather_z"), parity, 0));
         }
+        commands.finish();
         context.queue.submit([encoder.finish()]);
+        self.residual_ready = false;
     }
 
     /// Encodes and submits a chunk.
@@ -170,54 +173,53 @@ impl<'a> GpuRun<'a> {
         let (context, slot) = (self.context, self.slot);
         let buffers = &self.held.buffers;
         if !self.job.schedule.is_factored() {
-            let table = encode(self.rule_table(iterations), self.precision);
-            context.queue.write_buffer(&buffers.rules[slot], 0, &table);
+            // One more, as a prediction's end looks ahead.
+            let table = encode(self.rule_table(iterations + 1), self.precision);
+            context.queue.write_buffer(buffers.get("rules", slot), 0, &table);
         }
         let checks: Vec<bool> =
             (0..iterations).map(|i| self.occupants().any(|o| self.plan.is_check(o.next + i + 1))).collect();
-        context.queue.write_buffer(&buffers.params[slot], 0, &self.params(&checks));
-        if let Some(tables) = &buffers.metric_tables {
-            context.queue.write_buffer(&tables[slot], 0, &encode(self.metric_rows(iterations), self.precision));
+        context.queue.write_buffer(buffers.get("params", slot), 0, &self.params(&checks));
+        if let MetricSource::Table(_) = self.job.metric {
+            let table = encode(self.metric_rows(iterations), self.precision);
+            context.queue.write_buffer(buffers.get("metric_table", slot), 0, &table);
         }
         let target = self.staging.pop().unwrap_or_else(|| self.staging());
         let mut encoder =
             context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("chunk") });
+        // A clock is the run's, but is written while commands are recorded.
+        let mut clock = self.clock.take();
+        let mut commands = Commands::new(&mut encoder, clock.as_mut());
         let mut taken = Vec::new();
-        let mut i = 0;
-        while i < iterations {
-            // A pass reaches to the next frame, which is copied between passes.
-            let end = (i..iterations).find(|i| !frames[*i].is_empty()).map_or(iterations, |i| i + 1);
-            {
-                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                (i..end).for_each(|i| self.iterate(&mut pass, i, &checks));
-                if end == iterations {
-                    pass.set_bind_group(0, &self.held.bound.params[slot], &[offset(iterations, 0)]);
-                    self.dispatch_turn(&mut pass);
-                }
-            }
-            if !frames[end - 1].is_empty() {
+        let mut ready = self.residual_ready;
+        for (i, due) in frames.into_iter().enumerate() {
+            ready = self.iterate(&mut commands, i, &checks, ready);
+            if !due.is_empty() {
                 let to = self.frame_offset() + taken.len() as u64 * self.state_bytes();
-                let parity = (self.submitted + end) % 2;
-                encoder.copy_buffer_to_buffer(&buffers.x[parity], 0, &target, to, self.state_bytes());
-                taken.push(frames[end - 1].clone());
+                let parity = (self.submitted + i + 1) % 2;
+                commands.copy(buffers.get("x", parity), (&target, to), self.state_bytes());
+                taken.push(due);
             }
-            i = end;
         }
+        self.held.dispatch(&mut commands, "turn", (0, slot), offset(iterations, 0));
         let parity = (self.submitted + iterations) % 2;
         let state = self.state_bytes();
         let (records, book) = self.small_bytes();
-        encoder.copy_buffer_to_buffer(&buffers.records[slot], 0, &target, 0, records);
-        encoder.copy_buffer_to_buffer(&buffers.book, 0, &target, records, book);
+        commands.copy(buffers.get("records", slot), (&target, 0), records);
+        commands.copy(buffers.get("book", 0), (&target, records), book);
         let at = self.snapshot_offset();
-        encoder.copy_buffer_to_buffer(&buffers.x[parity], 0, &target, at, state);
-        encoder.copy_buffer_to_buffer(&buffers.x[1 - parity], 0, &target, at + state, state);
+        commands.copy(buffers.get("x", parity), (&target, at), state);
+        commands.copy(buffers.get("x", 1 - parity), (&target, at + state), state);
         if self.keeps_metric() {
-            encoder.copy_buffer_to_buffer(&buffers.metric, 0, &target, at + 2 * state, state);
+            commands.copy(buffers.get("metric", 0), (&target, at + 2 * state), state);
         }
+        commands.finish();
+        self.clock = clock;
         let submission = context.queue.submit([encoder.finish()]);
         let lanes = self.seats.iter().map(|s| s.map(|o| o.lane)).collect();
         self.in_flight.push_back((Order { iterations, lanes, frames: taken }, Pending::new(target, submission)));
         self.submitted += iterations;
+        self.residual_ready = ready;
         self.slot = 1 - slot;
         self.seats.iter_mut().flatten().for_each(|o| o.next += iterations);
         iterations
@@ -243,79 +245,75 @@ impl<'a> GpuRun<'a> {
         (iterations, frames)
     }
 
-    /// One iteration: the same calls as in the CPU engine's `advance`.
-    fn iterate(&self, pass: &mut wgpu::ComputePass<'_>, i: usize, checks: &[bool]) {
+    /// One iteration: the same calls as in the CPU engine's `advance`. Whether the residual is there, before and after.
+    fn iterate(&self, commands: &mut Commands<'_>, i: usize, checks: &[bool], mut ready: bool) -> bool {
         let old = (self.submitted + i) % 2;
         let new = 1 - old;
-        let layout = self.layout();
-        let b = &self.held.bound;
-        pass.set_bind_group(0, &b.params[self.slot], &[offset(i, 0)]);
-        self.dispatch_turn(pass);
+        let held = &self.held;
+        let dispatch = |commands: &mut Commands<'_>, name, parity| {
+            held.dispatch(commands, name, (parity, self.slot), offset(i, 0));
+        };
+        dispatch(commands, "turn", old);
         if self.occupants().any(|o| self.job.metric.refreshes(o.next + i)) {
-            self.refresh_metric(pass, old);
+            match self.job.metric {
+                MetricSource::Hessian { .. } => {
+                    dispatch(commands, "curvatures", old);
+                    self.product(commands, ("gradient_squares", "gather_g"), old, offset(i, 0));
+                    dispatch(commands, "metric_hessian", old);
+                    ready = false;
+                }
+                MetricSource::Table(_) => dispatch(commands, "metric_table", old),
+                MetricSource::None | MetricSource::Fixed(_) => {}
+            }
         }
-        self.dispatch_rows(pass, "residual", &b.residual[old], layout.rows);
-        self.dispatch_product(pass, "gradient", &b.gradient, layout.stride());
-        self.dispatch_rows(pass, "step", &b.step[old], layout.state_rows);
-        self.dispatch_product(pass, "predict", &b.predict[new], layout.rows);
-        self.dispatch_rows(pass, "observe", &b.observe[new], layout.rows);
-        if let Some((predict, validate)) = &b.held_out {
-            self.dispatch_product(pass, "predict_validation", &predict[new], layout.validation_rows);
-            self.dispatch_rows(pass, "validate", validate, layout.validation_rows);
+        if !ready {
+            dispatch(commands, "residual", old);
         }
-        if checks[i] {
-            pass.set_bind_group(0, &b.params[self.slot], &[offset(i, 1)]);
-            self.dispatch_rows(pass, "residual", &b.residual[new], layout.rows);
-            self.dispatch_product(pass, "gradient", &b.gradient, layout.stride());
-            self.dispatch_rows(pass, "criterion", &b.criterion[new], layout.state_rows);
-            self.dispatch_rows(pass, "gap_loss", &b.gap_loss[new], layout.rows);
-            self.dispatch_rows(pass, "gap_penalty", &b.gap_penalty[new], layout.state_rows);
+        if held.kernels.has("gradient_step") {
+            dispatch(commands, "gradient_step", old);
+        } else {
+            self.product(commands, ("gradient", "gather_g"), old, offset(i, 0));
+            dispatch(commands, "step", old);
         }
+        if held.kernels.has("predict_observe") {
+            dispatch(commands, "predict_observe", new);
+        } else {
+            self.product(commands, ("predict", "gather_z"), new, offset(i, 0));
+            dispatch(commands, "observe", new);
+        }
+        if self.plan.request.validation_rows > 0 {
+            if held.kernels.has("predict_validate") {
+                dispatch(commands, "predict_validate", new);
+            } else {
+                dispatch(commands, "predict_validation", new);
+                dispatch(commands, "validate", new);
+            }
+        }
+        if !checks[i] {
+            return held.looks_ahead;
+        }
+        // The stop rule looks at x itself.
+        let at = offset(i, 1);
+        held.dispatch(commands, "residual", (new, self.slot), at);
+        self.product(commands, ("gradient", "gather_g"), new, at);
+        for kernel in ["criterion", "gap_loss", "gap_penalty"] {
+            held.dispatch(commands, kernel, (new, self.slot), at);
+        }
+        false
     }
 
-    /// Sets the metric that this iteration uses.
-    fn refresh_metric(&self, pass: &mut wgpu::ComputePass<'_>, old: usize) {
-        let layout = self.layout();
-        if let Some(metric) = &self.held.bound.metric {
-            self.dispatch_rows(pass, "curvatures", &metric.curvatures[old], layout.rows);
-            self.dispatch_product(pass, "gradient", &metric.gradient, layout.stride());
-            self.dispatch_rows(pass, "metric_hessian", &metric.invert, layout.state_rows);
-        }
-        if let Some(table) = &self.held.bound.metric_table {
-            self.dispatch_rows(pass, "metric_table", &table[self.slot], layout.state_rows);
-        }
-    }
-
-    fn dispatch_turn(&self, pass: &mut wgpu::ComputePass<'_>) {
-        let groups = self.plan.seats.div_ceil(TURN_LANES);
-        pass.set_pipeline(&self.held.kernels.get("turn").pipeline);
-        pass.set_bind_group(1, &self.held.bound.turn[self.slot], &[]);
-        pass.dispatch_workgroups(groups as u32, 1, 1);
-    }
-
-    /// One invocation per lane and block of rows.
-    fn dispatch_rows(&self, pass: &mut wgpu::ComputePass<'_>, name: &str, group: &wgpu::BindGroup, rows: usize) {
-        self.dispatch(pass, name, group, (self.plan.seats.div_ceil(64), rows));
-    }
-
-    fn dispatch(
+    /// A product that is stored, put together where it is split.
+    fn product(
         &self,
-        pass: &mut wgpu::ComputePass<'_>,
-        name: &str,
-        group: &wgpu::BindGroup,
-        (groups, rows): (usize, usize),
+        commands: &mut Commands<'_>,
+        (name, gather): (&'static str, &'static str),
+        parity: usize,
+        at: u32,
     ) {
-        pass.set_pipeline(&self.held.kernels.get(name).pipeline);
-        pass.set_bind_group(1, group, &[]);
-        pass.dispatch_workgroups(groups as u32, rows.div_ceil(ROW_BLOCK) as u32, 1);
-    }
-
-    /// One invocation per tile of the output.
-    fn dispatch_product(&self, pass: &mut wgpu::ComputePass<'_>, name: &str, group: &wgpu::BindGroup, rows: usize) {
-        pass.set_pipeline(&self.held.kernels.get(name).pipeline);
-        pass.set_bind_group(1, group, &[]);
-        let columns = self.layout().columns().div_ceil(GROUP);
-        pass.dispatch_workgroups(columns as u32, rows.div_ceil(GROUP) as u32, 1);
+        self.held.dispatch(commands, name, (parity, self.slot), at);
+        if self.held.kernels.has(gather) {
+            self.held.dispatch(commands, gather, (parity, self.slot), at);
+        }
     }
 
     /// Parameters of a chunk: two entries an iteration, the second for the stop rule, and one to close the last.
@@ -502,7 +500,7 @@ impl Run for GpuRun<'_> {
             arrivals.push((place, state));
         }
         self.context.queue.write_buffer(
-            &self.held.buffers.lanes,
+            self.held.buffers.get("lanes", 0),
             0,
             &encode(self.lanes.iter().copied(), self.precision),
         );
@@ -628,7 +626,7 @@ mod tests {
                 start: None,
                 tol: 0.0,
             };
-            let run = GpuRun::new(&engine.context, &mut Library::default(), &plan, &job).unwrap();
+            let run = GpuRun::new(&engine.context, &mut Library::default(), &plan, &job, engine.tiles(&plan)).unwrap();
             let held = run.held.held_bytes + 2 * run.staging_bytes();
             assert!(held.abs_diff(plan.device_bytes) * 20 <= held, "{held} held, {} planned", plan.device_bytes);
         }
