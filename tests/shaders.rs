@@ -153,6 +153,6 @@ fn errors_point_into_the_right_file() {
     let mut shader = all.into_iter().find(|s| s.name == "residual").unwrap();
     let line = shader.source.lines().position(|l| l.contains("fn sigmoid")).unwrap() + 1;
     assert_eq!(shader.locate(line), "shaders/loss/logistic.wgsl:2");
-    shader.source = shader.source.replace("fn sigmoid(t: real)", "fn sigmoid(t: nonsense)");
+    shader.source = shader.source.replace("fn sigmoid(t: real4)", "fn sigmoid(t: nonsense)");
     assert!(validate(&shader).unwrap_err().starts_with("shaders/loss/logistic.wgsl:2: "), "broken text is refused");
 }

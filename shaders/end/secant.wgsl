@@ -1,15 +1,15 @@
 // The end of a prediction where steps follow from curvature: a row's part of <s, grad f(x+) - grad f(e)>, s = x+ - e, with the
 // new predictions in `values`, those at e in `extrapolated` and their residual in `r`.
-var<private> secant_sum: real;
-var<private> secant_dsum: array<real, MAX_TANGENTS>;
+var<private> secant_sum: real4;
+var<private> secant_dsum: array<real4, MAX_TANGENTS>;
 
-fn secant_begin(lane: u32) {
-    secant_sum = real(0.0);
-    secant_dsum = array<real, MAX_TANGENTS>();
+fn secant_begin(quad: u32) {
+    secant_sum = real4(0.0);
+    secant_dsum = array<real4, MAX_TANGENTS>();
 }
 
-fn secant_row(i: u32, lane: u32) {
-    let at = entry(i, lane);
+fn secant_row(i: u32, quad: u32) {
+    let at = place(i, quad);
     let target_value = rows[i * ROW_FIELDS];
     let weight = rows[i * ROW_FIELDS + 1u];
     let here = values[0];
@@ -17,7 +17,7 @@ fn secant_row(i: u32, lane: u32) {
     let turned = weight * loss_slope(here, target_value) - r[at];
     secant_sum += s * turned;
     for (var t = 0u; t < TANGENTS; t++) {
-        let c = at + (1u + t) * LANES4;
+        let c = at + (1u + t) * QUADS;
         var dslope = loss_curve(here, target_value) * values[1u + t];
         if (MOVES_TARGET) {
             dslope += loss_slope_by_target(here, target_value) * rows[i * ROW_FIELDS + 2u + t];
@@ -27,9 +27,9 @@ fn secant_row(i: u32, lane: u32) {
     }
 }
 
-fn secant_leave(block: u32, lane: u32) {
-    leave(PART_SECANT_ROWS, block, lane, secant_sum);
+fn secant_leave(block: u32, quad: u32) {
+    leave(PART_SECANT_ROWS, block, quad, secant_sum);
     for (var t = 0u; t < TANGENTS; t++) {
-        leave(PART_DSECANT_ROWS + t * BLOCKS_DSECANT_ROWS, block, lane, secant_dsum[t]);
+        leave(PART_DSECANT_ROWS + t * BLOCKS_DSECANT_ROWS, block, quad, secant_dsum[t]);
     }
 }

@@ -10,6 +10,10 @@
 @group(1) @binding(5) var<storage, read_write> z_before: array<real>;
 @group(1) @binding(6) var<storage, read_write> metric: array<real>;
 
+fn entry(row: u32, lane: u32) -> u32 {
+    return row * COLUMNS + lane;
+}
+
 fn value(base: u32, matrix: u32, t: u32, j: u32) -> real {
     return arrivals[base + (matrix * WIDTH + t) * STATE_ROWS + j];
 }

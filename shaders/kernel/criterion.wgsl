@@ -1,27 +1,27 @@
 // The stop rule at x, from g = X' r taken there: by how much the dual point must shrink, and the fixed-point residuals of
 // the iterate and of its tangents under a proximal gradient step of size 1/L. Summed by block of state rows.
 @group(0) @binding(0) var<uniform> params: Params;
-@group(1) @binding(0) var<storage, read> x: array<real>;
-@group(1) @binding(1) var<storage, read> g: array<real>;
-@group(1) @binding(2) var<storage, read> lanes: array<real>;
-@group(1) @binding(3) var<storage, read_write> partials: array<real>;
+@group(1) @binding(0) var<storage, read> x: array<real4>;
+@group(1) @binding(1) var<storage, read> g: array<real4>;
+@group(1) @binding(2) var<storage, read> lanes: array<real4>;
+@group(1) @binding(3) var<storage, read_write> partials: array<real4>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(GROUP_QUADS, GROUP_BLOCKS)
 fn criterion(@builtin(global_invocation_id) id: vec3<u32>) {
-    let lane = id.x;
-    if (lane >= LANES) {
+    let quad = id.x;
+    let first = id.y * ROW_BLOCK;
+    if (quad >= QUADS || first >= STATE_ROWS) {
         return;
     }
-    let a = lane_probe_step(lane);
-    let l1 = lane_l1(lane);
-    let l2 = lane_l2(lane);
-    let ridge = select(real(0.0), l2, RIDGE_IN_LOSS);
-    var ratio = real(1.0);
+    let a = lanes_probe_step(quad);
+    let l1 = lanes_l1(quad);
+    let l2 = lanes_l2(quad);
+    let ridge = select(real4(0.0), l2, RIDGE_IN_LOSS);
+    var ratio = real4(1.0);
     // Squared norms of x, of its image and of their difference, then the same of each tangent.
-    var sums: array<real, MAX_NORMS>;
-    let first = id.y * ROW_BLOCK;
+    var sums: array<real4, MAX_NORMS>;
     for (var j = first; j < min(first + ROW_BLOCK, STATE_ROWS); j++) {
-        let at = entry(j, lane);
+        let at = place(j, quad);
         let here = x[at];
         let factor = factor_of(j);
         let w = here - a * (g[at] + ridge * factor * here);
@@ -34,12 +34,12 @@ fn criterion(@builtin(global_invocation_id) id: vec3<u32>) {
         sums[1] += prox.value * prox.value;
         sums[2] += (here - prox.value) * (here - prox.value);
         for (var t = 0u; t < TANGENTS; t++) {
-            let c = at + (1u + t) * LANES4;
+            let c = at + (1u + t) * QUADS;
             let dhere = x[c];
             let moves = strength_tangent(j, t);
-            let dl1 = lane_dl1(lane, t) * moves;
-            let dl2 = lane_dl2(lane, t) * moves;
-            let dridge = select(real(0.0), dl2, RIDGE_IN_LOSS);
+            let dl1 = lanes_dl1(quad, t) * moves;
+            let dl2 = lanes_dl2(quad, t) * moves;
+            let dridge = select(real4(0.0), dl2, RIDGE_IN_LOSS);
             let dw = dhere - a * (g[c] + ridge * factor * dhere + dridge * here);
             let image = prox.by_input * dw + prox.by_l1 * dl1 + prox.by_l2 * dl2;
             sums[3u * t + 3u] += dhere * dhere;
@@ -47,8 +47,8 @@ fn criterion(@builtin(global_invocation_id) id: vec3<u32>) {
             sums[3u * t + 5u] += (dhere - image) * (dhere - image);
         }
     }
-    leave(PART_RATIO, id.y, lane, ratio);
+    leave(PART_RATIO, id.y, quad, ratio);
     for (var i = 0u; i < 3u * WIDTH; i++) {
-        leave(PART_NORMS + i * BLOCKS_NORMS, id.y, lane, sums[i]);
+        leave(PART_NORMS + i * BLOCKS_NORMS, id.y, quad, sums[i]);
     }
 }

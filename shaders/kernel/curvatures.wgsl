@@ -1,24 +1,24 @@
 // r = w phi''(z), dr = w phi'''(z) dz: with the squares of the design they give the diagonal of the Hessian.
 @group(0) @binding(0) var<uniform> params: Params;
-@group(1) @binding(0) var<storage, read> z: array<real>;
+@group(1) @binding(0) var<storage, read> z: array<real4>;
 @group(1) @binding(1) var<storage, read> rows: array<real>;
-@group(1) @binding(2) var<storage, read_write> r: array<real>;
+@group(1) @binding(2) var<storage, read_write> r: array<real4>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(GROUP_QUADS, GROUP_BLOCKS)
 fn curvatures(@builtin(global_invocation_id) id: vec3<u32>) {
-    let lane = id.x;
-    if (lane >= LANES) {
+    let quad = id.x;
+    let first = id.y * ROW_BLOCK;
+    if (quad >= QUADS) {
         return;
     }
-    let first = id.y * ROW_BLOCK;
     for (var i = first; i < min(first + ROW_BLOCK, ROWS); i++) {
-        let at = entry(i, lane);
+        let at = place(i, quad);
         let target_value = rows[i * ROW_FIELDS];
         let weight = rows[i * ROW_FIELDS + 1u];
         r[at] = weight * loss_curve(z[at], target_value);
         let by_prediction = weight * loss_curve_slope(z[at], target_value);
         for (var t = 0u; t < TANGENTS; t++) {
-            r[at + (1u + t) * LANES4] = by_prediction * z[at + (1u + t) * LANES4];
+            r[at + (1u + t) * QUADS] = by_prediction * z[at + (1u + t) * QUADS];
         }
     }
 }

@@ -1,20 +1,20 @@
 // The loss's part of the duality gap at the scaled dual point, summed by block of rows.
 @group(0) @binding(0) var<uniform> params: Params;
-@group(1) @binding(0) var<storage, read> z: array<real>;
+@group(1) @binding(0) var<storage, read> z: array<real4>;
 @group(1) @binding(1) var<storage, read> rows: array<real>;
-@group(1) @binding(2) var<storage, read_write> partials: array<real>;
+@group(1) @binding(2) var<storage, read_write> partials: array<real4>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(GROUP_QUADS, GROUP_BLOCKS)
 fn gap_loss(@builtin(global_invocation_id) id: vec3<u32>) {
-    let lane = id.x;
-    if (lane >= LANES) {
+    let quad = id.x;
+    let first = id.y * ROW_BLOCK;
+    if (quad >= QUADS || first >= ROWS) {
         return;
     }
-    let scale = dual_scale(lane);
-    var gap = real(0.0);
-    let first = id.y * ROW_BLOCK;
+    let scale = dual_scale(quad);
+    var gap = real4(0.0);
     for (var i = first; i < min(first + ROW_BLOCK, ROWS); i++) {
-        gap += rows[i * ROW_FIELDS + 1u] * loss_gap(z[entry(i, lane)], rows[i * ROW_FIELDS], scale);
+        gap += rows[i * ROW_FIELDS + 1u] * loss_gap(z[place(i, quad)], rows[i * ROW_FIELDS], scale);
     }
-    leave(PART_GAP_LOSS, id.y, lane, gap);
+    leave(PART_GAP_LOSS, id.y, quad, gap);
 }

@@ -1,24 +1,24 @@
 // The penalty's part of the duality gap at the scaled dual point, summed by block of state rows.
 @group(0) @binding(0) var<uniform> params: Params;
-@group(1) @binding(0) var<storage, read> x: array<real>;
-@group(1) @binding(1) var<storage, read> g: array<real>;
-@group(1) @binding(2) var<storage, read> lanes: array<real>;
-@group(1) @binding(3) var<storage, read_write> partials: array<real>;
+@group(1) @binding(0) var<storage, read> x: array<real4>;
+@group(1) @binding(1) var<storage, read> g: array<real4>;
+@group(1) @binding(2) var<storage, read> lanes: array<real4>;
+@group(1) @binding(3) var<storage, read_write> partials: array<real4>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(GROUP_QUADS, GROUP_BLOCKS)
 fn gap_penalty(@builtin(global_invocation_id) id: vec3<u32>) {
-    let lane = id.x;
-    if (lane >= LANES) {
+    let quad = id.x;
+    let first = id.y * ROW_BLOCK;
+    if (quad >= QUADS || first >= STATE_ROWS) {
         return;
     }
-    let scale = dual_scale(lane);
-    let l1 = lane_l1(lane);
-    let l2 = lane_l2(lane);
-    var gap = real(0.0);
-    let first = id.y * ROW_BLOCK;
+    let scale = dual_scale(quad);
+    let l1 = lanes_l1(quad);
+    let l2 = lanes_l2(quad);
+    var gap = real4(0.0);
     for (var j = first; j < min(first + ROW_BLOCK, PENALISED); j++) {
-        let at = entry(j, lane);
+        let at = place(j, quad);
         gap += penalty_gap(x[at], -scale * g[at], l1 * factor_of(j), l2 * factor_of(j));
     }
-    leave(PART_GAP_PENALTY, id.y, lane, gap);
+    leave(PART_GAP_PENALTY, id.y, quad, gap);
 }

@@ -1,29 +1,30 @@
 // d = 1/h held between 1/bound and METRIC_GAIN/bound, where it does not move; h is the diagonal of the Hessian, in g.
 // For the lanes that refresh their metric now.
 @group(0) @binding(0) var<uniform> params: Params;
-@group(1) @binding(0) var<storage, read> g: array<real>;
+@group(1) @binding(0) var<storage, read> g: array<real4>;
 @group(1) @binding(1) var<storage, read> bound: array<real>;
-@group(1) @binding(2) var<storage, read> book: array<real>;
-@group(1) @binding(3) var<storage, read_write> metric: array<real>;
+@group(1) @binding(2) var<storage, read> book: array<real4>;
+@group(1) @binding(3) var<storage, read_write> metric: array<real4>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(GROUP_QUADS, GROUP_BLOCKS)
 fn metric_hessian(@builtin(global_invocation_id) id: vec3<u32>) {
-    let lane = id.x;
-    if (lane >= LANES || u32(book_at(lane, DONE)) % METRIC_EVERY != 0u) {
+    let quad = id.x;
+    let first = id.y * ROW_BLOCK;
+    if (quad >= QUADS) {
         return;
     }
-    let first = id.y * ROW_BLOCK;
+    let refreshes = vec4<u32>(told(quad, DONE)) % METRIC_EVERY == vec4<u32>();
     for (var j = first; j < min(first + ROW_BLOCK, STATE_ROWS); j++) {
-        let at = entry(j, lane);
+        let at = place(j, quad);
         // A column of zeros has no curvature: any step will do.
         let most = select(real(1.0), bound[j], bound[j] > real(0.0));
         let least = most / METRIC_GAIN;
-        let inside = g[at] > least && g[at] < most;
-        let d = real(1.0) / min(max(g[at], least), most);
-        metric[at] = d;
+        let inside = (g[at] > real4(least)) & (g[at] < real4(most));
+        let d = real(1.0) / min(max(g[at], real4(least)), real4(most));
+        metric[at] = select(metric[at], d, refreshes);
         for (var t = 0u; t < TANGENTS; t++) {
-            let c = at + (1u + t) * LANES4;
-            metric[c] = select(real(0.0), -d * d * g[c], inside);
+            let c = at + (1u + t) * QUADS;
+            metric[c] = select(metric[c], select(real4(0.0), -d * d * g[c], inside), refreshes);
         }
     }
 }

@@ -1,24 +1,22 @@
 // g(x) = l1 x for x >= 0
-fn penalty_value(x: real, l1: real, l2: real) -> real {
+fn penalty_value(x: real4, l1: real4, l2: real4) -> real4 {
     return l1 * x;
 }
 
-fn penalty_prox(w: real, step: real, l1: real, l2: real) -> Prox {
+fn penalty_prox(w: real4, step: real4, l1: real4, l2: real4) -> Prox {
     let over = w - step * l1;
-    if (over > real(0.0)) {
-        return Prox(over, real(1.0), -step, real(0.0));
-    }
-    return prox_zero();
+    let survives = over > real4(0.0);
+    return Prox(select(real4(0.0), over, survives), ones_where(survives), select(real4(0.0), -step, survives), real4(0.0));
 }
 
-fn penalty_dual_ratio(v: real, l1: real, l2: real) -> real {
-    return max(v, real(0.0)) / l1;
+fn penalty_dual_ratio(v: real4, l1: real4, l2: real4) -> real4 {
+    return max(v, real4(0.0)) / l1;
 }
 
-fn penalty_gap(x: real, v: real, l1: real, l2: real) -> real {
+fn penalty_gap(x: real4, v: real4, l1: real4, l2: real4) -> real4 {
     return x * (l1 - v);
 }
 
-fn penalty_is_active(x: real) -> bool {
-    return x > real(0.0);
+fn penalty_is_active(x: real4) -> vec4<bool> {
+    return x > real4(0.0);
 }

@@ -9,10 +9,6 @@ fn has(code: Code, bit: u32) -> bool {
     return (code.bits & bit) != 0u;
 }
 
-fn keep(lane: u32, field: u32, v: real) {
-    book[field * LANES4 + lane] = v;
-}
-
 fn flag(on: bool) -> real {
     return select(real(0.0), real(1.0), on);
 }

@@ -1,4 +1,4 @@
 // The share of a block of rows in a sum over all of them. `sum` is where the shares of the sum begin.
-fn leave(sum: u32, block: u32, lane: u32, v: real) {
-    partials[(sum + block) * LANES4 + lane] = v;
+fn leave(sum: u32, block: u32, quad: u32, v: real4) {
+    partials[(sum + block) * QUADS + quad] = v;
 }

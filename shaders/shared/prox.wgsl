@@ -1,15 +1,11 @@
-// x = prox_{step g}(w) with its partial derivatives.
+// x = prox_{step g}(w) with its partial derivatives, for a quad of lanes.
 struct Prox {
-    value: real,
-    by_input: real,
-    by_l1: real,
-    by_l2: real,
+    value: real4,
+    by_input: real4,
+    by_l1: real4,
+    by_l2: real4,
 }
 
-fn prox_identity(w: real) -> Prox {
-    return Prox(w, real(1.0), real(0.0), real(0.0));
-}
-
-fn prox_zero() -> Prox {
-    return Prox(real(0.0), real(0.0), real(0.0), real(0.0));
+fn prox_identity(w: real4) -> Prox {
+    return Prox(w, real4(1.0), real4(0.0), real4(0.0));
 }

@@ -32,8 +32,8 @@ fn close_iteration(lane: u32) {
     record(lane, 2u, totals[TOTAL_SUPPORT]);
     record(lane, 3u, totals[TOTAL_VALIDATION]);
     record(lane, 4u, totals[TOTAL_ACTIVE_CHANGE]);
-    record(lane, 5u, told_step(lane));
-    record(lane, 6u, select(told_momentum(lane), real(-1.0), told_restore(lane)));
+    record(lane, 5u, book_at(lane, TOLD_STEP));
+    record(lane, 6u, select(book_at(lane, TOLD_MOMENTUM), real(-1.0), book_at(lane, TOLD_RESTORE) > real(0.0)));
     var finite = is_finite(objective) && is_finite(change);
     for (var t = 0u; t < TANGENTS; t++) {
         let dchange = sqrt(totals[TOTAL_DCHANGE + t]);

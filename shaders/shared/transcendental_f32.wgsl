@@ -1,11 +1,8 @@
 // exp and log(1 + x) in f32: the built-in functions, and a series where log(1 + x) would cancel.
-fn real_exp(x: real) -> real {
+fn real_exp(x: real4) -> real4 {
     return exp(x);
 }
 
-fn real_log1p(x: real) -> real {
-    if (abs(x) < real(0.25)) {
-        return log1p_series(x);
-    }
-    return log(real(1.0) + x);
+fn real_log1p(x: real4) -> real4 {
+    return select(log(real(1.0) + x), log1p_series(x), abs(x) < real4(0.25));
 }

@@ -1,2 +1,2 @@
-// What a product has computed for one row and lane: the iterate's number, then the tangents'.
-var<private> values: array<real, WIDTH>;
+// What a product has computed for one row and quad of lanes: the iterates' numbers, then the tangents'.
+var<private> values: array<real4, WIDTH>;

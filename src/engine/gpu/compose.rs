@@ -112,8 +112,12 @@ pub(super) const CLOSES: u32 = 1;
 pub(super) const CONTROLS: u32 = 2;
 pub(super) const CHECKED: u32 = 4;
 
-/// Lanes that a workgroup of `turn` serves.
-pub(super) const TURN_LANES: usize = 16;
+/// Quads of lanes that a workgroup of `turn` serves.
+const TURN_QUADS: usize = 4;
+/// Bytes of workgroup memory that it may use: less than every device has.
+const TURN_BYTES: usize = 8 << 10;
+/// Invocations of a workgroup of an element-wise kernel: along the quads of lanes, along blocks of rows.
+const GROUP: [usize; 2] = [8, 8];
 
 impl ShaderSpec {
     pub(super) fn new(plan: &Plan, numbers: &RunNumbers, job: &Job<'_>, tiles: Tiles) -> Self {
@@ -191,10 +195,15 @@ impl ShaderSpec {
         }
     }
 
-    /// Invocations that add up the shares of a lane: few need no help.
+    /// Invocations that add up the shares of a lane: the more the longer the sums are, at least one for each lane of a quad.
     fn reducers(&self) -> usize {
         let longest = self.layout().sums().iter().map(|s| s.blocks).max().unwrap_or(0);
-        if longest <= 8 { 1 } else { 8 }
+        (longest / 16).next_power_of_two().clamp(4, 32)
+    }
+
+    /// Sums that a workgroup adds up at a time.
+    fn sum_batch(&self) -> usize {
+        (TURN_BYTES / (self.reducers() * TURN_QUADS * 4 * self.precision.bytes() as usize)).max(1)
     }
 
     fn prelude(&self) -> String {
@@ -220,9 +229,12 @@ impl ShaderSpec {
         count("COLUMNS4", layout.columns() / 4);
         count("QUADS", layout.lanes4() / 4);
         count("ROW_BLOCK", ROW_BLOCK);
-        count("TURN_LANES", TURN_LANES);
+        count("GROUP_QUADS", GROUP[0]);
+        count("GROUP_BLOCKS", GROUP[1]);
+        count("TURN_QUADS", TURN_QUADS);
         count("REDUCERS", self.reducers());
-        count("TURN_SHARES", TURN_LANES * self.reducers());
+        count("SUM_BATCH", self.sum_batch());
+        count("TURN_SHARES", self.sum_batch() * self.reducers() * TURN_QUADS);
         count("ROW_FIELDS", 2 + d);
         count("LANE_FIELDS", layout.lane_fields());
         count("LANE_BASES", layout.lane_bases());
@@ -297,27 +309,30 @@ macro_rules! file {
 /// A storage binding that a generated kernel has besides its operands.
 fn storage(from: usize, list: &[(&str, &str)]) -> String {
     let line = |(i, (name, access)): (usize, &(&str, &str))| {
-        format!("@group(1) @binding({}) var<storage, {access}> {name}: array<real>;\n", from + i)
+        // Rows of the data have numbers of their own; all else is of quads of lanes.
+        let element = if matches!(*name, "rows" | "validation_rows") { "real" } else { "real4" };
+        format!("@group(1) @binding({}) var<storage, {access}> {name}: array<{element}>;\n", from + i)
     };
     list.iter().enumerate().map(line).collect()
 }
 
-/// Ends without their product: one invocation takes a lane and a block of rows of a matrix.
+/// Ends without their product: one invocation takes a quad of lanes and a block of rows of a matrix.
 fn by_itself(entry: &str, matrix: &str, rows: usize, block: usize, ends: &[&str], bindings: &[(&str, &str)]) -> String {
     let call = |what: &str, arguments: &str| -> String {
         ends.iter().map(|end| format!("    {end}_{what}({arguments});\n")).collect()
     };
     format!(
         "@group(0) @binding(0) var<uniform> params: Params;\n{}\n\
-         @compute @workgroup_size(64)\nfn {entry}(@builtin(global_invocation_id) id: vec3<u32>) {{\n    \
-         let lane = id.x;\n    if (lane >= LANES) {{\n        return;\n    }}\n{}    \
-         let first = id.y * {block}u;\n    \
+         @compute @workgroup_size(GROUP_QUADS, GROUP_BLOCKS)\n\
+         fn {entry}(@builtin(global_invocation_id) id: vec3<u32>) {{\n    \
+         let quad = id.x;\n    let first = id.y * {block}u;\n    \
+         if (quad >= QUADS || first >= {rows}u) {{\n        return;\n    }}\n{}    \
          for (var i = first; i < min(first + {block}u, {rows}u); i++) {{\n    \
-         for (var t = 0u; t < WIDTH; t++) {{\n        values[t] = {matrix}[entry(i, lane) + t * LANES4];\n    }}\n{}    }}\n{}}}\n",
+         for (var t = 0u; t < WIDTH; t++) {{\n        values[t] = {matrix}[place(i, quad) + t * QUADS];\n    }}\n{}    }}\n{}}}\n",
         storage(0, &[&[(matrix, "read")], bindings].concat()),
-        call("begin", "lane"),
-        call("row", "i, lane"),
-        call("leave", "id.y, lane"),
+        call("begin", "quad"),
+        call("row", "i, quad"),
+        call("leave", "id.y, quad"),
     )
 }
 
@@ -343,8 +358,8 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
         Precision::F64 => file!("shared/transcendental_f64.wgsl"),
     };
     let loss = [spec.loss.shader(), transcendental, file!("shared/log1p_series.wgsl")];
-    let penalty = [spec.penalty.shader(), file!("shared/prox.wgsl"), file!("shared/lane.wgsl")];
-    let (scale, book) = (file!("shared/dual_scale.wgsl"), file!("shared/book.wgsl"));
+    let penalty = [spec.penalty.shader(), file!("shared/prox.wgsl"), file!("shared/strength.wgsl")];
+    let (scale, told) = (file!("shared/dual_scale.wgsl"), file!("shared/told.wgsl"));
     let partials = file!("shared/partials.wgsl");
     let rules = if spec.factored { file!("schedule/factored.wgsl") } else { file!("schedule/tabulated.wgsl") };
 
@@ -363,7 +378,10 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
     };
     let (n, q, stride, held_out) = (spec.rows, spec.state_rows, layout.stride(), spec.validation_rows);
     let d = layout.d;
-    let groups = |rows: usize, block: usize| [spec.lanes.div_ceil(64) as u32, rows.div_ceil(block) as u32, 1];
+    let quads = layout.lanes4() / 4;
+    let groups = |rows: usize, block: usize| {
+        [quads.div_ceil(GROUP[0]) as u32, rows.div_ceil(block).div_ceil(GROUP[1]) as u32, 1]
+    };
     let by_rows = |rows: usize| groups(rows, ROW_BLOCK);
     // A product with its ends, if it has any: its text and its workgroups.
     let product =
@@ -391,27 +409,33 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
             let product = Product { names, shape, side, width, splits, tile, ends, rows_per_sum: rows_per_sum(d) };
             let bound = 2 + usize::from(names.2.is_some());
             let text = product.source(entry, &storage(bound, bindings));
-            (text, product.groups(if alone { layout.columns() / 4 } else { layout.lanes4() / 4 }))
+            (text, product.groups(if alone { layout.columns() / 4 } else { quads }))
         };
     let own = rows_per_sum(d);
 
-    add("admit", "admit", [0, by_rows(n.max(q))[1], 1], &[&[file!("kernel/admit.wgsl")]]);
-    let turn = [file!("kernel/turn.wgsl"), file!("shared/control.wgsl"), file!("shared/status.wgsl"), rules, book];
-    add("turn", "turn", [spec.lanes.div_ceil(TURN_LANES) as u32, 1, 1], &[&turn, &[file!("shared/lane.wgsl")]]);
+    add("admit", "admit", [0, n.max(q).div_ceil(ROW_BLOCK) as u32, 1], &[&[file!("kernel/admit.wgsl")]]);
+    let turn = [
+        file!("kernel/turn.wgsl"),
+        file!("shared/control.wgsl"),
+        file!("shared/status.wgsl"),
+        rules,
+        file!("shared/book.wgsl"),
+    ];
+    add("turn", "turn", [quads.div_ceil(TURN_QUADS) as u32, 1, 1], &[&turn, &[file!("shared/lane.wgsl")]]);
 
     let residual = file!("end/residual.wgsl");
-    add("residual", "residual", by_rows(n), &[&[file!("kernel/residual.wgsl"), residual, values, book], &loss]);
+    add("residual", "residual", by_rows(n), &[&[file!("kernel/residual.wgsl"), residual, values, told], &loss]);
 
     let (text, grid) = product("gradient", Side::Transposed, ("design", "r", Some("g")), &[], &[]);
     add("gradient", "gradient", grid, &[&[("generated: gradient", &text)]]);
     let step = file!("end/step.wgsl");
     if spec.steps_in_product() {
         let (text, grid) = product("gradient_step", Side::Transposed, ("design", "r", None), &["step"], &STEP);
-        let files = [("generated: gradient_step", text.as_str()), step, values, book, partials];
+        let files = [("generated: gradient_step", text.as_str()), step, values, told, partials];
         add("gradient_step", "gradient_step", grid, &[&files, &penalty]);
     } else {
         let text = by_itself("step_kernel", "g", q, own, &["step"], &STEP);
-        let files = [("generated: step", text.as_str()), step, values, book, partials];
+        let files = [("generated: step", text.as_str()), step, values, told, partials];
         add("step", "step_kernel", groups(q, own), &[&files, &penalty]);
     }
 
@@ -429,7 +453,7 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
         if spec.looks_ahead() {
             ends.push("residual");
             bindings.extend(AHEAD);
-            files.extend([residual, file!("end/next.wgsl"), book]);
+            files.extend([residual, file!("end/next.wgsl"), told]);
         }
         let (text, grid) = product("predict_observe", Side::Plain, ("design", "x", Some("z")), &ends, &bindings);
         add("predict_observe", "predict_observe", grid, &[&[("generated: predict_observe", &text)], &files, &loss]);
@@ -469,7 +493,7 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
             let names = ("design_squares", "r", Some("g"));
             let (text, grid) = product("gradient_squares", Side::Transposed, names, &[], &[]);
             add("gradient_squares", "gradient_squares", grid, &[&[("generated: gradient_squares", &text)]]);
-            add("metric_hessian", "metric_hessian", by_rows(q), &[&[file!("kernel/metric_hessian.wgsl"), book]]);
+            add("metric_hessian", "metric_hessian", by_rows(q), &[&[file!("kernel/metric_hessian.wgsl"), told]]);
         }
         MetricForm::Table { .. } => {
             add("metric_table", "metric_table_kernel", by_rows(q), &[&[file!("kernel/metric_table.wgsl")]]);

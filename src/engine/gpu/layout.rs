@@ -126,7 +126,7 @@ impl Layout {
 
     /// What the lanes' buffer holds: `[lane_fields, lanes4]`, then the penalty factors. Seats without a lane are zeros.
     pub(super) fn lane_buffer(&self) -> usize {
-        self.lane_fields() * self.lanes4() + self.state_rows
+        self.lane_fields() * self.lanes4() + whole(self.state_rows)
     }
 
     /// Writes a lane's numbers into the image of that buffer.

@@ -448,42 +448,34 @@ impl Product<'_> {
         }
     }
 
-    /// What follows, lane by lane, for every block of rows.
+    /// What follows, quad of lanes by quad, for every block of rows. Loops of constant length, which compilers unroll.
     fn finish(&self, out: &mut String) {
         let Tile { rows, quads, group, .. } = self.tile;
-        let (columns, block) = (self.columns(), self.rows_per_sum);
+        let (columns, block, end) = (self.columns(), self.rows_per_sum, self.shape.0);
         let mut list = Vec::new();
         self.each(|r, c| list.push(format!("s{r}_{c}")));
-        let _ = writeln!(out, "    var tile = array<real4, {}>({});", rows * columns, list.join(", "));
+        let call = |what: &str, arguments: &str| -> String {
+            self.ends.iter().map(|end| format!("                {end}_{what}({arguments});\n")).collect()
+        };
         let _ = writeln!(
             out,
-            "    for (var l = 0u; l < {}u; l++) {{\n        let q = l / 4u;\n        \
-             let lane = 4u * (quad + q * {}u) + l % 4u;\n        if (lane >= LANES) {{\n            continue;\n        }}",
-            4 * quads,
-            group[0]
-        );
-        let _ = writeln!(
-            out,
-            "        for (var first = row; first < min(row + {rows}u, {}u); first += {block}u) {{",
-            self.shape.0
-        );
-        for end in self.ends {
-            let _ = writeln!(out, "            {end}_begin(lane);");
-        }
-        let _ = writeln!(
-            out,
-            "            for (var i = first; i < min(first + {block}u, {}u); i++) {{\n                \
+            "    var tile = array<real4, {}>({});\n    \
+             for (var q = 0u; q < {quads}u; q++) {{\n        \
+             let own_quad = quad + q * {}u;\n        \
+             if (own_quad >= QUADS) {{\n            continue;\n        }}\n        \
+             for (var first = 0u; first < {rows}u; first += {block}u) {{\n            \
+             if (row + first < {end}u) {{\n{}                \
+             for (var i = first; i < first + {block}u; i++) {{\n                \
+             if (row + i < {end}u) {{\n                \
              for (var t = 0u; t < WIDTH; t++) {{\n                    \
-             values[t] = tile[((i - row) * WIDTH + t) * {quads}u + q][l % 4u];\n                }}",
-            self.shape.0
+             values[t] = tile[(i * WIDTH + t) * {quads}u + q];\n                }}\n{}                \
+             }}\n                }}\n{}            }}\n        }}\n    }}",
+            rows * columns,
+            list.join(", "),
+            group[0],
+            call("begin", "own_quad"),
+            call("row", "row + i, own_quad"),
+            call("leave", &format!("(row + first) / {block}u, own_quad")),
         );
-        for end in self.ends {
-            let _ = writeln!(out, "                {end}_row(i, lane);");
-        }
-        out.push_str("            }\n");
-        for end in self.ends {
-            let _ = writeln!(out, "            {end}_leave(first / {block}u, lane);");
-        }
-        out.push_str("        }\n    }\n");
     }
 }

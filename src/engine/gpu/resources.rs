@@ -79,7 +79,7 @@ impl Resources {
             sizes.set(sizes.get() + count as u64 * real);
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(label),
-                size: (count as u64 * real).max(16),
+                size: (count as u64 * real).max(4 * real),
                 usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
             })

@@ -88,7 +88,8 @@ impl<'a> GpuRun<'a> {
         context.check()?;
         log::debug!("{} bytes of device buffers besides staging", held.held_bytes);
         let mut lanes = vec![0.0; held.layout.lane_buffer()];
-        lanes[held.layout.lane_fields() * held.layout.lanes4()..].copy_from_slice(&numbers.factors);
+        let factors = held.layout.lane_fields() * held.layout.lanes4();
+        lanes[factors..factors + numbers.factors.len()].copy_from_slice(&numbers.factors);
         Ok(GpuRun {
             context,
             plan,
