@@ -10,7 +10,7 @@ use proxjet::driver::{Alphas, Sweep, SweepResult};
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::engine::{Engine, EngineInfo, Job, Run, Status};
 use proxjet::error::Result;
-use proxjet::plan::{Limits, Plan, Precision};
+use proxjet::plan::{Form, Limits, Plan, Precision};
 use proxjet::problem::{Derivative, Loss, Penalty, Problem};
 use proxjet::schedule::{Algorithm, Momentum, Step};
 
@@ -98,9 +98,18 @@ fn combinations() -> Vec<(String, Sweep)> {
 fn agrees_with_the_reference(engine: &str, precision: Precision) {
     let Some(mut engine) = common::engine(engine) else { return };
     let (mut compared, mut at_kinks) = (0, 0);
-    for (name, sweep) in combinations() {
+    let mut forms = std::collections::BTreeMap::new();
+    for ((name, sweep), form) in combinations().into_iter().flat_map(|case| Form::ALL.map(|form| (case.clone(), form)))
+    {
+        let asked = sweep.clone().precision(precision).form(Some(form));
+        if asked.plan(engine.as_ref()).is_err() {
+            continue;
+        }
         let truth = sweep.run(&mut CpuEngine::new()).unwrap();
-        let result = sweep.clone().precision(precision).run(engine.as_mut()).unwrap();
+        let result = asked.run(engine.as_mut()).unwrap();
+        assert_eq!(result.info.execution_form, form);
+        *forms.entry(form.name()).or_insert(0) += 1;
+        let name = format!("{name}, {form} form");
         let found = compare(&truth, &result, margin(precision));
         assert_eq!(found.wrong_sets, 0, "{name}: {found:?}");
         assert!(found.coef <= bound(precision) && found.dcoef <= bound(precision), "{name}: {found:?}");
@@ -123,6 +132,9 @@ fn agrees_with_the_reference(engine: &str, precision: Precision) {
             }
         }
     }
+    let with = |form: Form| forms.get(form.name()).copied().unwrap_or(0);
+    assert_eq!(with(Form::Direct), combinations().len());
+    assert!(engine.info().engine == "cpu" || with(Form::Gram) >= 6, "{forms:?}");
     assert!(at_kinks * 20 <= compared, "{at_kinks} lanes at kinks against {compared} compared");
 }
 
@@ -351,13 +363,13 @@ fn a_gpu_lane_has_the_same_bits_alone_and_among_others() {
     let Some(mut engine) = common::engine("gpu") else { return };
     let problem = Problem::builder(synthetic(70, 13, false, 3)).build().unwrap();
     let alphas: Vec<f64> = (0..67).map(|i| 0.3 * 0.95f64.powi(i)).collect();
-    let mut run = |alphas: Vec<f64>| {
-        let sweep = Sweep::new(problem.clone()).alphas(Alphas::List(alphas)).iterations(80).tol(0.0).every(80);
-        sweep.precision(Precision::F32).run(engine.as_mut()).unwrap()
-    };
-    let all = run(alphas.clone());
-    let reversed = run(alphas.iter().rev().copied().collect());
-    for lane in [0, 31, 66] {
+    for (form, lane) in Form::ALL.into_iter().flat_map(|form| [0, 31, 66].map(|lane| (form, lane))) {
+        let mut run = |alphas: Vec<f64>| {
+            let sweep = Sweep::new(problem.clone()).alphas(Alphas::List(alphas)).iterations(80).tol(0.0).every(80);
+            sweep.precision(Precision::F32).form(Some(form)).run(engine.as_mut()).unwrap()
+        };
+        let all = run(alphas.clone());
+        let reversed = run(alphas.iter().rev().copied().collect());
         let alone = run(vec![alphas[lane]]);
         let bits = |r: &SweepResult, lane: usize| {
             let coef = r.trace.coef.outer_iter().next_back().unwrap().row(lane).mapv(f64::to_bits);

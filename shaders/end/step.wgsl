@@ -39,25 +39,22 @@ fn step_begin(quad: u32) {
 }
 
 fn step_row(j: u32, quad: u32) {
-    let at = place(j, quad);
-    var here = x[at];
     if (MEASURES_CURVATURE) {
         // Only steps that are measured can be taken back.
         for (var t = 0u; t < WIDTH; t++) {
-            let c = at + t * QUADS;
-            x[c] = select(x[c], x_previous[c], step_told.restore);
+            restore_where(step_told.restore, j, t, quad);
         }
-        here = x[at];
     }
+    let here = here_at(j, 0u, quad);
     let factor = factor_of(j);
     let l1 = step_told.l1 * factor;
     let l2 = step_told.l2 * factor;
     let ridge = step_told.ridge * factor;
-    let move_by = here - x_previous[at];
+    let move_by = here - before_at(j, 0u, quad);
     let e = here + step_told.look * move_by;
     var d = real4(1.0);
     if (HAS_METRIC) {
-        d = metric[at];
+        d = metric_at(j, 0u, quad);
     }
     let a = step_told.alpha * d;
     let y = here + step_told.beta * move_by;
@@ -67,7 +64,7 @@ fn step_row(j: u32, quad: u32) {
         prox = penalty_prox(w, a, l1, l2);
     }
     let next = select(here, prox.value, step_told.running);
-    x_previous[at] = next;
+    leave_next(j, 0u, quad, next);
     let change = next - here;
     step_sums.change += change * change;
     let s = next - e;
@@ -85,15 +82,14 @@ fn step_row(j: u32, quad: u32) {
         // The step enters w, and the proximal map by -J (w - next)/a.
         let by_step = prox.by_input * (change - step_told.beta * move_by) / a;
         for (var t = 0u; t < TANGENTS; t++) {
-            let c = at + (1u + t) * QUADS;
-            let dhere = x[c];
-            let dmove = dhere - x_previous[c];
+            let dhere = here_at(j, 1u + t, quad);
+            let dmove = dhere - before_at(j, 1u + t, quad);
             let de = dhere + step_told.look * dmove + told_dlook(quad, t) * move_by;
             let dg = values[1u + t] + ridge * de;
             let dw = dhere + step_told.beta * dmove + told_dmomentum(quad, t) * move_by - a * dg;
             var da = told_dstep(quad, t) * d;
             if (HAS_METRIC) {
-                da += step_told.alpha * metric[c];
+                da += step_told.alpha * metric_at(j, 1u + t, quad);
             }
             let dl1 = lanes_dl1(quad, t);
             let dl2 = lanes_dl2(quad, t);
@@ -104,7 +100,7 @@ fn step_row(j: u32, quad: u32) {
             let dnext = select(select(dhere, real4(0.0), step_told.running), moved, step_told.tangents);
             let dchange = dnext - dhere;
             step_sums.dchange[t] += dchange * dchange;
-            x_previous[c] = dnext;
+            leave_next(j, 1u + t, quad, dnext);
             if (MEASURES_CURVATURE) {
                 let ds = dnext - de;
                 step_sums.dsquare[t] += real(2.0) * s * ds;

@@ -6,8 +6,8 @@
 @group(1) @binding(1) var<storage, read_write> book: array<real>;
 @group(1) @binding(2) var<storage, read_write> x: array<real>;
 @group(1) @binding(3) var<storage, read_write> x_previous: array<real>;
-@group(1) @binding(4) var<storage, read_write> z: array<real>;
-@group(1) @binding(5) var<storage, read_write> z_before: array<real>;
+@group(1) @binding(4) var<storage, read_write> carried: array<real>;
+@group(1) @binding(5) var<storage, read_write> carried_before: array<real>;
 @group(1) @binding(6) var<storage, read_write> metric: array<real>;
 
 fn entry(row: u32, lane: u32) -> u32 {
@@ -50,11 +50,11 @@ fn admit(@builtin(global_invocation_id) id: vec3<u32>) {
             x_previous[at] = before;
         }
     }
-    // Predictions of lanes that do not start from zeros are made afterwards, by a product.
-    for (var i = first; i < min(first + ROW_BLOCK, ROWS); i++) {
+    // Products with the iterates of lanes that do not start from zeros are made afterwards.
+    for (var i = first; i < min(first + ROW_BLOCK, CARRIED_ROWS); i++) {
         for (var t = 0u; t < WIDTH; t++) {
-            z[entry(i, lane) + t * LANES4] = real(0.0);
-            z_before[entry(i, lane) + t * LANES4] = real(0.0);
+            carried[entry(i, lane) + t * LANES4] = real(0.0);
+            carried_before[entry(i, lane) + t * LANES4] = real(0.0);
         }
     }
 }

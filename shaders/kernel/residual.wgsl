@@ -25,7 +25,6 @@ fn residual(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     let ahead = params.ahead == 1u;
     let restore = vec4<bool>(ahead) & are_running(quad) & told_restore(quad);
-    residual_begin(quad);
     for (var i = first; i < min(first + ROW_BLOCK, ROWS); i++) {
         let at = place(i, quad);
         for (var t = 0u; t < WIDTH; t++) {
@@ -43,5 +42,4 @@ fn residual(@builtin(global_invocation_id) id: vec3<u32>) {
             }
         }
     }
-    residual_leave(id.y, quad);
 }

@@ -25,7 +25,7 @@ fn close_iteration(lane: u32) {
     }
     let done = u32(book_at(lane, DONE)) + 1u;
     keep(lane, DONE, real(done));
-    let objective = totals[TOTAL_LOSS] + totals[TOTAL_PRICE];
+    let objective = LOSS_AT_ZERO + totals[TOTAL_LOSS] + totals[TOTAL_PRICE];
     let change = sqrt(totals[TOTAL_CHANGE]);
     record(lane, 0u, objective);
     record(lane, 1u, change);

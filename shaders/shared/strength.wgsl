@@ -1,5 +1,5 @@
 // The penalty of a quad of lanes: its strengths, their tangents, and the factors of the coefficients, from `lanes`,
-// [LANE_FIELDS, QUADS], then the factors.
+// [LANE_FIELDS, QUADS], then the numbers that all lanes share.
 fn lanes_l1(quad: u32) -> real4 {
     return lanes[quad];
 }
@@ -20,21 +20,21 @@ fn lanes_dl2(quad: u32, t: u32) -> real4 {
     return lanes[(6u + 2u * t) * QUADS + quad];
 }
 
-// Number `at` of what follows the lanes' fields.
-fn beyond_lanes(at: u32) -> real {
-    return lanes[LANE_FIELDS * QUADS + at / 4u][at % 4u];
+// Number `at` of those that all lanes share, which follow the lanes' fields, one for each lane of a quad.
+fn shared_at(at: u32) -> real4 {
+    return lanes[LANE_FIELDS * QUADS + at];
 }
 
 // The penalty factor of coefficient j.
-fn factor_of(j: u32) -> real {
-    return beyond_lanes(j);
+fn factor_of(j: u32) -> real4 {
+    return shared_at(j);
 }
 
 // By how much tangent t moves the strengths of coefficient j, per unit of dl1 and dl2.
-fn strength_tangent(j: u32, t: u32) -> real {
+fn strength_tangent(j: u32, t: u32) -> real4 {
     let only = ONLY[t];
     if (only < 0) {
         return factor_of(j);
     }
-    return select(real(0.0), real(1.0), j == u32(only));
+    return select(real4(0.0), real4(1.0), j == u32(only));
 }

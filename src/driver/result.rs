@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::engine::{EngineInfo, Status};
-use crate::plan::Precision;
+use crate::plan::{Form, Precision};
 use crate::problem::Shape;
 use crate::schedule::ScheduleInfo;
 use crate::trace::Trace;
@@ -74,7 +74,7 @@ pub struct RunInfo {
     /// Arithmetic.
     pub precision: Precision,
     /// Execution form.
-    pub execution_form: &'static str,
+    pub execution_form: Form,
     /// What varied with the iteration.
     pub schedule: ScheduleInfo,
     /// Iterations at most.

@@ -11,8 +11,8 @@ use super::scheduler::{Event, Orders};
 use super::{Alphas, OnFault, Prepared, Progress, RunInfo, SweepResult};
 use crate::engine::{Chunk, Engine, EngineInfo, Lane, LaneOutcome, MetricSource, Seat};
 use crate::error::{Error, Result};
-use crate::plan::{MetricForm, Plan, Precision, Request};
-use crate::problem::{Derivative, Problem};
+use crate::plan::{Form, MetricForm, Plan, Precision, Request};
+use crate::problem::{Derivative, Loss, Problem};
 use crate::schedule::{Algorithm, LaneSchedule, Metric, Momentum, Schedule, Step, TangentStart};
 use crate::trace::Recorder;
 
@@ -33,6 +33,7 @@ pub struct Sweep {
     every: Option<usize>,
     start: Option<Array2<f64>>,
     precision: Precision,
+    form: Option<Form>,
     memory_budget: u64,
     sparsity: bool,
     chunk: Option<usize>,
@@ -56,6 +57,7 @@ impl Sweep {
             every: None,
             start: None,
             precision: Precision::F64,
+            form: None,
             memory_budget: DEFAULT_MEMORY_BUDGET,
             sparsity: true,
             chunk: None,
@@ -138,6 +140,11 @@ impl Sweep {
     /// Arithmetic of the engine.
     pub fn precision(mut self, precision: Precision) -> Self {
         self.precision = precision;
+        self
+    }
+    /// The execution form, instead of the one that the plan finds fastest. Sequences differ by rounding only.
+    pub fn form(mut self, form: Option<Form>) -> Self {
+        self.form = form;
         self
     }
     /// Memory budget in bytes, device and host together.
@@ -249,6 +256,8 @@ impl Sweep {
             every: self.every.unwrap_or((self.iterations / 50).max(1)),
             check_every: if self.tol > 0.0 { self.check_every } else { 0 },
             stages: prepared.schedule.stages(),
+            form: self.form,
+            quadratic: self.problem.loss() == Loss::squared(),
             measures_curvature: prepared.schedule.uses_secant(),
             constants: prepared.schedule.constants().len(),
             // Metrics that change are refreshed on all coefficients.
@@ -345,7 +354,9 @@ impl Sweep {
             }
         };
         let deadline = self.deadline.map(|limit| clock + limit);
-        let replan = |engine: &dyn Engine| self.plan_prepared(&prepared, engine);
+        // An engine that takes over takes the form that suits it.
+        let free = self.clone().form(None);
+        let replan = |engine: &dyn Engine| free.plan_prepared(&prepared, engine);
         let orders = Orders::new(&job, deadline, self.on_fault, &replan);
         let mut pairs: Vec<(&mut dyn Engine, Plan)> = engines.iter_mut().map(|e| &mut **e as _).zip(plans).collect();
         orders.run(&mut pairs, &mut hear)?;

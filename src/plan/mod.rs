@@ -6,6 +6,10 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result, bytes};
 
+pub use form::Form;
+
+mod form;
+
 /// Arithmetic of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -59,8 +63,14 @@ pub struct Limits {
     pub max_lanes: usize,
     /// Assumed speed of the products, in floating-point operations per second: for estimates only.
     pub flops: f64,
+    /// The same of sums in f64.
+    pub flops_wide: f64,
+    /// Assumed seconds for each entry of a matrix that the steps between products touch: for estimates only.
+    pub element: f64,
     /// Fixed cost of one iteration, in seconds: for estimates only.
     pub overhead: f64,
+    /// Whether sums can be taken in f64 whatever the precision of the run.
+    pub wide: bool,
 }
 
 /// How a metric comes about.
@@ -104,6 +114,10 @@ pub struct Request {
     pub check_every: usize,
     /// Rows of the step table per iteration: two where a phase ends with identification.
     pub stages: usize,
+    /// The execution form, where one is asked for; otherwise the plan chooses.
+    pub form: Option<Form>,
+    /// Whether the loss is the squared one.
+    pub quadratic: bool,
     /// Whether a step follows from the curvature along the last one.
     pub measures_curvature: bool,
     /// Numbers of phases that adapt.
@@ -160,8 +174,10 @@ pub struct Plan {
     /// `cpu` or `gpu`.
     pub engine: &'static str,
     /// Execution form.
-    pub form: &'static str,
-    /// The request this plan answers.
+    pub form: Form,
+    /// Why this form.
+    pub form_reason: String,
+    /// The request this plan answers, with the form chosen.
     pub request: Request,
     /// Lanes that run at the same time. A lane that ended makes room for one that waits.
     pub seats: usize,
@@ -252,6 +268,8 @@ impl Plan {
             ));
         }
         let budget = request.memory_budget - host_bytes;
+        let (form, form_reason) = form::choose(&request, limits)?;
+        let request = Request { form: Some(form), ..request };
         let seats = most_seats(&request, limits, budget)?;
         let (chunk, frames_per_chunk) = chunk(&request, limits, seats);
         let buffers = buffers(&request, limits, seats, chunk, frames_per_chunk);
@@ -260,7 +278,8 @@ impl Plan {
         let flops = kernels.iter().map(|k| k.flops / k.every as f64).sum::<f64>() * request.iterations as f64;
         Ok(Plan {
             engine: limits.engine,
-            form: "direct",
+            form,
+            form_reason,
             chunk,
             frames_per_chunk,
             record_fields: layout.fields(),
@@ -290,6 +309,16 @@ impl Plan {
 }
 
 impl Request {
+    /// Whether the form is that of `XᵀX`.
+    fn is_gram(&self) -> bool {
+        self.form == Some(Form::Gram)
+    }
+
+    /// Rows of the product with the iterate that is carried from one iteration to the next.
+    fn carried_rows(&self) -> usize {
+        if self.is_gram() { self.state_rows } else { self.rows }
+    }
+
     /// Parts into which the sums of predictions and of gradients are split on a device, where they are long and so few that they
     /// would not keep it busy. The same however many lanes there are, as it decides the order of the sums.
     pub fn splits(&self) -> [usize; 2] {
@@ -437,7 +466,13 @@ fn buffers(r: &Request, limits: &Limits, lanes: usize, chunk: usize, frames: usi
     add("rows", 1, &[r.rows, 2 + d]);
     add("state", 2, &[stride, wide]);
     add("gradient", 1, &[stride, wide]);
-    add("prediction", 2, &[r.rows, wide]);
+    if r.is_gram() {
+        add("gram", 1, &[stride, stride]);
+        add("carried", 2, &[stride, wide]);
+        add("prediction", 1, &[r.rows, wide]);
+    } else {
+        add("prediction", 2, &[r.rows, wide]);
+    }
     add("residual", 1, &[r.rows, wide]);
     if r.validation_rows > 0 {
         add("validation_design", 1, &[r.validation_rows, stride]);
@@ -467,12 +502,13 @@ fn buffers(r: &Request, limits: &Limits, lanes: usize, chunk: usize, frames: usi
         }
         let (own, curvature) = (rows_per_sum(d), usize::from(r.measures_curvature));
         let of_state = (5 + d + curvature * (2 + 2 * d)) * r.state_rows.div_ceil(own);
-        let of_rows = (1 + curvature * (1 + d)) * r.rows.div_ceil(own) + (1 + d) * r.validation_rows.div_ceil(own);
+        let of_rows =
+            (1 + curvature * (1 + d)) * r.carried_rows().div_ceil(own) + (1 + d) * r.validation_rows.div_ceil(own);
         let of_check = (5 + 3 * d) * r.state_rows.div_ceil(ROW_BLOCK) + r.rows.div_ceil(ROW_BLOCK);
         add("partials", 1, &[of_state + of_rows + of_check, seats]);
         let bases = if r.factored { r.phases * (2 + 2 * d) } else { 0 };
         add("lanes", 1, &[5 + 2 * d + bases, seats]);
-        add("factors", 1, &[r.state_rows]);
+        add("factors", 1, &[r.state_rows, if r.is_gram() { 2 + d } else { 1 }, 4]);
         add("book", 1, &[23 + 6 * d, seats]);
         add("constants", 1, &[r.constants.max(1)]);
         if r.factored {
@@ -519,13 +555,20 @@ fn kernels(r: &Request, lanes: usize) -> Vec<Kernel> {
     let columns = lanes as f64 * (1 + r.tangents) as f64;
     let (n, q, v) = (r.rows as f64, r.state_rows as f64, r.validation_rows as f64);
     let product = |rows: f64| 2.0 * rows * q * columns;
-    let mut list = vec![
-        Kernel { name: "residual", flops: 10.0 * n * columns, every: 1 },
-        Kernel { name: "gradient", flops: product(n), every: 1 },
-        Kernel { name: "step", flops: 12.0 * q * columns, every: 1 },
-        Kernel { name: "predict", flops: product(n), every: 1 },
-        Kernel { name: "status", flops: 20.0 * columns, every: 1 },
-    ];
+    let mut list = if r.is_gram() {
+        vec![
+            Kernel { name: "step", flops: 16.0 * q * columns, every: 1 },
+            Kernel { name: "gram", flops: product(q), every: 1 },
+        ]
+    } else {
+        vec![
+            Kernel { name: "residual", flops: 10.0 * n * columns, every: 1 },
+            Kernel { name: "gradient", flops: product(n), every: 1 },
+            Kernel { name: "step", flops: 12.0 * q * columns, every: 1 },
+            Kernel { name: "predict", flops: product(n), every: 1 },
+        ]
+    };
+    list.push(Kernel { name: "turn", flops: 20.0 * columns, every: 1 });
     if r.validation_rows > 0 {
         list.push(Kernel { name: "predict (validation)", flops: product(v), every: 1 });
         list.push(Kernel { name: "validate", flops: 4.0 * v * columns, every: 1 });
@@ -535,6 +578,9 @@ fn kernels(r: &Request, lanes: usize) -> Vec<Kernel> {
         list.push(Kernel { name: "metric", flops: 8.0 * (n + q) * columns, every });
     }
     let every = if r.check_every == 0 { r.iterations.max(1) } else { r.check_every };
+    if r.is_gram() {
+        list.push(Kernel { name: "predict (stop rule)", flops: product(n), every });
+    }
     list.push(Kernel { name: "gradient (stop rule)", flops: product(n), every });
     list.push(Kernel { name: "criterion", flops: 20.0 * (n + q) * columns, every });
     list
@@ -544,6 +590,7 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let r = &self.request;
         writeln!(f, "plan: {} engine, {}, {} form", self.engine, r.precision.name(), self.form)?;
+        writeln!(f, "  form: {}", self.form_reason)?;
         writeln!(
             f,
             "  {} rows x {} state rows; {} lanes, {} of them at a time, each with {} tangents: {} columns",
@@ -599,6 +646,8 @@ mod tests {
             every: 10,
             check_every: 10,
             stages: 1,
+            form: None,
+            quadratic: true,
             measures_curvature: false,
             constants: 0,
             sparsity: false,
@@ -618,7 +667,10 @@ mod tests {
             max_workgroups: 65535,
             max_lanes: usize::MAX,
             flops: 1e10,
+            flops_wide: 1e10,
+            element: 1e-9,
             overhead: 1e-4,
+            wide: true,
         }
     }
 
@@ -631,6 +683,31 @@ mod tests {
         assert!(plan.is_frame(0) && plan.is_frame(20) && !plan.is_frame(21));
         assert!(plan.is_check(500) && plan.is_check(20) && !plan.is_check(21));
         assert!(plan.to_string().contains("100 lanes"));
+    }
+
+    #[test]
+    fn the_form_is_the_fastest_of_those_that_can_and_says_why() {
+        let gpu = Limits { engine: "gpu", ..limits() };
+        let chosen = |r: Request, l: &Limits| Plan::new(r, l).map(|p| (p.form, p.form_reason));
+        let tall = Request { rows: 5000, state_rows: 50, ..request() };
+        let wide = Request { rows: 50, state_rows: 5000, lanes: 4, ..request() };
+        assert_eq!(chosen(tall, &gpu).unwrap().0, Form::Gram);
+        assert_eq!(chosen(wide, &gpu).unwrap().0, Form::Direct);
+        // A single lane of few iterations does not pay for the matrix.
+        let short = Request { state_rows: 500, lanes: 1, iterations: 10, ..tall };
+        assert_eq!(chosen(short, &gpu).unwrap().0, Form::Direct);
+        for (r, l, why) in [
+            (tall, &limits(), "CPU engine"),
+            (Request { quadratic: false, ..tall }, &gpu, "quadratic"),
+            (Request { measures_curvature: true, ..tall }, &gpu, "curvature"),
+            (Request { metric: MetricForm::Hessian { every: 1 }, ..tall }, &gpu, "metric"),
+            (tall, &Limits { wide: false, ..gpu.clone() }, "f64"),
+        ] {
+            let (form, reason) = chosen(r, l).unwrap();
+            assert!(form == Form::Direct && reason.contains(why), "{reason}");
+            let refused = chosen(Request { form: Some(Form::Gram), ..r }, l).unwrap_err();
+            assert!(refused.kind == ErrorKind::Usage && refused.to_string().contains(why), "{refused}");
+        }
     }
 
     #[test]

@@ -55,6 +55,9 @@ impl Engine for CpuEngine {
             max_workgroups: u64::MAX,
             max_lanes: usize::MAX,
             flops,
+            flops_wide: 0.0,
+            element: 0.0,
+            wide: true,
             overhead: 2e-5,
         })
     }

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use super::layout::{Layout, Sum};
+use super::layout::{Layout, Sum, gram_target};
 use super::product::{Product, Side, Tiles};
 use crate::engine::{Job, MetricSource, RunNumbers};
-use crate::plan::{FUSED_TANGENTS, MetricForm, Plan, Precision, ROW_BLOCK, rows_per_sum};
+use crate::plan::{FUSED_TANGENTS, Form, MetricForm, Plan, Precision, ROW_BLOCK, rows_per_sum};
 use crate::problem::{Loss, Penalty};
 use crate::schedule::{Code, Move};
 
@@ -64,6 +64,10 @@ pub struct ShaderSpec {
     pub iterations: usize,
     /// Iterations between tests of the stop rule; 0: at the end only.
     pub check_every: usize,
+    /// The execution form.
+    pub form: Form,
+    /// The loss of zero coefficients, where the form leaves it out of its sums.
+    pub loss_at_zero: f64,
     /// Parts into which the sums of predictions and of gradients are split.
     pub splits: [usize; 2],
     /// How products are cut.
@@ -153,6 +157,8 @@ impl ShaderSpec {
             gap_unit: numbers.gap_unit,
             iterations: r.iterations,
             check_every: r.check_every,
+            form: plan.form,
+            loss_at_zero: if plan.form == Form::Direct { 0.0 } else { gram_target(job, numbers).1 },
             splits: r.splits(),
             tiles,
         }
@@ -167,7 +173,7 @@ impl ShaderSpec {
     }
     /// Whether a prediction's end leaves the residual of the iteration to come.
     pub(super) fn looks_ahead(&self) -> bool {
-        self.observes_in_product() && !self.adapts
+        self.form == Form::Direct && self.observes_in_product() && !self.adapts
     }
     pub(super) fn validates_in_product(&self) -> bool {
         self.only.len() <= FUSED_TANGENTS
@@ -183,6 +189,7 @@ impl ShaderSpec {
             phases: if self.factored { self.phases } else { 0 },
             stages: self.stages,
             measures_curvature: self.measures_curvature,
+            gram: self.form != Form::Direct,
         }
     }
 
@@ -217,6 +224,7 @@ impl ShaderSpec {
         count("ROWS", self.rows);
         count("STATE_ROWS", self.state_rows);
         count("STRIDE4", layout.stride() / 4);
+        count("CARRIED_ROWS", layout.carried_rows());
         count("PENALISED", self.penalised);
         count("VALIDATION_ROWS", self.validation_rows);
         count("LANES", self.lanes);
@@ -272,6 +280,7 @@ impl ShaderSpec {
         number("REAL_MAX".into(), f64::INFINITY);
         number("FINITE_SCALE".into(), if self.precision == Precision::F32 { 1.0 } else { 2f64.powi(-900) });
         number("TOL".into(), self.tol);
+        number("LOSS_AT_ZERO".into(), self.loss_at_zero);
         number("GAP_UNIT".into(), self.gap_unit);
         number("PATIENCE".into(), self.patience as f64);
         number("METRIC_GAIN".into(), self.metric_gain);
@@ -347,6 +356,7 @@ const STEP: [(&str, &str); 6] = [
 const OBSERVE: [(&str, &str); 2] = [("rows", "read"), ("partials", "read_write")];
 const SECANT: [(&str, &str); 2] = [("r", "read"), ("extrapolated", "read")];
 const AHEAD: [(&str, &str); 3] = [("z_before", "read"), ("book", "read"), ("r", "read_write")];
+const FIT: [(&str, &str); 2] = [("lanes", "read"), ("partials", "read_write")];
 const VALIDATE: [(&str, &str); 2] = [("validation_rows", "read"), ("partials", "read_write")];
 
 /// Every kernel that a run dispatches, by name.
@@ -388,6 +398,7 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
         |entry: &str, side: Side, names: (&str, &str, Option<&str>), ends: &[&str], bindings: &[(&str, &str)]| {
             let (rows, inner) = match (side, names.0) {
                 (Side::Plain, "validation_design") => (held_out, stride),
+                (Side::Plain, "gram") => (q, stride),
                 (Side::Plain, _) => (n, stride),
                 // The padding of a stored gradient is stored as well.
                 (Side::Transposed, _) => (if ends.is_empty() { stride } else { q }, n),
@@ -399,7 +410,7 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
                 Side::Transposed => tiles[1],
             };
             let splits = match (side, names.0) {
-                (_, "validation_design") => 1,
+                (_, "validation_design" | "gram") => 1,
                 (Side::Plain, _) => spec.splits[0],
                 (Side::Transposed, _) => spec.splits[1],
             };
@@ -424,42 +435,84 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
     add("turn", "turn", [quads.div_ceil(TURN_QUADS) as u32, 1, 1], &[&turn, &[file!("shared/lane.wgsl")]]);
 
     let residual = file!("end/residual.wgsl");
-    add("residual", "residual", by_rows(n), &[&[file!("kernel/residual.wgsl"), residual, values, told], &loss]);
-
+    let state = file!("shared/state.wgsl");
     let (text, grid) = product("gradient", Side::Transposed, ("design", "r", Some("g")), &[], &[]);
     add("gradient", "gradient", grid, &[&[("generated: gradient", &text)]]);
-    let step = file!("end/step.wgsl");
-    if spec.steps_in_product() {
-        let (text, grid) = product("gradient_step", Side::Transposed, ("design", "r", None), &["step"], &STEP);
-        let files = [("generated: gradient_step", text.as_str()), step, values, told, partials];
-        add("gradient_step", "gradient_step", grid, &[&files, &penalty]);
-    } else {
-        let text = by_itself("step_kernel", "g", q, own, &["step"], &STEP);
-        let files = [("generated: step", text.as_str()), step, values, told, partials];
-        add("step", "step_kernel", groups(q, own), &[&files, &penalty]);
-    }
-
     let (text, grid) = product("predict", Side::Plain, ("design", "x", Some("z")), &[], &[]);
     add("predict", "predict", grid, &[&[("generated: predict", &text)]]);
-    let mut ends = vec!["observe"];
-    let mut bindings = OBSERVE.to_vec();
-    let mut files = vec![file!("end/observe.wgsl"), values, partials];
-    if spec.measures_curvature {
-        ends.push("secant");
-        bindings.extend(SECANT);
-        files.push(file!("end/secant.wgsl"));
-    }
-    if spec.observes_in_product() {
-        if spec.looks_ahead() {
-            ends.push("residual");
-            bindings.extend(AHEAD);
-            files.extend([residual, file!("end/next.wgsl"), told]);
+    if spec.form == Form::Direct {
+        let files = [file!("kernel/residual.wgsl"), file!("end/extrapolate.wgsl"), residual, values, told];
+        add("residual", "residual", by_rows(n), &[&files, &loss]);
+
+        let step = file!("end/step.wgsl");
+        if spec.steps_in_product() {
+            let (text, grid) = product("gradient_step", Side::Transposed, ("design", "r", None), &["step"], &STEP);
+            let files = [("generated: gradient_step", text.as_str()), step, state, values, told, partials];
+            add("gradient_step", "gradient_step", grid, &[&files, &penalty]);
+        } else {
+            let text = by_itself("step_kernel", "g", q, own, &["step"], &STEP);
+            let files = [("generated: step", text.as_str()), step, state, values, told, partials];
+            add("step", "step_kernel", groups(q, own), &[&files, &penalty]);
         }
-        let (text, grid) = product("predict_observe", Side::Plain, ("design", "x", Some("z")), &ends, &bindings);
-        add("predict_observe", "predict_observe", grid, &[&[("generated: predict_observe", &text)], &files, &loss]);
+
+        let mut ends = vec!["observe"];
+        let mut bindings = OBSERVE.to_vec();
+        let mut files = vec![file!("end/observe.wgsl"), values, partials];
+        if spec.measures_curvature {
+            ends.push("secant");
+            bindings.extend(SECANT);
+            files.push(file!("end/secant.wgsl"));
+        }
+        if spec.observes_in_product() {
+            if spec.looks_ahead() {
+                ends.push("residual");
+                bindings.extend(AHEAD);
+                files.extend([residual, file!("end/extrapolate.wgsl"), file!("end/next.wgsl"), told]);
+            }
+            let (text, grid) = product("predict_observe", Side::Plain, ("design", "x", Some("z")), &ends, &bindings);
+            add("predict_observe", "predict_observe", grid, &[&[("generated: predict_observe", &text)], &files, &loss]);
+        } else {
+            let text = by_itself("observe", "z", n, own, &ends, &bindings);
+            add("observe", "observe", groups(n, own), &[&[("generated: observe", &text)], &files, &loss]);
+        }
     } else {
-        let text = by_itself("observe", "z", n, own, &ends, &bindings);
-        add("observe", "observe", groups(n, own), &[&[("generated: observe", &text)], &files, &loss]);
+        add("gram", "gram_kernel", [layout.stride().div_ceil(32) as u32, 1, 1], &[&[file!("kernel/gram.wgsl")]]);
+        let text = by_itself("residual", "z", n, ROW_BLOCK, &["residual"], &[("rows", "read"), ("r", "read_write")]);
+        let files = [("generated: residual", text.as_str()), residual, file!("end/here.wgsl"), values];
+        add("residual", "residual", by_rows(n), &[&files, &loss]);
+
+        let bindings = [&STEP[..], &[("v_before", "read")]].concat();
+        let text = by_itself("gram_step", "v", q, own, &["slope", "step"], &bindings);
+        let files = [
+            ("generated: gram_step", text.as_str()),
+            file!("end/slope.wgsl"),
+            file!("end/step.wgsl"),
+            file!("shared/carried.wgsl"),
+            file!("shared/gram_target.wgsl"),
+            state,
+            values,
+            told,
+            partials,
+        ];
+        add("gram_step", "gram_step", groups(q, own), &[&files, &penalty]);
+
+        let fit = [
+            file!("end/fit.wgsl"),
+            file!("shared/fitted.wgsl"),
+            file!("shared/gram_target.wgsl"),
+            file!("shared/strength.wgsl"),
+            values,
+            partials,
+        ];
+        let (text, grid) = product("gram_product", Side::Plain, ("gram", "x", Some("v")), &[], &[]);
+        add("gram_product", "gram_product", grid, &[&[("generated: gram_product", &text)]]);
+        if d <= FUSED_TANGENTS {
+            let (text, grid) = product("gram_fit", Side::Plain, ("gram", "x", Some("v")), &["fit"], &FIT);
+            add("gram_fit", "gram_fit", grid, &[&[("generated: gram_fit", &text)], &fit]);
+        } else {
+            let text = by_itself("fit", "v", q, own, &["fit"], &[&[("x", "read")], &FIT[..]].concat());
+            add("fit", "fit", groups(q, own), &[&[("generated: fit", &text)], &fit]);
+        }
     }
     if held_out > 0 {
         let files = [file!("end/validate.wgsl"), values, partials];

@@ -25,6 +25,8 @@ pub(super) struct Layout {
     pub(super) stages: usize,
     /// Whether a step follows from the curvature along the last one.
     pub(super) measures_curvature: bool,
+    /// Whether the form is that of `XᵀX`.
+    pub(super) gram: bool,
 }
 
 /// Sums of a kind, one or several of a lane.
@@ -53,6 +55,10 @@ impl Layout {
     /// Rows of the state, and row stride of the design.
     pub(super) fn stride(&self) -> usize {
         whole(self.state_rows)
+    }
+    /// Rows of the product with the iterate that is carried from one iteration to the next.
+    pub(super) fn carried_rows(&self) -> usize {
+        if self.gram { self.state_rows } else { self.rows }
     }
     /// Numbers of a rule: step, momentum, and both of each tangent.
     pub(super) fn rule_fields(&self) -> usize {
@@ -97,7 +103,7 @@ impl Layout {
         };
         // Where products end in a step or an observation, a block is the rows of an invocation.
         let own = rows_per_sum(d);
-        let (state, rows, held_out) = ((self.state_rows, own), (self.rows, own), (self.validation_rows, own));
+        let (state, rows, held_out) = ((self.state_rows, own), (self.carried_rows(), own), (self.validation_rows, own));
         for name in ["PRICE", "CHANGE", "SUPPORT", "ACTIVE_CHANGE", "RESTART"] {
             add(name, 1, state, false);
         }
@@ -124,9 +130,20 @@ impl Layout {
         self.sums().last().map_or(0, |s| s.start + s.count * s.blocks)
     }
 
-    /// What the lanes' buffer holds: `[lane_fields, lanes4]`, then the penalty factors. Seats without a lane are zeros.
+    /// What the lanes' buffer holds: `[lane_fields, lanes4]`, then the penalty factors, then, in the Gram form, `[q, 1 + d]` numbers of
+    /// the target; these once for each lane of a quad. Seats without a lane are zeros.
     pub(super) fn lane_buffer(&self) -> usize {
-        self.lane_fields() * self.lanes4() + whole(self.state_rows)
+        self.lane_fields() * self.lanes4() + 4 * self.shared_fields()
+    }
+    /// Numbers that all lanes share.
+    fn shared_fields(&self) -> usize {
+        self.state_rows * if self.gram { 2 + self.d } else { 1 }
+    }
+
+    /// Writes numbers that all lanes share into the image of that buffer, beginning at the `at`th of them.
+    pub(super) fn put_shared<'v>(&self, image: &mut [f64], at: usize, numbers: impl IntoIterator<Item = &'v f64>) {
+        let from = self.lane_fields() * self.lanes4() + 4 * at;
+        image[from..].chunks_exact_mut(4).zip(numbers).for_each(|(quad, v)| quad.fill(*v));
     }
 
     /// Writes a lane's numbers into the image of that buffer.
@@ -153,6 +170,20 @@ const TOLD: [&str; 6] = ["TOLD_STEP", "TOLD_MOMENTUM", "TOLD_LOOK", "TOLD_TANGEN
 pub(super) fn padded<'r>(rows: impl IntoIterator<Item = ndarray::ArrayView1<'r, f64>>, width: usize) -> Vec<f64> {
     let pad = whole(width) - width;
     rows.into_iter().flat_map(|row| row.to_vec().into_iter().chain(std::iter::repeat_n(0.0, pad))).collect()
+}
+
+/// `Xᵀ W y` and its tangents, `[q, 1 + d]`, and the squared loss of zero coefficients.
+pub(super) fn gram_target(job: &Job<'_>, numbers: &RunNumbers) -> (Array2<f64>, f64) {
+    let (design, target, weight) = (job.problem.design(), job.problem.target(), job.problem.weight());
+    let mut weighted = Array2::zeros((target.len(), 1 + job.derivatives.len()));
+    weighted.column_mut(0).assign(&(&target * &weight));
+    if let Some(tangent) = &numbers.target_tangent {
+        for (t, column) in tangent.columns().into_iter().enumerate() {
+            weighted.column_mut(1 + t).assign(&(&column * &weight));
+        }
+    }
+    let at_zero = 0.5 * target.iter().zip(weight.iter()).map(|(y, w)| w * y * y).sum::<f64>();
+    (design.t().dot(&weighted), at_zero)
 }
 
 /// Target, weight and the target's tangents of every row.

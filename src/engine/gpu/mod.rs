@@ -86,11 +86,12 @@ impl Engine for GpuEngine {
             ));
         }
         let limits = self.context.device.limits();
-        // Estimates only, by kind of device; measured speeds differ by a factor of a few.
-        let flops = match self.context.info.device_type {
-            wgpu::DeviceType::Cpu => 1e10,
-            wgpu::DeviceType::DiscreteGpu => 2e12,
-            _ => 2e11,
+        // Estimates only, by kind of device: of products, of sums in f64, and seconds an entry of what is between products. Those of
+        // the software driver are measured on two cores (docs/gpu.md).
+        let (flops, flops_wide, element) = match self.context.info.device_type {
+            wgpu::DeviceType::Cpu => (2.5e10, 4e9, 5e-9),
+            wgpu::DeviceType::DiscreteGpu => (1e13, 5e11, 1e-11),
+            _ => (2e11, 1e10, 2e-10),
         };
         Ok(Limits {
             engine: "gpu",
@@ -98,7 +99,10 @@ impl Engine for GpuEngine {
             max_workgroups: u64::from(limits.max_compute_workgroups_per_dimension),
             max_lanes: usize::MAX,
             flops,
+            flops_wide,
+            element,
             overhead: 1e-4,
+            wide: self.context.device.features().contains(wgpu::Features::SHADER_F64),
         })
     }
 

@@ -31,12 +31,16 @@ pub(super) struct Resources {
 }
 
 /// Device buffers by name. Some are pairs, that alternate by the parity of the iterate or from chunk to chunk.
-pub(super) struct Buffers(HashMap<&'static str, [wgpu::Buffer; 2]>);
+pub(super) struct Buffers {
+    by_name: HashMap<&'static str, [wgpu::Buffer; 2]>,
+    /// The pair of products with the iterates.
+    carried: &'static str,
+}
 
 impl Buffers {
     /// A buffer, or one of a pair.
     pub(super) fn get(&self, name: &str, which: usize) -> &wgpu::Buffer {
-        &self.0[name][which]
+        &self.by_name[name][which]
     }
 
     /// The buffer that a kernel's variable means, when `parity` is that of its iterate.
@@ -44,14 +48,20 @@ impl Buffers {
         match (kernel, variable) {
             ("gather_z", "whole") => self.get("z", parity),
             ("gather_g", "whole") => self.get("g", 0),
-            (_, "x" | "z") => self.get(variable, parity),
+            // What is carried with the iterates, by form.
+            ("admit", "carried") => self.get(self.carried, parity),
+            ("admit", "carried_before") => self.get(self.carried, 1 - parity),
+            (_, "x" | "z" | "v") => self.get(variable, parity),
             (_, "x_previous") => self.get("x", 1 - parity),
             (_, "z_before") => self.get("z", 1 - parity),
+            (_, "v_before") => self.get("v", 1 - parity),
             _ => self.get(variable, slot),
         }
     }
 }
 
+/// Operations of a dispatch that sums the Gram matrix, about.
+const GRAM_OPERATIONS: usize = 1 << 31;
 /// Bytes of an upload of lanes, about.
 const ARRIVAL_BYTES: u64 = 4 << 20;
 
@@ -96,6 +106,10 @@ impl Resources {
         one("design", filled("design", padded(problem.design().rows(), q)));
         one("rows", filled("rows", row_fields(job, numbers)));
         one("r", create("residual", n * columns));
+        if layout.gram {
+            one("z", create("prediction", n * columns));
+            one("gram", create("gram", state_rows * state_rows));
+        }
         one("g", create("gradient", state_rows * columns));
         one("partials", create("partials", layout.sum_rows() * layout.lanes4()));
         one("lanes", create("lanes", layout.lane_buffer()));
@@ -145,7 +159,11 @@ impl Resources {
             all.insert(name, [make(), make()]);
         };
         pair("x", &|| create("state", state_rows * columns));
-        pair("z", &|| create("prediction", n * columns));
+        if layout.gram {
+            pair("v", &|| create("carried", state_rows * columns));
+        } else {
+            pair("z", &|| create("prediction", n * columns));
+        }
         pair("records", &|| create("records", plan.chunk * plan.record_fields * layout.lanes4()));
         pair("params", &|| uniform("params", 2 * (plan.chunk as u64 + 1) * PARAMS_STRIDE));
         if !spec.factored {
@@ -155,7 +173,7 @@ impl Resources {
         if let MetricSource::Table(_) = job.metric {
             pair("metric_table", &|| create("metric_tables", plan.chunk * q * spec.metric_lanes));
         }
-        let buffers = Buffers(all);
+        let buffers = Buffers { by_name: all, carried: if layout.gram { "v" } else { "z" } };
 
         let bind = |name: &str, parity: usize, slot: usize| {
             kernels.bind(device, name, |variable| buffers.of_kernel(name, variable, parity, slot))
@@ -175,7 +193,7 @@ impl Resources {
                 }],
             })
         };
-        Ok(Resources {
+        let resources = Resources {
             params: [0, 1].map(|slot| bind_params(buffers.get("params", slot))),
             arrival_params: bind_params(buffers.get("arrival_params", 0)),
             looks_ahead: spec.looks_ahead(),
@@ -185,7 +203,41 @@ impl Resources {
             held_bytes: sizes.get(),
             arrivals: fitting,
             kernels,
-        })
+        };
+        if layout.gram {
+            resources.sum_gram(context);
+        }
+        Ok(resources)
+    }
+
+    /// Fills the Gram matrix, some rows of blocks at a time, so that no dispatch takes long.
+    fn sum_gram(&self, context: &GpuContext) {
+        let (n, blocks) = (self.layout.rows, self.layout.stride() / 4);
+        let kernel = self.kernels.get("gram");
+        // Rows of eight blocks of four by four entries.
+        let most = (GRAM_OPERATIONS / (2 * n * 32 * self.layout.stride())).max(1);
+        let mut first = 0;
+        while first < blocks {
+            let rows = most.min((blocks - first).div_ceil(8));
+            context.queue.write_buffer(
+                self.buffers.get("arrival_params", 0),
+                0,
+                bytemuck::cast_slice(&[0, first as u32, 0, 0]),
+            );
+            let mut encoder =
+                context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("gram") });
+            let mut commands = Commands::new(&mut encoder, None);
+            commands.dispatch(&Dispatch {
+                name: "gram",
+                pipeline: &kernel.pipeline,
+                params: (&self.arrival_params, 0),
+                storage: &self.groups["gram"][0][0],
+                groups: [kernel.groups[0], rows as u32, 1],
+            });
+            commands.finish();
+            context.queue.submit([encoder.finish()]);
+            first += 8 * rows;
+        }
     }
 
     /// Dispatches a kernel with the parameters that begin at `offset` of a chunk's; `parity` is that of its iterate.

@@ -8,7 +8,7 @@ use super::commands::{Clock, Commands};
 use super::compose::{CHECKED, CLOSES, CONTROLS};
 use super::context::GpuContext;
 use super::kernels::{Library, PARAMS_STRIDE, STATUS_CODES};
-use super::layout::{BOOK_DONE, BOOK_MEASURED, BOOK_MEMORY, BOOK_STATUS, Layout};
+use super::layout::{BOOK_DONE, BOOK_MEASURED, BOOK_MEMORY, BOOK_STATUS, Layout, gram_target};
 use super::product::Tiles;
 use super::readback::{Pending, decode, encode, number};
 use super::resources::Resources;
@@ -88,8 +88,10 @@ impl<'a> GpuRun<'a> {
         context.check()?;
         log::debug!("{} bytes of device buffers besides staging", held.held_bytes);
         let mut lanes = vec![0.0; held.layout.lane_buffer()];
-        let factors = held.layout.lane_fields() * held.layout.lanes4();
-        lanes[factors..factors + numbers.factors.len()].copy_from_slice(&numbers.factors);
+        held.layout.put_shared(&mut lanes, 0, &numbers.factors);
+        if held.layout.gram {
+            held.layout.put_shared(&mut lanes, held.layout.state_rows, &gram_target(job, &numbers).0);
+        }
         Ok(GpuRun {
             context,
             plan,
@@ -160,8 +162,9 @@ impl<'a> GpuRun<'a> {
         let mut commands = Commands::new(&mut encoder, None);
         self.held.dispatch_admit(&mut commands, self.submitted % 2, arrivals.len());
         if !all_blank {
-            // The predictions of all columns anew: those of lanes under way come out the same.
-            [0, 1].into_iter().for_each(|parity| self.product(&mut commands, ("predict", "gather_z"), parity, 0));
+            // The products of all columns anew: those of lanes under way come out the same.
+            let carried = if layout.gram { ("gram_product", "none") } else { ("predict", "gather_z") };
+            [0, 1].into_iter().for_each(|parity| self.product(&mut commands, carried, parity, 0));
         }
         commands.finish();
         context.queue.submit([encoder.finish()]);
@@ -267,6 +270,49 @@ impl<'a> GpuRun<'a> {
                 MetricSource::None | MetricSource::Fixed(_) => {}
             }
         }
+        if self.held.layout.gram {
+            dispatch(commands, "gram_step", old);
+            if held.kernels.has("gram_fit") {
+                dispatch(commands, "gram_fit", new);
+            } else {
+                dispatch(commands, "gram_product", new);
+                dispatch(commands, "fit", new);
+            }
+        } else {
+            self.step_and_predict(commands, i, ready);
+        }
+        if self.plan.request.validation_rows > 0 {
+            if held.kernels.has("predict_validate") {
+                dispatch(commands, "predict_validate", new);
+            } else {
+                dispatch(commands, "predict_validation", new);
+                dispatch(commands, "validate", new);
+            }
+        }
+        if !checks[i] {
+            return held.looks_ahead;
+        }
+        // The stop rule looks at x itself.
+        let at = offset(i, 1);
+        if self.held.layout.gram {
+            self.product(commands, ("predict", "gather_z"), new, at);
+        }
+        held.dispatch(commands, "residual", (new, self.slot), at);
+        self.product(commands, ("gradient", "gather_g"), new, at);
+        for kernel in ["criterion", "gap_loss", "gap_penalty"] {
+            held.dispatch(commands, kernel, (new, self.slot), at);
+        }
+        false
+    }
+
+    /// A step and the predictions of where it leads, by products with the design.
+    fn step_and_predict(&self, commands: &mut Commands<'_>, i: usize, ready: bool) {
+        let old = (self.submitted + i) % 2;
+        let new = 1 - old;
+        let held = &self.held;
+        let dispatch = |commands: &mut Commands<'_>, name, parity| {
+            held.dispatch(commands, name, (parity, self.slot), offset(i, 0));
+        };
         if !ready {
             dispatch(commands, "residual", old);
         }
@@ -282,25 +328,6 @@ impl<'a> GpuRun<'a> {
             self.product(commands, ("predict", "gather_z"), new, offset(i, 0));
             dispatch(commands, "observe", new);
         }
-        if self.plan.request.validation_rows > 0 {
-            if held.kernels.has("predict_validate") {
-                dispatch(commands, "predict_validate", new);
-            } else {
-                dispatch(commands, "predict_validation", new);
-                dispatch(commands, "validate", new);
-            }
-        }
-        if !checks[i] {
-            return held.looks_ahead;
-        }
-        // The stop rule looks at x itself.
-        let at = offset(i, 1);
-        held.dispatch(commands, "residual", (new, self.slot), at);
-        self.product(commands, ("gradient", "gather_g"), new, at);
-        for kernel in ["criterion", "gap_loss", "gap_penalty"] {
-            held.dispatch(commands, kernel, (new, self.slot), at);
-        }
-        false
     }
 
     /// A product that is stored, put together where it is split.
@@ -607,6 +634,8 @@ mod tests {
                 every: 10,
                 check_every: 10,
                 stages: 1,
+                form: None,
+                quadratic: true,
                 measures_curvature: schedule.uses_secant(),
                 constants: schedule.constants().len(),
                 sparsity: false,

@@ -96,6 +96,10 @@ pub(super) struct Settings {
     /// f32 or f64 [default: f64 on the CPU engine, f32 on a GPU]
     #[arg(long, value_name = "P")]
     precision: Option<String>,
+    /// How a GPU computes an iteration: direct (products with the design) or gram (with its XᵀX) [default: the fastest by the plan's
+    /// estimate]
+    #[arg(long, value_name = "FORM")]
+    form: Option<String>,
     /// Hold rows out of the fit and trace their loss and its derivative
     #[arg(long, value_name = "FRACTION:SEED")]
     validation: Option<String>,
@@ -173,7 +177,10 @@ impl Settings {
             .tol(self.tol)
             .precision(precision)
             .memory_budget(self.budget()?);
-        sweep = sweep.sparsity(!self.no_sparsity).on_fault(self.on_fault.parse()?);
+        sweep = sweep
+            .form(self.form.as_deref().map(str::parse).transpose()?)
+            .sparsity(!self.no_sparsity)
+            .on_fault(self.on_fault.parse()?);
         if let Some(seconds) = self.deadline {
             let limit = std::time::Duration::try_from_secs_f64(seconds)
                 .map_err(|_| Error::usage("--deadline", seconds.to_string(), "seconds, zero or more", ""))?;

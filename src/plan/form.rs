@@ -1,0 +1,96 @@
+//! Execution forms: how an engine computes an iteration.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use super::{Limits, MetricForm, Request};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How an iteration is computed. All forms compute the same sequences, to rounding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// Products with the design: `4 n q b (1+d)` operations.
+    Direct,
+    /// A product with `XᵀX`: `2 q² b (1+d)` operations. Squared loss only.
+    Gram,
+}
+
+impl Form {
+    /// Every form.
+    pub const ALL: [Form; 2] = [Form::Direct, Form::Gram];
+    /// Every name, as in the CLI and in JSON.
+    pub const NAMES: &'static [&'static str] = &["direct", "gram"];
+
+    /// The name in CLI and JSON.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+
+    /// Why this form cannot answer a request on an engine, if it cannot.
+    fn obstacle(self, r: &Request, limits: &Limits) -> Option<&'static str> {
+        match self {
+            Form::Direct => None,
+            _ if limits.engine != "gpu" => Some("the CPU engine has only the direct form"),
+            _ if !r.quadratic => Some("only the squared loss is quadratic"),
+            _ if r.measures_curvature => Some("the schedule measures curvature along its steps"),
+            _ if matches!(r.metric, MetricForm::Hessian { .. }) => Some("the metric follows from the design's squares"),
+            Form::Gram if !limits.wide => Some("the adapter has no f64 to sum XᵀX in"),
+            Form::Gram => None,
+        }
+    }
+
+    /// Estimated seconds of a run of all lanes together.
+    fn seconds(self, r: &Request, limits: &Limits) -> f64 {
+        let of_kernels: f64 =
+            super::kernels(&Request { form: Some(self), ..*r }, r.lanes).iter().map(|k| k.flops / k.every as f64).sum();
+        let columns = r.lanes as f64 * (1 + r.tangents) as f64;
+        let (n, q) = (r.rows as f64, r.state_rows as f64);
+        let iterations = r.iterations as f64;
+        match self {
+            Form::Direct => (of_kernels / limits.flops + (n + q) * columns * limits.element) * iterations,
+            Form::Gram => {
+                let once = n * q * q / limits.flops_wide;
+                (of_kernels / limits.flops + 1.5 * q * columns * limits.element) * iterations + once
+            }
+        }
+    }
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Form {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        let of = |name: &&&str| **name == text;
+        match Self::NAMES.iter().find(of) {
+            Some(_) => Ok(Self::ALL.into_iter().find(|form| form.name() == text).expect("a form for every name")),
+            None => Err(Error::unknown(ErrorKind::Usage, "--form", text, Self::NAMES)),
+        }
+    }
+}
+
+/// The form a plan takes, and why.
+pub(super) fn choose(r: &Request, limits: &Limits) -> Result<(Form, String)> {
+    if let Some(form) = r.form {
+        return match form.obstacle(r, limits) {
+            None => Ok((form, "as asked".into())),
+            Some(why) => {
+                let (found, expected) = (format!("the {form} form, but {why}"), "a form that can run this");
+                Err(Error::usage("--form", found, expected, "Leave the form to the plan."))
+            }
+        };
+    }
+    let (able, unable): (Vec<Form>, Vec<Form>) = Form::ALL.into_iter().partition(|f| f.obstacle(r, limits).is_none());
+    let estimates: Vec<(Form, f64)> = able.into_iter().map(|form| (form, form.seconds(r, limits))).collect();
+    let (best, _) = *estimates.iter().min_by(|a, b| a.1.total_cmp(&b.1)).expect("the direct form always can");
+    let mut reasons: Vec<String> = estimates.iter().map(|(form, s)| format!("{form} about {s:.2e} s")).collect();
+    reasons.extend(unable.iter().filter_map(|form| Some(format!("not {form}: {}", form.obstacle(r, limits)?))));
+    Ok((best, reasons.join("; ")))
+}
