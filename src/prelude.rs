@@ -9,6 +9,6 @@ pub use crate::engine::cpu::CpuEngine;
 pub use crate::engine::gpu::{GpuEngine, Pick};
 pub use crate::engine::{Engine, Status};
 pub use crate::error::{Error, Result};
-pub use crate::plan::Precision;
+pub use crate::plan::{Form, Precision};
 pub use crate::problem::{Derivative, Loss, Penalty, Problem};
 pub use crate::schedule::{Algorithm, Metric, Momentum, Phase, Restart, Schedule, Step, TangentStart, Until};

@@ -39,12 +39,13 @@ fn control(lane: u32) {
 
     let begins = has(code, STARTS) || switches;
     var count = u32(book_at(lane, MEMORY_COUNT));
-    var scale = book_at(lane, MEMORY_SCALE);
+    // What nothing decides keeps its scale.
+    var scale = select(real(1.0), book_at(lane, MEMORY_SCALE), DECIDES);
     var taken_back = false;
     if (begins) {
         count = 0u;
         scale = real(1.0);
-    } else {
+    } else if (DECIDES) {
         let rose = has(code, RESTARTS_BY_FUNCTION) && book_at(lane, SEEN_OBJECTIVE) > book_at(lane, MEMORY_OBJECTIVE);
         let turned = has(code, RESTARTS_BY_GRADIENT) && book_at(lane, SEEN_RESTART) > real(0.0);
         if (rose || turned) {
@@ -61,18 +62,20 @@ fn control(lane: u32) {
     }
     // Nothing is known of the start's objective: the first iterate cannot have risen. A step that is taken back leaves the
     // objective of its start.
-    if (k == 0u) {
-        keep(lane, MEMORY_OBJECTIVE, REAL_MAX);
-    } else if (!taken_back) {
-        keep(lane, MEMORY_OBJECTIVE, book_at(lane, SEEN_OBJECTIVE));
+    if (DECIDES) {
+        if (k == 0u) {
+            keep(lane, MEMORY_OBJECTIVE, REAL_MAX);
+        } else if (!taken_back) {
+            keep(lane, MEMORY_OBJECTIVE, book_at(lane, SEEN_OBJECTIVE));
+        }
+        keep(lane, MEMORY_SCALE, scale);
     }
-    keep(lane, MEMORY_SCALE, scale);
 
     let high = scale * rule_step(stage, lane, k, 0u);
     var step = high;
     // Which tangent the step has: 0 the rule's, 1 that of the lowest step, 2 that of the measured curvature.
     var kind = 0u;
-    if (has(code, USES_SECANT_STEP)) {
+    if (DECIDES && has(code, USES_SECANT_STEP)) {
         let low = high / constants[code.base];
         // No curvature, or NaN: the lowest step.
         let found = select(real(0.0), square / secant, secant > real(0.0));
@@ -86,10 +89,10 @@ fn control(lane: u32) {
     }
     keep(lane, MEMORY_STEP, step);
 
-    let resets = has(code, RESTARTS_BY_FUNCTION | RESTARTS_BY_GRADIENT | BACKTRACKS);
+    let resets = DECIDES && has(code, RESTARTS_BY_FUNCTION | RESTARTS_BY_GRADIENT | BACKTRACKS);
     let begun = !has(code, COUNTS) && count == 0u && resets;
     var momentum = rule_momentum(stage, lane, k, 0u);
-    if (has(code, COUNTS)) {
+    if (DECIDES && has(code, COUNTS)) {
         momentum = constants[code.base + 2u + count];
     } else if (begun) {
         momentum = real(0.0);

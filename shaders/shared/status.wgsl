@@ -42,9 +42,11 @@ fn close_iteration(lane: u32) {
         record(lane, 7u + TANGENTS + t, totals[TOTAL_HYPERGRADIENT + t]);
     }
     // What the control of the next iteration wants to know.
-    keep(lane, SEEN_OBJECTIVE, objective);
     keep(lane, SEEN_MOVED, totals[TOTAL_ACTIVE_CHANGE]);
-    keep(lane, SEEN_RESTART, totals[TOTAL_RESTART]);
+    if (DECIDES) {
+        keep(lane, SEEN_OBJECTIVE, objective);
+        keep(lane, SEEN_RESTART, totals[TOTAL_RESTART]);
+    }
     if (MEASURES_CURVATURE) {
         keep(lane, SEEN_SQUARE, totals[TOTAL_SQUARE]);
         keep(lane, SEEN_SECANT, totals[TOTAL_SECANT_STATE] + totals[TOTAL_SECANT_ROWS]);
