@@ -12,7 +12,7 @@ use proxjet::engine::{Engine, EngineInfo, Job, Run, Status};
 use proxjet::error::Result;
 use proxjet::plan::{Form, Limits, Plan, Precision};
 use proxjet::problem::{Derivative, Loss, Penalty, Problem};
-use proxjet::schedule::{Algorithm, Momentum, Step};
+use proxjet::schedule::{Algorithm, Momentum, Phase, Restart, Schedule, Step};
 
 mod common;
 use common::{compare, synthetic};
@@ -134,7 +134,7 @@ fn agrees_with_the_reference(engine: &str, precision: Precision) {
     }
     let with = |form: Form| forms.get(form.name()).copied().unwrap_or(0);
     assert_eq!(with(Form::Direct), combinations().len());
-    assert!(engine.info().engine == "cpu" || with(Form::Gram) >= 6, "{forms:?}");
+    assert!(engine.info().engine == "cpu" || (with(Form::Gram) >= 6 && with(Form::Resident) >= 4), "{forms:?}");
     assert!(at_kinks * 20 <= compared, "{at_kinks} lanes at kinks against {compared} compared");
 }
 
@@ -380,6 +380,30 @@ fn a_gpu_lane_has_the_same_bits_alone_and_among_others() {
         };
         assert_eq!(bits(&all, lane), bits(&alone, 0));
         assert_eq!(bits(&all, lane), bits(&reversed, 66 - lane));
+    }
+}
+
+/// Lanes that converge at different iterations, frames that do not fall on tests, a momentum that restarts.
+#[test]
+fn every_form_takes_a_lane_to_the_same_end() {
+    let Some(mut engine) = common::engine("gpu") else { return };
+    let problem = Problem::builder(synthetic(90, 21, false, 8)).build().unwrap();
+    // Objectives within rounding of each other, 1e-16, may restart one and not the other: iterates apart by its root.
+    for (restart, bound) in [(Restart::None, 1e-9), (Restart::Function, 1e-7)] {
+        let schedule = Schedule::from(Phase::new(Algorithm::Fista).restart(restart));
+        let sweep = Sweep::new(problem.clone()).alphas("path:0.01:37".parse().unwrap()).schedule(schedule);
+        let sweep = sweep.iterations(700).every(7).check_every(10).tol(1e-7).precision(Precision::F64);
+        let truth = sweep.run(&mut CpuEngine::new()).unwrap();
+        let ends: std::collections::BTreeSet<usize> = truth.lanes.iter().map(|l| l.iterations).collect();
+        assert!(ends.len() > 5, "lanes end apart: {ends:?}");
+        for form in Form::ALL {
+            let found = sweep.clone().form(Some(form)).run(engine.as_mut()).unwrap();
+            for (a, b) in truth.lanes.iter().zip(&found.lanes) {
+                assert_eq!((a.status, a.iterations), (b.status, b.iterations), "{form}, {restart:?}");
+            }
+            let apart = (&truth.trace.coef - &found.trace.coef).fold(0.0f64, |m, v| m.max(v.abs()));
+            assert!(apart <= bound, "{form}, {restart:?}: {apart}");
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::Command;
 
 use proxjet::engine::gpu::{Composed, DeviceKind, ShaderSpec, Tiles, compose_all};
-use proxjet::plan::{Form, MetricForm, Precision};
+use proxjet::plan::{Form, MetricForm, Precision, ResidentTile};
 use proxjet::problem::{Loss, Penalty};
 
 /// Kinds of devices, so that both families of products come up.
@@ -18,6 +18,12 @@ fn spec(precision: Precision, loss: Loss, penalty: Penalty, tangents: usize) -> 
         1 => MetricForm::Hessian { every: 5 },
         2 => MetricForm::Table { per_lane: true },
         _ => MetricForm::Fixed,
+    };
+    // What the other forms cannot do comes up with one tangent.
+    let form = match (loss == Loss::squared(), tangents) {
+        (true, 0 | 9) => Form::Gram,
+        (true, 2 | 5) => Form::Resident,
+        _ => Form::Direct,
     };
     ShaderSpec {
         precision,
@@ -46,7 +52,8 @@ fn spec(precision: Precision, loss: Loss, penalty: Penalty, tangents: usize) -> 
         gap_unit: 0.69,
         iterations: 100,
         check_every: 10 * (tangents % 2),
-        form: if loss == Loss::squared() && tangents != 1 { Form::Gram } else { Form::Direct },
+        form,
+        resident: (form == Form::Resident).then_some(ResidentTile { quads: 2, groups: 4 }),
         loss_at_zero: 1.5,
         splits: if tangents == 2 { [2, 3] } else { [1, 1] },
         // As if there were much to compute: that is where tiles are large.
@@ -86,7 +93,9 @@ fn naga_accepts_every_kernel() {
                     .iter()
                     .filter(|(_, v)| matches!(v.space, naga::AddressSpace::Storage { .. }))
                     .count();
-                assert!(storage <= 8, "{}: {storage} storage buffers, the portable limit is 8", shader.name);
+                // The plan asks the device before it takes the resident form.
+                let most = if shader.name == "resident" { 9 } else { 8 };
+                assert!(storage <= most, "{}: {storage} storage buffers, the portable limit is 8", shader.name);
                 kernels.insert(shader.name);
             }
         }
@@ -114,6 +123,7 @@ fn naga_accepts_every_kernel() {
         "predict_observe",
         "predict_validate",
         "predict_validation",
+        "resident",
         "residual",
         "step",
         "turn",

@@ -3,7 +3,7 @@
 @group(0) @binding(0) var<uniform> params: Params;
 @group(1) @binding(0) var<storage, read> rules: array<real>;
 @group(1) @binding(1) var<storage, read> constants: array<real>;
-@group(1) @binding(2) var<storage, read> lanes: array<real>;
+@group(1) @binding(2) var<storage, read> lanes: array<real4>;
 @group(1) @binding(3) var<storage, read> partials: array<real4>;
 @group(1) @binding(4) var<storage, read_write> book: array<real>;
 @group(1) @binding(5) var<storage, read_write> records: array<real>;
@@ -11,6 +11,9 @@
 // [sums of a batch, REDUCERS, TURN_QUADS]
 var<workgroup> shares: array<real4, TURN_SHARES>;
 var<private> totals: array<real, SUMS>;
+// Row of the records that the iteration just done belongs to, and of the tables for the one that comes.
+var<private> record_row: u32;
+var<private> table_row: u32;
 
 // Every REDUCERS-th block's share of a sum, in order.
 fn share(sum: u32, quad: u32, reducer: u32) -> real4 {
@@ -27,6 +30,8 @@ fn turn(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) o
     // The first invocations close and control a lane each.
     let index = own.y * TURN_QUADS + own.x;
     let lane = group.x * TURN_QUADS * 4u + index;
+    record_row = params.record_row;
+    table_row = params.table_row;
     let serves = index < TURN_QUADS * 4u && lane < LANES;
     if ((params.flags & CLOSES) != 0u) {
         let count = select(SUMS_OF_EACH, SUMS, (params.flags & CHECKED) != 0u);

@@ -1,6 +1,6 @@
-// The constants of a lane that decide what it does next, as the host packs them: [LANE_FIELDS, LANES4].
+// The constants of a lane that decide what it does next, as the host packs them: [LANE_FIELDS, QUADS].
 fn lane_field(lane: u32, field: u32) -> real {
-    return lanes[field * LANES4 + lane];
+    return lanes[field * QUADS + lane / 4u][lane % 4u];
 }
 
 fn lane_objective_limit(lane: u32) -> real {

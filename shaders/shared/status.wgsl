@@ -1,6 +1,6 @@
 // Writes the record of the iteration a lane has just done and decides its status, from `totals`, the sums over all rows.
 fn record(lane: u32, field: u32, v: real) {
-    records[(params.record_row * RECORD_FIELDS + field) * LANES4 + lane] = v;
+    records[(record_row * RECORD_FIELDS + field) * LANES4 + lane] = v;
 }
 
 // Drivers may assume that there is no NaN: look at the exponent's bits. The scale brings the largest f64 into f32.

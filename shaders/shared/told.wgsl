@@ -1,8 +1,4 @@
-// What the iteration is told of a quad of lanes, from the book: [BOOK_FIELDS, QUADS].
-fn told(quad: u32, field: u32) -> real4 {
-    return book[field * QUADS + quad];
-}
-
+// What the iteration is told of a quad of lanes, from the book.
 fn are_running(quad: u32) -> vec4<bool> {
     return told(quad, STATUS) == real4(RUNNING);
 }

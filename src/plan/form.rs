@@ -16,13 +16,15 @@ pub enum Form {
     Direct,
     /// A product with `XᵀX`: `2 q² b (1+d)` operations. Squared loss only.
     Gram,
+    /// The same with many iterations in one dispatch, in which a workgroup keeps some lanes in its own memory.
+    Resident,
 }
 
 impl Form {
     /// Every form.
-    pub const ALL: [Form; 2] = [Form::Direct, Form::Gram];
+    pub const ALL: [Form; 3] = [Form::Direct, Form::Gram, Form::Resident];
     /// Every name, as in the CLI and in JSON.
-    pub const NAMES: &'static [&'static str] = &["direct", "gram"];
+    pub const NAMES: &'static [&'static str] = &["direct", "gram", "resident"];
 
     /// The name in CLI and JSON.
     pub fn name(self) -> &'static str {
@@ -37,8 +39,17 @@ impl Form {
             _ if !r.quadratic => Some("only the squared loss is quadratic"),
             _ if r.measures_curvature => Some("the schedule measures curvature along its steps"),
             _ if matches!(r.metric, MetricForm::Hessian { .. }) => Some("the metric follows from the design's squares"),
-            Form::Gram if !limits.wide => Some("the adapter has no f64 to sum XᵀX in"),
+            _ if !limits.wide => Some("the adapter has no f64 to sum XᵀX in"),
             Form::Gram => None,
+            Form::Resident if r.metric != MetricForm::None => Some("there is a metric"),
+            Form::Resident if r.validation_rows > 0 => Some("held-out rows are predicted at every iteration"),
+            Form::Resident if limits.storage_buffers < RESIDENT_BUFFERS => {
+                Some("the device binds too few storage buffers")
+            }
+            Form::Resident if ResidentTile::of(r, limits).is_none() => {
+                Some("a lane is too large for a workgroup's memory")
+            }
+            Form::Resident => None,
         }
     }
 
@@ -50,14 +61,69 @@ impl Form {
         let (n, q) = (r.rows as f64, r.state_rows as f64);
         let iterations = r.iterations as f64;
         match self {
-            Form::Direct => (of_kernels / limits.flops + (n + q) * columns * limits.element) * iterations,
+            Form::Direct => {
+                (of_kernels / limits.flops + (n + q) * columns * limits.element + 3.0 * limits.dispatch) * iterations
+            }
             Form::Gram => {
                 let once = n * q * q / limits.flops_wide;
-                (of_kernels / limits.flops + 1.5 * q * columns * limits.element) * iterations + once
+                (of_kernels / limits.flops + 1.5 * q * columns * limits.element + 3.0 * limits.dispatch) * iterations
+                    + once
+            }
+            Form::Resident => {
+                let once = n * q * q / limits.flops_wide;
+                let dispatches = 2.0 * limits.dispatch / super::segment(r) as f64;
+                (of_kernels / limits.flops_resident + 0.5 * q * columns * limits.element + dispatches) * iterations
+                    + once
             }
         }
     }
 }
+
+/// Storage buffers that the resident form binds.
+const RESIDENT_BUFFERS: u32 = 9;
+
+/// How a workgroup of the resident form is cut. The same however many lanes there are, as it decides the order of sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ResidentTile {
+    /// vec4s of lanes of a workgroup.
+    pub quads: usize,
+    /// Invocations that share the coefficients of a lane, at least four.
+    pub groups: usize,
+}
+
+impl ResidentTile {
+    /// The largest that fits the device, if any does.
+    pub(super) fn of(r: &Request, limits: &Limits) -> Option<Self> {
+        let candidates =
+            [8, 4, 2, 1].into_iter().flat_map(|quads| [64, 32, 16, 8, 4].map(|groups| ResidentTile { quads, groups }));
+        let fits = |t: &ResidentTile| {
+            let useful = t.groups == 4 || t.groups < 2 * r.state_rows;
+            useful
+                && (t.quads * t.groups) as u64 <= limits.max_invocations.min(256)
+                && t.own_rows(r.state_rows) * (1 + r.tangents) <= MOST_VALUES
+                && t.bytes(r) <= limits.workgroup_bytes.min(MOST_BYTES)
+        };
+        candidates.into_iter().find(fits)
+    }
+
+    /// Coefficients of an invocation.
+    pub fn own_rows(&self, state_rows: usize) -> usize {
+        state_rows.div_ceil(self.groups)
+    }
+
+    fn bytes(&self, r: &Request) -> u64 {
+        let d = r.tangents;
+        let pool = 2 * r.state_rows.next_multiple_of(4) * (1 + d) * self.quads * 4;
+        let shares = (7 + 2 * d) * self.groups * self.quads * 4;
+        let pages = super::book_fields(d) * self.quads * 4;
+        (pool + shares + pages + 2) as u64 * r.precision.bytes()
+    }
+}
+
+/// vec4s of a product that an invocation keeps in registers.
+const MOST_VALUES: usize = 16;
+/// Bytes of workgroup memory at most: more would leave a multiprocessor with a single workgroup.
+const MOST_BYTES: u64 = 48 << 10;
 
 impl fmt::Display for Form {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result, bytes};
 
-pub use form::Form;
+pub use form::{Form, ResidentTile};
 
 mod form;
 
@@ -67,8 +67,18 @@ pub struct Limits {
     pub flops_wide: f64,
     /// Assumed seconds for each entry of a matrix that the steps between products touch: for estimates only.
     pub element: f64,
+    /// The same of products within a workgroup's memory.
+    pub flops_resident: f64,
     /// Fixed cost of one iteration, in seconds: for estimates only.
     pub overhead: f64,
+    /// Fixed cost of a dispatch, in seconds: for estimates only.
+    pub dispatch: f64,
+    /// Bytes of a workgroup's memory.
+    pub workgroup_bytes: u64,
+    /// Invocations of a workgroup.
+    pub max_invocations: u64,
+    /// Storage buffers that a kernel may bind.
+    pub storage_buffers: u32,
     /// Whether sums can be taken in f64 whatever the precision of the run.
     pub wide: bool,
 }
@@ -177,6 +187,8 @@ pub struct Plan {
     pub form: Form,
     /// Why this form.
     pub form_reason: String,
+    /// How workgroups are cut in the resident form.
+    pub resident: Option<ResidentTile>,
     /// The request this plan answers, with the form chosen.
     pub request: Request,
     /// Lanes that run at the same time. A lane that ended makes room for one that waits.
@@ -280,6 +292,7 @@ impl Plan {
             engine: limits.engine,
             form,
             form_reason,
+            resident: if form == Form::Resident { ResidentTile::of(&request, limits) } else { None },
             chunk,
             frames_per_chunk,
             record_fields: layout.fields(),
@@ -309,14 +322,9 @@ impl Plan {
 }
 
 impl Request {
-    /// Whether the form is that of `XᵀX`.
+    /// Whether the form has `XᵀX`.
     fn is_gram(&self) -> bool {
-        self.form == Some(Form::Gram)
-    }
-
-    /// Rows of the product with the iterate that is carried from one iteration to the next.
-    fn carried_rows(&self) -> usize {
-        if self.is_gram() { self.state_rows } else { self.rows }
+        matches!(self.form, Some(Form::Gram | Form::Resident))
     }
 
     /// Parts into which the sums of predictions and of gradients are split on a device, where they are long and so few that they
@@ -468,7 +476,9 @@ fn buffers(r: &Request, limits: &Limits, lanes: usize, chunk: usize, frames: usi
     add("gradient", 1, &[stride, wide]);
     if r.is_gram() {
         add("gram", 1, &[stride, stride]);
-        add("carried", 2, &[stride, wide]);
+        if r.form == Some(Form::Gram) {
+            add("carried", 2, &[stride, wide]);
+        }
         add("prediction", 1, &[r.rows, wide]);
     } else {
         add("prediction", 2, &[r.rows, wide]);
@@ -501,15 +511,19 @@ fn buffers(r: &Request, limits: &Limits, lanes: usize, chunk: usize, frames: usi
             add("shares", 1, &[shares, wide]);
         }
         let (own, curvature) = (rows_per_sum(d), usize::from(r.measures_curvature));
-        let of_state = (5 + d + curvature * (2 + 2 * d)) * r.state_rows.div_ceil(own);
-        let of_rows =
-            (1 + curvature * (1 + d)) * r.carried_rows().div_ceil(own) + (1 + d) * r.validation_rows.div_ceil(own);
+        let blocks = |rows: usize| match (r.form, ResidentTile::of(r, limits)) {
+            (Some(Form::Resident), Some(tile)) => tile.groups,
+            _ => rows.div_ceil(own),
+        };
+        let carried = if r.is_gram() { r.state_rows } else { r.rows };
+        let of_state = (5 + d + curvature * (2 + 2 * d)) * blocks(r.state_rows);
+        let of_rows = (1 + curvature * (1 + d)) * blocks(carried) + (1 + d) * blocks(r.validation_rows);
         let of_check = (5 + 3 * d) * r.state_rows.div_ceil(ROW_BLOCK) + r.rows.div_ceil(ROW_BLOCK);
         add("partials", 1, &[of_state + of_rows + of_check, seats]);
         let bases = if r.factored { r.phases * (2 + 2 * d) } else { 0 };
         add("lanes", 1, &[5 + 2 * d + bases, seats]);
         add("factors", 1, &[r.state_rows, if r.is_gram() { 2 + d } else { 1 }, 4]);
-        add("book", 1, &[23 + 6 * d, seats]);
+        add("book", 1, &[book_fields(d), seats]);
         add("constants", 1, &[r.constants.max(1)]);
         if r.factored {
             add("step_factors", 1, &[r.iterations, r.stages, 5]);
@@ -518,12 +532,12 @@ fn buffers(r: &Request, limits: &Limits, lanes: usize, chunk: usize, frames: usi
         }
         // Two entries an iteration, 256 bytes apart.
         add("params", 2, &[2 * (chunk + 1), 256 / real as usize]);
-        let arriving = 24 + 5 * d + 3 * (1 + d) * r.state_rows;
+        let arriving = 2 + book_fields(d) + 3 * (1 + d) * r.state_rows;
         add("arrivals", 1, &[((4 << 20) / real as usize / arriving).clamp(1, lanes.max(1)), arriving]);
         add("records", 2, &[chunk, fields, seats]);
         // On their way back: records, the book, the states at the end of the chunk, and its frames.
         let states = if matches!(r.metric, MetricForm::Hessian { .. }) { 3 } else { 2 };
-        add("staging", 2, &[chunk * fields * seats + (23 + 6 * d) * seats + (states + frames) * stride * wide]);
+        add("staging", 2, &[chunk * fields * seats + book_fields(d) * seats + (states + frames) * stride * wide]);
     } else {
         let set = working_set(r, limits, lanes);
         if set > 0 {
@@ -549,6 +563,17 @@ pub fn rows_per_sum(tangents: usize) -> usize {
         _ if tangents <= FUSED_TANGENTS => 4,
         _ => ROW_BLOCK,
     }
+}
+
+/// Numbers that a device keeps of a lane from one iteration to the next.
+fn book_fields(tangents: usize) -> usize {
+    23 + 6 * tangents
+}
+
+/// Iterations between events that end a dispatch of the resident form: a frame, a test of the stop rule.
+fn segment(r: &Request) -> usize {
+    let check = if r.check_every == 0 { r.iterations } else { r.check_every };
+    check.min(r.every).min(r.iterations).max(1)
 }
 
 fn kernels(r: &Request, lanes: usize) -> Vec<Kernel> {
@@ -669,7 +694,12 @@ mod tests {
             flops: 1e10,
             flops_wide: 1e10,
             element: 1e-9,
+            flops_resident: 2e9,
             overhead: 1e-4,
+            dispatch: 0.0,
+            workgroup_bytes: 32 << 10,
+            max_invocations: 256,
+            storage_buffers: 16,
             wide: true,
         }
     }
@@ -696,6 +726,14 @@ mod tests {
         // A single lane of few iterations does not pay for the matrix.
         let short = Request { state_rows: 500, lanes: 1, iterations: 10, ..tall };
         assert_eq!(chosen(short, &gpu).unwrap().0, Form::Direct);
+        // Where dispatches are dear, fewer of them win, as long as a lane fits a workgroup.
+        let dear = Limits { dispatch: 1e-3, ..gpu.clone() };
+        let small = Request { state_rows: 10, ..tall };
+        assert_eq!(chosen(small, &dear).unwrap().0, Form::Resident);
+        let (form, reason) = chosen(Request { state_rows: 4000, ..small }, &dear).unwrap();
+        assert!(form != Form::Resident && reason.contains("workgroup's memory"), "{reason}");
+        let (form, reason) = chosen(Request { validation_rows: 5, ..small }, &dear).unwrap();
+        assert!(form != Form::Resident && reason.contains("held-out"), "{reason}");
         for (r, l, why) in [
             (tall, &limits(), "CPU engine"),
             (Request { quadratic: false, ..tall }, &gpu, "quadratic"),

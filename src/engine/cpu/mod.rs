@@ -58,6 +58,11 @@ impl Engine for CpuEngine {
             flops_wide: 0.0,
             element: 0.0,
             wide: true,
+            flops_resident: 0.0,
+            dispatch: 0.0,
+            workgroup_bytes: 0,
+            max_invocations: 0,
+            storage_buffers: 0,
             overhead: 2e-5,
         })
     }

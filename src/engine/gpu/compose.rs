@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::layout::{Layout, Sum, gram_target};
 use super::product::{Product, Side, Tiles};
 use crate::engine::{Job, MetricSource, RunNumbers};
-use crate::plan::{FUSED_TANGENTS, Form, MetricForm, Plan, Precision, ROW_BLOCK, rows_per_sum};
+use crate::plan::{FUSED_TANGENTS, Form, MetricForm, Plan, Precision, ROW_BLOCK, ResidentTile, rows_per_sum};
 use crate::problem::{Loss, Penalty};
 use crate::schedule::{Code, Move};
 
@@ -66,6 +66,8 @@ pub struct ShaderSpec {
     pub check_every: usize,
     /// The execution form.
     pub form: Form,
+    /// How workgroups of the resident form are cut.
+    pub resident: Option<ResidentTile>,
     /// The loss of zero coefficients, where the form leaves it out of its sums.
     pub loss_at_zero: f64,
     /// Parts into which the sums of predictions and of gradients are split.
@@ -158,6 +160,7 @@ impl ShaderSpec {
             iterations: r.iterations,
             check_every: r.check_every,
             form: plan.form,
+            resident: plan.resident,
             loss_at_zero: if plan.form == Form::Direct { 0.0 } else { gram_target(job, numbers).1 },
             splits: r.splits(),
             tiles,
@@ -190,6 +193,7 @@ impl ShaderSpec {
             stages: self.stages,
             measures_curvature: self.measures_curvature,
             gram: self.form != Form::Direct,
+            groups: self.resident.map(|tile| tile.groups),
         }
     }
 
@@ -261,6 +265,20 @@ impl ShaderSpec {
             count(&format!("PART_{}", s.name), s.start);
             count(&format!("BLOCKS_{}", s.name), s.blocks);
             count(&format!("TOTAL_{}", s.name), s.index);
+        }
+        if let Some(tile) = self.resident {
+            let own = tile.own_rows(self.state_rows);
+            count("LOCAL_QUADS", tile.quads);
+            count("LOCAL_LANES", 4 * tile.quads);
+            count("ROW_GROUPS", tile.groups);
+            count("OWN_ROWS", own);
+            count("OWN_VALUES", own * (1 + d));
+            count("POOL", 2 * layout.stride() * (1 + d) * tile.quads);
+            count("PAGES", layout.book_fields() * 4 * tile.quads);
+            count(
+                "LOCAL_SHARES",
+                sums.iter().filter(|s| !s.check).map(|s| s.count).sum::<usize>() * tile.groups * tile.quads,
+            );
         }
         count("SUMS", sums.iter().map(|s| s.count).sum());
         count("SUMS_OF_EACH", sums.iter().filter(|s| !s.check).map(|s| s.count).sum());
@@ -369,7 +387,8 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
     };
     let loss = [spec.loss.shader(), transcendental, file!("shared/log1p_series.wgsl")];
     let penalty = [spec.penalty.shader(), file!("shared/prox.wgsl"), file!("shared/strength.wgsl")];
-    let (scale, told) = (file!("shared/dual_scale.wgsl"), file!("shared/told.wgsl"));
+    let scale = file!("shared/dual_scale.wgsl");
+    let (told, told_quads) = (file!("shared/book_quads.wgsl"), file!("shared/told.wgsl"));
     let partials = file!("shared/partials.wgsl");
     let rules = if spec.factored { file!("schedule/factored.wgsl") } else { file!("schedule/tabulated.wgsl") };
 
@@ -441,17 +460,17 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
     let (text, grid) = product("predict", Side::Plain, ("design", "x", Some("z")), &[], &[]);
     add("predict", "predict", grid, &[&[("generated: predict", &text)]]);
     if spec.form == Form::Direct {
-        let files = [file!("kernel/residual.wgsl"), file!("end/extrapolate.wgsl"), residual, values, told];
+        let files = [file!("kernel/residual.wgsl"), file!("end/extrapolate.wgsl"), residual, values, told, told_quads];
         add("residual", "residual", by_rows(n), &[&files, &loss]);
 
         let step = file!("end/step.wgsl");
         if spec.steps_in_product() {
             let (text, grid) = product("gradient_step", Side::Transposed, ("design", "r", None), &["step"], &STEP);
-            let files = [("generated: gradient_step", text.as_str()), step, state, values, told, partials];
+            let files = [("generated: gradient_step", text.as_str()), step, state, values, told, told_quads, partials];
             add("gradient_step", "gradient_step", grid, &[&files, &penalty]);
         } else {
             let text = by_itself("step_kernel", "g", q, own, &["step"], &STEP);
-            let files = [("generated: step", text.as_str()), step, state, values, told, partials];
+            let files = [("generated: step", text.as_str()), step, state, values, told, told_quads, partials];
             add("step", "step_kernel", groups(q, own), &[&files, &penalty]);
         }
 
@@ -467,7 +486,7 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
             if spec.looks_ahead() {
                 ends.push("residual");
                 bindings.extend(AHEAD);
-                files.extend([residual, file!("end/extrapolate.wgsl"), file!("end/next.wgsl"), told]);
+                files.extend([residual, file!("end/extrapolate.wgsl"), file!("end/next.wgsl"), told, told_quads]);
             }
             let (text, grid) = product("predict_observe", Side::Plain, ("design", "x", Some("z")), &ends, &bindings);
             add("predict_observe", "predict_observe", grid, &[&[("generated: predict_observe", &text)], &files, &loss]);
@@ -481,37 +500,43 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
         let files = [("generated: residual", text.as_str()), residual, file!("end/here.wgsl"), values];
         add("residual", "residual", by_rows(n), &[&files, &loss]);
 
-        let bindings = [&STEP[..], &[("v_before", "read")]].concat();
-        let text = by_itself("gram_step", "v", q, own, &["slope", "step"], &bindings);
-        let files = [
-            ("generated: gram_step", text.as_str()),
-            file!("end/slope.wgsl"),
-            file!("end/step.wgsl"),
-            file!("shared/carried.wgsl"),
-            file!("shared/gram_target.wgsl"),
-            state,
-            values,
-            told,
-            partials,
-        ];
-        add("gram_step", "gram_step", groups(q, own), &[&files, &penalty]);
-
-        let fit = [
-            file!("end/fit.wgsl"),
-            file!("shared/fitted.wgsl"),
-            file!("shared/gram_target.wgsl"),
-            file!("shared/strength.wgsl"),
-            values,
-            partials,
-        ];
-        let (text, grid) = product("gram_product", Side::Plain, ("gram", "x", Some("v")), &[], &[]);
-        add("gram_product", "gram_product", grid, &[&[("generated: gram_product", &text)]]);
-        if d <= FUSED_TANGENTS {
-            let (text, grid) = product("gram_fit", Side::Plain, ("gram", "x", Some("v")), &["fit"], &FIT);
-            add("gram_fit", "gram_fit", grid, &[&[("generated: gram_fit", &text)], &fit]);
+        let fit_files =
+            [file!("end/fit.wgsl"), file!("shared/gram_target.wgsl"), file!("shared/strength.wgsl"), values];
+        let slope = [file!("end/slope.wgsl"), file!("end/step.wgsl"), told_quads];
+        if let Some(tile) = spec.resident {
+            let grid = [quads.div_ceil(tile.quads) as u32, 1, 1];
+            let decides = [file!("shared/control.wgsl"), file!("shared/status.wgsl"), rules, file!("shared/lane.wgsl")];
+            let penalty = [spec.penalty.shader(), file!("shared/prox.wgsl")];
+            add(
+                "resident",
+                "resident",
+                grid,
+                &[&[file!("kernel/resident.wgsl")], &slope, &fit_files, &decides, &penalty],
+            );
         } else {
-            let text = by_itself("fit", "v", q, own, &["fit"], &[&[("x", "read")], &FIT[..]].concat());
-            add("fit", "fit", groups(q, own), &[&[("generated: fit", &text)], &fit]);
+            let bindings = [&STEP[..], &[("v_before", "read")]].concat();
+            let text = by_itself("gram_step", "v", q, own, &["slope", "step"], &bindings);
+            let files = [
+                ("generated: gram_step", text.as_str()),
+                file!("shared/carried.wgsl"),
+                file!("shared/gram_target.wgsl"),
+                state,
+                values,
+                told,
+                partials,
+            ];
+            add("gram_step", "gram_step", groups(q, own), &[&files, &slope, &penalty]);
+
+            let fit = [&fit_files[..], &[file!("shared/fitted.wgsl"), partials]].concat();
+            let (text, grid) = product("gram_product", Side::Plain, ("gram", "x", Some("v")), &[], &[]);
+            add("gram_product", "gram_product", grid, &[&[("generated: gram_product", &text)]]);
+            if d <= FUSED_TANGENTS {
+                let (text, grid) = product("gram_fit", Side::Plain, ("gram", "x", Some("v")), &["fit"], &FIT);
+                add("gram_fit", "gram_fit", grid, &[&[("generated: gram_fit", &text)], &fit]);
+            } else {
+                let text = by_itself("fit", "v", q, own, &["fit"], &[&[("x", "read")], &FIT[..]].concat());
+                add("fit", "fit", groups(q, own), &[&[("generated: fit", &text)], &fit]);
+            }
         }
     }
     if held_out > 0 {
@@ -546,7 +571,12 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
             let names = ("design_squares", "r", Some("g"));
             let (text, grid) = product("gradient_squares", Side::Transposed, names, &[], &[]);
             add("gradient_squares", "gradient_squares", grid, &[&[("generated: gradient_squares", &text)]]);
-            add("metric_hessian", "metric_hessian", by_rows(q), &[&[file!("kernel/metric_hessian.wgsl"), told]]);
+            add(
+                "metric_hessian",
+                "metric_hessian",
+                by_rows(q),
+                &[&[file!("kernel/metric_hessian.wgsl"), told, told_quads]],
+            );
         }
         MetricForm::Table { .. } => {
             add("metric_table", "metric_table_kernel", by_rows(q), &[&[file!("kernel/metric_table.wgsl")]]);

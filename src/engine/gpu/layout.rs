@@ -25,8 +25,10 @@ pub(super) struct Layout {
     pub(super) stages: usize,
     /// Whether a step follows from the curvature along the last one.
     pub(super) measures_curvature: bool,
-    /// Whether the form is that of `XᵀX`.
+    /// Whether the form has `XᵀX`.
     pub(super) gram: bool,
+    /// Invocations of the resident form that share a lane's coefficients, and add up what they have of each sum.
+    pub(super) groups: Option<usize>,
 }
 
 /// Sums of a kind, one or several of a lane.
@@ -56,9 +58,13 @@ impl Layout {
     pub(super) fn stride(&self) -> usize {
         whole(self.state_rows)
     }
-    /// Rows of the product with the iterate that is carried from one iteration to the next.
+    /// Rows of the product with the iterate that is carried from one dispatch to the next.
     pub(super) fn carried_rows(&self) -> usize {
-        if self.gram { self.state_rows } else { self.rows }
+        match (self.groups, self.gram) {
+            (Some(_), _) => 0,
+            (None, true) => self.state_rows,
+            (None, false) => self.rows,
+        }
     }
     /// Numbers of a rule: step, momentum, and both of each tangent.
     pub(super) fn rule_fields(&self) -> usize {
@@ -98,8 +104,9 @@ impl Layout {
         let d = self.d;
         let mut list: Vec<Sum> = Vec::new();
         let mut add = |name: &'static str, count: usize, (rows, block): (usize, usize), check: bool| {
+            let blocks = self.groups.filter(|_| !check).unwrap_or(rows.div_ceil(block));
             let (start, index) = list.last().map_or((0, 0), |s| (s.start + s.count * s.blocks, s.index + s.count));
-            list.push(Sum { name, index, count, start, blocks: rows.div_ceil(block), check });
+            list.push(Sum { name, index, count, start, blocks, check });
         };
         // Where products end in a step or an observation, a block is the rows of an invocation.
         let own = rows_per_sum(d);

@@ -86,12 +86,12 @@ impl Engine for GpuEngine {
             ));
         }
         let limits = self.context.device.limits();
-        // Estimates only, by kind of device: of products, of sums in f64, and seconds an entry of what is between products. Those of
-        // the software driver are measured on two cores (docs/gpu.md).
-        let (flops, flops_wide, element) = match self.context.info.device_type {
-            wgpu::DeviceType::Cpu => (2.5e10, 4e9, 5e-9),
-            wgpu::DeviceType::DiscreteGpu => (1e13, 5e11, 1e-11),
-            _ => (2e11, 1e10, 2e-10),
+        // Estimates only, by kind of device: of products, of sums in f64, of products within workgroups, then seconds of an entry of what is between
+        // products and of a dispatch. Those of the software driver are measured on two cores (docs/gpu.md).
+        let (flops, flops_wide, flops_resident, element, dispatch) = match self.context.info.device_type {
+            wgpu::DeviceType::Cpu => (2.5e10, 4e9, 5e9, 5e-9, 5e-5),
+            wgpu::DeviceType::DiscreteGpu => (1e13, 5e11, 4e12, 1e-11, 5e-6),
+            _ => (2e11, 1e10, 1e11, 2e-10, 1e-5),
         };
         Ok(Limits {
             engine: "gpu",
@@ -100,7 +100,12 @@ impl Engine for GpuEngine {
             max_lanes: usize::MAX,
             flops,
             flops_wide,
+            flops_resident,
             element,
+            dispatch,
+            workgroup_bytes: u64::from(limits.max_compute_workgroup_storage_size),
+            max_invocations: u64::from(limits.max_compute_invocations_per_workgroup),
+            storage_buffers: limits.max_storage_buffers_per_shader_stage,
             overhead: 1e-4,
             wide: self.context.device.features().contains(wgpu::Features::SHADER_F64),
         })

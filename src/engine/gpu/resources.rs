@@ -11,7 +11,7 @@ use super::product::Tiles;
 use super::readback::encode;
 use crate::engine::{Job, MetricSource, RunNumbers};
 use crate::error::Result;
-use crate::plan::{MetricForm, Plan};
+use crate::plan::{Form, MetricForm, Plan};
 
 /// What a run holds on the device.
 pub(super) struct Resources {
@@ -33,8 +33,9 @@ pub(super) struct Resources {
 /// Device buffers by name. Some are pairs, that alternate by the parity of the iterate or from chunk to chunk.
 pub(super) struct Buffers {
     by_name: HashMap<&'static str, [wgpu::Buffer; 2]>,
-    /// The pair of products with the iterates.
-    carried: &'static str,
+    /// Products with the iterates and with those before, which dispatches leave to the next; in the resident form, which leaves
+    /// none, any two buffers.
+    carried: [&'static str; 2],
 }
 
 impl Buffers {
@@ -49,8 +50,8 @@ impl Buffers {
             ("gather_z", "whole") => self.get("z", parity),
             ("gather_g", "whole") => self.get("g", 0),
             // What is carried with the iterates, by form.
-            ("admit", "carried") => self.get(self.carried, parity),
-            ("admit", "carried_before") => self.get(self.carried, 1 - parity),
+            ("admit", "carried") => self.get(self.carried[0], parity),
+            ("admit", "carried_before") => self.get(self.carried[1], 1 - parity),
             (_, "x" | "z" | "v") => self.get(variable, parity),
             (_, "x_previous") => self.get("x", 1 - parity),
             (_, "z_before") => self.get("z", 1 - parity),
@@ -159,9 +160,9 @@ impl Resources {
             all.insert(name, [make(), make()]);
         };
         pair("x", &|| create("state", state_rows * columns));
-        if layout.gram {
+        if spec.form == Form::Gram {
             pair("v", &|| create("carried", state_rows * columns));
-        } else {
+        } else if spec.form == Form::Direct {
             pair("z", &|| create("prediction", n * columns));
         }
         pair("records", &|| create("records", plan.chunk * plan.record_fields * layout.lanes4()));
@@ -173,7 +174,12 @@ impl Resources {
         if let MetricSource::Table(_) = job.metric {
             pair("metric_table", &|| create("metric_tables", plan.chunk * q * spec.metric_lanes));
         }
-        let buffers = Buffers { by_name: all, carried: if layout.gram { "v" } else { "z" } };
+        let carried = match spec.form {
+            Form::Direct => ["z", "z"],
+            Form::Gram => ["v", "v"],
+            Form::Resident => ["z", "r"],
+        };
+        let buffers = Buffers { by_name: all, carried };
 
         let bind = |name: &str, parity: usize, slot: usize| {
             kernels.bind(device, name, |variable| buffers.of_kernel(name, variable, parity, slot))

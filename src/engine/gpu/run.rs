@@ -164,7 +164,9 @@ impl<'a> GpuRun<'a> {
         if !all_blank {
             // The products of all columns anew: those of lanes under way come out the same.
             let carried = if layout.gram { ("gram_product", "none") } else { ("predict", "gather_z") };
-            [0, 1].into_iter().for_each(|parity| self.product(&mut commands, carried, parity, 0));
+            if !self.held.kernels.has("resident") {
+                [0, 1].into_iter().for_each(|parity| self.product(&mut commands, carried, parity, 0));
+            }
         }
         commands.finish();
         context.queue.submit([encoder.finish()]);
@@ -173,7 +175,7 @@ impl<'a> GpuRun<'a> {
 
     /// Encodes and submits a chunk.
     fn submit_chunk(&mut self, iterations: usize) -> usize {
-        let (iterations, frames) = self.frames_ahead(iterations);
+        let (iterations, mut frames) = self.frames_ahead(iterations);
         let (context, slot) = (self.context, self.slot);
         let buffers = &self.held.buffers;
         if !self.job.schedule.is_factored() {
@@ -183,7 +185,8 @@ impl<'a> GpuRun<'a> {
         }
         let checks: Vec<bool> =
             (0..iterations).map(|i| self.occupants().any(|o| self.plan.is_check(o.next + i + 1))).collect();
-        context.queue.write_buffer(buffers.get("params", slot), 0, &self.params(&checks));
+        let dispatched = self.dispatched(&checks, &frames);
+        context.queue.write_buffer(buffers.get("params", slot), 0, &self.params(&checks, &dispatched));
         if let MetricSource::Table(_) = self.job.metric {
             let table = encode(self.metric_rows(iterations), self.precision);
             context.queue.write_buffer(buffers.get("metric_table", slot), 0, &table);
@@ -196,8 +199,14 @@ impl<'a> GpuRun<'a> {
         let mut commands = Commands::new(&mut encoder, clock.as_mut());
         let mut taken = Vec::new();
         let mut ready = self.residual_ready;
-        for (i, due) in frames.into_iter().enumerate() {
-            ready = self.iterate(&mut commands, i, &checks, ready);
+        for (first, count) in dispatched {
+            let i = first + count - 1;
+            if self.held.kernels.has("resident") {
+                self.reside(&mut commands, first, count, &checks);
+            } else {
+                ready = self.iterate(&mut commands, i, &checks, ready);
+            }
+            let due = std::mem::take(&mut frames[i]);
             if !due.is_empty() {
                 let to = self.frame_offset() + taken.len() as u64 * self.state_bytes();
                 let parity = (self.submitted + i + 1) % 2;
@@ -249,6 +258,36 @@ impl<'a> GpuRun<'a> {
         (iterations, frames)
     }
 
+    /// First iteration and number of the iterations that are dispatched together: one, or, in the resident form, up to the next frame
+    /// or test of the stop rule.
+    fn dispatched(&self, checks: &[bool], frames: &[Vec<(usize, usize)>]) -> Vec<(usize, usize)> {
+        if !self.held.kernels.has("resident") {
+            return (0..checks.len()).map(|i| (i, 1)).collect();
+        }
+        let mut list = Vec::new();
+        let mut first = 0;
+        for i in 0..checks.len() {
+            if checks[i] || !frames[i].is_empty() || i + 1 == checks.len() {
+                list.push((first, i + 1 - first));
+                first = i + 1;
+            }
+        }
+        list
+    }
+
+    /// Iterations of the resident form; the last is closed, and tested, by itself.
+    fn reside(&self, commands: &mut Commands<'_>, first: usize, count: usize, checks: &[bool]) {
+        let old = (self.submitted + first) % 2;
+        self.held.dispatch(commands, "resident", (old, self.slot), offset(first, 1));
+        let last = first + count - 1;
+        if checks[last] {
+            self.check(commands, (self.submitted + last + 1) % 2, offset(last, 1));
+        }
+        if last + 1 < checks.len() {
+            self.held.dispatch(commands, "turn", (0, self.slot), offset(last + 1, 0));
+        }
+    }
+
     /// One iteration: the same calls as in the CPU engine's `advance`. Whether the residual is there, before and after.
     fn iterate(&self, commands: &mut Commands<'_>, i: usize, checks: &[bool], mut ready: bool) -> bool {
         let old = (self.submitted + i) % 2;
@@ -292,17 +331,20 @@ impl<'a> GpuRun<'a> {
         if !checks[i] {
             return held.looks_ahead;
         }
-        // The stop rule looks at x itself.
-        let at = offset(i, 1);
-        if self.held.layout.gram {
-            self.product(commands, ("predict", "gather_z"), new, at);
-        }
-        held.dispatch(commands, "residual", (new, self.slot), at);
-        self.product(commands, ("gradient", "gather_g"), new, at);
-        for kernel in ["criterion", "gap_loss", "gap_penalty"] {
-            held.dispatch(commands, kernel, (new, self.slot), at);
-        }
+        self.check(commands, new, offset(i, 1));
         false
+    }
+
+    /// What the stop rule measures, at the iterate itself and by products with the design in every form.
+    fn check(&self, commands: &mut Commands<'_>, parity: usize, at: u32) {
+        if self.held.layout.gram {
+            self.product(commands, ("predict", "gather_z"), parity, at);
+        }
+        self.held.dispatch(commands, "residual", (parity, self.slot), at);
+        self.product(commands, ("gradient", "gather_g"), parity, at);
+        for kernel in ["criterion", "gap_loss", "gap_penalty"] {
+            self.held.dispatch(commands, kernel, (parity, self.slot), at);
+        }
     }
 
     /// A step and the predictions of where it leads, by products with the design.
@@ -344,17 +386,21 @@ impl<'a> GpuRun<'a> {
         }
     }
 
-    /// Parameters of a chunk: two entries an iteration, the second for the stop rule, and one to close the last.
-    fn params(&self, checks: &[bool]) -> Vec<u8> {
+    /// Parameters of a chunk: two entries an iteration, the second for the stop rule or for the iterations of a dispatch, and one to
+    /// close the last.
+    fn params(&self, checks: &[bool], dispatched: &[(usize, usize)]) -> Vec<u8> {
         let mut bytes = vec![0; 2 * (checks.len() + 1) * PARAMS_STRIDE as usize];
         for i in 0..=checks.len() {
             let last = i.checked_sub(1);
             let closes = if last.is_some() { CLOSES } else { 0 };
             let checked = if last.is_some_and(|i| checks[i]) { CHECKED } else { 0 };
-            let controls = if i < checks.len() { CONTROLS } else { 0 };
-            for (probe, ahead) in [1, 0].into_iter().enumerate() {
+            let resident = self.held.kernels.has("resident");
+            let controls = if i < checks.len() && !resident { CONTROLS } else { 0 };
+            let together =
+                dispatched.iter().find(|(first, _)| resident && *first == i).map_or(0, |(_, count)| *count as u32);
+            for (probe, (flags, ahead)) in [(closes | checked | controls, 1), (0, together)].into_iter().enumerate() {
                 let at = offset(i, probe) as usize;
-                let values = [last.unwrap_or(0) as u32, i as u32, closes | checked | controls, ahead];
+                let values = [last.unwrap_or(0) as u32, i as u32, flags, ahead];
                 bytes[at..at + 16].copy_from_slice(bytemuck::cast_slice(&values));
             }
         }
