@@ -53,29 +53,33 @@ impl Form {
         }
     }
 
-    /// Estimated seconds of a run of all lanes together.
+    /// Estimated seconds of a run of all lanes together: products, what is between them, launches, and what is decided lane by lane.
     fn seconds(self, r: &Request, limits: &Limits) -> f64 {
-        let of_kernels: f64 =
-            super::kernels(&Request { form: Some(self), ..*r }, r.lanes).iter().map(|k| k.flops / k.every as f64).sum();
-        let columns = r.lanes as f64 * (1 + r.tangents) as f64;
-        let (n, q) = (r.rows as f64, r.state_rows as f64);
-        let iterations = r.iterations as f64;
-        match self {
-            Form::Direct => {
-                (of_kernels / limits.flops + (n + q) * columns * limits.element + 3.0 * limits.dispatch) * iterations
-            }
-            Form::Gram => {
-                let once = n * q * q / limits.flops_wide;
-                (of_kernels / limits.flops + 1.5 * q * columns * limits.element + 3.0 * limits.dispatch) * iterations
-                    + once
-            }
+        let request = Request { form: Some(self), ..*r };
+        // What is done once in a while is done alike in every form.
+        let (often, rarely): (Vec<_>, Vec<_>) =
+            super::kernels(&request, r.lanes).into_iter().partition(|k| k.every == 1);
+        let operations: f64 = often.iter().map(|k| k.flops).sum();
+        let tests: f64 = rarely.iter().map(|k| k.flops / k.every as f64 / limits.flops).sum();
+        let (n, q, lanes) = (r.rows as f64, r.state_rows as f64, r.lanes as f64);
+        let columns = lanes * (1 + r.tangents) as f64;
+        let of = |flops: f64, elements: f64, dispatches: f64, deciding: f64| {
+            tests
+                + operations / flops
+                + elements * columns * limits.element
+                + dispatches * limits.dispatch
+                + deciding * lanes * limits.lane
+        };
+        let (iteration, once) = match self {
+            Form::Direct => (of(limits.flops, n + q, 3.0, 1.0), 0.0),
+            Form::Gram => (of(limits.flops, 1.5 * q, 3.0, 1.0), n * q * q / limits.flops_wide),
+            // Fewer invocations decide at the same time.
             Form::Resident => {
-                let once = n * q * q / limits.flops_wide;
-                let dispatches = 2.0 * limits.dispatch / super::segment(r) as f64;
-                (of_kernels / limits.flops_resident + 0.5 * q * columns * limits.element + dispatches) * iterations
-                    + once
+                let each = of(limits.flops_resident, 0.5 * q, 2.0 / super::segment(r) as f64, 2.5);
+                (each, n * q * q / limits.flops_wide)
             }
-        }
+        };
+        iteration * r.iterations as f64 + once
     }
 }
 

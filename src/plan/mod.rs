@@ -73,6 +73,8 @@ pub struct Limits {
     pub overhead: f64,
     /// Fixed cost of a dispatch, in seconds: for estimates only.
     pub dispatch: f64,
+    /// Assumed seconds that it takes to close an iteration of a lane and to decide what comes: for estimates only.
+    pub lane: f64,
     /// Bytes of a workgroup's memory.
     pub workgroup_bytes: u64,
     /// Invocations of a workgroup.
@@ -697,6 +699,7 @@ mod tests {
             flops_resident: 2e9,
             overhead: 1e-4,
             dispatch: 0.0,
+            lane: 0.0,
             workgroup_bytes: 32 << 10,
             max_invocations: 256,
             storage_buffers: 16,

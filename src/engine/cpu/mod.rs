@@ -60,6 +60,7 @@ impl Engine for CpuEngine {
             wide: true,
             flops_resident: 0.0,
             dispatch: 0.0,
+            lane: 0.0,
             workgroup_bytes: 0,
             max_invocations: 0,
             storage_buffers: 0,

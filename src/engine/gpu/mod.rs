@@ -87,11 +87,11 @@ impl Engine for GpuEngine {
         }
         let limits = self.context.device.limits();
         // Estimates only, by kind of device: of products, of sums in f64, of products within workgroups, then seconds of an entry of what is between
-        // products and of a dispatch. Those of the software driver are measured on two cores (docs/gpu.md).
-        let (flops, flops_wide, flops_resident, element, dispatch) = match self.context.info.device_type {
-            wgpu::DeviceType::Cpu => (2.5e10, 4e9, 5e9, 5e-9, 5e-5),
-            wgpu::DeviceType::DiscreteGpu => (1e13, 5e11, 4e12, 1e-11, 5e-6),
-            _ => (2e11, 1e10, 1e11, 2e-10, 1e-5),
+        // products, of a dispatch, and of a lane's decisions. Those of the software driver are measured on two cores (docs/gpu.md).
+        let (flops, flops_wide, flops_resident, element, dispatch, lane) = match self.context.info.device_type {
+            wgpu::DeviceType::Cpu => (2.5e10, 4e9, 3e9, 5e-9, 6e-5, 3e-7),
+            wgpu::DeviceType::DiscreteGpu => (1e13, 5e11, 4e12, 1e-11, 5e-6, 1e-9),
+            _ => (2e11, 1e10, 1e11, 2e-10, 1e-5, 1e-8),
         };
         Ok(Limits {
             engine: "gpu",
@@ -103,6 +103,7 @@ impl Engine for GpuEngine {
             flops_resident,
             element,
             dispatch,
+            lane,
             workgroup_bytes: u64::from(limits.max_compute_workgroup_storage_size),
             max_invocations: u64::from(limits.max_compute_invocations_per_workgroup),
             storage_buffers: limits.max_storage_buffers_per_shader_stage,
