@@ -332,9 +332,13 @@ impl Request {
     /// Parts into which the sums of predictions and of gradients are split on a device, where they are long and so few that they
     /// would not keep it busy. The same however many lanes there are, as it decides the order of the sums.
     pub fn splits(&self) -> [usize; 2] {
-        let of = |rows: usize, inner: usize| (inner / 1024).min(inner / (8 * rows)).clamp(1, 32);
-        [of(self.rows, self.state_rows), of(self.state_rows, self.rows)]
+        [splits(self.rows, self.state_rows), splits(self.state_rows, self.rows)]
     }
+}
+
+/// The same of one product: `rows` sums over `inner` terms each.
+pub fn splits(rows: usize, inner: usize) -> usize {
+    (inner / 1024).min(inner / (8 * rows)).clamp(1, 32)
 }
 
 fn over_budget(what: &str, needed: u64, budget: u64, remedy: &str) -> Error {

@@ -92,6 +92,12 @@ pub struct Composed {
 }
 
 impl Composed {
+    /// A shader of one generated text.
+    pub(super) fn alone(name: &'static str, source: String, groups: [u32; 3]) -> Self {
+        let parts = vec![(format!("generated: {name}"), 1)];
+        Composed { name, entry: name, source, groups, parts }
+    }
+
     /// `file:line` of a line of the source, counted from 1.
     pub fn locate(&self, line: usize) -> String {
         let part = self.parts.iter().rev().find(|(_, first)| *first <= line);

@@ -50,36 +50,11 @@ pub(super) struct Kernels {
 impl Kernels {
     /// Compiles the kernels of a run that the library has not yet.
     pub(super) fn new(context: &GpuContext, library: &mut Library, spec: &ShaderSpec) -> Result<Self> {
-        let device = &context.device;
-        let layout = || {
-            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-                label: Some("params"),
-                entries: &[wgpu::BindGroupLayoutEntry {
-                    binding: 0,
-                    visibility: wgpu::ShaderStages::COMPUTE,
-                    ty: wgpu::BindingType::Buffer {
-                        ty: wgpu::BufferBindingType::Uniform,
-                        has_dynamic_offset: true,
-                        min_binding_size: wgpu::BufferSize::new(PARAMS_BYTES),
-                    },
-                    count: None,
-                }],
-            })
-        };
-        let params = library.params.get_or_insert_with(layout).clone();
         let mut by_name = HashMap::new();
         for shader in compose_all(spec) {
-            let kernel = match library.by_text.get(&shader.source) {
-                Some(kernel) => kernel.clone(),
-                None => {
-                    let kernel = compile(context, &params, &shader)?;
-                    library.by_text.insert(shader.source.clone(), kernel.clone());
-                    kernel
-                }
-            };
-            by_name.insert(shader.name, kernel);
+            by_name.insert(shader.name, library.kernel(context, &shader)?);
         }
-        Ok(Kernels { by_name, params })
+        Ok(Kernels { by_name, params: library.params(context) })
     }
 
     pub(super) fn get(&self, name: &str) -> &Kernel {
@@ -102,15 +77,58 @@ impl Kernels {
         name: &str,
         buffer: impl Fn(&str) -> &'b wgpu::Buffer,
     ) -> wgpu::BindGroup {
-        let kernel = self.get(name);
+        self.get(name).bind(device, name, buffer)
+    }
+}
+
+impl Library {
+    /// A kernel, compiled if it is new.
+    pub(super) fn kernel(&mut self, context: &GpuContext, shader: &Composed) -> Result<Kernel> {
+        if let Some(kernel) = self.by_text.get(&shader.source) {
+            return Ok(kernel.clone());
+        }
+        let kernel = compile(context, &self.params(context), shader)?;
+        self.by_text.insert(shader.source.clone(), kernel.clone());
+        Ok(kernel)
+    }
+
+    /// The layout of every kernel's parameters.
+    pub(super) fn params(&mut self, context: &GpuContext) -> wgpu::BindGroupLayout {
+        let layout = || {
+            context.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                label: Some("params"),
+                entries: &[wgpu::BindGroupLayoutEntry {
+                    binding: 0,
+                    visibility: wgpu::ShaderStages::COMPUTE,
+                    ty: wgpu::BindingType::Buffer {
+                        ty: wgpu::BufferBindingType::Uniform,
+                        has_dynamic_offset: true,
+                        min_binding_size: wgpu::BufferSize::new(PARAMS_BYTES),
+                    },
+                    count: None,
+                }],
+            })
+        };
+        self.params.get_or_insert_with(layout).clone()
+    }
+}
+
+impl Kernel {
+    /// Binds the storage buffers that it names.
+    pub(super) fn bind<'b>(
+        &self,
+        device: &wgpu::Device,
+        label: &str,
+        buffer: impl Fn(&str) -> &'b wgpu::Buffer,
+    ) -> wgpu::BindGroup {
         let entry = |(i, binding): (usize, &String)| wgpu::BindGroupEntry {
             binding: i as u32,
             resource: buffer(binding).as_entire_binding(),
         };
         device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(name),
-            layout: &kernel.layout,
-            entries: &kernel.bindings.iter().enumerate().map(entry).collect::<Vec<_>>(),
+            label: Some(label),
+            layout: &self.layout,
+            entries: &self.bindings.iter().enumerate().map(entry).collect::<Vec<_>>(),
         })
     }
 }

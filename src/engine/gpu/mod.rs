@@ -12,6 +12,7 @@ mod compose;
 mod context;
 mod kernels;
 mod layout;
+mod measure;
 mod product;
 mod profile;
 mod readback;
@@ -20,6 +21,7 @@ mod run;
 
 pub use compose::{Composed, ShaderSpec, compose_all};
 pub use context::{AdapterSummary, GpuContext, NO_ADAPTER, NO_REAL_ADAPTER, Pick, adapters};
+pub use measure::ProductTimes;
 pub use profile::{KernelTime, Profile};
 pub use wgpu;
 
@@ -54,13 +56,21 @@ impl GpuEngine {
 impl GpuEngine {
     /// How the products of a plan are cut on this device.
     fn tiles(&self, plan: &Plan) -> Tiles {
+        let r = &plan.request;
+        self.usual((r.rows, r.state_rows), 1 + r.tangents, plan.seats, r.precision)
+    }
+
+    /// Tiles that do well on devices of this kind, and fit this one.
+    fn usual(&self, design: (usize, usize), width: usize, lanes: usize, precision: Precision) -> Tiles {
         let kind = match self.context.info.device_type {
             wgpu::DeviceType::Cpu => DeviceKind::Software,
             wgpu::DeviceType::DiscreteGpu => DeviceKind::Discrete,
             _ => DeviceKind::Integrated,
         };
-        let r = &plan.request;
-        Tiles::usual(kind, (r.rows, r.state_rows), 1 + r.tangents, plan.seats)
+        let Tiles { stored, ended } = Tiles::usual(kind, design, width, lanes);
+        let memory = self.context.device.limits().max_compute_workgroup_storage_size;
+        let fitting = |tile: Tile, width| tile.within(u64::from(memory), width, precision);
+        Tiles { stored: stored.map(|t| fitting(t, 1)), ended: ended.map(|t| fitting(t, width)) }
     }
 }
 

@@ -41,6 +41,14 @@ impl Tile {
         (2 * self.half(width) * 4) as u64 * precision.bytes()
     }
 
+    /// The same, with less depth where it would need more workgroup memory than there is; bits do not depend on it.
+    pub fn within(mut self, memory: u64, width: usize, precision: Precision) -> Tile {
+        while self.workgroup_bytes(width, precision) > memory {
+            self.depth = self.depth / 8 * 4;
+        }
+        self
+    }
+
     /// Row of vec4s of the left operand's tile: one more than needed, against bank conflicts.
     fn left(&self) -> usize {
         self.rows / 4 * self.group[1] + 1
@@ -123,9 +131,9 @@ const UNROLL: usize = 4;
 const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
 
 impl Product<'_> {
-    /// vec4s of lanes, as WGSL and as a number.
+    /// vec4s of lanes, as WGSL.
     fn lane_quads(&self) -> &'static str {
-        if self.ends.is_empty() { "COLUMNS4" } else { "QUADS" }
+        if self.width == 1 { "COLUMNS4" } else { "QUADS" }
     }
 
     /// Workgroups for so many vec4s of lanes.
@@ -206,12 +214,14 @@ impl Product<'_> {
         }
     }
 
-    /// Inner indices of this part of a split product, in units of `unit`.
-    fn span(&self, out: &mut String, count: usize) {
+    /// Inner indices of this part of a split product, in units of so many: the same parts whatever the unit is, as they decide
+    /// the order of the sums.
+    fn span(&self, out: &mut String, unit: usize) {
+        let count = self.shape.1.div_ceil(unit);
         if self.splits == 1 {
             let _ = writeln!(out, "    let begin = 0u;\n    let end = {count}u;");
         } else {
-            let part = count.div_ceil(self.splits).next_multiple_of(UNROLL);
+            let part = self.shape.1.div_ceil(self.splits).next_multiple_of(UNROLL) / unit;
             let _ = writeln!(
                 out,
                 "    let begin = min(group.z * {part}u, {count}u);\n    let end = min(begin + {part}u, {count}u);"
@@ -237,7 +247,7 @@ impl Product<'_> {
         for r in 0..self.tile.rows {
             let _ = writeln!(out, "    let a{r} = min(row + {r}u, {}u) * STRIDE4;", self.shape.0 - 1);
         }
-        self.span(out, self.shape.1.div_ceil(4));
+        self.span(out, 4);
         out.push_str("    for (var k = begin; k < end; k++) {\n");
         for r in 0..self.tile.rows {
             let _ = writeln!(out, "        let v{r} = {}[a{r} + k];", self.names.0);
@@ -257,7 +267,7 @@ impl Product<'_> {
         for j in 0..self.tile.rows / 4 {
             let _ = writeln!(out, "    let a{j} = min(row / 4u + {j}u, STRIDE4 - 1u);");
         }
-        self.span(out, self.shape.1);
+        self.span(out, 1);
         let term = |out: &mut String, k: &str| {
             out.push_str("        {\n");
             for j in 0..self.tile.rows / 4 {
@@ -303,7 +313,7 @@ impl Product<'_> {
             gx * quads
         );
         // The inner index counts single rows of the operand here.
-        self.span(out, self.shape.1.next_multiple_of(if self.side == Side::Plain { 4 } else { 1 }));
+        self.span(out, 1);
         for i in 0..of_left * per_block {
             let _ = writeln!(out, "    var next_left{i} = real4();");
         }

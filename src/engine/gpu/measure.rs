@@ -1,0 +1,449 @@
+//! Products by themselves: how long they take, without the run around them.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::GpuEngine;
+use super::commands::{Clock, Commands, Dispatch};
+use super::compose::Composed;
+use super::context::GpuContext;
+use super::kernels::{Kernel, Library, PARAMS_BYTES, PARAMS_STRIDE};
+use super::layout::whole;
+use super::product::{Product, Side, Tile};
+use super::readback::encode;
+use crate::error::{Error, ErrorKind, Result, bytes};
+use crate::plan::{Precision, splits};
+
+/// Times of the two products of an iteration by themselves, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ProductTimes {
+    /// Of `X m`.
+    pub plain: f64,
+    /// Of `Xᵀ m`.
+    pub transposed: f64,
+    /// How they were cut.
+    pub tiles: [Tile; 2],
+    /// Whether the device's own clock was read. If not, a time includes its share of a submission.
+    pub by_device: bool,
+}
+
+impl GpuEngine {
+    /// Times the two products with a random design of `rows` by `state_rows` and a matrix of so many columns, cut as the engine
+    /// would cut them: medians of several dispatches. Where the sums of a product are split, putting them together counts.
+    ///
+    /// # Errors
+    /// Sizes that do not fit the device's buffers; a device that failed.
+    pub fn product_seconds(
+        &mut self,
+        (rows, state_rows): (usize, usize),
+        columns: usize,
+        precision: Precision,
+    ) -> Result<ProductTimes> {
+        let tiles = self.usual((rows, state_rows), 1, columns, precision).stored;
+        let mut seconds = [0.0; 2];
+        let mut by_device = false;
+        for (i, side) in [Side::Plain, Side::Transposed].into_iter().enumerate() {
+            let what = Measured::stored((rows, state_rows), columns, side, precision);
+            let mut rig = Rig::new(&self.context, &mut self.library, what)?;
+            by_device = rig.clock.is_some();
+            seconds[i] = rig.seconds(&self.context, &mut self.library, tiles[i], f64::INFINITY)?;
+        }
+        Ok(ProductTimes { plain: seconds[0], transposed: seconds[1], tiles, by_device })
+    }
+}
+
+/// A product to be measured.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Measured {
+    /// Rows and columns of the design.
+    pub(super) design: (usize, usize),
+    pub(super) side: Side,
+    pub(super) lanes: usize,
+    /// Columns of a lane, which an invocation takes together.
+    pub(super) width: usize,
+    pub(super) splits: usize,
+    pub(super) precision: Precision,
+}
+
+impl Measured {
+    /// A product that is stored: every column counts as a lane.
+    pub(super) fn stored(design: (usize, usize), columns: usize, side: Side, precision: Precision) -> Self {
+        let splits = match side {
+            Side::Plain => splits(design.0, design.1),
+            Side::Transposed => splits(design.1, design.0),
+        };
+        Measured { design, side, lanes: columns, width: 1, splits, precision }
+    }
+
+    /// Rows of the result and of the operand, padding included.
+    fn shape(&self) -> (usize, usize) {
+        let (rows, stride) = (self.design.0, whole(self.design.1));
+        match self.side {
+            Side::Plain => (rows, stride),
+            Side::Transposed => (stride, rows),
+        }
+    }
+
+    /// Columns of operand and result, padding included.
+    pub(super) fn columns(&self) -> usize {
+        self.width * whole(self.lanes)
+    }
+
+    fn product(&self, tile: Tile) -> Product<'static> {
+        let result = if self.splits > 1 { "shares" } else { "result" };
+        Product {
+            names: ("design", "operand", Some(result)),
+            shape: self.shape(),
+            side: self.side,
+            width: self.width,
+            splits: self.splits,
+            tile,
+            ends: &[],
+            rows_per_sum: 1,
+        }
+    }
+
+    fn shaders(&self, tile: Tile) -> Vec<Composed> {
+        let scalar = if self.precision == Precision::F32 { "f32" } else { "f64" };
+        let (rows, columns) = (self.shape().0, self.columns());
+        let prelude = format!(
+            "alias real = {scalar};\nalias real4 = vec4<{scalar}>;\nconst STRIDE4: u32 = {}u;\nconst COLUMNS4: u32 = {}u;\n\
+             const QUADS: u32 = {}u;\n{}",
+            whole(self.design.1) / 4,
+            columns / 4,
+            columns / 4 / self.width,
+            include_str!("../../../shaders/shared/params.wgsl"),
+        );
+        let product = self.product(tile);
+        let text = format!("{prelude}{}", product.source("product", ""));
+        let mut all = vec![Composed::alone("product", text, product.groups(columns / 4 / self.width))];
+        if self.splits > 1 {
+            let gather = include_str!("../../../shaders/kernel/gather.wgsl");
+            let text =
+                format!("{prelude}const SPLITS: u32 = {}u;\nconst GATHERED: u32 = {rows}u;\n{gather}", self.splits);
+            all.push(Composed::alone("gather", text, [(columns / 4).div_ceil(64) as u32, rows as u32, 1]));
+        }
+        all
+    }
+}
+
+/// A number in [−1, 1) for every place: the speed does not depend on the values, and a test can make them again.
+fn noise(place: usize) -> f64 {
+    // SplitMix64.
+    let mut z = (place as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    // 24 bits, which f32 holds exactly.
+    ((z ^ (z >> 31)) >> 40) as f64 / f64::from(1 << 23) - 1.0
+}
+
+/// An entry of the design, padding included.
+fn design_entry(what: &Measured, place: usize) -> f64 {
+    if place % whole(what.design.1) < what.design.1 { noise(place) } else { 0.0 }
+}
+
+/// An entry of the operand, padding rows included.
+fn operand_entry(what: &Measured, place: usize) -> f64 {
+    let rows = if what.side == Side::Plain { what.design.1 } else { what.design.0 };
+    if place / what.columns() < rows { noise(!place) } else { 0.0 }
+}
+
+/// Numbers generated at once.
+const PIECE: usize = 1 << 19;
+/// Samples of which the median counts.
+const SAMPLES: usize = 9;
+/// Seconds of a submission.
+const SUBMIT_SECONDS: f64 = 0.02;
+/// Seconds of sampling at least, since a device that was idle needs a while to speed up, and at most.
+const SAMPLING: [Duration; 2] = [Duration::from_millis(30), Duration::from_secs(2)];
+
+/// A design, an operand and a result on the device, for products that are cut in several ways.
+pub(super) struct Rig {
+    what: Measured,
+    design: wgpu::Buffer,
+    operand: wgpu::Buffer,
+    result: wgpu::Buffer,
+    shares: wgpu::Buffer,
+    params: wgpu::BindGroup,
+    pub(super) clock: Option<Clock>,
+}
+
+impl Rig {
+    /// Creates the buffers and fills them.
+    ///
+    /// # Errors
+    /// A buffer that the device cannot hold; a device that failed.
+    pub(super) fn new(context: &GpuContext, library: &mut Library, what: Measured) -> Result<Self> {
+        let device = &context.device;
+        let limits = device.limits();
+        let most = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        let real = what.precision.bytes();
+        let create = |label: &str, count: usize| {
+            let size = (count as u64).saturating_mul(real).max(16);
+            if size > most {
+                let at = format!("adapter {}", context.info.name);
+                let expected = format!("at most {} in one buffer", bytes(most));
+                let found = format!("{label} of {}", bytes(size));
+                return Err(Error::new(ErrorKind::Memory, at, found, expected, "Use a smaller shape."));
+            }
+            Ok(device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            }))
+        };
+        let (rows, inner) = what.shape();
+        let columns = what.columns();
+        let filled = |label: &str, count: usize, entry: &dyn Fn(usize) -> f64| {
+            let buffer = create(label, count)?;
+            for first in (0..count).step_by(PIECE) {
+                let values = (first..count.min(first + PIECE)).map(entry);
+                context.queue.write_buffer(&buffer, first as u64 * real, &encode(values, what.precision));
+                // Hands the piece over, so that pieces do not pile up.
+                context.queue.submit([]);
+            }
+            Ok(buffer)
+        };
+        let shares = if what.splits > 1 { what.splits * rows * columns } else { 0 };
+        let params = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("params"),
+            size: PARAMS_STRIDE,
+            usage: wgpu::BufferUsages::UNIFORM,
+            mapped_at_creation: false,
+        });
+        Ok(Rig {
+            design: filled("design", what.design.0 * whole(what.design.1), &|i| design_entry(&what, i))?,
+            operand: filled("operand", inner * columns, &|i| operand_entry(&what, i))?,
+            result: create("result", rows * columns)?,
+            shares: create("shares", shares)?,
+            params: device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("params"),
+                layout: &library.params(context),
+                entries: &[wgpu::BindGroupEntry {
+                    binding: 0,
+                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                        buffer: &params,
+                        offset: 0,
+                        size: wgpu::BufferSize::new(PARAMS_BYTES),
+                    }),
+                }],
+            }),
+            clock: Clock::new(context),
+            what,
+        })
+    }
+
+    fn kernels(
+        &self,
+        context: &GpuContext,
+        library: &mut Library,
+        tile: Tile,
+    ) -> Result<Vec<(Kernel, wgpu::BindGroup)>> {
+        let buffer = |name: &str| match name {
+            "design" => &self.design,
+            "operand" => &self.operand,
+            "shares" => &self.shares,
+            _ => &self.result,
+        };
+        let bound = |shader: Composed| {
+            let kernel = library.kernel(context, &shader)?;
+            let group = kernel.bind(&context.device, shader.name, buffer);
+            Ok((kernel, group))
+        };
+        self.what.shaders(tile).into_iter().map(bound).collect()
+    }
+
+    /// Submits the product so many times.
+    fn submit(&mut self, context: &GpuContext, kernels: &[(Kernel, wgpu::BindGroup)], times: usize) {
+        let mut encoder = context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut commands = Commands::new(&mut encoder, self.clock.as_mut());
+        for _ in 0..times {
+            for (kernel, storage) in kernels {
+                commands.dispatch(&Dispatch {
+                    name: "product",
+                    pipeline: &kernel.pipeline,
+                    params: (&self.params, 0),
+                    storage,
+                    groups: kernel.groups,
+                });
+            }
+        }
+        commands.finish();
+        context.queue.submit([encoder.finish()]);
+    }
+
+    /// Seconds of a product: by the device's clock one for each time, else their mean.
+    fn sample(
+        &mut self,
+        context: &GpuContext,
+        kernels: &[(Kernel, wgpu::BindGroup)],
+        times: usize,
+    ) -> Result<Vec<f64>> {
+        let clock = Instant::now();
+        self.submit(context, kernels, times);
+        if let Some(clock) = &mut self.clock {
+            let all = clock.read(context)?;
+            let one = |dispatches: &[(&str, f64, f64)]| dispatches.iter().map(|(_, begin, end)| end - begin).sum();
+            return Ok(all.chunks(kernels.len()).map(one).collect());
+        }
+        context.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| context.error(e.to_string()))?;
+        context.check()?;
+        Ok(vec![clock.elapsed().as_secs_f64() / times as f64])
+    }
+
+    /// Median of the seconds that the product takes with a tile; of a single sample where that is beyond `enough` already.
+    pub(super) fn seconds(
+        &mut self,
+        context: &GpuContext,
+        library: &mut Library,
+        tile: Tile,
+        enough: f64,
+    ) -> Result<f64> {
+        let kernels = self.kernels(context, library, tile)?;
+        // Warms up: drivers compile late.
+        self.sample(context, &kernels, 1)?;
+        let begin = Instant::now();
+        let mut samples = self.sample(context, &kernels, 1)?;
+        while median(&samples) <= enough
+            && (samples.len() < SAMPLES || begin.elapsed() < SAMPLING[0])
+            && begin.elapsed() < SAMPLING[1]
+        {
+            let times = (SUBMIT_SECONDS / median(&samples)).clamp(1.0, 32.0) as usize;
+            samples.extend(self.sample(context, &kernels, times)?);
+        }
+        Ok(median(&samples))
+    }
+}
+
+fn median(samples: &[f64]) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+
+    use super::*;
+    use crate::engine::gpu::Pick;
+    use crate::engine::gpu::readback::{Pending, decode};
+
+    impl Rig {
+        /// `[rows, columns]`: the product, computed with a tile.
+        fn result(&mut self, engine: &mut GpuEngine, tile: Tile) -> Vec<f64> {
+            let context = engine.context.clone();
+            let kernels = self.kernels(&context, &mut engine.library, tile).unwrap();
+            // What no kernel writes is seen.
+            let (rows, columns) = (self.what.shape().0, self.what.columns());
+            let blank = encode(vec![-7.0; rows * columns], self.what.precision);
+            context.queue.write_buffer(&self.result, 0, &blank);
+            self.sample(&context, &kernels, 1).unwrap();
+            let target = context.device.create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size: self.result.size(),
+                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            });
+            let mut encoder = context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            encoder.copy_buffer_to_buffer(&self.result, 0, &target, 0, self.result.size());
+            let submission = context.queue.submit([encoder.finish()]);
+            let (bytes, _) = Pending::new(target, submission).take(&context).unwrap();
+            decode(&bytes, self.what.precision)
+        }
+    }
+
+    fn engine() -> Option<GpuEngine> {
+        match GpuEngine::request(Pick::Any) {
+            Ok(engine) => Some(engine),
+            Err(e) => {
+                assert!(std::env::var_os("PROXJET_REQUIRE_GPU").is_none(), "a GPU test without an adapter: {e}");
+                eprintln!("SKIPPED, no adapter: {e}");
+                None
+            }
+        }
+    }
+
+    /// The product in f64, and for each of its entries the sum of its terms' sizes.
+    fn truth(what: &Measured) -> (Array2<f64>, Array2<f64>) {
+        let design = Array2::from_shape_fn((what.design.0, whole(what.design.1)), |(i, j)| {
+            design_entry(what, i * whole(what.design.1) + j)
+        });
+        let operand = Array2::from_shape_fn((what.shape().1, what.columns()), |(i, j)| {
+            operand_entry(what, i * what.columns() + j)
+        });
+        let design = if what.side == Side::Plain { design } else { design.reversed_axes() };
+        (design.dot(&operand), design.mapv(f64::abs).dot(&operand.mapv(f64::abs)))
+    }
+
+    /// Tiles of both families, for products of `width` columns a lane.
+    fn tiles(width: usize) -> Vec<Tile> {
+        let direct = Tile { rows: 8, quads: 2, group: [8, 8], depth: 0, unroll: 1 };
+        let shared = Tile { depth: 16, ..direct };
+        let mut all =
+            vec![direct, shared, Tile { depth: 8, ..direct }, Tile { rows: 4, quads: 1, group: [4, 4], ..shared }];
+        if width == 1 {
+            all.extend([
+                Tile { rows: 16, quads: 4, unroll: 4, ..direct },
+                Tile { rows: 4, quads: 1, group: [16, 4], unroll: 2, ..direct },
+                Tile { rows: 8, quads: 2, group: [16, 16], depth: 8, ..shared },
+                // Neither blocks of the design nor of the operand come out even.
+                Tile { rows: 12, quads: 3, group: [5, 3], depth: 4, ..shared },
+            ]);
+        }
+        all
+    }
+
+    #[test]
+    fn every_tile_gives_the_product_and_the_same_bits() {
+        let Some(mut engine) = engine() else { return };
+        let has_f64 = engine.context.device.features().contains(wgpu::Features::SHADER_F64);
+        let limits = engine.context.device.limits();
+        for (design, lanes, width, splits) in [
+            ((45, 11), 5, 1, 1),
+            ((130, 67), 37, 1, 1),
+            ((130, 67), 13, 3, 1),
+            ((67, 130), 9, 1, 3),
+            ((3, 131), 6, 1, 5),
+        ] {
+            for side in [Side::Plain, Side::Transposed] {
+                for precision in [Precision::F32, Precision::F64] {
+                    if precision == Precision::F64 && !has_f64 {
+                        continue;
+                    }
+                    let what = Measured { design, side, lanes, width, splits, precision };
+                    let (expected, sizes) = truth(&what);
+                    let unit = if precision == Precision::F32 { f64::from(f32::EPSILON) } else { f64::EPSILON };
+                    let mut rig = Rig::new(&engine.context, &mut engine.library, what).unwrap();
+                    let mut first: Option<Vec<f64>> = None;
+                    for tile in tiles(width) {
+                        if tile.workgroup_bytes(width, precision) > u64::from(limits.max_compute_workgroup_storage_size)
+                        {
+                            continue;
+                        }
+                        let got = rig.result(&mut engine, tile);
+                        for ((got, expected), size) in got.iter().zip(&expected).zip(&sizes) {
+                            let bound = unit * size * what.shape().1 as f64;
+                            assert!((got - expected).abs() <= bound, "{what:?} {tile:?}: {got} for {expected}");
+                        }
+                        let first = first.get_or_insert_with(|| got.clone());
+                        let same = first.iter().zip(&got).all(|(a, b)| a.to_bits() == b.to_bits());
+                        assert!(same, "{what:?} {tile:?}: other bits than another tile's");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn products_of_an_engine_are_timed() {
+        let Some(mut engine) = engine() else { return };
+        let times = engine.product_seconds((45, 11), 9, Precision::F32).unwrap();
+        assert!(times.plain > 0.0 && times.transposed > 0.0, "{times:?}");
+        // Beyond any device.
+        let refused = engine.product_seconds((1 << 20, 1 << 20), 1, Precision::F32).unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Memory);
+    }
+}
