@@ -12,6 +12,7 @@ use super::kernels::{Kernel, Library, PARAMS_BYTES, PARAMS_STRIDE};
 use super::layout::whole;
 use super::product::{Product, Side, Tile};
 use super::readback::encode;
+use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result, bytes};
 use crate::plan::{Precision, splits};
 
@@ -33,18 +34,24 @@ impl GpuEngine {
     /// would cut them: medians of several dispatches. Where the sums of a product are split, putting them together counts.
     ///
     /// # Errors
-    /// Sizes that do not fit the device's buffers; a device that failed.
+    /// A zero; sizes that do not fit the device's buffers; an adapter without that precision; a device that failed.
     pub fn product_seconds(
         &mut self,
         (rows, state_rows): (usize, usize),
         columns: usize,
         precision: Precision,
     ) -> Result<ProductTimes> {
-        let tiles = self.usual((rows, state_rows), 1, columns, precision).stored;
+        self.limits(precision)?;
+        if rows.min(state_rows).min(columns) == 0 {
+            let found = format!("{rows} x {state_rows}, {columns} columns");
+            return Err(Error::usage("product to be timed", found, "positive numbers", ""));
+        }
+        let of = |side| Measured::stored((rows, state_rows), columns, side, precision);
+        let pair = [Side::Plain, Side::Transposed].map(of);
+        let tiles = self.tiles_of_stored(pair);
         let mut seconds = [0.0; 2];
         let mut by_device = false;
-        for (i, side) in [Side::Plain, Side::Transposed].into_iter().enumerate() {
-            let what = Measured::stored((rows, state_rows), columns, side, precision);
+        for (i, what) in pair.into_iter().enumerate() {
             let mut rig = Rig::new(&self.context, &mut self.library, what)?;
             by_device = rig.clock.is_some();
             seconds[i] = rig.seconds(&self.context, &mut self.library, tiles[i], f64::INFINITY)?;
@@ -90,6 +97,11 @@ impl Measured {
         self.width * whole(self.lanes)
     }
 
+    /// Workgroups of the product.
+    pub(super) fn groups(&self, tile: Tile) -> [u32; 3] {
+        self.product(tile).groups(self.columns() / 4 / self.width)
+    }
+
     fn product(&self, tile: Tile) -> Product<'static> {
         let result = if self.splits > 1 { "shares" } else { "result" };
         Product {
@@ -115,9 +127,8 @@ impl Measured {
             columns / 4 / self.width,
             include_str!("../../../shaders/shared/params.wgsl"),
         );
-        let product = self.product(tile);
-        let text = format!("{prelude}{}", product.source("product", ""));
-        let mut all = vec![Composed::alone("product", text, product.groups(columns / 4 / self.width))];
+        let text = format!("{prelude}{}", self.product(tile).source("product", ""));
+        let mut all = vec![Composed::alone("product", text, self.groups(tile))];
         if self.splits > 1 {
             let gather = include_str!("../../../shaders/kernel/gather.wgsl");
             let text =

@@ -5,7 +5,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Limits, Plan, Precision};
 
 use kernels::Library;
-pub use product::{DeviceKind, Tile, Tiles};
+pub use product::{DeviceKind, Side, Tile, Tiles};
+use tuner::Tuner;
 
 mod commands;
 mod compose;
@@ -18,11 +19,15 @@ mod profile;
 mod readback;
 mod resources;
 mod run;
+mod tile_cache;
+mod tuner;
 
 pub use compose::{Composed, ShaderSpec, compose_all};
 pub use context::{AdapterSummary, GpuContext, NO_ADAPTER, NO_REAL_ADAPTER, Pick, adapters};
 pub use measure::ProductTimes;
 pub use profile::{KernelTime, Profile};
+pub use tile_cache::{TileCache, TileKey, TunedTile};
+pub use tuner::Tuning;
 pub use wgpu;
 
 /// Runs plans on a wgpu device: its own, or one that a host application lends.
@@ -31,6 +36,7 @@ pub struct GpuEngine {
     context: GpuContext,
     /// Kernels compiled so far: runs of the same shape share them.
     library: Library,
+    tuner: Tuner,
 }
 
 impl GpuEngine {
@@ -49,25 +55,24 @@ impl GpuEngine {
 
     /// An engine on a context, which may hold a borrowed device.
     pub fn new(context: GpuContext) -> Self {
-        GpuEngine { context, library: Library::default() }
+        let tuner = Tuner::new(Tuning::from_env(), TileCache::of_user());
+        GpuEngine { context, library: Library::default(), tuner }
     }
 }
 
 impl GpuEngine {
-    /// How the products of a plan are cut on this device.
-    fn tiles(&self, plan: &Plan) -> Tiles {
-        let r = &plan.request;
-        self.usual((r.rows, r.state_rows), 1 + r.tangents, plan.seats, r.precision)
+    /// Its kind, as far as tiles go.
+    fn kind(&self) -> DeviceKind {
+        match self.context.info.device_type {
+            wgpu::DeviceType::Cpu => DeviceKind::Software,
+            wgpu::DeviceType::DiscreteGpu => DeviceKind::Discrete,
+            _ => DeviceKind::Integrated,
+        }
     }
 
     /// Tiles that do well on devices of this kind, and fit this one.
     fn usual(&self, design: (usize, usize), width: usize, lanes: usize, precision: Precision) -> Tiles {
-        let kind = match self.context.info.device_type {
-            wgpu::DeviceType::Cpu => DeviceKind::Software,
-            wgpu::DeviceType::DiscreteGpu => DeviceKind::Discrete,
-            _ => DeviceKind::Integrated,
-        };
-        let Tiles { stored, ended } = Tiles::usual(kind, design, width, lanes);
+        let Tiles { stored, ended } = Tiles::usual(self.kind(), design, width, lanes);
         let memory = self.context.device.limits().max_compute_workgroup_storage_size;
         let fitting = |tile: Tile, width| tile.within(u64::from(memory), width, precision);
         Tiles { stored: stored.map(|t| fitting(t, 1)), ended: ended.map(|t| fitting(t, width)) }
@@ -123,6 +128,7 @@ impl Engine for GpuEngine {
     }
 
     fn open<'a>(&'a mut self, plan: &'a Plan, job: &'a Job<'a>) -> Result<Box<dyn Run + 'a>> {
+        self.tune_for_run(plan);
         let tiles = self.tiles(plan);
         Ok(Box::new(run::GpuRun::new(&self.context, &mut self.library, plan, job, tiles)?))
     }

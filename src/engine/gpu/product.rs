@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::plan::Precision;
 
 /// Which side of the design is summed over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
     /// `out = X m`.
     Plain,
     /// `out = Xᵀ m`.

@@ -1,0 +1,492 @@
+//! The tuner: which tile is the fastest on this device, timed once and kept.
+//!
+//! Every output is one sum in the order of the inner index, whatever the tile, so that tuning never changes a result.
+
+use std::sync::OnceLock;
+
+use super::GpuEngine;
+use super::kernels::Library;
+use super::layout::whole;
+use super::measure::{Measured, Rig};
+use super::product::{DeviceKind, Side, Tile, Tiles};
+use super::tile_cache::{TileCache, TileKey, TunedTile};
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::{FUSED_TANGENTS, Limits, Plan, rows_per_sum};
+
+/// When tiles are timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tuning {
+    /// Never, and no tuned tile is used.
+    Off,
+    /// Before a run that is long enough to win the time back.
+    Auto,
+    /// Before every run for which there is no tuned tile yet.
+    Always,
+}
+
+impl Tuning {
+    /// Every name, as in the environment variable `PROXJET_TUNER`.
+    pub const NAMES: &'static [&'static str] = &["off", "auto", "always"];
+
+    /// What `PROXJET_TUNER` asks for; `Auto` where it asks for nothing, or, with a warning, for something else.
+    pub fn from_env() -> Self {
+        let Some(text) = std::env::var_os("PROXJET_TUNER").filter(|v| !v.is_empty()) else { return Tuning::Auto };
+        text.to_string_lossy().parse().unwrap_or_else(|e| {
+            log::warn!("{e}; auto is taken");
+            Tuning::Auto
+        })
+    }
+}
+
+impl std::str::FromStr for Tuning {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "off" => Ok(Tuning::Off),
+            "auto" => Ok(Tuning::Auto),
+            "always" => Ok(Tuning::Always),
+            _ => Err(Error::unknown(ErrorKind::Usage, "PROXJET_TUNER", text, Tuning::NAMES)),
+        }
+    }
+}
+
+/// What an engine knows of tiles.
+#[derive(Debug)]
+pub(super) struct Tuner {
+    pub(super) tuning: Tuning,
+    pub(super) cache: TileCache,
+    /// The newest last. Read when it is first asked for.
+    known: OnceLock<Vec<TunedTile>>,
+}
+
+impl Tuner {
+    pub(super) fn new(tuning: Tuning, cache: TileCache) -> Self {
+        Tuner { tuning, cache, known: OnceLock::new() }
+    }
+
+    fn known(&self) -> &[TunedTile] {
+        self.known.get_or_init(|| self.cache.read())
+    }
+}
+
+/// A product of a plan's iterations.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    what: Measured,
+    /// Whether an end follows; its sums are over so many rows.
+    ended: bool,
+    rows_per_sum: usize,
+}
+
+impl Wanted {
+    /// A product that is stored.
+    fn stored(what: Measured) -> Self {
+        Wanted { what, ended: false, rows_per_sum: 4 }
+    }
+
+    /// The products of every iteration of a plan: plain and transposed, with their ends where they have some.
+    fn of_iterations(plan: &Plan) -> Vec<Wanted> {
+        let r = &plan.request;
+        let width = 1 + r.tangents;
+        let of = |stored: Wanted| {
+            if r.tangents > FUSED_TANGENTS || stored.what.splits > 1 {
+                return stored;
+            }
+            let what = Measured { lanes: plan.seats, width, ..stored.what };
+            Wanted { what, ended: true, rows_per_sum: rows_per_sum(r.tangents) }
+        };
+        Wanted::of_matrices(plan).into_iter().map(of).collect()
+    }
+
+    /// The products of a plan as they are stored: of tests of the stop rule, of lanes that come with a start.
+    fn of_matrices(plan: &Plan) -> Vec<Wanted> {
+        let r = &plan.request;
+        let columns = (1 + r.tangents) * whole(plan.seats);
+        let of = |side| Wanted::stored(Measured::stored((r.rows, r.state_rows), columns, side, r.precision));
+        vec![of(Side::Plain), of(Side::Transposed)]
+    }
+
+    /// All of them.
+    fn of_plan(plan: &Plan) -> Vec<Wanted> {
+        let mut all = Wanted::of_iterations(plan);
+        // Where there are no ends, those of iterations are stored already.
+        let has_end = |side| all.iter().any(|w| w.ended && w.what.side == side);
+        let more: Vec<Wanted> = Wanted::of_matrices(plan).into_iter().filter(|w| has_end(w.what.side)).collect();
+        all.extend(more);
+        all
+    }
+
+    /// Its tile among those of a run.
+    fn place<'t>(&self, tiles: &'t mut Tiles) -> &'t mut Tile {
+        let pair = if self.ended { &mut tiles.ended } else { &mut tiles.stored };
+        match self.what.side {
+            Side::Plain => &mut pair[0],
+            Side::Transposed => &mut pair[1],
+        }
+    }
+
+    fn flops(&self) -> f64 {
+        2.0 * self.what.design.0 as f64 * self.what.design.1 as f64 * self.what.columns() as f64
+    }
+
+    /// The same for fewer lanes, where a product would take long: their rate is what counts.
+    fn shortened(&self, flops: f64) -> Measured {
+        let of_lane = self.flops() / whole(self.what.lanes) as f64;
+        let most = (TIMED_SECONDS * flops / of_lane).clamp(FEWEST_LANES, 1e9) as usize;
+        Measured { lanes: self.what.lanes.min(whole(most)), ..self.what }
+    }
+}
+
+/// Seconds that a product which is timed should take at most.
+const TIMED_SECONDS: f64 = 0.05;
+/// Lanes that a product has for it at least, if there are as many.
+const FEWEST_LANES: f64 = 256.0;
+/// A tile must be so much faster than the usual one: less may be chance.
+const MARGIN: f64 = 0.97;
+/// A tile that is so much slower than the best is not timed twice.
+const HOPELESS: f64 = 1.5;
+/// Share of a run's time that tuning may take. A guess of what it wins.
+const SHARE: f64 = 0.1;
+/// Products that timing a tile takes, about.
+const PRODUCTS: f64 = 12.0;
+
+/// Seconds that compiling a kernel and timing it take besides the products, about.
+fn overhead(kind: DeviceKind) -> f64 {
+    match kind {
+        DeviceKind::Software => 0.8,
+        DeviceKind::Integrated | DeviceKind::Discrete => 0.3,
+    }
+}
+
+/// The power of two next to a number, by ratio.
+fn bucket(count: usize) -> usize {
+    1 << (count.max(1) as f64).log2().round() as u32
+}
+
+/// Rows and vec4s of columns of an invocation, the workgroup, inner indices in workgroup memory, and unrolled.
+type Template = (usize, usize, [usize; 2], usize, usize);
+
+fn templates(kind: DeviceKind) -> &'static [Template] {
+    match kind {
+        // Each costs most of a second to compile there.
+        DeviceKind::Software => &[
+            (8, 2, [8, 8], 0, 1),
+            (8, 2, [8, 8], 0, 4),
+            (16, 4, [8, 8], 0, 4),
+            (8, 4, [8, 8], 0, 4),
+            (8, 2, [8, 8], 16, 1),
+        ],
+        // The outputs of a workgroup where tiles are in its memory: 128x128, 64x64 by many and by few invocations, 32x32.
+        DeviceKind::Integrated => &[
+            (8, 2, [8, 8], 0, 1),
+            (8, 2, [8, 8], 0, 4),
+            (4, 1, [8, 8], 0, 4),
+            (8, 2, [16, 16], 16, 1),
+            (8, 2, [8, 8], 16, 1),
+            (4, 1, [16, 16], 16, 1),
+            (4, 1, [8, 8], 16, 1),
+        ],
+        // 128x128 twice, 128x64, 64x128, 64x64 twice, 32x32.
+        DeviceKind::Discrete => &[
+            (8, 2, [8, 8], 16, 1),
+            (8, 2, [16, 16], 16, 1),
+            (16, 2, [16, 8], 16, 1),
+            (8, 2, [8, 16], 16, 1),
+            (8, 2, [16, 8], 16, 1),
+            (4, 1, [16, 16], 16, 1),
+            (4, 1, [8, 8], 16, 1),
+            (8, 2, [8, 8], 0, 1),
+            (8, 2, [8, 8], 0, 4),
+        ],
+    }
+}
+
+/// Accumulators of an invocation at most, in vec4s.
+const ACCUMULATORS: usize = 64;
+
+/// Tiles that may be the best for a product: the usual one first, and no others than the device can run.
+fn candidates(kind: DeviceKind, wanted: &Wanted, usual: Tile, limits: &wgpu::Limits) -> Vec<Tile> {
+    let Measured { lanes, width, side, precision, .. } = wanted.what;
+    let memory = u64::from(limits.max_compute_workgroup_storage_size);
+    let mut all = vec![usual];
+    for &(rows, columns, group, depth, unroll) in templates(kind) {
+        let quads = (columns / width).max(1).min(lanes.div_ceil(4));
+        let rows = if rows * quads * width > ACCUMULATORS { 4 } else { rows };
+        // Sums are over whole blocks of an invocation's rows.
+        let rows = rows.next_multiple_of(wanted.rows_per_sum);
+        let unroll = if side == Side::Plain || depth > 0 { 1 } else { unroll };
+        let tile = Tile { rows, quads, group, depth, unroll }.within(memory, width, precision);
+        let [x, y] = group.map(|count| count as u32);
+        let runs = x * y <= limits.max_compute_invocations_per_workgroup
+            && x <= limits.max_compute_workgroup_size_x
+            && y <= limits.max_compute_workgroup_size_y
+            && wanted.what.groups(tile).iter().all(|count| *count <= limits.max_compute_workgroups_per_dimension)
+            // A tile that lost all of its depth is one of the other family.
+            && (tile.depth > 0) == (depth > 0);
+        if runs && !all.contains(&tile) {
+            all.push(tile);
+        }
+    }
+    all
+}
+
+/// The fastest tile, its seconds, and those of the first. `seconds` need not be exact beyond its second argument.
+fn fastest(candidates: &[Tile], mut seconds: impl FnMut(Tile, f64) -> Result<f64>) -> Result<(Tile, f64, f64)> {
+    let usual = seconds(candidates[0], f64::INFINITY)?;
+    let mut best = (candidates[0], usual);
+    for &tile in &candidates[1..] {
+        let taken = seconds(tile, HOPELESS * best.1)?;
+        // The usual one is kept unless another is clearly faster.
+        let limit = if best.0 == candidates[0] { MARGIN * best.1 } else { best.1 };
+        if taken < limit {
+            best = (tile, taken);
+        }
+    }
+    Ok((best.0, best.1, usual))
+}
+
+impl GpuEngine {
+    /// When tiles are timed. What the environment variable `PROXJET_TUNER` says, where this is not called.
+    pub fn tuning(mut self, tuning: Tuning) -> Self {
+        self.tuner.tuning = tuning;
+        self
+    }
+
+    /// Where tuned tiles are kept: [`TileCache::of_user`], where this is not called.
+    pub fn tile_cache(mut self, cache: TileCache) -> Self {
+        self.tuner = Tuner::new(self.tuner.tuning, cache);
+        self
+    }
+
+    /// How the products of a plan are cut on this device, as far as it is known: tuned tiles where there are some, else those that are
+    /// usual on such devices.
+    pub fn tiles(&self, plan: &Plan) -> Tiles {
+        let mut tiles = self.usual_of(plan);
+        if self.tunes(plan) {
+            for wanted in Wanted::of_plan(plan) {
+                let place = wanted.place(&mut tiles);
+                *place = self.known(&wanted, *place).map_or(*place, |tuned| tuned.tile);
+            }
+        }
+        tiles
+    }
+
+    /// Tiles of stored products by themselves.
+    pub(super) fn tiles_of_stored(&self, pair: [Measured; 2]) -> [Tile; 2] {
+        pair.map(|what| {
+            let wanted = Wanted::stored(what);
+            let usual = *wanted.place(&mut self.usual(what.design, 1, what.lanes, what.precision));
+            let known = (self.tuner.tuning != Tuning::Off).then(|| self.known(&wanted, usual)).flatten();
+            known.map_or(usual, |tuned| tuned.tile)
+        })
+    }
+
+    /// Times the tiles of a plan's products for which none is tuned yet, with and without ends, whether that pays or not, and keeps
+    /// the winners. Returns what is known afterwards.
+    ///
+    /// A product with an end is timed without it, but with all columns of a lane taken together and stored.
+    ///
+    /// # Errors
+    /// An engine whose tuning is off; a device that failed; a cache folder that cannot be written.
+    pub fn tune(&mut self, plan: &Plan) -> Result<Vec<TunedTile>> {
+        if !self.tunes(plan) {
+            let (expected, remedy) = ("a tuner that is on, and a plan in direct form", "Unset PROXJET_TUNER.");
+            return Err(Error::new(ErrorKind::Usage, "tuner", "nothing that may be tuned", expected, remedy));
+        }
+        let all = Wanted::of_plan(plan);
+        let new = self.time_all(plan, &self.missing(plan, all.clone()))?;
+        self.tuner.cache.add(&new)?;
+        let mut usual = self.usual_of(plan);
+        Ok(all.iter().filter_map(|w| self.known(w, *w.place(&mut usual)).cloned()).collect())
+    }
+
+    /// Tunes before a run, where that is wanted. A tuner that fails is switched off: the run itself will say what is wrong.
+    pub(super) fn tune_for_run(&mut self, plan: &Plan) {
+        if !self.tunes(plan) {
+            return;
+        }
+        let missing = self.missing(plan, Wanted::of_iterations(plan));
+        if missing.is_empty() || (self.tuner.tuning == Tuning::Auto && !self.pays(plan, &missing)) {
+            return;
+        }
+        match self.time_all(plan, &missing) {
+            Ok(new) => {
+                if let Err(e) = self.tuner.cache.add(&new) {
+                    log::warn!("tuned tiles are not kept: {e}");
+                }
+            }
+            Err(e) => {
+                log::warn!("tiles are tuned no more: {e}");
+                self.tuner.tuning = Tuning::Off;
+            }
+        }
+    }
+
+    /// Whether tuning takes little time beside the run, as far as can be estimated.
+    fn pays(&self, plan: &Plan, missing: &[(Wanted, Tile)]) -> bool {
+        let Ok(limits) = self.limits(plan.request.precision) else { return false };
+        let cost = |(wanted, usual): &(Wanted, Tile)| {
+            let of_column = wanted.flops() / wanted.what.columns() as f64;
+            let product = of_column * wanted.shortened(limits.flops).columns() as f64 / limits.flops;
+            let count = candidates(self.kind(), wanted, *usual, &self.context.device.limits()).len();
+            count as f64 * (overhead(self.kind()) + PRODUCTS * product)
+        };
+        missing.iter().map(cost).sum::<f64>() < SHARE * plan.seconds
+    }
+
+    fn tunes(&self, plan: &Plan) -> bool {
+        // Other forms have other products.
+        self.tuner.tuning != Tuning::Off && plan.form == "direct"
+    }
+
+    fn usual_of(&self, plan: &Plan) -> Tiles {
+        let r = &plan.request;
+        self.usual((r.rows, r.state_rows), 1 + r.tangents, plan.seats, r.precision)
+    }
+
+    /// Those products for which no tile is tuned, with the usual ones.
+    fn missing(&self, plan: &Plan, all: Vec<Wanted>) -> Vec<(Wanted, Tile)> {
+        let mut usual = self.usual_of(plan);
+        let with_tile = all.into_iter().map(|w| (w, *w.place(&mut usual)));
+        with_tile.filter(|(w, usual)| self.known(w, *usual).is_none()).collect()
+    }
+
+    /// Times the candidates of some products, and remembers the winners.
+    fn time_all(&mut self, plan: &Plan, missing: &[(Wanted, Tile)]) -> Result<Vec<TunedTile>> {
+        let limits = self.limits(plan.request.precision)?;
+        let new = missing.iter().map(|(w, usual)| self.time(w, *usual, &limits)).collect::<Result<Vec<TunedTile>>>()?;
+        self.tuner.known();
+        self.tuner.known.get_mut().expect("initialised a line above").extend_from_slice(&new);
+        Ok(new)
+    }
+
+    fn key(&self, wanted: &Wanted) -> TileKey {
+        let info = self.info();
+        let Measured { design: (n, q), side, lanes, width, precision, .. } = wanted.what;
+        let (rows, inner) = if side == Side::Plain { (n, q) } else { (q, n) };
+        TileKey {
+            adapter: info.adapter,
+            driver: info.driver,
+            precision,
+            side,
+            ended: wanted.ended,
+            rows: bucket(rows),
+            inner: bucket(inner),
+            lanes: bucket(lanes),
+            width,
+        }
+    }
+
+    /// The tuned tile of a product. A file is trusted only as far as its tile is one that would have been tried.
+    fn known(&self, wanted: &Wanted, usual: Tile) -> Option<&TunedTile> {
+        let key = self.key(wanted);
+        let tuned = self.tuner.known().iter().rev().find(|tuned| tuned.key == key)?;
+        candidates(self.kind(), wanted, usual, &self.context.device.limits()).contains(&tuned.tile).then_some(tuned)
+    }
+
+    /// Times the candidates for a product.
+    fn time(&self, wanted: &Wanted, usual: Tile, limits: &Limits) -> Result<TunedTile> {
+        let what = wanted.shortened(limits.flops);
+        let candidates = candidates(self.kind(), wanted, usual, &self.context.device.limits());
+        let Measured { side, design: (n, q), lanes, width, .. } = what;
+        log::info!("timing {} tiles: {side:?} product, {n} x {q}, {lanes} lanes of {width} columns", candidates.len());
+        let context = &self.context;
+        // Kernels that lose are not kept, and those that win lack their ends.
+        let mut library = Library::default();
+        let mut rig = Rig::new(context, &mut library, what)?;
+        let (tile, seconds, usual_seconds) = fastest(&candidates, |tile, enough| {
+            let seconds = rig.seconds(context, &mut library, tile, enough)?;
+            log::info!("{tile:?}: {:.3} ms", 1e3 * seconds);
+            Ok(seconds)
+        })?;
+        Ok(TunedTile { key: self.key(wanted), tile, seconds, usual_seconds })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Precision;
+
+    fn wanted(design: (usize, usize), lanes: usize, tangents: usize, ended: bool, precision: Precision) -> [Wanted; 2] {
+        let width = 1 + tangents;
+        [Side::Plain, Side::Transposed].map(|side| {
+            let stored = Measured::stored(design, width * whole(lanes), side, precision);
+            let what = Measured { lanes, width, splits: 1, ..stored };
+            if ended { Wanted { what, ended, rows_per_sum: rows_per_sum(tangents) } } else { Wanted::stored(stored) }
+        })
+    }
+
+    #[test]
+    fn sizes_are_rounded_by_ratio() {
+        let of = |list: &[usize]| list.iter().map(|n| bucket(*n)).collect::<Vec<_>>();
+        assert_eq!(of(&[0, 1, 2, 3, 5, 6, 1000, 1025, 1448, 1449]), [1, 1, 2, 4, 4, 8, 1024, 1024, 1024, 2048]);
+    }
+
+    #[test]
+    fn candidates_run_on_the_device_and_sum_whole_blocks() {
+        let floor = wgpu::Limits::downlevel_defaults();
+        for kind in [DeviceKind::Software, DeviceKind::Integrated, DeviceKind::Discrete] {
+            for limits in [wgpu::Limits::default(), floor.clone()] {
+                for precision in [Precision::F32, Precision::F64] {
+                    for (tangents, ended) in [(0, true), (1, true), (4, true), (7, true), (1, false), (9, false)] {
+                        for w in wanted((300, 500), 100, tangents, ended, precision) {
+                            let usual = Tile { rows: 8, quads: 1, group: [8, 8], depth: 0, unroll: 1 };
+                            let list = candidates(kind, &w, usual, &limits);
+                            assert_eq!(list[0], usual);
+                            let depths: Vec<bool> = list.iter().map(|t| t.depth > 0).collect();
+                            // Columns of many tangents in f64 fill the smallest workgroup memory there is.
+                            let fits = w.what.width <= 2 || precision == Precision::F32;
+                            assert!(
+                                depths.contains(&false) && (depths.contains(&true) || !fits),
+                                "{kind:?} {w:?}: {list:?}"
+                            );
+                            for (i, tile) in list.iter().enumerate() {
+                                assert!(!list[..i].contains(tile), "{tile:?} twice");
+                                let threads = (tile.group[0] * tile.group[1]) as u32;
+                                assert!(threads <= limits.max_compute_invocations_per_workgroup);
+                                let memory = tile.workgroup_bytes(w.what.width, precision);
+                                assert!(memory <= u64::from(limits.max_compute_workgroup_storage_size));
+                                assert!(tile.rows.is_multiple_of(4) && tile.depth.is_multiple_of(4));
+                                assert!(!w.ended || tile.rows.is_multiple_of(rows_per_sum(tangents)));
+                                assert!(tile.rows * tile.quads * w.what.width <= ACCUMULATORS);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_fastest_wins_and_chance_does_not() {
+        let tile = |rows: usize| Tile { rows, quads: 1, group: [8, 8], depth: 0, unroll: 1 };
+        let run = |seconds: &[f64]| {
+            let list: Vec<Tile> = (0..seconds.len()).map(tile).collect();
+            let mut asked = Vec::new();
+            let found = fastest(&list, |tile, enough| {
+                asked.push(enough);
+                Ok(seconds[tile.rows])
+            });
+            let (tile, best, usual) = found.unwrap();
+            assert_eq!(usual, seconds[0]);
+            assert_eq!(best, seconds[tile.rows]);
+            (tile.rows, asked)
+        };
+        let (won, asked) = run(&[4.0, 2.0, 3.0, 1.0]);
+        assert_eq!((won, asked), (3, vec![f64::INFINITY, 6.0, 3.0, 3.0]));
+        assert_eq!(run(&[1.0, 0.99, 1.5]).0, 0);
+        assert_eq!(run(&[1.0, 0.9, 0.89]).0, 2);
+    }
+
+    #[test]
+    fn a_long_product_is_timed_with_fewer_lanes() {
+        let [w, _] = wanted((4096, 8192), 4096, 1, true, Precision::F32);
+        let short = w.shortened(2e12);
+        assert_eq!((short.lanes, short.width, short.design), (748, 2, (4096, 8192)));
+        assert_eq!(w.shortened(1e9).lanes, FEWEST_LANES as usize);
+        let [w, _] = wanted((40, 80), 100, 1, true, Precision::F32);
+        assert_eq!(w.shortened(2e12).lanes, 100);
+    }
+}
