@@ -209,14 +209,15 @@ const ACCUMULATORS: usize = 64;
 fn candidates(kind: DeviceKind, wanted: &Wanted, usual: Tile, limits: &wgpu::Limits) -> Vec<Tile> {
     let Measured { lanes, width, side, precision, .. } = wanted.what;
     let memory = u64::from(limits.max_compute_workgroup_storage_size);
-    let mut all = vec![usual];
+    // Only transposed products without workgroup memory are unrolled.
+    let plainly = |tile: Tile| if side == Side::Plain || tile.depth > 0 { Tile { unroll: 1, ..tile } } else { tile };
+    let mut all = vec![plainly(usual)];
     for &(rows, columns, group, depth, unroll) in templates(kind) {
         let quads = (columns / width).max(1).min(lanes.div_ceil(4));
         let rows = if rows * quads * width > ACCUMULATORS { 4 } else { rows };
         // Sums are over whole blocks of an invocation's rows.
         let rows = rows.next_multiple_of(wanted.rows_per_sum);
-        let unroll = if side == Side::Plain || depth > 0 { 1 } else { unroll };
-        let tile = Tile { rows, quads, group, depth, unroll }.within(memory, width, precision);
+        let tile = plainly(Tile { rows, quads, group, depth, unroll }).within(memory, width, precision);
         let [x, y] = group.map(|count| count as u32);
         let runs = x * y <= limits.max_compute_invocations_per_workgroup
             && x <= limits.max_compute_workgroup_size_x

@@ -18,36 +18,46 @@ pub(super) enum Choice {
     Gpu,
 }
 
+/// The GPU engine, where the choice falls on it.
+#[cfg(feature = "gpu")]
+pub(super) fn gpu(choice: Choice) -> Result<Option<crate::engine::gpu::GpuEngine>> {
+    use crate::engine::gpu::{GpuEngine, Pick};
+    match choice {
+        Choice::Cpu => Ok(None),
+        Choice::Gpu => GpuEngine::request(Pick::Any).map(Some),
+        Choice::Auto => Ok(GpuEngine::request(Pick::Real)
+            .inspect_err(|e| log::info!("no real GPU, so the CPU engine runs: {e}"))
+            .ok()),
+    }
+}
+
 /// The engine, and the precision it runs in when none is asked for: f32 on a GPU, f64 on the CPU.
 pub(super) fn open(choice: Choice, precision: Option<Precision>) -> Result<(Box<dyn Engine>, Precision)> {
-    let cpu = || -> (Box<dyn Engine>, Precision) { (Box::new(CpuEngine::new()), precision.unwrap_or(Precision::F64)) };
-    match choice {
-        Choice::Cpu => Ok(cpu()),
-        #[cfg(not(feature = "gpu"))]
-        Choice::Auto => Ok(cpu()),
-        #[cfg(not(feature = "gpu"))]
-        Choice::Gpu => Err(crate::error::Error::usage(
+    open_with(choice, precision, true)
+}
+
+/// The same, with a tuner or without.
+pub(super) fn open_with(
+    choice: Choice,
+    precision: Option<Precision>,
+    tuner: bool,
+) -> Result<(Box<dyn Engine>, Precision)> {
+    #[cfg(not(feature = "gpu"))]
+    let _ = tuner;
+    #[cfg(feature = "gpu")]
+    if let Some(gpu) = gpu(choice)? {
+        use crate::engine::gpu::Tuning;
+        let gpu = if tuner { gpu } else { gpu.tuning(Tuning::Off) };
+        return Ok((Box::new(gpu), precision.unwrap_or(Precision::F32)));
+    }
+    #[cfg(not(feature = "gpu"))]
+    if choice == Choice::Gpu {
+        return Err(crate::error::Error::usage(
             "--engine",
             "'gpu' in a build without it",
             "a build with the feature 'gpu'",
             "Build with default features, or use --engine cpu.",
-        )),
-        #[cfg(feature = "gpu")]
-        Choice::Auto => {
-            use crate::engine::gpu::{GpuEngine, Pick};
-            match GpuEngine::request(Pick::Real) {
-                Ok(gpu) => Ok((Box::new(gpu), precision.unwrap_or(Precision::F32))),
-                Err(e) => {
-                    log::info!("no real GPU, so the CPU engine runs: {e}");
-                    Ok(cpu())
-                }
-            }
-        }
-        #[cfg(feature = "gpu")]
-        Choice::Gpu => {
-            use crate::engine::gpu::{GpuEngine, Pick};
-            let gpu = GpuEngine::request(Pick::Any)?;
-            Ok((Box::new(gpu), precision.unwrap_or(Precision::F32)))
-        }
+        ));
     }
+    Ok((Box::new(CpuEngine::new()), precision.unwrap_or(Precision::F64)))
 }

@@ -16,6 +16,8 @@ mod interrupt;
 mod reproduce;
 mod settings;
 mod sweep;
+#[cfg(feature = "gpu")]
+mod tuner;
 
 /// Exit code when some lanes did not converge.
 const SOME_NOT_CONVERGED: u8 = 3;
@@ -48,6 +50,9 @@ enum Command {
     Bench(bench::Args),
     /// Compare the derivatives with central differences at a fixed number of iterations.
     GradCheck(grad_check::Args),
+    /// Show, clear or time ahead how products are best cut on a GPU.
+    #[cfg(feature = "gpu")]
+    Tuner(tuner::Args),
     /// Print shell completions.
     Completions {
         /// The shell.
@@ -68,6 +73,8 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::GradCheck(args) => grad_check::run(&args),
+        #[cfg(feature = "gpu")]
+        Command::Tuner(args) => tuner::run(&args),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "proxjet", &mut text);

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array1, Array2, Axis, Ix1, Ix2};
 
-use super::engine::Choice;
+use super::engine::{self, Choice};
 use crate::data::{self, Dataset, ReadOptions, Validation};
 use crate::driver::{Alphas, DEFAULT_MEMORY_BUDGET, Sweep};
+use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Precision;
 use crate::problem::{Derivative, Loss, Penalty, Problem};
@@ -92,7 +93,10 @@ pub(super) struct Settings {
     start: Option<PathBuf>,
     /// Which engine runs
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
-    pub(super) engine: Choice,
+    engine: Choice,
+    /// Do not time how products are best cut on this GPU, and use none of what was timed before
+    #[arg(long)]
+    no_tuner: bool,
     /// f32 or f64 [default: f64 on the CPU engine, f32 on a GPU]
     #[arg(long, value_name = "P")]
     precision: Option<String>,
@@ -121,6 +125,11 @@ impl Settings {
     /// The precision asked for, if any.
     pub(super) fn precision(&self) -> Result<Option<Precision>> {
         self.precision.as_deref().map(str::parse).transpose()
+    }
+
+    /// The engine asked for, and its precision.
+    pub(super) fn open_engine(&self) -> Result<(Box<dyn Engine>, Precision)> {
+        engine::open_with(self.engine, self.precision()?, !self.no_tuner)
     }
 
     /// The held-out split asked for.

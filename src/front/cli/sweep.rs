@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::settings::Settings;
-use super::{INTERRUPTED, SOME_NOT_CONVERGED, engine, interrupt, print, print_json};
+use super::{INTERRUPTED, SOME_NOT_CONVERGED, interrupt, print, print_json};
 use crate::derivative::{analyse, solutions};
 use crate::driver::{Sweep, SweepResult};
 use crate::engine::{Engine, Status};
@@ -34,7 +34,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
-    let (mut engine, precision) = engine::open(args.settings.engine, args.settings.precision()?)?;
+    let (mut engine, precision) = args.settings.open_engine()?;
     let sweep = args.settings.sweep(precision)?;
     if args.dry_run {
         let plan = sweep.plan(engine.as_ref())?;
