@@ -22,8 +22,14 @@ fn code_in_add_a_loss_is_the_real_source() {
 #[test]
 fn files_that_the_readme_names_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for page in ["README.md", "docs/architecture.md", "docs/derivatives.md", "docs/benchmarks.md", "shaders/README.md"]
-    {
+    for page in [
+        "README.md",
+        "docs/architecture.md",
+        "docs/derivatives.md",
+        "docs/gpu.md",
+        "docs/benchmarks.md",
+        "shaders/README.md",
+    ] {
         let text = fs::read_to_string(root.join(page)).unwrap();
         let folder = root.join(page).parent().unwrap().to_path_buf();
         for target in text.split("](").skip(1).map(|t| t.split(')').next().unwrap()) {

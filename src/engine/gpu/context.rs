@@ -64,7 +64,7 @@ pub struct GpuContext {
     pub(super) queue: wgpu::Queue,
     pub(super) info: wgpu::AdapterInfo,
     /// Whether the device is the engine's own, rather than a host's.
-    own: bool,
+    pub(super) own: bool,
     /// Set by an own device's handlers: what was lost or went wrong.
     failure: Arc<Mutex<Option<String>>>,
 }

@@ -19,7 +19,7 @@ use crate::plan::{FUSED_TANGENTS, Limits, Plan, rows_per_sum};
 pub enum Tuning {
     /// Never, and no tuned tile is used.
     Off,
-    /// Before a run that is long enough to win the time back.
+    /// Before a run that is long enough to win the time back, on a device of our own.
     Auto,
     /// Before every run for which there is no tuned tile yet.
     Always,
@@ -308,7 +308,9 @@ impl GpuEngine {
             return;
         }
         let missing = self.missing(plan, Wanted::of_iterations(plan));
-        if missing.is_empty() || (self.tuner.tuning == Tuning::Auto && !self.pays(plan, &missing)) {
+        // A host that lends its device does not expect seconds of other work on it.
+        let unasked = self.tuner.tuning == Tuning::Auto;
+        if missing.is_empty() || (unasked && !(self.context.own && self.pays(plan, &missing))) {
             return;
         }
         match self.time_all(plan, &missing) {
@@ -408,7 +410,47 @@ impl GpuEngine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Precision;
+    use crate::engine::gpu::{GpuContext, Pick};
+    use crate::plan::{MetricForm, Precision, Request};
+
+    #[test]
+    fn a_long_run_is_tuned_on_a_device_of_our_own() {
+        let Ok(own) = GpuEngine::request(Pick::Any) else {
+            assert!(std::env::var_os("PROXJET_REQUIRE_GPU").is_none(), "a GPU test without an adapter");
+            return eprintln!("SKIPPED, no adapter");
+        };
+        let GpuContext { device, queue, info, .. } = own.context.clone();
+        let borrowed = GpuEngine::new(GpuContext::from_device(device, queue, info));
+        let request = |iterations: usize| Request {
+            rows: 12,
+            state_rows: 8,
+            validation_rows: 0,
+            lanes: 4,
+            tangents: 0,
+            iterations,
+            every: iterations,
+            check_every: 10,
+            stages: 1,
+            measures_curvature: false,
+            constants: 0,
+            sparsity: false,
+            phases: 1,
+            factored: false,
+            metric: MetricForm::None,
+            precision: Precision::F32,
+            chunk: None,
+            memory_budget: u64::MAX,
+        };
+        for (engine, tuned) in [(borrowed, 0), (own, 2)] {
+            let mut engine = engine.tuning(Tuning::Auto).tile_cache(TileCache::none());
+            let plan = |iterations| Plan::new(request(iterations), &engine.limits(Precision::F32).unwrap()).unwrap();
+            let (short, long) = (plan(100), plan(1 << 30));
+            engine.tune_for_run(&short);
+            assert_eq!(engine.tuner.known().len(), 0);
+            engine.tune_for_run(&long);
+            assert_eq!(engine.tuner.known().len(), tuned);
+        }
+    }
 
     fn wanted(design: (usize, usize), lanes: usize, tangents: usize, ended: bool, precision: Precision) -> [Wanted; 2] {
         let width = 1 + tangents;
