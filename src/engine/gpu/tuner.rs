@@ -12,7 +12,7 @@ use super::product::{DeviceKind, Side, Tile, Tiles};
 use super::tile_cache::{TileCache, TileKey, TunedTile};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::{FUSED_TANGENTS, Limits, Plan, rows_per_sum};
+use crate::plan::{FUSED_TANGENTS, Form, Limits, Plan, rows_per_sum};
 
 /// When tiles are timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -340,12 +340,13 @@ impl GpuEngine {
 
     fn tunes(&self, plan: &Plan) -> bool {
         // Other forms have other products.
-        self.tuner.tuning != Tuning::Off && plan.form == "direct"
+        self.tuner.tuning != Tuning::Off && plan.form == Form::Direct
     }
 
     fn usual_of(&self, plan: &Plan) -> Tiles {
         let r = &plan.request;
-        self.usual((r.rows, r.state_rows), 1 + r.tangents, plan.seats, r.precision)
+        let rows = if plan.form == Form::Direct { r.rows } else { r.state_rows };
+        self.usual((rows, r.state_rows), 1 + r.tangents, plan.seats, r.precision)
     }
 
     /// Those products for which no tile is tuned, with the usual ones.
@@ -431,6 +432,8 @@ mod tests {
             every: iterations,
             check_every: 10,
             stages: 1,
+            form: Some(Form::Direct),
+            quadratic: true,
             measures_curvature: false,
             constants: 0,
             sparsity: false,

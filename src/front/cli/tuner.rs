@@ -9,7 +9,7 @@ use crate::driver::DEFAULT_MEMORY_BUDGET;
 use crate::engine::Engine;
 use crate::engine::gpu::{GpuEngine, Pick, Side, TileCache, TunedTile, Tuning};
 use crate::error::{Error, Result};
-use crate::plan::{MetricForm, Plan, Precision, Request};
+use crate::plan::{Form, MetricForm, Plan, Precision, Request};
 
 /// Arguments of `tuner`.
 #[derive(Debug, clap::Args)]
@@ -103,6 +103,8 @@ fn tune(args: &RunArgs) -> Result<Vec<TunedTile>> {
         every: 1,
         check_every: 1,
         stages: 1,
+        form: Some(Form::Direct),
+        quadratic: true,
         measures_curvature: false,
         constants: 0,
         sparsity: false,
