@@ -8,6 +8,7 @@ mod result;
 mod scheduler;
 mod stream;
 mod sweep;
+mod timing;
 
 pub use alphas::Alphas;
 pub use prepared::Prepared;
@@ -15,3 +16,4 @@ pub use result::{LaneResult, RunInfo, SweepResult};
 pub use scheduler::{OnFault, Progress};
 pub use stream::{Event, TraceStream};
 pub use sweep::{DEFAULT_MEMORY_BUDGET, Sweep};
+pub use timing::IterationTime;

@@ -244,7 +244,7 @@ impl Sweep {
         self.plan_prepared(&self.prepare()?, engine)
     }
 
-    fn plan_prepared(&self, prepared: &Prepared, engine: &dyn Engine) -> Result<Plan> {
+    pub(super) fn plan_prepared(&self, prepared: &Prepared, engine: &dyn Engine) -> Result<Plan> {
         let shape = self.problem.shape();
         let request = Request {
             rows: shape.rows,

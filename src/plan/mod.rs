@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result, bytes};
 
 pub use form::{Form, ResidentTile};
 
+mod counted;
 mod form;
 
 /// Arithmetic of an engine.
@@ -666,7 +667,7 @@ impl fmt::Display for Plan {
 mod tests {
     use super::*;
 
-    fn request() -> Request {
+    pub(super) fn request() -> Request {
         Request {
             rows: 442,
             state_rows: 10,
@@ -691,7 +692,7 @@ mod tests {
         }
     }
 
-    fn limits() -> Limits {
+    pub(super) fn limits() -> Limits {
         Limits {
             engine: "cpu",
             max_buffer_bytes: u64::MAX,

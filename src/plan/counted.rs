@@ -1,0 +1,38 @@
+//! What an iteration is counted with, for rates.
+
+use super::Plan;
+
+impl Plan {
+    /// Floating-point operations of an iteration of all seats that its products cannot do without: `4·n·q·b(1+d)` in the direct
+    /// form. The element-wise ends and the stop rule are not counted.
+    pub fn counted_operations(&self) -> f64 {
+        let r = &self.request;
+        4.0 * r.rows as f64 * r.state_rows as f64 * (self.seats * (1 + r.tangents)) as f64
+    }
+
+    /// Bytes that an iteration of all seats moves if nothing stays in a cache between two kernels: the design once for each of its
+    /// two products, and state, gradient, prediction and residual each read once and written once (of a pair, both are
+    /// read and one is written).
+    pub fn counted_bytes(&self) -> f64 {
+        let of = |name: &str| self.buffers.iter().find(|b| b.name == name);
+        let design = of("design").map_or(0.0, |b| 2.0 * b.bytes as f64);
+        let columns = ["state", "gradient", "prediction", "residual"].into_iter().filter_map(of);
+        design + columns.map(|b| b.bytes as f64 * (1.0 + 1.0 / b.copies as f64)).sum::<f64>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::{Plan, tests};
+
+    #[test]
+    fn counts_of_the_diabetes_lasso() {
+        let plan = Plan::new(tests::request(), &tests::limits()).unwrap();
+        // 442 x 10, 100 lanes with a tangent each: 200 columns.
+        assert_eq!(plan.counted_operations(), 2.0 * (2.0 * 442.0 * 10.0 * 200.0));
+        let (design, state, rows) = (442.0 * 10.0, 10.0 * 200.0, 442.0 * 200.0);
+        let read = 2.0 * design + (2.0 + 1.0) * state + (2.0 + 1.0) * rows;
+        let written = (1.0 + 1.0) * state + (1.0 + 1.0) * rows;
+        assert_eq!(plan.counted_bytes(), 8.0 * (read + written));
+    }
+}
