@@ -35,6 +35,11 @@ pub struct KernelTime {
 }
 
 impl GpuEngine {
+    /// Whether its device can time dispatches.
+    pub fn has_clock(&self) -> bool {
+        self.context.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
+    }
+
     /// Runs some chunks with all seats taken and times every dispatch. The first chunk warms up and is left out.
     ///
     /// # Errors

@@ -121,6 +121,15 @@ pub(super) struct Settings {
     memory_budget: f64,
 }
 
+/// A memory budget in bytes.
+pub(super) fn budget(gib: f64) -> Result<u64> {
+    let bytes = gib * (1u64 << 30) as f64;
+    if bytes.is_finite() && bytes > 0.0 {
+        return Ok(bytes as u64);
+    }
+    Err(Error::usage("--memory-budget", gib.to_string(), "a positive number of GiB", ""))
+}
+
 impl Settings {
     /// The precision asked for, if any.
     pub(super) fn precision(&self) -> Result<Option<Precision>> {
@@ -138,11 +147,7 @@ impl Settings {
     }
 
     fn budget(&self) -> Result<u64> {
-        let bytes = self.memory_budget * (1u64 << 30) as f64;
-        if bytes.is_finite() && bytes > 0.0 {
-            return Ok(bytes as u64);
-        }
-        Err(Error::usage("--memory-budget", self.memory_budget.to_string(), "a positive number of GiB", ""))
+        budget(self.memory_budget)
     }
 
     fn read_data(&self) -> Result<Dataset> {

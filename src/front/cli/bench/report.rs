@@ -1,0 +1,340 @@
+//! What a bench measures, as JSON holds it. Seconds, operations and bytes are those of one iteration of all lanes of an entry, where
+//! nothing else is said.
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::EngineInfo;
+
+/// Name and version of the format. Files of another one cannot be compared.
+pub(super) const SCHEMA: &str = "proxjet-bench 2";
+
+/// A whole run of `proxjet bench`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Report {
+    pub(super) schema: String,
+    pub(super) versions: Versions,
+    /// UTC.
+    pub(super) date: String,
+    pub(super) command: String,
+    pub(super) engine: Ran,
+    pub(super) host: Host,
+    pub(super) settings: Settings,
+    /// The fastest plain product of each precision, of all that were measured in this run.
+    pub(super) peaks: Vec<Peak>,
+    pub(super) products: Vec<Product>,
+    pub(super) shapes: Vec<Entry>,
+    /// Share of the time of the whole runs of `shapes` in which no kernel ran, all of them together.
+    pub(super) host_share: Option<f64>,
+    pub(super) lanes: Vec<Workload>,
+    pub(super) sparsity: Vec<Sparsity>,
+    pub(super) cancel: Option<Cancel>,
+    pub(super) accuracy: Vec<Accuracy>,
+    pub(super) skipped: Vec<Skipped>,
+    /// Seconds of the whole bench.
+    pub(super) seconds: f64,
+}
+
+impl Report {
+    pub(super) fn skip(&mut self, section: String, what: String, reason: String) {
+        log::warn!("{section}: {what}: skipped: {reason}");
+        self.skipped.push(Skipped { section, what, reason });
+    }
+}
+
+/// Versions of what was measured.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Versions {
+    pub(super) proxjet: String,
+    /// What `PROXJET_COMMIT` was when this program was built.
+    pub(super) commit: Option<String>,
+}
+
+/// The engine that ran.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Ran {
+    pub(super) engine: String,
+    pub(super) adapter: String,
+    pub(super) driver: String,
+    pub(super) software: bool,
+}
+
+impl From<EngineInfo> for Ran {
+    fn from(info: EngineInfo) -> Self {
+        Ran { engine: info.engine.into(), adapter: info.adapter, driver: info.driver, software: info.software }
+    }
+}
+
+/// The machine around it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Host {
+    pub(super) os: String,
+    pub(super) kernel: String,
+    pub(super) cpu: String,
+    pub(super) threads: usize,
+    pub(super) memory_bytes: u64,
+}
+
+impl Host {
+    /// This machine, without its name.
+    pub(super) fn here() -> Self {
+        use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
+        let cpu = CpuRefreshKind::nothing();
+        let what = RefreshKind::nothing().with_cpu(cpu).with_memory(MemoryRefreshKind::nothing().with_ram());
+        let system = System::new_with_specifics(what).ok();
+        let brand = system.as_ref().and_then(|s| s.cpus().first().map(|c| c.brand().to_string()));
+        Host {
+            os: System::long_os_version().unwrap_or_else(|_| std::env::consts::OS.into()),
+            kernel: System::kernel_version().unwrap_or_default(),
+            cpu: format!("{} ({})", brand.as_deref().unwrap_or("unknown"), std::env::consts::ARCH),
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_bytes: system.map_or(0, |s| s.total_memory()),
+        }
+    }
+}
+
+/// How it was measured.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Settings {
+    pub(super) suite: String,
+    pub(super) sections: Vec<String>,
+    /// Repetitions of each measurement, interleaved with those that it is compared with.
+    pub(super) repeat: usize,
+    /// Seconds of a repetition, about.
+    pub(super) sample_seconds: f64,
+    pub(super) memory_budget_bytes: u64,
+}
+
+/// Repetitions of a measurement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Sample {
+    pub(super) median: f64,
+    /// In the order of measuring.
+    pub(super) values: Vec<f64>,
+}
+
+impl Sample {
+    /// From at least one value.
+    pub(super) fn new(values: Vec<f64>) -> Self {
+        Sample { median: quantile(&values, 0.5), values }
+    }
+
+    pub(super) fn scaled(&self, by: f64) -> Sample {
+        Sample::new(self.values.iter().map(|v| v * by).collect())
+    }
+
+    /// Each value over the one that was measured next to it.
+    pub(super) fn over(&self, other: &Sample) -> Sample {
+        Sample::new(self.values.iter().zip(&other.values).map(|(a, b)| a / b).collect())
+    }
+}
+
+/// The value that a share of the values does not exceed; the mean of the two in the middle for the median of an even count.
+pub(super) fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+    if share == 0.5 {
+        return 0.5 * (sorted[last / 2] + sorted[last.div_ceil(2)]);
+    }
+    sorted[((share * sorted.len() as f64).ceil() as usize).clamp(1, last + 1) - 1]
+}
+
+/// The fastest plain product.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Peak {
+    pub(super) precision: String,
+    pub(super) gflops: f64,
+    /// Where it was found: rows, features, columns.
+    pub(super) rows: usize,
+    pub(super) features: usize,
+    pub(super) columns: usize,
+}
+
+/// The two plain products `X M` and `Xᵀ R` of a shape, alone.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Product {
+    pub(super) rows: usize,
+    pub(super) features: usize,
+    pub(super) columns: usize,
+    pub(super) precision: String,
+    /// Of both.
+    pub(super) seconds: Sample,
+    pub(super) gflops: f64,
+}
+
+/// Iterations of a shape.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Entry {
+    pub(super) form: String,
+    pub(super) rows: usize,
+    pub(super) features: usize,
+    pub(super) lanes: usize,
+    pub(super) tangents: usize,
+    pub(super) precision: String,
+    /// Lanes that ran at the same time; times are scaled to all lanes.
+    pub(super) lanes_at_a_time: usize,
+    pub(super) iterations_timed: usize,
+    pub(super) seconds: Sample,
+    /// Floating-point operations that are counted: those of the form's products.
+    pub(super) operations: f64,
+    pub(super) gflops: f64,
+    /// Bytes that are counted: the design once a product, the state as often as it is read and written.
+    pub(super) bytes: f64,
+    pub(super) gigabytes_per_second: f64,
+    /// The two plain products of as many columns on the same engine, measured between the repetitions.
+    pub(super) products_seconds: Sample,
+    pub(super) products_ratio: Sample,
+    /// The operations at the peak of this run, and how many times as long an iteration takes.
+    pub(super) floor_seconds: Option<f64>,
+    pub(super) floor_ratio: Option<f64>,
+    /// Seconds where a chunk is collected before the next one is submitted.
+    pub(super) one_by_one_seconds: Option<f64>,
+    /// From opening a run to the end of its first iteration, kernels compiled before: buffers and uploads. Once a run.
+    pub(super) start_seconds: f64,
+    /// What the device's own clock says.
+    pub(super) device: Option<DeviceTime>,
+    pub(super) run: WholeRun,
+}
+
+/// Times of the device's own clock, of chunks that were run between the repetitions.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct DeviceTime {
+    /// In kernels.
+    pub(super) kernel_seconds: Sample,
+    /// Between kernels of a chunk. Each kernel has a pass of its own while it is timed, so this is an upper bound.
+    pub(super) gap_seconds: Sample,
+    /// Share of an iteration's seconds in which no kernel ran, the median of the repetitions.
+    pub(super) idle_share: f64,
+    /// Share of the time outside kernels that chunks in flight hide: 1 - (seconds - kernels) / (one by one - kernels). Absent where
+    /// there is next to nothing to hide.
+    pub(super) hidden_share: Option<f64>,
+    /// Of the last repetition.
+    pub(super) kernels: Vec<KernelTime>,
+}
+
+/// A kernel of an iteration.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct KernelTime {
+    pub(super) name: String,
+    pub(super) dispatches: f64,
+    pub(super) seconds: f64,
+}
+
+/// A run from settings to results, with preparation, upload, readback and trace.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct WholeRun {
+    pub(super) iterations: usize,
+    /// Of the run.
+    pub(super) seconds: f64,
+    /// Share of it outside kernels (where they are timed; otherwise outside iterations).
+    pub(super) host_share: f64,
+}
+
+/// A fixed workload, without preparation.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Workload {
+    pub(super) form: String,
+    pub(super) rows: usize,
+    pub(super) features: usize,
+    pub(super) lanes: usize,
+    pub(super) tangents: usize,
+    pub(super) precision: String,
+    pub(super) iterations: usize,
+    /// Of all iterations.
+    pub(super) seconds: Sample,
+}
+
+/// A lasso on the CPU engine with and without exact sparsity.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Sparsity {
+    pub(super) rows: usize,
+    pub(super) features: usize,
+    pub(super) lanes: usize,
+    pub(super) tangents: usize,
+    pub(super) precision: String,
+    pub(super) iterations: usize,
+    /// Smallest alpha over alpha_max.
+    pub(super) path_floor: f64,
+    /// Of the run, with sparsity.
+    pub(super) seconds: Sample,
+    pub(super) seconds_without: Sample,
+    pub(super) ratio: Sample,
+    /// Share of the coefficients that was left out.
+    pub(super) coefficients_spared: f64,
+    /// Largest relative difference of the iterates and of their derivatives, over frames and lanes.
+    pub(super) difference: f64,
+    pub(super) frames: usize,
+}
+
+/// How soon runs end that are told to.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Cancel {
+    pub(super) rows: usize,
+    pub(super) features: usize,
+    pub(super) lanes: usize,
+    pub(super) tangents: usize,
+    pub(super) precision: String,
+    /// From a random moment to the result, partial results included.
+    pub(super) cancels: Latency,
+    /// From the deadline to the result.
+    pub(super) deadlines: Latency,
+}
+
+/// Seconds until a run returned.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Latency {
+    pub(super) median: f64,
+    pub(super) percentile_99: f64,
+    pub(super) largest: f64,
+    /// Runs that were over before they were told to end.
+    pub(super) missed: usize,
+    pub(super) values: Vec<f64>,
+}
+
+impl Latency {
+    /// `None` without a value.
+    pub(super) fn new(values: Vec<f64>, missed: usize) -> Option<Self> {
+        let largest = values.iter().copied().reduce(f64::max)?;
+        Some(Latency {
+            median: quantile(&values, 0.5),
+            percentile_99: quantile(&values, 0.99),
+            largest,
+            missed,
+            values,
+        })
+    }
+}
+
+/// An error beside what it should not exceed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Accuracy {
+    pub(super) what: String,
+    pub(super) error: f64,
+    pub(super) bound: f64,
+    pub(super) note: String,
+}
+
+/// What was not measured.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Skipped {
+    pub(super) section: String,
+    pub(super) what: String,
+    pub(super) reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_nearest_ranks_and_medians_are_means_of_the_middle() {
+        let hundred: Vec<f64> = (1..=100).rev().map(f64::from).collect();
+        assert_eq!(quantile(&hundred, 0.99), 99.0);
+        assert_eq!(quantile(&hundred, 0.25), 25.0);
+        assert_eq!(quantile(&hundred, 0.5), 50.5);
+        assert_eq!(quantile(&[3.0, 1.0, 2.0], 0.5), 2.0);
+        assert_eq!(quantile(&[4.0], 0.99), 4.0);
+        let (a, b) = (Sample::new(vec![2.0, 6.0]), Sample::new(vec![1.0, 2.0]));
+        assert_eq!(a.over(&b).values, [2.0, 3.0]);
+    }
+}

@@ -1,0 +1,181 @@
+//! The sections beside the shapes: a workload of many small lanes, exact sparsity, and ends before the end.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use rand::{RngExt, SeedableRng};
+
+use super::accuracy::difference;
+use super::machine::Machine;
+use super::report::{Cancel, Latency, Report, Sample, Sparsity, Workload};
+use super::suite::{FORMS, Plan, Section, Shape, Suite, random_problem};
+use super::{has, progress, skip};
+use crate::data::Synthetic;
+use crate::driver::{Alphas, Sweep, SweepResult};
+use crate::engine::Status;
+use crate::engine::cpu::CpuEngine;
+use crate::error::Result;
+use crate::plan::Precision;
+use crate::problem::{Derivative, Problem};
+
+/// FISTA with 64 features, 1024 lanes and 200 iterations, from the first to the last.
+pub(super) fn lanes(plan: &Plan, machine: &mut Machine, report: &mut Report) -> Result<()> {
+    let shape = plan.asked.unwrap_or(Shape { rows: 128, features: 64, lanes: 1024 });
+    let iterations = 200;
+    let problem = random_problem(shape.rows, shape.features)?;
+    for precision in has(machine, report, Section::Lanes, &shape.to_string()) {
+        for tangents in [0, 1] {
+            for (form, choose) in FORMS {
+                let what = format!("{shape}, {iterations} iterations, d={tangents}, {}, {form}", precision.name());
+                progress(&format!("lanes: {what}"));
+                let sweep = choose(plan.sweep(&problem, shape.lanes, tangents, precision).iterations(iterations));
+                let seats = match sweep.plan(machine.engine()) {
+                    Ok(planned) => planned.seats,
+                    Err(e) => {
+                        skip(report, Section::Lanes, what, e)?;
+                        continue;
+                    }
+                };
+                // The first run warms up.
+                let seconds: Result<Vec<f64>> =
+                    (0..=plan.repeat).map(|_| sweep.time_to_the_end(machine.engine())).collect();
+                let scale = shape.lanes as f64 / seats as f64;
+                report.lanes.push(Workload {
+                    form: (*form).into(),
+                    rows: shape.rows,
+                    features: shape.features,
+                    lanes: shape.lanes,
+                    tangents,
+                    precision: precision.name().into(),
+                    iterations,
+                    seconds: Sample::new(seconds?.split_off(1)).scaled(scale),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A lasso at 1 % true density on the CPU engine, with and without exact sparsity.
+pub(super) fn sparsity(plan: &Plan, report: &mut Report) -> Result<()> {
+    let full = plan.suite == Suite::Full;
+    let usual = if full { (1000, 2000, 64) } else { (200, 400, 16) };
+    let (rows, features, lanes) = plan.asked.map_or(usual, |s| (s.rows, s.features, s.lanes));
+    let (iterations, tangents) = (if full { 500 } else { 100 }, 1);
+    let data = Synthetic {
+        rows,
+        features,
+        scale: (1.0, 1.0),
+        relevant: (features / 100).max(1),
+        effect: 1.0,
+        noise: 0.5,
+        classes: false,
+        seed: 3,
+    };
+    let problem = Problem::builder(data.draw()?).intercept(false).build()?;
+    for path_floor in [0.1, 0.01, 0.001] {
+        progress(&format!("sparsity: {rows} x {features}, {lanes} lanes, {iterations} iterations, floor {path_floor}"));
+        let sweep = |sparsity: bool| {
+            Sweep::new(problem.clone())
+                .alphas(Alphas::Path { epsilon: path_floor, count: lanes })
+                .derivatives(vec![Derivative::LogAlpha; tangents])
+                .iterations(iterations)
+                .every(iterations)
+                .tol(0.0)
+                .memory_budget(plan.memory_budget)
+                .sparsity(sparsity)
+        };
+        let engine = &mut CpuEngine::new();
+        let (with, without) = (sweep(true), sweep(false));
+        let every = iterations.div_ceil(20);
+        let (a, b) = (without.clone().every(every).run(engine)?, with.clone().every(every).run(engine)?);
+        let (mut seconds, mut seconds_without) = (Vec::new(), Vec::new());
+        for _ in 0..plan.repeat {
+            seconds_without.push(without.time_to_the_end(engine)?);
+            seconds.push(with.time_to_the_end(engine)?);
+        }
+        let (seconds, seconds_without) = (Sample::new(seconds), Sample::new(seconds_without));
+        report.sparsity.push(Sparsity {
+            rows,
+            features,
+            lanes,
+            tangents,
+            precision: Precision::F64.name().into(),
+            iterations,
+            path_floor,
+            ratio: seconds.over(&seconds_without),
+            seconds,
+            seconds_without,
+            coefficients_spared: b.info.coefficients_spared,
+            difference: (0..lanes).map(|lane| difference(&a, &b, lane)).fold(0.0, f64::max),
+            frames: a.trace.iteration.len(),
+        });
+    }
+    Ok(())
+}
+
+/// Seconds within which runs are told to end, at random.
+const WITHIN: f64 = 0.2;
+
+/// How soon a run ends that is cancelled at a random moment, or whose time is over.
+pub(super) fn cancel(plan: &Plan, machine: &mut Machine, report: &mut Report) -> Result<()> {
+    let shape = plan.asked.unwrap_or(match plan.suite {
+        Suite::Full => Shape { rows: 1000, features: 2000, lanes: 256 },
+        Suite::Quick => Shape { rows: 500, features: 1000, lanes: 64 },
+    });
+    let what = format!("{shape}, d=1");
+    let problem = random_problem(shape.rows, shape.features)?;
+    let precision = if machine.engine().info().engine == "cpu" { Precision::F64 } else { Precision::F32 };
+    let most = plan.iterations(shape.lanes, 1, 1_000_000);
+    let sweep = plan.sweep(&problem, shape.lanes, 1, precision);
+    // As many iterations as take longer than anybody waits.
+    let time = match sweep.clone().iterations(most.min(200)).time_iterations(machine.engine(), WITHIN) {
+        Ok(time) => time,
+        Err(e) => return skip(report, Section::Cancel, what, e),
+    };
+    let sweep = sweep.iterations(((5.0 * WITHIN / time.seconds) as usize).clamp(100, most.max(100)));
+    let mut rng = rand_pcg::Pcg64::seed_from_u64(9);
+
+    progress(&format!("cancel: {what}, {} cancels and {} deadlines", plan.cancels, plan.cancels / 4));
+    let (mut latencies, mut missed) = (Vec::new(), 0);
+    for _ in 0..plan.cancels {
+        let wait = Duration::from_secs_f64(rng.random_range(0.0..WITHIN));
+        let mut due = None;
+        let result = sweep.run_with(machine.engine(), |_, _| {
+            // The first chunk starts the clock: what comes before it is preparation.
+            let due = *due.get_or_insert_with(|| Instant::now() + wait);
+            if Instant::now() >= due { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        match due {
+            Some(due) if ended(&result, Status::Cancelled) => latencies.push(due.elapsed().as_secs_f64()),
+            _ => missed += 1,
+        }
+    }
+    let (mut overshoots, mut late) = (Vec::new(), 0);
+    for _ in 0..plan.cancels / 4 {
+        let limit = 2.0 * time.start_seconds + rng.random_range(0.0..WITHIN);
+        let clock = Instant::now();
+        let result = sweep.clone().deadline(Duration::from_secs_f64(limit)).run(machine.engine())?;
+        let seconds = clock.elapsed().as_secs_f64();
+        if ended(&result, Status::Deadline) { overshoots.push(seconds - limit) } else { late += 1 }
+    }
+    let (Some(cancels), Some(deadlines)) = (Latency::new(latencies, missed), Latency::new(overshoots, late)) else {
+        let reason = "every run was over before it was told to end; give a larger --shape or --memory-budget";
+        report.skip(Section::Cancel.name(), what, reason.into());
+        return Ok(());
+    };
+    report.cancel = Some(Cancel {
+        rows: shape.rows,
+        features: shape.features,
+        lanes: shape.lanes,
+        tangents: 1,
+        precision: precision.name().into(),
+        cancels,
+        deadlines,
+    });
+    Ok(())
+}
+
+fn ended(result: &SweepResult, status: Status) -> bool {
+    result.lanes.iter().any(|lane| lane.status == status)
+}
