@@ -183,8 +183,8 @@ fn conclude(report: &mut Report) {
         entry.floor_seconds = peak.map(|p| entry.operations / (1e9 * p.gflops));
         entry.floor_ratio = entry.floor_seconds.map(|floor| entry.seconds.median / floor);
     }
-    let whole: f64 = report.shapes.iter().map(|e| e.run.seconds).sum();
-    let host: f64 = report.shapes.iter().map(|e| e.run.seconds * e.run.host_share).sum();
+    let whole: f64 = report.shapes.iter().map(|e| e.run.seconds.median).sum();
+    let host: f64 = report.shapes.iter().map(|e| e.run.seconds.median * e.run.host_share).sum();
     report.host_share = (whole > 0.0).then(|| host / whole);
 }
 

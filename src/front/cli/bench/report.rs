@@ -205,8 +205,8 @@ pub(super) struct DeviceTime {
     pub(super) gap_seconds: Sample,
     /// Share of an iteration's seconds in which no kernel ran, the median of the repetitions.
     pub(super) idle_share: f64,
-    /// Share of the time outside kernels that chunks in flight hide: 1 - (seconds - kernels) / (one by one - kernels). Absent where
-    /// there is next to nothing to hide.
+    /// Share of the time outside kernels that chunks in flight hide: 1 - (seconds - kernels) / (one by one - kernels), the median
+    /// of the repetitions. Absent where there is next to nothing to hide, and on a software adapter.
     pub(super) hidden_share: Option<f64>,
     /// Of the last repetition.
     pub(super) kernels: Vec<KernelTime>,
@@ -220,13 +220,14 @@ pub(super) struct KernelTime {
     pub(super) seconds: f64,
 }
 
-/// A run from settings to results, with preparation, upload, readback and trace.
+/// A run from settings to results, with preparation, upload, readback and trace; kernels were compiled before.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct WholeRun {
-    pub(super) iterations: usize,
+    /// After which it was ended.
+    pub(super) iterations: f64,
     /// Of the run.
-    pub(super) seconds: f64,
-    /// Share of it outside kernels (where they are timed; otherwise outside iterations).
+    pub(super) seconds: Sample,
+    /// Share of it outside kernels (where they are timed; otherwise outside iterations), the median of the repetitions.
     pub(super) host_share: f64,
 }
 

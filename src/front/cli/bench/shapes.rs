@@ -1,5 +1,8 @@
 //! Iterations of a shape beside its two plain products, and plain products by themselves.
 
+use std::ops::ControlFlow;
+use std::time::Instant;
+
 use super::machine::{Clocked, Machine};
 use super::report::{DeviceTime, Entry, KernelTime, Product, Report, Sample, WholeRun};
 use super::suite::{FORMS, Plan, Section, Shape, random_problem};
@@ -14,7 +17,7 @@ const ITERATIONS: usize = 4000;
 /// Chunks timed by the device's own clock.
 const CLOCKED: usize = 2;
 /// Share of an iteration outside kernels below which it is not asked how much of it is hidden.
-const WORTH_HIDING: f64 = 0.02;
+const WORTH_HIDING: f64 = 0.05;
 /// Iterations that filling the queue and a few chunks of one iteration take.
 const FEWEST: usize = 16;
 
@@ -65,6 +68,8 @@ struct Candidate {
     times: Vec<IterationTime>,
     products: Vec<f64>,
     clocked: Vec<Clocked>,
+    /// Iterations and seconds.
+    runs: Vec<(f64, f64)>,
 }
 
 fn entries(
@@ -82,8 +87,8 @@ fn entries(
             Ok(_) => {
                 // Warms up: drivers compile late.
                 sweep.time_iterations(machine.engine(), 0.0)?;
-                let (times, products, clocked) = (Vec::new(), Vec::new(), Vec::new());
-                candidates.push(Candidate { form, sweep, times, products, clocked });
+                let (times, products, clocked, runs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+                candidates.push(Candidate { form, sweep, times, products, clocked, runs });
             }
             Err(e) => skip(report, Section::Shapes, format!("{what}, {form}"), e)?,
         }
@@ -95,11 +100,12 @@ fn entries(
             let columns = time.lanes * (1 + tangents);
             candidate.times.push(time);
             candidate.clocked.extend(machine.clocked(&candidate.sweep, CLOCKED)?);
+            candidate.runs.push(whole_run(&candidate.sweep, machine, shape.lanes, plan.run)?);
             candidate.products.push(machine.products(problem, columns, precision, plan.sample)?);
         }
     }
     for candidate in candidates {
-        report.shapes.push(entry(plan, machine, candidate, shape)?);
+        report.shapes.push(entry(machine, candidate, shape)?);
         let entry = report.shapes.last().expect("it was just put there");
         let columns = entry.lanes_at_a_time * (1 + tangents);
         let seconds = entry.products_seconds.scaled(entry.lanes_at_a_time as f64 / shape.lanes as f64);
@@ -108,21 +114,39 @@ fn entries(
     Ok(())
 }
 
-fn entry(plan: &Plan, machine: &mut Machine, candidate: Candidate, shape: Shape) -> Result<Entry> {
-    let Candidate { form, sweep, times, products, clocked } = candidate;
+/// Iterations of all lanes and seconds of a run that is ended after about the given seconds of iterating.
+fn whole_run(sweep: &Sweep, machine: &mut Machine, lanes: usize, seconds: f64) -> Result<(f64, f64)> {
+    let clock = Instant::now();
+    let (mut begin, mut iterations) = (None, 0.0);
+    sweep.run_with(machine.engine(), |_, progress| {
+        iterations = progress.iterations as f64 / lanes as f64;
+        let begin = *begin.get_or_insert_with(Instant::now);
+        if begin.elapsed().as_secs_f64() >= seconds { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok((iterations, clock.elapsed().as_secs_f64()))
+}
+
+fn entry(machine: &mut Machine, candidate: Candidate, shape: Shape) -> Result<Entry> {
+    let Candidate { form, sweep, times, products, clocked, runs } = candidate;
     let planned = sweep.plan(machine.engine())?;
     let of = |f: &dyn Fn(&IterationTime) -> f64| Sample::new(times.iter().map(f).collect());
     // An iteration of all lanes: those that have a seat, as often as it takes.
     let scale = shape.lanes as f64 / planned.seats as f64;
     let seconds = of(&|t| t.seconds).scaled(scale);
     let products = Sample::new(products).scaled(scale);
-    let one_by_one = times[0].one_by_one.map(|_| of(&|t| t.one_by_one.unwrap_or(t.seconds)).median * scale);
+    let one_by_one = times[0].one_by_one.map(|_| of(&|t| t.one_by_one.unwrap_or(t.seconds)).scaled(scale));
     let (operations, bytes) = (planned.counted_operations() * scale, planned.counted_bytes() * scale);
 
-    let device = device_time(&clocked, scale, (&seconds, one_by_one));
-    let iterations = ((plan.run / seconds.median) as usize).clamp(1, planned.request.iterations);
-    let whole = sweep.iterations(iterations).run(machine.engine())?.info.seconds;
-    let work = device.as_ref().map_or(seconds.median, |d| d.kernel_seconds.median);
+    // A software adapter computes on the host's processor: nothing hides behind it.
+    let comparable = one_by_one.clone().filter(|_| !machine.engine().info().software);
+    let device = device_time(&clocked, scale, (&seconds, comparable));
+    let work = device.as_ref().map_or(&seconds, |d| &d.kernel_seconds);
+    let host = runs.iter().zip(&work.values).map(|((iterations, seconds), work)| 1.0 - work * iterations / seconds);
+    let run = WholeRun {
+        host_share: Sample::new(host.collect()).median,
+        iterations: Sample::new(runs.iter().map(|r| r.0).collect()).median,
+        seconds: Sample::new(runs.iter().map(|r| r.1).collect()),
+    };
     Ok(Entry {
         form: form.into(),
         rows: shape.rows,
@@ -140,24 +164,27 @@ fn entry(plan: &Plan, machine: &mut Machine, candidate: Candidate, shape: Shape)
         products_seconds: products,
         floor_seconds: None,
         floor_ratio: None,
-        one_by_one_seconds: one_by_one,
+        one_by_one_seconds: one_by_one.map(|s| s.median),
         start_seconds: of(&|t| t.start_seconds).median,
         seconds,
         device,
-        run: WholeRun { iterations, seconds: whole, host_share: 1.0 - work * iterations as f64 / whole },
+        run,
     })
 }
 
 /// What the device's clock said, beside the seconds of an iteration with chunks in flight and one by one.
-fn device_time(clocked: &[Clocked], scale: f64, (seconds, one_by_one): (&Sample, Option<f64>)) -> Option<DeviceTime> {
+fn device_time(
+    clocked: &[Clocked],
+    scale: f64,
+    (seconds, one_by_one): (&Sample, Option<Sample>),
+) -> Option<DeviceTime> {
     let last = clocked.last()?;
     let of = |f: fn(&Clocked) -> f64| Sample::new(clocked.iter().map(f).collect()).scaled(scale);
     let kernel_seconds = of(|c| c.kernel_seconds);
-    let (all, exposed) = (one_by_one? - kernel_seconds.median, seconds.median - kernel_seconds.median);
     Some(DeviceTime {
         gap_seconds: of(|c| c.gap_seconds),
         idle_share: 1.0 - kernel_seconds.over(seconds).median,
-        hidden_share: (all > WORTH_HIDING * seconds.median).then(|| 1.0 - exposed / all),
+        hidden_share: one_by_one.and_then(|one_by_one| hidden_share(&kernel_seconds, seconds, &one_by_one)),
         kernels: last
             .kernels
             .iter()
@@ -165,4 +192,26 @@ fn device_time(clocked: &[Clocked], scale: f64, (seconds, one_by_one): (&Sample,
             .collect(),
         kernel_seconds,
     })
+}
+
+/// Of the time outside kernels of chunks that go one by one, the share that chunks in flight do not wait for.
+fn hidden_share(kernels: &Sample, in_flight: &Sample, one_by_one: &Sample) -> Option<f64> {
+    let repetitions = kernels.values.iter().zip(&in_flight.values).zip(&one_by_one.values);
+    let shares = repetitions.map(|((kernels, in_flight), all)| 1.0 - (in_flight - kernels) / (all - kernels));
+    let worth_it = one_by_one.median - kernels.median > WORTH_HIDING * in_flight.median;
+    worth_it.then(|| Sample::new(shares.collect()).median).filter(|share| share.is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hidden_is_what_chunks_in_flight_save_of_the_time_outside_kernels() {
+        let sample = |v: f64| Sample::new(vec![v, v, v]);
+        // 10 ms in kernels and 4 ms beside them, of which 3 are hidden.
+        let share = hidden_share(&sample(10e-3), &sample(11e-3), &sample(14e-3)).unwrap();
+        assert!((share - 0.75).abs() < 1e-9, "{share}");
+        assert_eq!(hidden_share(&sample(10e-3), &sample(10.05e-3), &sample(10.1e-3)), None, "next to nothing to hide");
+    }
 }
