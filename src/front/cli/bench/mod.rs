@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use clap::ValueEnum;
+
 use super::engine::Choice;
 use super::{print, print_json};
 use crate::driver::DEFAULT_MEMORY_BUDGET;
@@ -76,9 +78,10 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let budget = super::settings::budget(args.memory_budget)?;
     let plan = Plan::new(args.suite, &args.only, &shapes, &args.tangents, args.repeat, budget);
     let out = args.out.as_deref().map(Target::new).transpose()?;
-    let report = measure(&plan, args.engine)?;
-    if let Some(out) = &out {
-        let path = out.write(&report)?;
+    // Kept up to date, so that a bench that is ended early leaves what it has.
+    let keep = |report: &Report| out.as_ref().map_or(Ok(()), |out| out.write(report).map(|_| ()));
+    let report = measure(&plan, args.engine, &keep)?;
+    if let Some(path) = &args.out {
         eprintln!("bench: {}", path.display());
     }
     if args.json {
@@ -86,7 +89,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     } else {
         print(&text::report(&report))
     }
-    Ok(0)
+    Ok(if report.failures == 0 { 0 } else { ErrorKind::Device.exit_code() })
 }
 
 /// A file that can be written: checked before anything is measured.
@@ -113,7 +116,7 @@ impl Target {
     }
 }
 
-fn measure(plan: &Plan, choice: Choice) -> Result<Report> {
+fn measure(plan: &Plan, choice: Choice, keep: &dyn Fn(&Report) -> Result<()>) -> Result<Report> {
     let clock = Instant::now();
     let mut machine = Machine::open(choice)?;
     let mut report = Report {
@@ -127,7 +130,7 @@ fn measure(plan: &Plan, choice: Choice) -> Result<Report> {
         engine: machine.engine().info().into(),
         host: Host::here(),
         settings: Settings {
-            suite: clap::ValueEnum::to_possible_value(&plan.suite).map_or_else(String::new, |v| v.get_name().into()),
+            suite: plan.suite.to_possible_value().map_or_else(String::new, |v| v.get_name().into()),
             sections: plan.sections.iter().map(|s| s.name()).collect(),
             repeat: plan.repeat,
             sample_seconds: plan.sample,
@@ -142,35 +145,36 @@ fn measure(plan: &Plan, choice: Choice) -> Result<Report> {
         cancel: None,
         accuracy: Vec::new(),
         skipped: Vec::new(),
+        failures: 0,
         seconds: 0.0,
     };
     progress(&format!("{} engine: {} ({})", report.engine.engine, report.engine.adapter, report.engine.driver));
-    if plan.has(Section::Products) {
-        shapes::products(plan, &mut machine, &mut report)?;
+    for section in Section::value_variants().iter().filter(|section| plan.has(**section)) {
+        let (machine, report) = (&mut machine, &mut report);
+        let keep = |report: &mut Report| {
+            conclude(report);
+            report.seconds = clock.elapsed().as_secs_f64();
+            keep(report)
+        };
+        match section {
+            Section::Products => shapes::products(plan, machine, report)?,
+            Section::Shapes => shapes::shapes(plan, machine, report, &keep)?,
+            Section::Lanes => sections::lanes(plan, machine, report)?,
+            Section::Sparsity => sections::sparsity(plan, report)?,
+            Section::Cancel => sections::cancel(plan, machine, report)?,
+            Section::Accuracy => {
+                progress("accuracy");
+                report.accuracy = accuracy::accuracy(machine.engine())?;
+            }
+        }
+        keep(report)?;
     }
-    if plan.has(Section::Shapes) {
-        shapes::shapes(plan, &mut machine, &mut report)?;
-    }
-    if plan.has(Section::Lanes) {
-        sections::lanes(plan, &mut machine, &mut report)?;
-    }
-    if plan.has(Section::Sparsity) {
-        sections::sparsity(plan, &mut report)?;
-    }
-    if plan.has(Section::Cancel) {
-        sections::cancel(plan, &mut machine, &mut report)?;
-    }
-    if plan.has(Section::Accuracy) {
-        progress("accuracy");
-        report.accuracy = accuracy::accuracy(machine.engine())?;
-    }
-    conclude(&mut report);
-    report.seconds = clock.elapsed().as_secs_f64();
     Ok(report)
 }
 
 /// What follows from all measurements together: peaks, floors, and the share of the host.
 fn conclude(report: &mut Report) {
+    report.peaks.clear();
     for precision in Precision::NAMES {
         let of = report.products.iter().filter(|p| p.precision == *precision);
         if let Some(best) = of.max_by(|a, b| a.gflops.total_cmp(&b.gflops)) {
@@ -205,10 +209,15 @@ fn has(machine: &mut Machine, report: &mut Report, section: Section, what: &str)
     list
 }
 
-/// Notes what does not fit the memory; any other error is one.
-fn skip(report: &mut Report, section: Section, what: String, error: Error) -> Result<()> {
-    if error.kind != ErrorKind::Memory {
-        return Err(error);
+/// Notes what does not fit the memory, or on which the device failed, for which a fresh one is taken; any other error is one.
+fn skip(machine: &mut Machine, report: &mut Report, section: Section, what: String, error: Error) -> Result<()> {
+    match error.kind {
+        ErrorKind::Memory => {}
+        ErrorKind::Device => {
+            machine.engine().recover()?;
+            report.failures += 1;
+        }
+        _ => return Err(error),
     }
     report.skip(section.name(), what, error.to_string());
     Ok(())

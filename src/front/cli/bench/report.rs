@@ -30,6 +30,8 @@ pub(super) struct Report {
     pub(super) cancel: Option<Cancel>,
     pub(super) accuracy: Vec<Accuracy>,
     pub(super) skipped: Vec<Skipped>,
+    /// How many of them were skipped because the device failed.
+    pub(super) failures: usize,
     /// Seconds of the whole bench.
     pub(super) seconds: f64,
 }

@@ -32,7 +32,7 @@ pub(super) fn lanes(plan: &Plan, machine: &mut Machine, report: &mut Report) -> 
                 let seats = match sweep.plan(machine.engine()) {
                     Ok(planned) => planned.seats,
                     Err(e) => {
-                        skip(report, Section::Lanes, what, e)?;
+                        report.skip(Section::Lanes.name(), what, e.to_string());
                         continue;
                     }
                 };
@@ -131,7 +131,7 @@ pub(super) fn cancel(plan: &Plan, machine: &mut Machine, report: &mut Report) ->
     // As many iterations as take longer than anybody waits.
     let time = match sweep.clone().iterations(most.min(200)).time_iterations(machine.engine(), WITHIN) {
         Ok(time) => time,
-        Err(e) => return skip(report, Section::Cancel, what, e),
+        Err(e) => return skip(machine, report, Section::Cancel, what, e),
     };
     let sweep = sweep.iterations(((5.0 * WITHIN / time.seconds) as usize).clamp(100, most.max(100)));
     let mut rng = rand_pcg::Pcg64::seed_from_u64(9);

@@ -31,7 +31,7 @@ pub(super) fn products(plan: &Plan, machine: &mut Machine, report: &mut Report) 
                 (0..plan.repeat).map(|_| machine.products(&problem, size, precision, plan.sample)).collect();
             match seconds {
                 Ok(seconds) => report.products.push(product(&problem, size, precision, Sample::new(seconds))),
-                Err(e) => skip(report, Section::Products, format!("{size}³ {}", precision.name()), e)?,
+                Err(e) => skip(machine, report, Section::Products, format!("{size}³ {}", precision.name()), e)?,
             }
         }
     }
@@ -46,7 +46,12 @@ fn product(problem: &Problem, columns: usize, precision: Precision, seconds: Sam
 }
 
 /// Every shape in every form, precision and number of tangents.
-pub(super) fn shapes(plan: &Plan, machine: &mut Machine, report: &mut Report) -> Result<()> {
+pub(super) fn shapes(
+    plan: &Plan,
+    machine: &mut Machine,
+    report: &mut Report,
+    keep: &dyn Fn(&mut Report) -> Result<()>,
+) -> Result<()> {
     for shape in &plan.shapes {
         progress(&format!("shapes: {shape}: making the problem"));
         let problem = random_problem(shape.rows, shape.features)?;
@@ -54,8 +59,11 @@ pub(super) fn shapes(plan: &Plan, machine: &mut Machine, report: &mut Report) ->
             for &tangents in &plan.tangents {
                 let what = format!("{shape}, d={tangents}, {}", precision.name());
                 progress(&format!("shapes: {what}"));
-                entries(plan, machine, report, (&problem, *shape, tangents, precision), &what)?;
+                if let Err(e) = entries(plan, machine, report, (&problem, *shape, tangents, precision), &what) {
+                    skip(machine, report, Section::Shapes, what, e)?;
+                }
             }
+            keep(report)?;
         }
     }
     Ok(())
@@ -90,7 +98,8 @@ fn entries(
                 let (times, products, clocked, runs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
                 candidates.push(Candidate { form, sweep, times, products, clocked, runs });
             }
-            Err(e) => skip(report, Section::Shapes, format!("{what}, {form}"), e)?,
+            // No memory for it, or not a form for this problem.
+            Err(e) => report.skip(Section::Shapes.name(), format!("{what}, {form}"), e.to_string()),
         }
     }
     // Interleaved, so that a busy moment of the machine hits all of them.
