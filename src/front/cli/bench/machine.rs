@@ -59,6 +59,7 @@ impl Machine {
     }
 
     /// What the device's clock says of some chunks. `None` without such a clock.
+    #[cfg_attr(not(feature = "gpu"), allow(unused_variables))]
     pub(super) fn clocked(&mut self, sweep: &Sweep, chunks: usize) -> Result<Option<Clocked>> {
         match self {
             Machine::Cpu(_) => Ok(None),
