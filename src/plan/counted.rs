@@ -1,23 +1,33 @@
 //! What an iteration is counted with, for rates.
 
-use super::Plan;
+use super::{Form, Plan};
 
 impl Plan {
     /// Floating-point operations of an iteration of all seats that its products cannot do without: `4·n·q·b(1+d)` in the direct
-    /// form. The element-wise ends and the stop rule are not counted.
+    /// form, `2·q²·b(1+d)` in those with `XᵀX`. The element-wise ends and the stop rule are not counted.
     pub fn counted_operations(&self) -> f64 {
         let r = &self.request;
-        4.0 * r.rows as f64 * r.state_rows as f64 * (self.seats * (1 + r.tangents)) as f64
+        let entries = match self.form {
+            Form::Direct => 2.0 * r.rows as f64,
+            Form::Gram | Form::Resident => r.state_rows as f64,
+        };
+        2.0 * entries * r.state_rows as f64 * (self.seats * (1 + r.tangents)) as f64
     }
 
-    /// Bytes that an iteration of all seats moves if nothing stays in a cache between two kernels: the design once for each of its
-    /// two products, and state, gradient, prediction and residual each read once and written once (of a pair, both are
-    /// read and one is written).
+    /// Bytes that an iteration of all seats moves if nothing stays in a cache between two kernels: the matrix once for each of its
+    /// products, and what is between them each read once and written once (of a pair, both are read and one is written): state,
+    /// gradient, prediction and residual in the direct form, state and carried product in the Gram form, nothing in the
+    /// resident form.
     pub fn counted_bytes(&self) -> f64 {
         let of = |name: &str| self.buffers.iter().find(|b| b.name == name);
-        let design = of("design").map_or(0.0, |b| 2.0 * b.bytes as f64);
-        let columns = ["state", "gradient", "prediction", "residual"].into_iter().filter_map(of);
-        design + columns.map(|b| b.bytes as f64 * (1.0 + 1.0 / b.copies as f64)).sum::<f64>()
+        let (matrix, products, between): (_, _, &[&str]) = match self.form {
+            Form::Direct => ("design", 2.0, &["state", "gradient", "prediction", "residual"]),
+            Form::Gram => ("gram", 1.0, &["state", "carried"]),
+            Form::Resident => ("gram", 1.0, &[]),
+        };
+        let matrix = of(matrix).map_or(0.0, |b| products * b.bytes as f64);
+        let columns = between.iter().copied().filter_map(of);
+        matrix + columns.map(|b| b.bytes as f64 * (1.0 + 1.0 / b.copies as f64)).sum::<f64>()
     }
 }
 

@@ -3,7 +3,7 @@
 use ndarray::{ArrayView1, Axis};
 
 use super::report::Accuracy;
-use super::suite::FORMS;
+use super::suite::forms;
 use crate::data::bundled;
 use crate::derivative::check;
 use crate::driver::{Alphas, Sweep, SweepResult};
@@ -42,8 +42,8 @@ pub(super) fn accuracy(engine: &mut dyn Engine) -> Result<Vec<Accuracy>> {
             if (info.engine == "cpu" && precision == Precision::F64) || engine.limits(precision).is_err() {
                 continue;
             }
-            for (form, choose) in FORMS {
-                let sweep = choose(sweep.clone().precision(precision));
+            for form in forms(engine) {
+                let sweep = sweep.clone().precision(precision).form(Some(*form));
                 if let Err(e) = sweep.plan(engine) {
                     log::info!("{name}: not in the {form} form: {e}");
                     continue;

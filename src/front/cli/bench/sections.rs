@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 use super::accuracy::difference;
 use super::machine::Machine;
 use super::report::{Cancel, Latency, Report, Sample, Sparsity, Workload};
-use super::suite::{FORMS, Plan, Section, Shape, Suite, random_problem};
+use super::suite::{Plan, Section, Shape, Suite, forms, random_problem};
 use super::{has, progress, skip};
 use crate::data::Synthetic;
 use crate::driver::{Alphas, Sweep, SweepResult};
@@ -25,10 +25,11 @@ pub(super) fn lanes(plan: &Plan, machine: &mut Machine, report: &mut Report) -> 
     let problem = random_problem(shape.rows, shape.features)?;
     for precision in has(machine, report, Section::Lanes, &shape.to_string()) {
         for tangents in [0, 1] {
-            for (form, choose) in FORMS {
+            for form in forms(machine.engine()) {
                 let what = format!("{shape}, {iterations} iterations, d={tangents}, {}, {form}", precision.name());
                 progress(&format!("lanes: {what}"));
-                let sweep = choose(plan.sweep(&problem, shape.lanes, tangents, precision).iterations(iterations));
+                let sweep =
+                    plan.sweep(&problem, shape.lanes, tangents, precision).iterations(iterations).form(Some(*form));
                 let seats = match sweep.plan(machine.engine()) {
                     Ok(planned) => planned.seats,
                     Err(e) => {
@@ -41,7 +42,7 @@ pub(super) fn lanes(plan: &Plan, machine: &mut Machine, report: &mut Report) -> 
                     (0..=plan.repeat).map(|_| sweep.time_to_the_end(machine.engine())).collect();
                 let scale = shape.lanes as f64 / seats as f64;
                 report.lanes.push(Workload {
-                    form: (*form).into(),
+                    form: form.name().into(),
                     rows: shape.rows,
                     features: shape.features,
                     lanes: shape.lanes,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::machine::{Clocked, Machine};
 use super::report::{DeviceTime, Entry, KernelTime, Product, Report, Sample, WholeRun};
-use super::suite::{FORMS, Plan, Section, Shape, random_problem};
+use super::suite::{Plan, Section, Shape, forms, random_problem};
 use super::{has, progress, skip};
 use crate::driver::{IterationTime, Sweep};
 use crate::error::Result;
@@ -89,14 +89,14 @@ fn entries(
 ) -> Result<()> {
     let iterations = plan.iterations(shape.lanes, tangents, ITERATIONS).max(FEWEST);
     let mut candidates = Vec::new();
-    for (form, choose) in FORMS {
-        let sweep = choose(plan.sweep(problem, shape.lanes, tangents, precision).iterations(iterations));
+    for form in forms(machine.engine()) {
+        let sweep = plan.sweep(problem, shape.lanes, tangents, precision).iterations(iterations).form(Some(*form));
         match sweep.plan(machine.engine()) {
             Ok(_) => {
                 // Warms up: drivers compile late.
                 sweep.time_iterations(machine.engine(), 0.0)?;
                 let (times, products, clocked, runs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-                candidates.push(Candidate { form, sweep, times, products, clocked, runs });
+                candidates.push(Candidate { form: form.name(), sweep, times, products, clocked, runs });
             }
             // No memory for it, or not a form for this problem.
             Err(e) => report.skip(Section::Shapes.name(), format!("{what}, {form}"), e.to_string()),

@@ -8,15 +8,15 @@ use rand::{RngExt, SeedableRng};
 
 use crate::data::Dataset;
 use crate::driver::{Alphas, Sweep};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::plan::Precision;
+use crate::plan::{Form, Precision};
 use crate::problem::{Derivative, Problem};
 
-/// An execution form: its name, and how a sweep is told to take it.
-pub(super) type Form = (&'static str, fn(Sweep) -> Sweep);
-
-/// Those that are measured.
-pub(super) const FORMS: &[Form] = &[("direct", |sweep| sweep)];
+/// Forms that an engine has.
+pub(super) fn forms(engine: &dyn Engine) -> &'static [Form] {
+    if engine.info().engine == "cpu" { &[Form::Direct] } else { &Form::ALL }
+}
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
