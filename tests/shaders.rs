@@ -166,6 +166,16 @@ fn the_host_writes_parameters_as_the_shader_reads_them() {
 }
 
 #[test]
+fn a_kernel_depends_only_on_what_it_uses() {
+    let texts = |iterations: usize| {
+        let spec = ShaderSpec { iterations, ..spec(Precision::F32, Loss::logistic(), Penalty::l1(), 2) };
+        compose_all(&spec).into_iter().map(|s| (s.name, s.source)).collect::<Vec<_>>()
+    };
+    let differ: Vec<&str> = texts(100).iter().zip(&texts(200)).filter(|(a, b)| a != b).map(|(a, _)| a.0).collect();
+    assert_eq!(differ, ["turn"]);
+}
+
+#[test]
 fn errors_point_into_the_right_file() {
     let all = compose_all(&spec(Precision::F32, Loss::logistic(), Penalty::l1(), 0));
     let mut shader = all.into_iter().find(|s| s.name == "residual").unwrap();

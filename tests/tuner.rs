@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use common::{gpu, synthetic};
 use proxjet::driver::{Alphas, Sweep, SweepResult};
 use proxjet::engine::gpu::{GpuEngine, Side, Tile, TileCache, TileKey, TunedTile, Tuning};
-use proxjet::plan::Precision;
+use proxjet::plan::{Form, Precision};
 use proxjet::problem::{Derivative, Problem};
 
 fn sweep(n: usize, p: usize, tangents: usize) -> Sweep {
@@ -18,6 +18,7 @@ fn sweep(n: usize, p: usize, tangents: usize) -> Sweep {
         .iterations(30)
         .every(10)
         .precision(Precision::F32)
+        .form(Some(Form::Direct))
 }
 
 fn engine(cache: &TileCache, tuning: Tuning) -> Option<GpuEngine> {
@@ -202,8 +203,19 @@ fn the_program_tunes_when_asked_and_not_when_forbidden() {
     let folder = tempfile::tempdir().unwrap();
     let cache = TileCache::in_folder(folder.path());
     let sweep = |tuner: &str, more: &[&str]| {
-        let sweep =
-            ["sweep", "--data", "bundled:diabetes", "--loss", "squared", "--penalty", "l1", "--alphas", "1,0.5"];
+        let sweep = [
+            "sweep",
+            "--data",
+            "bundled:diabetes",
+            "--loss",
+            "squared",
+            "--penalty",
+            "l1",
+            "--alphas",
+            "1,0.5",
+            "--form",
+            "direct",
+        ];
         let rest = ["--iterations", "5", "--engine", "gpu", "--json"];
         proxjet(&cache, tuner, &[&sweep[..], &rest, more].concat())
     };

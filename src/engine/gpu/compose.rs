@@ -1,5 +1,6 @@
 //! Shader text: a generated prelude of constants, then whole files, one after the other.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use super::layout::{Layout, Sum, gram_target};
@@ -339,6 +340,16 @@ macro_rules! file {
     };
 }
 
+/// The lines of the prelude that some texts use: a kernel is compiled anew only where a constant of its own changes.
+fn used(prelude: &str, texts: &[(&str, &str)]) -> String {
+    let words: HashSet<&str> =
+        texts.iter().flat_map(|(_, text)| text.split(|c: char| !c.is_alphanumeric() && c != '_')).collect();
+    let is_used = |line: &&str| {
+        line.starts_with("alias") || line.split([' ', ':']).nth(1).is_some_and(|name| words.contains(name))
+    };
+    prelude.lines().filter(is_used).map(|line| format!("{line}\n")).collect()
+}
+
 /// A storage binding that a generated kernel has besides its operands.
 fn storage(from: usize, list: &[(&str, &str)]) -> String {
     let line = |(i, (name, access)): (usize, &(&str, &str))| {
@@ -402,9 +413,10 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
     let prelude = spec.prelude();
     let mut all = Vec::new();
     let mut add = |name: &'static str, entry: &'static str, groups: [u32; 3], files: &[&[(&str, &str)]]| {
-        let mut source = prelude.clone();
+        let texts = [&[params, index], files.concat().as_slice()].concat();
+        let mut source = used(&prelude, &texts);
         let mut parts = vec![("prelude".to_string(), 1)];
-        for (file, text) in [&[params, index], files.concat().as_slice()].concat() {
+        for (file, text) in texts {
             parts.push((file.to_string(), source.lines().count() + 1));
             source.push_str(text);
             source.push('\n');
