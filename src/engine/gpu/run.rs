@@ -57,6 +57,16 @@ struct Occupant {
     has_gap: bool,
 }
 
+/// What a chunk is to do.
+struct Ahead {
+    /// By iteration: (seat, iterate) of each frame.
+    frames: Vec<Vec<(usize, usize)>>,
+    /// By iteration: whether the stop rule is tested.
+    checks: Vec<bool>,
+    /// First iteration and number of those that are dispatched together.
+    dispatched: Vec<(usize, usize)>,
+}
+
 /// What a chunk was submitted for.
 struct Order {
     iterations: usize,
@@ -175,28 +185,52 @@ impl<'a> GpuRun<'a> {
 
     /// Encodes and submits a chunk.
     fn submit_chunk(&mut self, iterations: usize) -> usize {
-        let (iterations, mut frames) = self.frames_ahead(iterations);
-        let (context, slot) = (self.context, self.slot);
-        let buffers = &self.held.buffers;
-        if !self.job.schedule.is_factored() {
-            // One more, as a prediction's end looks ahead.
-            let table = encode(self.rule_table(iterations + 1), self.precision);
-            context.queue.write_buffer(buffers.get("rules", slot), 0, &table);
-        }
-        let checks: Vec<bool> =
-            (0..iterations).map(|i| self.occupants().any(|o| self.plan.is_check(o.next + i + 1))).collect();
-        let dispatched = self.dispatched(&checks, &frames);
-        context.queue.write_buffer(buffers.get("params", slot), 0, &self.params(&checks, &dispatched));
-        if let MetricSource::Table(_) = self.job.metric {
-            let table = encode(self.metric_rows(iterations), self.precision);
-            context.queue.write_buffer(buffers.get("metric_table", slot), 0, &table);
+        let ahead = self.look_ahead(iterations);
+        for (name, bytes) in self.tables(&ahead) {
+            self.context.queue.write_buffer(self.held.buffers.get(name, self.slot), 0, &bytes);
         }
         let target = self.staging.pop().unwrap_or_else(|| self.staging());
         let mut encoder =
-            context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("chunk") });
+            self.context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("chunk") });
+        let order = self.encode_chunk(&mut encoder, ahead, &target);
+        let submission = self.context.queue.submit([encoder.finish()]);
+        let iterations = order.iterations;
+        self.in_flight.push_back((order, Pending::new(target, submission)));
+        iterations
+    }
+
+    /// What the next iterations are to do, as many as one chunk has room for.
+    fn look_ahead(&self, iterations: usize) -> Ahead {
+        let (iterations, frames) = self.frames_ahead(iterations);
+        let checks: Vec<bool> =
+            (0..iterations).map(|i| self.occupants().any(|o| self.plan.is_check(o.next + i + 1))).collect();
+        let dispatched = self.dispatched(&checks, &frames);
+        Ahead { frames, checks, dispatched }
+    }
+
+    /// What a chunk needs on the device before it begins: buffers of its slot, and what they are to hold.
+    fn tables(&self, ahead: &Ahead) -> Vec<(&'static str, Vec<u8>)> {
+        let iterations = ahead.checks.len();
+        let mut tables = vec![("params", self.params(&ahead.checks, &ahead.dispatched))];
+        if !self.job.schedule.is_factored() {
+            // One more, as a prediction's end looks ahead.
+            tables.push(("rules", encode(self.rule_table(iterations + 1), self.precision)));
+        }
+        if let MetricSource::Table(_) = self.job.metric {
+            tables.push(("metric_table", encode(self.metric_rows(iterations), self.precision)));
+        }
+        tables
+    }
+
+    /// Records a chunk, whose tables are on the device by the time it runs; its results go to `target`.
+    fn encode_chunk(&mut self, encoder: &mut wgpu::CommandEncoder, ahead: Ahead, target: &wgpu::Buffer) -> Order {
+        let slot = self.slot;
+        let buffers = &self.held.buffers;
+        let Ahead { mut frames, checks, dispatched } = ahead;
+        let iterations = checks.len();
         // A clock is the run's, but is written while commands are recorded.
         let mut clock = self.clock.take();
-        let mut commands = Commands::new(&mut encoder, clock.as_mut());
+        let mut commands = Commands::new(encoder, clock.as_mut());
         let mut taken = Vec::new();
         let mut ready = self.residual_ready;
         for (first, count) in dispatched {
@@ -210,7 +244,7 @@ impl<'a> GpuRun<'a> {
             if !due.is_empty() {
                 let to = self.frame_offset() + taken.len() as u64 * self.state_bytes();
                 let parity = (self.submitted + i + 1) % 2;
-                commands.copy(buffers.get("x", parity), (&target, to), self.state_bytes());
+                commands.copy(buffers.get("x", parity), (target, to), self.state_bytes());
                 taken.push(due);
             }
         }
@@ -218,24 +252,22 @@ impl<'a> GpuRun<'a> {
         let parity = (self.submitted + iterations) % 2;
         let state = self.state_bytes();
         let (records, book) = self.small_bytes();
-        commands.copy(buffers.get("records", slot), (&target, 0), records);
-        commands.copy(buffers.get("book", 0), (&target, records), book);
+        commands.copy(buffers.get("records", slot), (target, 0), records);
+        commands.copy(buffers.get("book", 0), (target, records), book);
         let at = self.snapshot_offset();
-        commands.copy(buffers.get("x", parity), (&target, at), state);
-        commands.copy(buffers.get("x", 1 - parity), (&target, at + state), state);
+        commands.copy(buffers.get("x", parity), (target, at), state);
+        commands.copy(buffers.get("x", 1 - parity), (target, at + state), state);
         if self.keeps_metric() {
-            commands.copy(buffers.get("metric", 0), (&target, at + 2 * state), state);
+            commands.copy(buffers.get("metric", 0), (target, at + 2 * state), state);
         }
         commands.finish();
         self.clock = clock;
-        let submission = context.queue.submit([encoder.finish()]);
         let lanes = self.seats.iter().map(|s| s.map(|o| o.lane)).collect();
-        self.in_flight.push_back((Order { iterations, lanes, frames: taken }, Pending::new(target, submission)));
         self.submitted += iterations;
         self.residual_ready = ready;
         self.slot = 1 - slot;
         self.seats.iter_mut().flatten().for_each(|o| o.next += iterations);
-        iterations
+        Order { iterations, lanes, frames: taken }
     }
 
     /// Frames that lanes under way have in the next iterations: for each, (seat, iterate). As many iterations as the staging
