@@ -3,7 +3,7 @@
 use ndarray::{Array1, Array2};
 
 use super::LaneResult;
-use crate::engine::{Job, Lane, LaneOutcome, MetricSource};
+use crate::engine::{Job, Lane, LaneOutcome, MetricSource, OwnedJob};
 use crate::error::{Error, Result};
 use crate::problem::{Derivative, Problem};
 use crate::schedule::LaneSchedule;
@@ -36,6 +36,12 @@ impl Prepared {
             start: self.start.as_ref(),
             tol,
         }
+    }
+
+    /// The job of these lanes, with all that it needs.
+    pub fn into_job(self, problem: Problem, tol: f64) -> OwnedJob {
+        let Prepared { lanes, schedule, metric, derivatives, start } = self;
+        OwnedJob { problem, lanes, schedule, metric, derivatives, start, tol }
     }
 
     /// Derivatives by a setting of an iteration that lanes did not reach, in words.

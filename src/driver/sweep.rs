@@ -280,6 +280,27 @@ impl Sweep {
         Plan::new(request, &engine.limits(self.precision)?)
     }
 
+    /// The sweep on the device of an application, as a value that the application steps: see [`Session`](crate::engine::gpu::Session).
+    /// All lanes run at once. A deadline, a fault's remedy and the trace are the application's own business.
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan), lanes that do not fit at once, and a device that failed.
+    #[cfg(feature = "gpu")]
+    pub fn session(
+        mut self,
+        engine: &mut crate::engine::gpu::GpuEngine,
+        keep: crate::engine::gpu::Keep,
+    ) -> Result<crate::engine::gpu::Session> {
+        if keep != crate::engine::gpu::Keep::Frames {
+            // No frame but the last: there is no trace to make room for.
+            self.every = Some(self.iterations);
+        }
+        let prepared = self.prepare()?;
+        let plan = self.plan_prepared(&prepared, engine)?;
+        prepared.schedule.warnings(self.iterations).iter().for_each(|w| log::warn!("{w}"));
+        engine.session(plan, prepared.into_job(self.problem, self.tol), keep)
+    }
+
     /// Runs the sweep to its end.
     ///
     /// # Errors

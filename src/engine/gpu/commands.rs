@@ -26,15 +26,16 @@ impl<'e> Commands<'e> {
     }
 
     pub(super) fn dispatch(&mut self, what: &Dispatch<'_>) {
-        if let Some(clock) = self.clock.as_deref_mut() {
+        if self.clock.as_ref().is_some_and(|clock| clock.each) {
             self.pass = None;
-            let descriptor =
-                wgpu::ComputePassDescriptor { label: Some(what.name), timestamp_writes: clock.next(what.name) };
-            record(&mut self.encoder.begin_compute_pass(&descriptor), what);
-        } else {
-            let encoder = &mut *self.encoder;
-            let begin = || encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime();
-            record(self.pass.get_or_insert_with(begin), what);
+        }
+        if self.pass.is_none() {
+            let timestamp_writes = self.clock.as_deref_mut().and_then(|clock| clock.next(what.name));
+            let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
+            self.pass = Some(self.encoder.begin_compute_pass(&descriptor).forget_lifetime());
+        }
+        if let Some(pass) = &mut self.pass {
+            record(pass, what);
         }
     }
 
@@ -61,8 +62,10 @@ fn record(pass: &mut wgpu::ComputePass<'_>, what: &Dispatch<'_>) {
     pass.dispatch_workgroups(x, y, z);
 }
 
-/// Times of dispatches on the device's own clock.
+/// Times of dispatches, or of the passes of a chunk, on the device's own clock.
 pub(super) struct Clock {
+    /// Whether every dispatch has a pass of its own.
+    each: bool,
     set: wgpu::QuerySet,
     resolved: wgpu::Buffer,
     readable: wgpu::Buffer,
@@ -75,8 +78,8 @@ pub(super) struct Clock {
 const CAPACITY: u32 = wgpu::QUERY_SET_MAX_QUERIES / 2;
 
 impl Clock {
-    /// A clock, where the device has one.
-    pub(super) fn new(context: &GpuContext) -> Option<Self> {
+    /// A clock of every dispatch (`each`) or of passes, where the device has one.
+    pub(super) fn new(context: &GpuContext, each: bool) -> Option<Self> {
         let device = &context.device;
         if !device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
             return None;
@@ -91,6 +94,7 @@ impl Clock {
             })
         };
         Some(Clock {
+            each,
             set: device.create_query_set(&wgpu::QuerySetDescriptor {
                 label: Some("times"),
                 ty: wgpu::QueryType::Timestamp,
@@ -120,8 +124,27 @@ impl Clock {
         let count = 2 * self.names.len() as u32;
         if count > 0 {
             encoder.resolve_query_set(&self.set, 0..count, &self.resolved, 0);
-            encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.readable, 0, u64::from(count) * 8);
+            if self.each {
+                encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.readable, 0, u64::from(count) * 8);
+            }
         }
+    }
+
+    /// Has the times of what was recorded copied into a buffer, and says how many passes there were.
+    pub(super) fn take(&mut self, encoder: &mut wgpu::CommandEncoder, to: &wgpu::Buffer, at: u64) -> usize {
+        let passes = self.names.len();
+        self.names.clear();
+        if passes > 0 {
+            encoder.copy_buffer_to_buffer(&self.resolved, 0, to, at, 16 * passes as u64);
+        }
+        passes
+    }
+
+    /// Seconds from the begin of the first pass to the end of the last.
+    pub(super) fn span(&self, bytes: &[u8], passes: usize) -> f64 {
+        let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes[..16 * passes]);
+        let (first, last) = (ticks.first().copied().unwrap_or(0), ticks.iter().copied().max().unwrap_or(0));
+        last.saturating_sub(first) as f64 * self.tick
     }
 
     /// Waits for the last submission and takes its times: kernel, begin and end in seconds.

@@ -78,6 +78,13 @@ async fn all() -> Vec<wgpu::Adapter> {
     instance().enumerate_adapters(wgpu::Backends::all()).await
 }
 
+/// Every adapter, the best first; those of a kind in the order of the system.
+async fn sorted() -> Vec<wgpu::Adapter> {
+    let mut list = all().await;
+    list.sort_by_key(|a| rank(a.get_info().device_type));
+    list
+}
+
 fn rank(kind: wgpu::DeviceType) -> u8 {
     match kind {
         wgpu::DeviceType::DiscreteGpu => 0,
@@ -99,9 +106,7 @@ fn unusable(limits: &wgpu::Limits) -> Option<String> {
 
 /// Every adapter of this machine, the best first.
 pub fn adapters() -> Vec<AdapterSummary> {
-    let mut list = pollster::block_on(all());
-    list.sort_by_key(|a| rank(a.get_info().device_type));
-    list.iter().map(summary).collect()
+    pollster::block_on(sorted()).iter().map(summary).collect()
 }
 
 fn summary(adapter: &wgpu::Adapter) -> AdapterSummary {
@@ -137,12 +142,11 @@ impl GpuContext {
     /// # Errors
     /// No adapter, with the remedy; or an adapter that gives no device.
     pub async fn request(pick: Pick) -> Result<Self> {
-        let mut list = all().await;
+        let mut list = sorted().await;
         let found_any = !list.is_empty();
         list.retain(|a| {
             (pick == Pick::Any || a.get_info().device_type != wgpu::DeviceType::Cpu) && unusable(&a.limits()).is_none()
         });
-        list.sort_by_key(|a| rank(a.get_info().device_type));
         let Some(adapter) = list.into_iter().next() else {
             let (found, remedy) = if found_any {
                 ("no usable adapter among those present", NO_REAL_ADAPTER)
@@ -153,6 +157,29 @@ impl GpuContext {
             return Err(Error::new(ErrorKind::Device, "GPU engine", found, "a GPU adapter", remedy));
         };
         Self::open(&adapter).await
+    }
+
+    /// A device of our own on an adapter given by its place among [`adapters`].
+    ///
+    /// # Errors
+    /// No such adapter, one that the engine cannot use, or one that gives no device.
+    pub async fn request_at(index: usize) -> Result<Self> {
+        let list = sorted().await;
+        let at = || format!("adapter {index}");
+        let remedy = "`proxjet doctor` shows what there is.";
+        match list.get(index) {
+            None if list.is_empty() => {
+                Err(Error::new(ErrorKind::Device, at(), "no adapter", "a GPU adapter", NO_ADAPTER))
+            }
+            None => {
+                let expected = format!("an index from 0 to {}", list.len() - 1);
+                Err(Error::new(ErrorKind::Usage, at(), "no such adapter", expected, remedy))
+            }
+            Some(adapter) => match unusable(&adapter.limits()) {
+                Some(found) => Err(Error::new(ErrorKind::Device, at(), found, "a usable adapter", remedy)),
+                None => Self::open(adapter).await,
+            },
+        }
     }
 
     /// A fresh device on the adapter of one of our own that failed.
@@ -178,11 +205,10 @@ impl GpuContext {
 
     async fn open(adapter: &wgpu::Adapter) -> Result<Self> {
         let info = adapter.get_info();
-        let wanted = wgpu::Features::SHADER_F64 | wgpu::Features::TIMESTAMP_QUERY;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("proxjet"),
-            required_features: adapter.features() & wanted,
-            required_limits: adapter.limits(),
+            required_features: Self::required_features(adapter),
+            required_limits: Self::required_limits(adapter),
             ..Default::default()
         };
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| {
@@ -199,10 +225,44 @@ impl GpuContext {
         Ok(context)
     }
 
-    /// A device that a host application lends. Its handlers stay the host's; it must have been created with at least
-    /// eight storage buffers per stage, and with `SHADER_F64` for f64.
-    pub fn from_device(device: wgpu::Device, queue: wgpu::Queue, info: wgpu::AdapterInfo) -> Self {
-        GpuContext { device, queue, info, own: false, failure: Arc::default() }
+    /// A device that a host application lends. Its handlers of lost devices and of errors stay the host's. Create it with
+    /// [`required_features`](Self::required_features) and [`required_limits`](Self::required_limits).
+    ///
+    /// # Errors
+    /// A device without the limits that the engine needs. Whether it has 64-bit floats is asked when a sweep in f64 is planned.
+    pub fn from_device(device: wgpu::Device, queue: wgpu::Queue, info: wgpu::AdapterInfo) -> Result<Self> {
+        match unusable(&device.limits()) {
+            None => Ok(GpuContext { device, queue, info, own: false, failure: Arc::default() }),
+            Some(found) => {
+                let at = format!("borrowed device on {}", info.name);
+                let remedy = "Create the device with GpuContext::required_limits(&adapter).";
+                Err(Error::new(ErrorKind::Device, at, found, "a device created with the limits of its adapter", remedy))
+            }
+        }
+    }
+
+    /// Features that a host is to ask for, as far as the adapter has them: `SHADER_F64` for sweeps in f64, and `TIMESTAMP_QUERY`
+    /// for a [`Session`](super::Session) to measure its iterations. None is needed for sweeps in f32.
+    pub fn required_features(adapter: &wgpu::Adapter) -> wgpu::Features {
+        adapter.features() & (wgpu::Features::SHADER_F64 | wgpu::Features::TIMESTAMP_QUERY)
+    }
+
+    /// Limits that a host is to ask for: the adapter's own, so that large problems fit. A device with wgpu's defaults works too, with
+    /// smaller buffers.
+    pub fn required_limits(adapter: &wgpu::Adapter) -> wgpu::Limits {
+        adapter.limits()
+    }
+
+    /// Runs what creates things on the device, and returns as an error what a host's handler would otherwise be told.
+    pub(super) fn guarded<T>(&self, create: impl FnOnce() -> Result<T>) -> Result<T> {
+        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let made = create();
+        let errors = [pollster::block_on(validation.pop()), pollster::block_on(memory.pop())];
+        match errors.into_iter().flatten().next() {
+            Some(error) => Err(self.error(error.to_string().lines().collect::<Vec<_>>().join(" "))),
+            None => made,
+        }
     }
 
     /// The error of a device that failed.

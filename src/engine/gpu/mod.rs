@@ -21,6 +21,7 @@ mod resources;
 mod run;
 mod tile_cache;
 mod tuner;
+mod session;
 
 pub use compose::{Composed, ShaderSpec, compose_all};
 pub use context::{AdapterSummary, GpuContext, NO_ADAPTER, NO_REAL_ADAPTER, Pick, adapters};
@@ -28,6 +29,7 @@ pub use measure::ProductTimes;
 pub use profile::{KernelTime, Profile};
 pub use tile_cache::{TileCache, TileKey, TunedTile};
 pub use tuner::Tuning;
+pub use session::{Keep, Session, StateLayout};
 pub use wgpu;
 
 /// Runs plans on a wgpu device: its own, or one that a host application lends.
@@ -46,6 +48,14 @@ impl GpuEngine {
     /// No such adapter, with the remedy; or an adapter that gives no device.
     pub fn request(pick: Pick) -> Result<Self> {
         pollster::block_on(GpuContext::request(pick)).map(GpuEngine::new)
+    }
+
+    /// An engine on a device of its own, on the adapter at a place among [`adapters`].
+    ///
+    /// # Errors
+    /// No such adapter, one that the engine cannot use, or one that gives no device.
+    pub fn request_at(index: usize) -> Result<Self> {
+        pollster::block_on(GpuContext::request_at(index)).map(GpuEngine::new)
     }
 
     /// The device it runs on.
@@ -130,7 +140,8 @@ impl Engine for GpuEngine {
     fn open<'a>(&'a mut self, plan: &'a Plan, job: &'a Job<'a>) -> Result<Box<dyn Run + 'a>> {
         self.tune_for_run(plan);
         let tiles = self.tiles(plan);
-        Ok(Box::new(run::GpuRun::new(&self.context, &mut self.library, plan, job, tiles)?))
+        let (context, library) = (&self.context, &mut self.library);
+        Ok(Box::new(context.guarded(|| run::GpuRun::new(context, library, plan, job, tiles))?))
     }
 
     fn recover(&mut self) -> Result<()> {

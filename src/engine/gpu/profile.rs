@@ -47,7 +47,7 @@ impl GpuEngine {
     pub fn profile(&mut self, plan: &Plan, job: &Job<'_>, chunks: usize) -> Result<Profile> {
         let tiles = self.tiles(plan);
         let mut run = GpuRun::new(&self.context, &mut self.library, plan, job, tiles)?;
-        let clock = super::commands::Clock::new(&self.context);
+        let clock = super::commands::Clock::new(&self.context, true);
         run.clock = Some(clock.ok_or_else(|| {
             let at = format!("adapter {}", self.context.info.name);
             Error::new(ErrorKind::Device, at, "no timestamps", "TIMESTAMP_QUERY", "Time whole runs instead.")

@@ -1,26 +1,61 @@
 //! Bringing a chunk's results back while the next one runs.
 
-use std::sync::mpsc;
+use std::sync::{Arc, OnceLock};
 
 use super::context::GpuContext;
 use crate::error::Result;
 use crate::plan::Precision;
 
+/// What became of a buffer that is to be mapped.
+#[derive(Debug, Clone)]
+pub(super) enum Mapped {
+    Ready,
+    Failed(String),
+    /// The commands that fill it were dropped before they were submitted.
+    Forgotten,
+}
+
+/// A buffer that is to be mapped once the device is done with it.
+#[derive(Debug, Default)]
+pub(super) struct Mapping(Arc<OnceLock<Mapped>>);
+
+/// Tells when a callback is dropped without having been called.
+struct Told(Arc<OnceLock<Mapped>>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        let _ = self.0.set(Mapped::Forgotten);
+    }
+}
+
+impl Mapping {
+    /// What wgpu is to call.
+    pub(super) fn callback(&self) -> impl FnOnce(std::result::Result<(), wgpu::BufferAsyncError>) + Send + 'static {
+        let told = Told(self.0.clone());
+        move |result| {
+            let _ = told.0.set(result.map_or_else(|e| Mapped::Failed(e.to_string()), |()| Mapped::Ready));
+        }
+    }
+
+    /// `None` as long as the device is at it.
+    pub(super) fn get(&self) -> Option<&Mapped> {
+        self.0.get()
+    }
+}
+
 /// A staging buffer on its way back.
 pub(super) struct Pending {
     buffer: wgpu::Buffer,
     submission: wgpu::SubmissionIndex,
-    mapped: mpsc::Receiver<std::result::Result<(), wgpu::BufferAsyncError>>,
+    mapping: Mapping,
 }
 
 impl Pending {
     /// Asks for a staging buffer that a submission fills.
     pub(super) fn new(buffer: wgpu::Buffer, submission: wgpu::SubmissionIndex) -> Self {
-        let (done, mapped) = mpsc::channel();
-        buffer.map_async(wgpu::MapMode::Read, .., move |result| {
-            let _ = done.send(result);
-        });
-        Pending { buffer, submission, mapped }
+        let mapping = Mapping::default();
+        buffer.map_async(wgpu::MapMode::Read, .., mapping.callback());
+        Pending { buffer, submission, mapping }
     }
 
     /// Waits for the bytes and hands the buffer back.
@@ -28,15 +63,23 @@ impl Pending {
         let wait = wgpu::PollType::Wait { submission_index: Some(self.submission), timeout: None };
         context.device.poll(wait).map_err(|e| context.error(e.to_string()))?;
         context.check()?;
-        match self.mapped.try_recv() {
-            Ok(Ok(())) => {}
-            Ok(Err(e)) => return Err(context.error(e.to_string())),
-            Err(_) => return Err(context.error("results that never came: the device was lost")),
+        match self.mapping.get() {
+            Some(Mapped::Ready) => {}
+            Some(Mapped::Failed(e)) => return Err(context.error(e.clone())),
+            Some(Mapped::Forgotten) | None => {
+                return Err(context.error("results that never came: the device was lost"));
+            }
         }
-        let bytes = self.buffer.get_mapped_range(..).map_err(|e| context.error(e.to_string()))?.to_vec();
-        self.buffer.unmap();
+        let bytes = bytes_of(context, &self.buffer)?;
         Ok((bytes, self.buffer))
     }
+}
+
+/// The bytes of a buffer that is mapped; unmaps it.
+pub(super) fn bytes_of(context: &GpuContext, buffer: &wgpu::Buffer) -> Result<Vec<u8>> {
+    let bytes = buffer.get_mapped_range(..).map_err(|e| context.error(e.to_string()))?.to_vec();
+    buffer.unmap();
+    Ok(bytes)
 }
 
 /// Numbers as the device wants them.

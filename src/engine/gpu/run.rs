@@ -22,18 +22,20 @@ use crate::plan::{Plan, Precision};
 pub(super) struct GpuRun<'a> {
     context: &'a GpuContext,
     plan: &'a Plan,
-    job: &'a Job<'a>,
+    job: Job<'a>,
     numbers: RunNumbers,
-    held: Resources,
+    pub(super) held: Resources,
     precision: Precision,
     /// Who sits where.
     seats: Vec<Option<Occupant>>,
     /// Image of the buffer of lanes.
     lanes: Vec<f64>,
     /// Iterations submitted: their parity says which of a pair of buffers is the iterate's.
-    submitted: usize,
+    pub(super) submitted: usize,
     /// Which of a pair of buffers the next chunk uses.
-    slot: usize,
+    pub(super) slot: usize,
+    /// What chunks bring back.
+    pub(super) brings: Brings,
     /// Times dispatches, where they are timed.
     pub(super) clock: Option<Clock>,
     /// Whether the residual of the iteration to come is there already.
@@ -57,8 +59,17 @@ struct Occupant {
     has_gap: bool,
 }
 
+/// What chunks bring back besides the book.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Brings {
+    pub(super) records: bool,
+    pub(super) frames: bool,
+    /// All that is needed to seat lanes again elsewhere.
+    pub(super) snapshot: bool,
+}
+
 /// What a chunk is to do.
-struct Ahead {
+pub(super) struct Ahead {
     /// By iteration: (seat, iterate) of each frame.
     frames: Vec<Vec<(usize, usize)>>,
     /// By iteration: whether the stop rule is tested.
@@ -68,8 +79,8 @@ struct Ahead {
 }
 
 /// What a chunk was submitted for.
-struct Order {
-    iterations: usize,
+pub(super) struct Order {
+    pub(super) iterations: usize,
     /// Lane of each seat.
     lanes: Vec<Option<usize>>,
     /// (seat, iterate) of each frame.
@@ -90,7 +101,7 @@ impl<'a> GpuRun<'a> {
         context: &'a GpuContext,
         library: &mut Library,
         plan: &'a Plan,
-        job: &'a Job<'a>,
+        job: &Job<'a>,
         tiles: Tiles,
     ) -> Result<Self> {
         let numbers = RunNumbers::new(job);
@@ -105,7 +116,7 @@ impl<'a> GpuRun<'a> {
         Ok(GpuRun {
             context,
             plan,
-            job,
+            job: *job,
             numbers,
             held,
             precision: plan.request.precision,
@@ -113,6 +124,7 @@ impl<'a> GpuRun<'a> {
             lanes,
             submitted: 0,
             slot: 0,
+            brings: Brings { records: true, frames: true, snapshot: true },
             clock: None,
             residual_ready: false,
             in_flight: VecDeque::new(),
@@ -122,7 +134,7 @@ impl<'a> GpuRun<'a> {
         })
     }
 
-    fn layout(&self) -> Layout {
+    pub(super) fn layout(&self) -> Layout {
         self.held.layout
     }
 
@@ -200,7 +212,7 @@ impl<'a> GpuRun<'a> {
     }
 
     /// What the next iterations are to do, as many as one chunk has room for.
-    fn look_ahead(&self, iterations: usize) -> Ahead {
+    pub(super) fn look_ahead(&self, iterations: usize) -> Ahead {
         let (iterations, frames) = self.frames_ahead(iterations);
         let checks: Vec<bool> =
             (0..iterations).map(|i| self.occupants().any(|o| self.plan.is_check(o.next + i + 1))).collect();
@@ -208,8 +220,8 @@ impl<'a> GpuRun<'a> {
         Ahead { frames, checks, dispatched }
     }
 
-    /// What a chunk needs on the device before it begins: buffers of its slot, and what they are to hold.
-    fn tables(&self, ahead: &Ahead) -> Vec<(&'static str, Vec<u8>)> {
+    /// What a chunk needs on the device before it begins: buffers of its slot, and what they are to hold (of all their bytes at most).
+    pub(super) fn tables(&self, ahead: &Ahead) -> Vec<(&'static str, Vec<u8>)> {
         let iterations = ahead.checks.len();
         let mut tables = vec![("params", self.params(&ahead.checks, &ahead.dispatched))];
         if !self.job.schedule.is_factored() {
@@ -222,8 +234,25 @@ impl<'a> GpuRun<'a> {
         tables
     }
 
+    /// Bytes that the tables of a chunk take at most, each from a multiple of eight on.
+    pub(super) fn tables_bytes(&self) -> u64 {
+        let mut names = vec!["params"];
+        if !self.job.schedule.is_factored() {
+            names.push("rules");
+        }
+        if let MetricSource::Table(_) = self.job.metric {
+            names.push("metric_table");
+        }
+        names.iter().map(|name| self.held.buffers.get(name, 0).size().next_multiple_of(8)).sum()
+    }
+
     /// Records a chunk, whose tables are on the device by the time it runs; its results go to `target`.
-    fn encode_chunk(&mut self, encoder: &mut wgpu::CommandEncoder, ahead: Ahead, target: &wgpu::Buffer) -> Order {
+    pub(super) fn encode_chunk(
+        &mut self,
+        encoder: &mut wgpu::CommandEncoder,
+        ahead: Ahead,
+        target: &wgpu::Buffer,
+    ) -> Order {
         let slot = self.slot;
         let buffers = &self.held.buffers;
         let Ahead { mut frames, checks, dispatched } = ahead;
@@ -241,7 +270,7 @@ impl<'a> GpuRun<'a> {
                 ready = self.iterate(&mut commands, i, &checks, ready);
             }
             let due = std::mem::take(&mut frames[i]);
-            if !due.is_empty() {
+            if self.brings.frames && !due.is_empty() {
                 let to = self.frame_offset() + taken.len() as u64 * self.state_bytes();
                 let parity = (self.submitted + i + 1) % 2;
                 commands.copy(buffers.get("x", parity), (target, to), self.state_bytes());
@@ -252,13 +281,17 @@ impl<'a> GpuRun<'a> {
         let parity = (self.submitted + iterations) % 2;
         let state = self.state_bytes();
         let (records, book) = self.small_bytes();
-        commands.copy(buffers.get("records", slot), (target, 0), records);
+        if self.brings.records {
+            commands.copy(buffers.get("records", slot), (target, 0), records);
+        }
         commands.copy(buffers.get("book", 0), (target, records), book);
-        let at = self.snapshot_offset();
-        commands.copy(buffers.get("x", parity), (target, at), state);
-        commands.copy(buffers.get("x", 1 - parity), (target, at + state), state);
-        if self.keeps_metric() {
-            commands.copy(buffers.get("metric", 0), (target, at + 2 * state), state);
+        if self.brings.snapshot {
+            let at = self.snapshot_offset();
+            commands.copy(buffers.get("x", parity), (target, at), state);
+            commands.copy(buffers.get("x", 1 - parity), (target, at + state), state);
+            if self.keeps_metric() {
+                commands.copy(buffers.get("metric", 0), (target, at + 2 * state), state);
+            }
         }
         commands.finish();
         self.clock = clock;
@@ -279,7 +312,7 @@ impl<'a> GpuRun<'a> {
             let seated = self.seats.iter().enumerate().filter_map(|(seat, o)| o.map(|o| (seat, o.next + i + 1)));
             let due: Vec<(usize, usize)> =
                 seated.filter(|(_, k)| self.plan.is_frame(*k) && *k <= self.plan.request.iterations).collect();
-            if !due.is_empty() {
+            if self.brings.frames && !due.is_empty() {
                 if taken == self.plan.frames_per_chunk {
                     return (i, frames);
                 }
@@ -479,7 +512,7 @@ impl<'a> GpuRun<'a> {
         matches!(self.job.metric, MetricSource::Hessian { .. })
     }
 
-    fn state_bytes(&self) -> u64 {
+    pub(super) fn state_bytes(&self) -> u64 {
         (self.layout().stride() * self.layout().columns()) as u64 * self.precision.bytes()
     }
 
@@ -487,7 +520,8 @@ impl<'a> GpuRun<'a> {
     fn small_bytes(&self) -> (u64, u64) {
         let (layout, real) = (self.layout(), self.precision.bytes());
         let of = |fields: usize| (fields * layout.lanes4()) as u64 * real;
-        (of(self.plan.chunk * self.plan.record_fields), of(layout.book_fields()))
+        let records = if self.brings.records { self.plan.chunk * self.plan.record_fields } else { 0 };
+        (of(records), of(layout.book_fields()))
     }
 
     fn snapshot_offset(&self) -> u64 {
@@ -496,11 +530,17 @@ impl<'a> GpuRun<'a> {
     }
 
     fn frame_offset(&self) -> u64 {
-        self.snapshot_offset() + if self.keeps_metric() { 3 } else { 2 } * self.state_bytes()
+        let states = match (self.brings.snapshot, self.keeps_metric()) {
+            (false, _) => 0,
+            (true, false) => 2,
+            (true, true) => 3,
+        };
+        self.snapshot_offset() + states * self.state_bytes()
     }
 
     pub(super) fn staging_bytes(&self) -> u64 {
-        self.frame_offset() + self.plan.frames_per_chunk as u64 * self.state_bytes()
+        let frames = if self.brings.frames { self.plan.frames_per_chunk } else { 0 };
+        self.frame_offset() + frames as u64 * self.state_bytes()
     }
 
     fn staging(&self) -> wgpu::Buffer {
@@ -527,19 +567,20 @@ impl<'a> GpuRun<'a> {
     }
 
     /// A seat's columns of a matrix in device order, `[1 + d, q]`.
-    fn columns(&self, bytes: &[u8], seat: usize) -> Array2<f64> {
+    pub(super) fn columns(&self, bytes: &[u8], seat: usize) -> Array2<f64> {
         let layout = self.layout();
         Array2::from_shape_fn((1 + layout.d, layout.state_rows), |(t, j)| {
             number(bytes, j * layout.columns() + t * layout.lanes4() + seat, self.precision)
         })
     }
 
-    fn unpack(&mut self, order: Order, bytes: &[u8]) -> Chunk {
+    pub(super) fn unpack(&mut self, order: Order, bytes: &[u8]) -> Chunk {
         let Order { iterations, lanes, frames } = order;
         let layout = self.layout();
         let (lanes4, fields) = (layout.lanes4(), self.plan.record_fields);
         let (record_bytes, book_bytes) = self.small_bytes();
-        let used = iterations * fields * lanes4 * self.precision.bytes() as usize;
+        let kept = if self.brings.records { iterations } else { 0 };
+        let used = kept * fields * lanes4 * self.precision.bytes() as usize;
         let flat = decode(&bytes[..used], self.precision);
         let book = decode(&bytes[record_bytes as usize..(record_bytes + book_bytes) as usize], self.precision);
         let mut seats = Vec::new();
@@ -553,7 +594,7 @@ impl<'a> GpuRun<'a> {
             self.seats[place] = Some(Occupant { known: outcome.iterations, ..occupant });
             self.arrived.remove(&lane);
         }
-        let rows = seats.iter().map(Seat::iterations).max().unwrap_or(0);
+        let rows = seats.iter().map(Seat::iterations).max().unwrap_or(0).min(kept);
         let records = Array3::from_shape_fn((rows, seats.len(), fields), |(k, i, field)| {
             flat[(k * fields + field) * lanes4 + places[i]]
         });
@@ -572,9 +613,11 @@ impl<'a> GpuRun<'a> {
             Frame { lanes: at.collect(), state }
         });
         let frames = frames.collect();
-        let from = self.snapshot_offset() as usize;
-        let bytes = bytes[from..self.frame_offset() as usize].to_vec();
-        self.snapshot = Some(Snapshot { lanes, book, bytes });
+        if self.brings.snapshot {
+            let from = self.snapshot_offset() as usize;
+            let bytes = bytes[from..self.frame_offset() as usize].to_vec();
+            self.snapshot = Some(Snapshot { lanes, book, bytes });
+        }
         Chunk { seats, records, frames, spared: 0.0 }
     }
 }
@@ -598,7 +641,7 @@ impl Run for GpuRun<'_> {
             let Some(place) = places.next() else {
                 return Err(self.context.error("more lanes than seats"));
             };
-            let numbers = self.numbers.lane(self.job, state.lane);
+            let numbers = self.numbers.lane(&self.job, state.lane);
             let (lane, known, next) = (state.lane, state.iteration, state.iteration);
             self.seats[place] = Some(Occupant { lane, known, next, has_gap: numbers.has_gap });
             layout.put_lane(&mut self.lanes, place, &numbers);

@@ -1,0 +1,492 @@
+//! A run inside an application that owns the device: recorded into the application's own commands, a few milliseconds at a time.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use ndarray::Array3;
+use self_cell::self_cell;
+
+use super::GpuEngine;
+use super::commands::Clock;
+use super::context::GpuContext;
+use super::readback::{Mapped, Mapping, bytes_of, number};
+use super::run::{Brings, GpuRun, Order};
+use crate::engine::{Chunk, LaneOutcome, OwnedJob, Run, Status};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::{Plan, Precision};
+
+/// What of a finished chunk a [`Session`] keeps for [`Session::collect`]. How lanes stand is always brought back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// Nothing: the application looks at the device's buffers.
+    Nothing,
+    /// The records of every iteration.
+    Records,
+    /// Records, and frames every so many iterations.
+    Frames,
+}
+
+/// Where the numbers of the state lie in its buffers: a matrix in row-major order, `f32` or `f64`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateLayout {
+    /// Rows that mean something: coefficients, then the intercept where it is a coefficient.
+    pub rows: usize,
+    /// Lanes.
+    pub lanes: usize,
+    /// Tangents per lane.
+    pub tangents: usize,
+    /// Columns from one tangent to the next: the lanes, rounded up to a multiple of four.
+    pub tangent_stride: usize,
+    /// Numbers from one row to the next: `(1 + tangents) · tangent_stride`.
+    pub row_stride: usize,
+    /// Arithmetic.
+    pub precision: Precision,
+}
+
+impl StateLayout {
+    /// Place of a number, in numbers: `tangent` 0 is the iterate, `t + 1` its derivative by the `t`-th of the derivatives.
+    pub fn index(&self, row: usize, lane: usize, tangent: usize) -> usize {
+        row * self.row_stride + tangent * self.tangent_stride + lane
+    }
+
+    /// WGSL for shaders that read the state: constants `STATE_ROWS`, `STATE_LANES` and `STATE_TANGENTS`, and the function
+    /// `state_index(row, lane, tangent)`, the twin of [`index`](Self::index).
+    pub fn wgsl(&self) -> String {
+        let StateLayout { rows, lanes, tangents, tangent_stride, row_stride, .. } = self;
+        format!(
+            "const STATE_ROWS: u32 = {rows}u;\n\
+             const STATE_LANES: u32 = {lanes}u;\n\
+             const STATE_TANGENTS: u32 = {tangents}u;\n\
+             fn state_index(row: u32, lane: u32, tangent: u32) -> u32 {{\n    \
+                 return row * {row_stride}u + tangent * {tangent_stride}u + lane;\n\
+             }}\n"
+        )
+    }
+}
+
+/// What a session runs on.
+struct Owner {
+    context: GpuContext,
+    plan: Plan,
+    job: OwnedJob,
+}
+
+self_cell!(
+    /// A run with what it borrows.
+    struct Cell {
+        owner: Owner,
+        #[covariant]
+        dependent: GpuRun,
+    }
+);
+
+/// Buffers of a chunk under way, used again for a later one.
+struct Kit {
+    upload: wgpu::Buffer,
+    staging: wgpu::Buffer,
+}
+
+/// A chunk that was recorded and has not come back.
+struct Flying {
+    order: Order,
+    /// Iterations done at its end.
+    end: usize,
+    kit: Kit,
+    writable: Mapping,
+    readable: Mapping,
+    /// Passes that were timed.
+    passes: usize,
+}
+
+/// A sweep under way on a device that an application owns: all lanes at once, in one batch, as a value that the application keeps.
+///
+/// [`encode`](Self::encode) records iterations into the application's command encoder, and [`submit`](Self::submit) submits them by
+/// itself; neither waits for the device. Everything an iteration needs is uploaded by the recorded commands themselves, so any number
+/// of calls may go into one submission. They must be submitted in the order in which they were recorded.
+///
+/// The iterate and its derivatives stay on the device, in [`buffers`](Self::buffers), for the application's own shaders.
+///
+/// Dropping a session ends it; commands that were recorded may still be submitted.
+pub struct Session {
+    cell: Cell,
+    keep: Keep,
+    layout: StateLayout,
+    outcomes: Vec<LaneOutcome>,
+    flying: VecDeque<Flying>,
+    spare: Vec<Kit>,
+    chunks: VecDeque<Chunk>,
+    /// Seconds of an iteration: the plan's estimate, then as measured.
+    pace: f64,
+    measured: bool,
+    failure: Option<Error>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let of = (self.iteration(), self.running(), self.flying.len());
+        f.debug_struct("Session").field("layout", &self.layout).field("iteration_running_in_flight", &of).finish()
+    }
+}
+
+/// Chunks that may be on their way, where only the lanes' standing comes back; and where more does.
+const IN_FLIGHT: [usize; 2] = [16, 4];
+
+impl GpuEngine {
+    /// Seats all lanes of a job on this engine's device. This compiles kernels, uploads the data and submits once; it does not wait
+    /// for the device. The session holds the device by itself, not the engine.
+    ///
+    /// # Errors
+    /// A plan that cannot run all lanes at once, or a device that failed.
+    pub fn session(&mut self, plan: Plan, job: OwnedJob, keep: Keep) -> Result<Session> {
+        if plan.seats < job.lanes.len() {
+            let found = format!("{} lanes, of which {} fit at a time", job.lanes.len(), plan.seats);
+            let remedy = "Use fewer lanes, a larger memory budget, or Sweep::submit, in which lanes take turns.";
+            return Err(Error::new(ErrorKind::Memory, "session", found, "all lanes at once", remedy));
+        }
+        let tiles = self.tiles(&plan);
+        let context = self.context.clone();
+        let library = &mut self.library;
+        let cell = context.guarded(|| {
+            Cell::try_new(Owner { context: context.clone(), plan, job }, |owner| {
+                let job = owner.job.job();
+                let mut run = GpuRun::new(&owner.context, library, &owner.plan, &job, tiles)?;
+                run.brings = Brings { records: keep != Keep::Nothing, frames: keep == Keep::Frames, snapshot: false };
+                run.clock = Clock::new(&owner.context, false);
+                run.admit((0..job.lanes.len()).map(|lane| job.begin(lane)).collect())?;
+                Ok(run)
+            })
+        })?;
+        let (owner, run) = (cell.borrow_owner(), cell.borrow_dependent());
+        let of = run.layout();
+        let layout = StateLayout {
+            rows: of.state_rows,
+            lanes: of.lanes,
+            tangents: of.d,
+            tangent_stride: of.lanes4(),
+            row_stride: of.columns(),
+            precision: owner.plan.request.precision,
+        };
+        Ok(Session {
+            keep,
+            layout,
+            outcomes: vec![LaneOutcome::open(0); owner.job.lanes.len()],
+            pace: (owner.plan.seconds / owner.plan.request.iterations.max(1) as f64).max(1e-9),
+            measured: false,
+            flying: VecDeque::new(),
+            spare: Vec::new(),
+            chunks: VecDeque::new(),
+            failure: None,
+            cell,
+        })
+    }
+}
+
+impl Session {
+    /// Records iterations into an encoder of the application's device: as many as are expected to take `budget` of device time, at
+    /// least one, at most the plan's chunk. Says how many; 0 where nothing is left to do, or where earlier chunks are still on
+    /// their way ([`in_flight`](Self::in_flight)) or wait to be collected. The encoder must not have a pass open.
+    ///
+    /// How long an iteration takes is measured where the device has `TIMESTAMP_QUERY`; elsewhere it is the plan's estimate until
+    /// [`calibrate`](Self::calibrate) is called.
+    ///
+    /// # Errors
+    /// A device that was lost, and commands recorded earlier that were dropped or did not run; the session is of no further use then.
+    pub fn encode(&mut self, encoder: &mut wgpu::CommandEncoder, budget: Duration) -> Result<usize> {
+        self.take_note()?;
+        let most = IN_FLIGHT[usize::from(self.keep != Keep::Nothing)];
+        if self.is_done() || self.flying.len() + self.chunks.len() >= most {
+            return Ok(0);
+        }
+        let plan = self.plan();
+        let left = plan.request.iterations - self.iteration();
+        let fitting = ((budget.as_secs_f64() / self.pace) as usize).clamp(1, plan.chunk);
+        let kit = match self.spare.pop() {
+            Some(kit) => kit,
+            None => self.kit()?,
+        };
+        let flying = self.cell.with_dependent_mut(|owner, run| {
+            let ahead = run.look_ahead(fitting.min(left));
+            let tables = run.tables(&ahead);
+            {
+                let mut mapped = kit.upload.get_mapped_range_mut(..).map_err(|e| owner.context.error(e.to_string()))?;
+                let mut at = 0;
+                for (name, bytes) in &tables {
+                    mapped.slice(at..at + bytes.len()).copy_from_slice(bytes);
+                    let to = run.held.buffers.get(name, run.slot);
+                    encoder.copy_buffer_to_buffer(&kit.upload, at as u64, to, 0, bytes.len() as u64);
+                    at += bytes.len().next_multiple_of(8);
+                }
+            }
+            kit.upload.unmap();
+            let order = run.encode_chunk(encoder, ahead, &kit.staging);
+            let at = run.staging_bytes().next_multiple_of(8);
+            let passes = run.clock.as_mut().map_or(0, |clock| clock.take(encoder, &kit.staging, at));
+            let (writable, readable) = (Mapping::default(), Mapping::default());
+            encoder.map_buffer_on_submit(&kit.upload, wgpu::MapMode::Write, .., writable.callback());
+            encoder.map_buffer_on_submit(&kit.staging, wgpu::MapMode::Read, .., readable.callback());
+            Ok(Flying { order, end: run.submitted, kit, writable, readable, passes })
+        })?;
+        let iterations = flying.order.iterations;
+        self.flying.push_back(flying);
+        Ok(iterations)
+    }
+
+    /// The same with an encoder of its own, submitted to the application's queue.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn submit(&mut self, budget: Duration) -> Result<usize> {
+        let context = self.cell.borrow_owner().context.clone();
+        let mut encoder =
+            context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("proxjet") });
+        let iterations = self.encode(&mut encoder, budget)?;
+        if iterations > 0 {
+            context.queue.submit([encoder.finish()]);
+        }
+        Ok(iterations)
+    }
+
+    /// Asks the device, without waiting, which chunks have finished, and takes note of how their lanes stand. The device is polled,
+    /// so callbacks of the application's own may run in here. [`encode`](Self::encode) takes note too, but does not poll: wgpu polls
+    /// at every submission.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn poll(&mut self) -> Result<()> {
+        let context = &self.cell.borrow_owner().context;
+        if let Err(e) = context.device.poll(wgpu::PollType::Poll) {
+            let error = failed(context, &e.to_string());
+            return self.fail(error);
+        }
+        self.take_note()
+    }
+
+    /// The oldest chunk that has finished and was not taken yet, where the session keeps them.
+    pub fn collect(&mut self) -> Option<Chunk> {
+        self.chunks.pop_front()
+    }
+
+    /// Waits until everything that was submitted has finished: not for an event loop.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn wait(&mut self) -> Result<()> {
+        let context = &self.cell.borrow_owner().context;
+        if let Err(e) = context.device.poll(wgpu::PollType::wait_indefinitely()) {
+            let error = failed(context, &e.to_string());
+            return self.fail(error);
+        }
+        self.take_note()
+    }
+
+    /// Measures how long an iteration takes by running a few and waiting for them: once, before the first frame, on a device
+    /// without timestamps. The iterations count.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn calibrate(&mut self) -> Result<()> {
+        self.wait()?;
+        // The first chunk warms up.
+        for budget in [0.0, 8.0 * self.pace] {
+            let clock = std::time::Instant::now();
+            let iterations = self.submit(Duration::from_secs_f64(budget))?;
+            self.wait()?;
+            if budget > 0.0 && iterations > 0 {
+                self.pace = (clock.elapsed().as_secs_f64() / iterations as f64).max(1e-9);
+            }
+        }
+        Ok(())
+    }
+
+    /// The state of every lane as `[lanes, 1 + d, rows]`: the iterate, then its derivatives, after everything that was recorded.
+    /// Submits a copy and waits for it: not for an event loop.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode), and commands that were recorded and not submitted yet.
+    pub fn read(&mut self) -> Result<Array3<f64>> {
+        self.take_note()?;
+        let context = self.cell.borrow_owner().context.clone();
+        let bytes = self.cell.borrow_dependent().state_bytes();
+        let from = self.buffers()[self.current()];
+        let to = context.guarded(|| Ok(staging(&context, bytes)))?;
+        let mut encoder =
+            context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("read") });
+        encoder.copy_buffer_to_buffer(from, 0, &to, 0, bytes);
+        let mapping = Mapping::default();
+        encoder.map_buffer_on_submit(&to, wgpu::MapMode::Read, .., mapping.callback());
+        context.queue.submit([encoder.finish()]);
+        self.wait()?;
+        if !self.flying.is_empty() {
+            let found = "commands that were recorded and not submitted yet";
+            return Err(Error::usage("session", found, "all of them submitted", "Submit the encoder, then read."));
+        }
+        let bytes = match mapping.get() {
+            Some(Mapped::Ready) => bytes_of(&context, &to)?,
+            other => return Err(failed(&context, &format!("a state that never came ({other:?})"))),
+        };
+        let of = self.layout;
+        Ok(Array3::from_shape_fn((of.lanes, 1 + of.tangents, of.rows), |(lane, t, row)| {
+            number(&bytes, of.index(row, lane, t), of.precision)
+        }))
+    }
+
+    /// The two buffers that hold the iterate in turn, laid out by [`layout`](Self::layout), with the usages `STORAGE | COPY_SRC`. They
+    /// are the same for the whole session, so that bind groups can be made once. Do not write to them.
+    pub fn buffers(&self) -> [&wgpu::Buffer; 2] {
+        let buffers = &self.cell.borrow_dependent().held.buffers;
+        [buffers.get("x", 0), buffers.get("x", 1)]
+    }
+
+    /// Which of [`buffers`](Self::buffers) holds the latest iterate, once all that has been recorded has run: the one to draw from
+    /// with commands recorded now. The other one holds the iterate before.
+    pub fn current(&self) -> usize {
+        self.cell.borrow_dependent().submitted % 2
+    }
+
+    /// Where numbers lie in the buffers.
+    pub fn layout(&self) -> StateLayout {
+        self.layout
+    }
+
+    /// What runs.
+    pub fn plan(&self) -> &Plan {
+        &self.cell.borrow_owner().plan
+    }
+
+    /// The lanes and all else that the session runs on.
+    pub fn job(&self) -> &OwnedJob {
+        &self.cell.borrow_owner().job
+    }
+
+    /// Iterations recorded. Lanes that ended rest in later ones.
+    pub fn iteration(&self) -> usize {
+        self.cell.borrow_dependent().submitted
+    }
+
+    /// How every lane stands, as of the last chunk that is known to have finished.
+    pub fn outcomes(&self) -> &[LaneOutcome] {
+        &self.outcomes
+    }
+
+    /// Lanes that are not known to have ended.
+    pub fn running(&self) -> usize {
+        self.outcomes.iter().filter(|o| o.status == Status::Running).count()
+    }
+
+    /// Chunks that were recorded and are not known to have finished.
+    pub fn in_flight(&self) -> usize {
+        self.flying.len()
+    }
+
+    /// Whether there is nothing left to record: every lane has ended, or all iterations are recorded.
+    pub fn is_done(&self) -> bool {
+        self.running() == 0 || self.iteration() >= self.plan().request.iterations
+    }
+
+    /// Device time of an iteration: an estimate, or as measured.
+    pub fn pace(&self) -> Duration {
+        Duration::from_secs_f64(self.pace)
+    }
+
+    /// Buffers for one more chunk.
+    fn kit(&self) -> Result<Kit> {
+        let (owner, run) = (self.cell.borrow_owner(), self.cell.borrow_dependent());
+        let context = &owner.context;
+        let times = 16 * (owner.plan.frames_per_chunk as u64 + 2);
+        context.guarded(|| {
+            let upload = context.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("upload"),
+                size: run.tables_bytes(),
+                usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
+                mapped_at_creation: true,
+            });
+            Ok(Kit { upload, staging: staging(context, run.staging_bytes().next_multiple_of(8) + times) })
+        })
+    }
+
+    fn fail<T>(&mut self, error: Error) -> Result<T> {
+        self.failure = Some(error.clone());
+        Err(error)
+    }
+
+    /// Takes note of chunks that have finished.
+    fn take_note(&mut self) -> Result<()> {
+        if let Some(error) = &self.failure {
+            return Err(error.clone());
+        }
+        if let Err(error) = self.cell.borrow_owner().context.check() {
+            return self.fail(error);
+        }
+        if self.flying.iter().any(|f| matches!(f.readable.get(), Some(Mapped::Forgotten))) {
+            let context = &self.cell.borrow_owner().context;
+            let error = failed(context, "recorded commands that were dropped, or never ran as the device was lost");
+            return self.fail(error);
+        }
+        while let Some(flying) = self.flying.pop_front_if(|f| f.readable.get().is_some() && f.writable.get().is_some())
+        {
+            if let Err(error) = self.land(flying) {
+                return self.fail(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// A chunk has come back.
+    fn land(&mut self, flying: Flying) -> Result<()> {
+        let Flying { order, end, kit, writable, readable, passes } = flying;
+        let context = &self.cell.borrow_owner().context;
+        for mapping in [&writable, &readable] {
+            match mapping.get() {
+                Some(Mapped::Ready) => {}
+                Some(Mapped::Failed(e)) => return Err(failed(context, &format!("results that never came: {e}"))),
+                Some(Mapped::Forgotten) | None => return Err(failed(context, "results that never came")),
+            }
+        }
+        let bytes = bytes_of(context, &kit.staging)?;
+        let iterations = order.iterations;
+        let (chunk, seconds) = self.cell.with_dependent_mut(|_, run| {
+            let at = run.staging_bytes().next_multiple_of(8) as usize;
+            let seconds = run.clock.as_ref().map_or(0.0, |clock| clock.span(&bytes[at..], passes));
+            (run.unpack(order, &bytes), seconds)
+        });
+        let late = chunk.seats.iter().find(|s| s.outcome.status == Status::Running && s.outcome.iterations != end);
+        if let Some(seat) = late {
+            let found = format!("lane {} after {} of {end} iterations", seat.lane, seat.outcome.iterations);
+            let mut error = self.cell.borrow_owner().context.error(found);
+            error.expected = "recorded commands that run once each, in order".into();
+            error.remedy =
+                "Submit every encoder in the order of recording; the application's own errors may say more.".into();
+            return Err(error);
+        }
+        if seconds > 0.0 {
+            let pace = (seconds / iterations as f64).max(1e-9);
+            // A single slow chunk, as the first with its compilation, is not to shrink many that follow for long.
+            self.pace = if self.measured { pace.max(self.pace / 2.0) } else { pace };
+            self.measured = true;
+        }
+        chunk.seats.iter().for_each(|seat| self.outcomes[seat.lane] = seat.outcome);
+        self.spare.push(kit);
+        if self.keep != Keep::Nothing {
+            self.chunks.push_back(chunk);
+        }
+        Ok(())
+    }
+}
+
+/// The error of a session that cannot go on.
+fn failed(context: &GpuContext, found: &str) -> Error {
+    let at = format!("session on {}", context.info.name);
+    let expected = "a device that works, and every recorded encoder submitted once, in order";
+    let remedy =
+        "Begin a new session, on a new device if this one was lost; the application's own errors may say more.";
+    Error::new(ErrorKind::Device, at, found, expected, remedy)
+}
+
+fn staging(context: &GpuContext, size: u64) -> wgpu::Buffer {
+    context.device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("staging"),
+        size,
+        usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    })
+}

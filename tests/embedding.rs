@@ -1,0 +1,429 @@
+//! A sweep on the device of an application: the same bits as the driver's, in the application's own commands.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ndarray::{ArrayD, ArrayView2};
+use proxjet::driver::{Sweep, SweepResult};
+use proxjet::engine::gpu::{GpuContext, GpuEngine, Keep, Session, wgpu};
+use proxjet::engine::{Chunk, Status};
+use proxjet::error::ErrorKind;
+use proxjet::plan::{Precision, RecordLayout};
+use proxjet::problem::{Derivative, Problem};
+use proxjet::schedule::{Algorithm, Metric, Phase, Schedule, Step};
+
+mod common;
+use common::synthetic;
+
+/// What an application owns.
+struct Host {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    /// What its handler of errors was told.
+    errors: Arc<Mutex<Vec<String>>>,
+}
+
+impl Host {
+    /// A host on the best adapter; `None` only where there is none and nobody requires one.
+    fn new() -> Option<Host> {
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+        let Ok(adapter) = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default())) else {
+            assert!(std::env::var_os("PROXJET_REQUIRE_GPU").is_none(), "a GPU test without an adapter");
+            eprintln!("SKIPPED, no adapter");
+            return None;
+        };
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("host"),
+            required_features: GpuContext::required_features(&adapter),
+            required_limits: GpuContext::required_limits(&adapter),
+            ..Default::default()
+        };
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
+        let errors = Arc::new(Mutex::new(Vec::new()));
+        let heard = errors.clone();
+        device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| heard.lock().unwrap().push(e.to_string())));
+        Some(Host { device, queue, info: adapter.get_info(), errors })
+    }
+
+    fn engine(&self) -> GpuEngine {
+        let (device, queue) = (self.device.clone(), self.queue.clone());
+        GpuEngine::new(GpuContext::from_device(device, queue, self.info.clone()).unwrap())
+    }
+
+    fn encoder(&self) -> wgpu::CommandEncoder {
+        self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("frame") })
+    }
+
+    fn session(&self, sweep: &Sweep, keep: Keep) -> Session {
+        sweep.clone().session(&mut self.engine(), keep).unwrap()
+    }
+}
+
+fn problem() -> Problem {
+    Problem::builder(synthetic(70, 11, false, 3)).validation(synthetic(20, 11, false, 4)).build().unwrap()
+}
+
+fn sweep() -> Sweep {
+    let sweep = Sweep::new(problem()).alphas("path:0.01:13".parse().unwrap()).iterations(120).every(7);
+    sweep.derivatives([Derivative::LogAlpha, Derivative::Alpha]).precision(Precision::F32)
+}
+
+/// Budgets of some frames: from a single iteration to more than a chunk.
+fn budget(frame: usize) -> Duration {
+    [Duration::ZERO, Duration::from_millis(1), Duration::from_secs(9)][frame % 3]
+}
+
+/// Steps a session to its end, one encoder a frame.
+fn run(host: &Host, session: &mut Session) -> Vec<Chunk> {
+    let mut chunks = Vec::new();
+    let mut frame = 0;
+    while !session.is_done() {
+        let mut encoder = host.encoder();
+        session.encode(&mut encoder, budget(frame)).unwrap();
+        host.queue.submit([encoder.finish()]);
+        session.poll().unwrap();
+        chunks.extend(std::iter::from_fn(|| session.collect()));
+        frame += 1;
+        assert!(frame < 1_000_000, "a session that does not get further: {session:?}");
+    }
+    session.wait().unwrap();
+    chunks.extend(std::iter::from_fn(|| session.collect()));
+    chunks
+}
+
+/// The same bits in the last state and in how lanes ended.
+fn assert_same(session: &mut Session, truth: &SweepResult, name: &str) {
+    for (i, (outcome, lane)) in session.outcomes().iter().zip(&truth.lanes).enumerate() {
+        let of = (outcome.status, outcome.iterations, outcome.gap);
+        assert_eq!(of, (lane.status, lane.iterations, lane.gap), "{name}: lane {i}");
+    }
+    let last = truth.trace.iteration.len() - 1;
+    for (lane, state) in session.read().unwrap().outer_iter().enumerate() {
+        assert_state(state, truth, (last, lane), name);
+    }
+}
+
+/// A lane's `[1 + d, q]` is that of a frame.
+fn assert_state(state: ArrayView2<'_, f64>, truth: &SweepResult, (frame, lane): (usize, usize), name: &str) {
+    let (_, _, d, p) = truth.trace.dcoef.dim();
+    for j in 0..p {
+        assert_eq!(state[[0, j]], truth.trace.coef[[frame, lane, j]], "{name}: lane {lane}, coefficient {j}");
+        for t in 0..d {
+            assert_eq!(state[[1 + t, j]], truth.trace.dcoef[[frame, lane, t, j]], "{name}: lane {lane}, {t}, {j}");
+        }
+    }
+}
+
+#[test]
+fn a_session_has_the_bits_of_the_driver() {
+    let Some(host) = Host::new() else { return };
+    let pgd = || Phase::new(Algorithm::Pgd);
+    let steps = ArrayD::from_shape_fn(vec![120, 13], |i| 0.1 + 0.001 * (i[0] + i[1]) as f64);
+    let metrics = ArrayD::from_shape_fn(vec![120, 11], |i| 0.5 + 0.03 * ((i[0] + i[1]) % 9) as f64);
+    let cases: [(&str, Sweep); 6] = [
+        ("fista", sweep().tol(0.0)),
+        ("until it converges", sweep().iterations(2000).tol(1e-4)),
+        ("a table of steps", sweep().tol(0.0).schedule(pgd().step(Step::Table(steps)))),
+        ("a table of metrics", sweep().tol(0.0).schedule(Schedule::from(pgd()).metric(Metric::Table(metrics)))),
+        ("hessian", sweep().tol(0.0).schedule(Schedule::from(pgd()).metric(Metric::Hessian { every: 5, gain: 1.5 }))),
+        ("backtracking", sweep().tol(0.0).schedule(pgd().step(Step::Backtracking { start: 4.0, shrink: 0.5 }))),
+    ];
+    for (name, sweep) in cases {
+        let truth = sweep.run(&mut host.engine()).unwrap();
+        let mut session = host.session(&sweep, Keep::Nothing);
+        assert!(run(&host, &mut session).is_empty(), "{name}: chunks that nobody asked for");
+        assert_same(&mut session, &truth, name);
+        // The driver on another device of the same adapter.
+        let other = sweep.run(&mut GpuEngine::request(proxjet::engine::gpu::Pick::Any).unwrap()).unwrap();
+        assert_same(&mut session, &other, name);
+    }
+    assert!(host.errors.lock().unwrap().is_empty(), "{:?}", host.errors);
+}
+
+#[test]
+fn f64_is_as_good_where_the_device_has_it() {
+    let Some(host) = Host::new() else { return };
+    if !host.device.features().contains(wgpu::Features::SHADER_F64) {
+        return eprintln!("SKIPPED, no 64-bit floats");
+    }
+    let sweep = sweep().precision(Precision::F64).tol(0.0);
+    let truth = sweep.run(&mut host.engine()).unwrap();
+    let mut session = host.session(&sweep, Keep::Nothing);
+    run(&host, &mut session);
+    assert_same(&mut session, &truth, "f64");
+}
+
+#[test]
+fn records_and_frames_come_back_without_waiting() {
+    let Some(host) = Host::new() else { return };
+    let sweep = sweep().iterations(400).tol(1e-4);
+    let truth = sweep.run(&mut host.engine()).unwrap();
+    let statuses: Vec<Status> = truth.lanes.iter().map(|l| l.status).collect();
+    assert!(statuses.contains(&Status::Converged), "{statuses:?}");
+    for keep in [Keep::Records, Keep::Frames] {
+        let mut session = host.session(&sweep, keep);
+        let chunks = run(&host, &mut session);
+        let (mut records, mut frames) = (0, 0);
+        for chunk in &chunks {
+            for (i, seat) in chunk.seats.iter().enumerate() {
+                for k in 0..seat.iterations() {
+                    let of = [RecordLayout::OBJECTIVE, RecordLayout::CHANGE].map(|f| chunk.records[[k, i, f]]);
+                    let at = [seat.first + k, seat.lane];
+                    assert_eq!(of, [truth.trace.objective[at], truth.trace.change[at]], "{keep:?}");
+                    records += 1;
+                }
+            }
+            for frame in &chunk.frames {
+                for ((lane, k), state) in frame.lanes.iter().zip(frame.state.outer_iter()) {
+                    let place = truth.trace.iteration.iter().position(|i| i == k).unwrap();
+                    assert_state(state, &truth, (place, *lane), "a frame");
+                    frames += 1;
+                }
+            }
+        }
+        assert_eq!(records, truth.lanes.iter().map(|l| l.iterations).sum::<usize>());
+        let kept = truth.lanes.iter().map(|l| l.iterations / 7).sum::<usize>();
+        assert_eq!(frames, if keep == Keep::Frames { kept } else { 0 });
+        assert_same(&mut session, &truth, "with its trace");
+    }
+}
+
+#[test]
+fn chunks_that_nobody_collects_hold_the_session_back() {
+    let Some(host) = Host::new() else { return };
+    let mut session = host.session(&sweep().tol(0.0), Keep::Records);
+    let mut done = 0;
+    for _ in 0..40 {
+        done += session.submit(Duration::ZERO).unwrap();
+        session.wait().unwrap();
+    }
+    assert_eq!((done, session.iteration(), session.in_flight()), (4, 4, 0));
+    assert_eq!(session.collect().unwrap().seats.len(), 13);
+    assert_eq!(session.submit(Duration::ZERO).unwrap(), 1);
+}
+
+#[test]
+fn any_number_of_calls_goes_into_a_submission() {
+    let Some(host) = Host::new() else { return };
+    let sweep = sweep().tol(0.0).schedule(Phase::new(Algorithm::Fista).step("uniform:0.5:1:3".parse().unwrap()));
+    let truth = sweep.run(&mut host.engine()).unwrap();
+    let mut session = host.session(&sweep, Keep::Nothing);
+    let mut total = 0;
+    while !session.is_done() {
+        // Two encoders in one submission, and several calls in each.
+        let mut encoders = [host.encoder(), host.encoder()];
+        for encoder in &mut encoders {
+            for _ in 0..4 {
+                total += session.encode(encoder, Duration::ZERO).unwrap();
+            }
+        }
+        host.queue.submit(encoders.map(wgpu::CommandEncoder::finish));
+        session.wait().unwrap();
+    }
+    assert_eq!(total, 120);
+    assert_same(&mut session, &truth, "several calls");
+}
+
+#[test]
+fn a_budget_of_nothing_is_an_iteration_and_the_most_is_a_chunk() {
+    let Some(host) = Host::new() else { return };
+    let mut session = host.session(&sweep().tol(0.0).chunk(30), Keep::Nothing);
+    assert_eq!(session.plan().chunk, 30);
+    assert_eq!(session.submit(Duration::ZERO).unwrap(), 1);
+    assert_eq!(session.submit(Duration::from_secs(1000)).unwrap(), 30);
+    let estimate = session.pace();
+    session.calibrate().unwrap();
+    assert_ne!(session.pace(), estimate);
+    // Between the extremes, what fits by the pace.
+    let before = session.iteration();
+    let asked = session.pace() * 7 + session.pace() / 2;
+    assert_eq!(session.submit(asked).unwrap(), 7);
+    assert_eq!(session.iteration(), before + 7);
+    // What is not submitted is bounded.
+    let mut encoder = host.encoder();
+    let recorded: usize = (0..100).map(|_| session.encode(&mut encoder, Duration::ZERO).unwrap()).sum();
+    assert!(recorded <= 16 && session.in_flight() == 16, "{recorded}");
+    let unsubmitted = session.read().unwrap_err();
+    assert!(unsubmitted.to_string().contains("not submitted yet"), "{unsubmitted}");
+    host.queue.submit([encoder.finish()]);
+    session.wait().unwrap();
+    assert_eq!(session.in_flight(), 0);
+    session.read().unwrap();
+}
+
+#[test]
+fn the_hosts_shader_reads_the_state() {
+    let Some(host) = Host::new() else { return };
+    let mut session = host.session(&sweep().tol(0.0), Keep::Nothing);
+    let layout = session.layout();
+    let count = layout.rows * layout.lanes * (1 + layout.tangents);
+    let source = format!(
+        "{}
+        @group(0) @binding(0) var<storage, read> state: array<f32>;
+        @group(0) @binding(1) var<storage, read_write> out: array<f32>;
+        @compute @workgroup_size(1) fn main(@builtin(global_invocation_id) id: vec3<u32>) {{
+            let at = (id.x * (1u + STATE_TANGENTS) + id.y) * STATE_ROWS + id.z;
+            out[at] = state[state_index(id.z, id.x, id.y)];
+        }}",
+        layout.wgsl()
+    );
+    let module = host.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: None,
+        source: wgpu::ShaderSource::Wgsl(source.into()),
+    });
+    let pipeline = host.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: None,
+        layout: None,
+        module: &module,
+        entry_point: Some("main"),
+        compilation_options: Default::default(),
+        cache: None,
+    });
+    let buffer = |usage| {
+        host.device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: 4 * count as u64,
+            usage,
+            mapped_at_creation: false,
+        })
+    };
+    let out = buffer(wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC);
+    let readable = buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
+    let groups = session.buffers().map(|state| {
+        host.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout: &pipeline.get_bind_group_layout(0),
+            entries: &[
+                wgpu::BindGroupEntry { binding: 0, resource: state.as_entire_binding() },
+                wgpu::BindGroupEntry { binding: 1, resource: out.as_entire_binding() },
+            ],
+        })
+    });
+    for iterations in [1, 2] {
+        // The solver and the host's shader in the same commands.
+        let mut encoder = host.encoder();
+        assert_eq!(session.encode(&mut encoder, Duration::ZERO).unwrap(), 1);
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        pass.set_pipeline(&pipeline);
+        pass.set_bind_group(0, &groups[session.current()], &[]);
+        pass.dispatch_workgroups(layout.lanes as u32, 1 + layout.tangents as u32, layout.rows as u32);
+        drop(pass);
+        encoder.copy_buffer_to_buffer(&out, 0, &readable, 0, 4 * count as u64);
+        host.queue.submit([encoder.finish()]);
+        readable.map_async(wgpu::MapMode::Read, .., |_| ());
+        session.wait().unwrap();
+        let seen: Vec<f32> = bytemuck::pod_collect_to_vec(&readable.get_mapped_range(..).unwrap());
+        readable.unmap();
+        let truth = sweep().tol(0.0).iterations(iterations).run(&mut host.engine()).unwrap().trace;
+        for lane in 0..layout.lanes {
+            for row in 0..layout.rows {
+                let at = |tangent| f64::from(seen[(lane * (1 + layout.tangents) + tangent) * layout.rows + row]);
+                let last = truth.iteration.len() - 1;
+                assert_eq!(at(0), truth.coef[[last, lane, row]]);
+                assert_eq!(at(1), truth.dcoef[[last, lane, 0, row]]);
+                assert_eq!(at(2), truth.dcoef[[last, lane, 1, row]]);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_hosts_handlers_stay_the_hosts() {
+    let Some(host) = Host::new() else { return };
+    let lost = Arc::new(Mutex::new(0));
+    let counted = lost.clone();
+    host.device.set_device_lost_callback(move |_, _| *counted.lock().unwrap() += 1);
+    let mut session = host.session(&sweep().tol(0.0), Keep::Frames);
+    run(&host, &mut session);
+    sweep().run_with(&mut host.engine(), |_, _| ControlFlow::Continue(())).unwrap();
+    assert!(host.errors.lock().unwrap().is_empty());
+    // An error of the host's own still reaches it.
+    let _ = host.device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("the host's mistake"),
+        size: 16,
+        usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::STORAGE,
+        mapped_at_creation: false,
+    });
+    assert!(host.errors.lock().unwrap()[0].contains("the host's mistake"), "{:?}", host.errors);
+    drop(session);
+    host.device.destroy();
+    let _ = host.device.poll(wgpu::PollType::wait_indefinitely());
+    assert_eq!(*lost.lock().unwrap(), 1);
+}
+
+#[test]
+fn commands_that_were_dropped_or_swapped_are_found_out() {
+    let Some(host) = Host::new() else { return };
+    let mut session = host.session(&sweep().tol(0.0), Keep::Nothing);
+    let mut encoder = host.encoder();
+    session.encode(&mut encoder, Duration::ZERO).unwrap();
+    drop(encoder);
+    let dropped = session.submit(Duration::ZERO).unwrap_err();
+    assert!(dropped.to_string().contains("recorded commands that were dropped"), "{dropped}");
+    // It stays so.
+    assert_eq!(session.poll().unwrap_err().to_string(), dropped.to_string());
+
+    let mut session = host.session(&sweep().tol(0.0), Keep::Nothing);
+    let mut encoders = [host.encoder(), host.encoder()];
+    session.encode(&mut encoders[0], Duration::ZERO).unwrap();
+    session.encode(&mut encoders[1], session.pace() * 3).unwrap();
+    let [first, second] = encoders;
+    host.queue.submit([second.finish(), first.finish()]);
+    let swapped = session.wait().unwrap_err();
+    assert!(swapped.to_string().contains("of 4 iterations"), "{swapped}");
+}
+
+#[test]
+fn a_lost_device_is_an_error_and_nothing_hangs() {
+    let Some(host) = Host::new() else { return };
+    let mut session = host.session(&sweep().tol(0.0).iterations(100_000), Keep::Nothing);
+    session.submit(Duration::from_millis(1)).unwrap();
+    session.wait().unwrap();
+    host.device.destroy();
+    let mut error = None;
+    for _ in 0..20 {
+        let mut encoder = host.encoder();
+        match session.encode(&mut encoder, Duration::from_millis(1)) {
+            Ok(_) => host.queue.submit([encoder.finish()]),
+            Err(e) => {
+                error = Some(e);
+                break;
+            }
+        };
+        let _ = session.poll();
+    }
+    let error = error.expect("the loss is noticed");
+    assert_eq!(error.kind, ErrorKind::Device, "{error}");
+    // The engine of a driver does not replace a device that is not its own.
+    let error = sweep().run(&mut host.engine()).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Device, "{error}");
+}
+
+#[test]
+fn what_cannot_run_is_refused() {
+    let Some(host) = Host::new() else { return };
+    let engine = &mut host.engine();
+    let plan = sweep().plan(engine).unwrap();
+    let small = sweep().memory_budget(plan.device_bytes + plan.host_bytes - 1);
+    let error = small.session(engine, Keep::Frames).expect_err("lanes would take turns");
+    assert_eq!(error.kind, ErrorKind::Memory, "{error}");
+    assert!(error.to_string().contains("13 lanes, of which"), "{error}");
+    let bad = sweep().iterations(0).session(engine, Keep::Nothing).expect_err("no iterations");
+    assert_eq!(bad.kind, ErrorKind::Usage, "{bad}");
+
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default())).unwrap();
+    let limits = wgpu::Limits { max_storage_buffers_per_shader_stage: 4, ..wgpu::Limits::defaults() };
+    let descriptor = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
+    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
+    let error = GpuContext::from_device(device, queue, adapter.get_info()).expect_err("too few bindings");
+    assert!(error.to_string().contains("4 storage buffers per stage"), "{error}");
+}
+
+#[test]
+fn a_session_can_move_between_threads() {
+    fn shared<T: Send + Sync + 'static>() {}
+    shared::<Session>();
+}
