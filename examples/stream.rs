@@ -1,8 +1,7 @@
-//! Watching a sweep while it runs, from async code: the trace is a `futures::Stream` with a bounded buffer.
+//! Watching a sweep while it runs, from async code: a handle is a `futures::Stream` of updates and a future of the result.
 //! cargo run --release --example stream
 
 use futures::StreamExt;
-use proxjet::driver::Event;
 use proxjet::prelude::*;
 
 fn main() -> Result<()> {
@@ -11,18 +10,15 @@ fn main() -> Result<()> {
         .penalty(Penalty::elastic_net())
         .build()?;
     let sweep = Sweep::new(problem).alphas("path:1e-2:20".parse()?).iterations(3000).tol(1e-4);
-    // Four chunks may wait; a slower reader slows the solver down. Dropping the stream cancels it.
-    let mut events = sweep.stream(Box::new(CpuEngine::new()), 4);
+    // A slow reader slows the solver down. Dropping the handle, or `cancel`, ends the run at the next chunk.
+    let mut handle = sweep.submit(Box::new(CpuEngine::new()));
+    // Any executor will do.
     pollster::block_on(async {
-        while let Some(event) = events.next().await {
-            match event? {
-                Event::Chunk(chunk) => {
-                    let done = chunk.seats.iter().map(|seat| seat.outcome.iterations).max().unwrap_or(0);
-                    println!("iteration {done:5}: {} lanes going", chunk.running());
-                }
-                Event::Finished(result) => println!("done in {:.2} s", result.info.seconds),
-            }
+        while let Some(update) = handle.next().await {
+            let done = update.chunk.seats.iter().map(|seat| seat.outcome.iterations).max().unwrap_or(0);
+            println!("iteration {done:5}: {} of {} lanes going", update.chunk.running(), update.progress.lanes);
         }
+        println!("done in {:.2} s", handle.result().await?.info.seconds);
         Ok(())
     })
 }

@@ -3,17 +3,17 @@
 
 mod alphas;
 mod curvature;
+mod handle;
 mod prepared;
 mod result;
 mod scheduler;
-mod stream;
 mod sweep;
 mod timing;
 
 pub use alphas::Alphas;
+pub use handle::{Finish, Handle, Update};
 pub use prepared::Prepared;
 pub use result::{LaneResult, RunInfo, SweepResult};
 pub use scheduler::{OnFault, Progress};
-pub use stream::{Event, TraceStream};
 pub use sweep::{DEFAULT_MEMORY_BUDGET, Sweep};
 pub use timing::IterationTime;

@@ -241,7 +241,7 @@ impl Rig {
                     }),
                 }],
             }),
-            clock: Clock::new(context),
+            clock: Clock::new(context, true),
             what,
         })
     }
