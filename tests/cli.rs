@@ -656,3 +656,41 @@ fn two_benches_can_be_compared() {
     fails(&["bench", "--compare", &a], 2, &["--compare"]);
     fails(&["bench", "--compare", &a, &a, "--repeat", "2"], 2, &["--repeat", "cannot be used with"]);
 }
+
+#[test]
+fn devices_are_chosen_by_their_numbers() {
+    let diagnosis: Value = serde_json::from_slice(&proxjet(&["doctor", "--json"]).stdout).unwrap();
+    let adapters = diagnosis["adapters"].as_array().unwrap();
+    if adapters.is_empty() {
+        assert!(std::env::var_os("PROXJET_REQUIRE_GPU").is_none(), "a GPU test without an adapter");
+        return eprintln!("SKIPPED, no adapter");
+    }
+    let f = Folder::new();
+    let run = |device: &str, out: &str| {
+        let folder = f.path(out).display().to_string();
+        let args = ["--alphas", "path:0.01:40", "--iterations", "300", "--tol", "0", "--out", &folder];
+        let done = proxjet(&lasso(&[&args[..], &["--device", device]].concat()));
+        assert_eq!(done.status.code(), Some(3), "{}", stderr(&done));
+        let result: Value = serde_json::from_slice(&std::fs::read(f.path(out).join("result.json")).unwrap()).unwrap();
+        let names = |v: &Value| v["adapter"].as_str().unwrap().to_string();
+        let mut devices = vec![names(&result)];
+        devices.extend(result["further_devices"].as_array().into_iter().flatten().map(names));
+        (devices, array(&f.path(out).join("trace.npz"), "coef"), result["precision"].clone())
+    };
+    let name = adapters[0]["name"].as_str().unwrap().to_string();
+    let (devices, alone, precision) = run("0", "one");
+    assert_eq!((devices, precision.as_str()), (vec![name.clone()], Some("f32")));
+    // Twice the same adapter: two devices, the same numbers.
+    let (devices, together, _) = run("0,0", "two");
+    assert_eq!(devices, [name.clone(), name]);
+    assert_eq!(alone, together);
+    let (devices, _, _) = run("all", "all");
+    assert!(!devices.is_empty() && devices.len() <= adapters.len());
+
+    let beyond = adapters.len().to_string();
+    fails(&lasso(&["--json", "--device", &beyond]), 2, &["--device", &format!("'{beyond}'"), "proxjet doctor"]);
+    fails(&lasso(&["--json", "--device", "first"]), 2, &["'first'", "'all'"]);
+    fails(&lasso(&["--json", "--device", "0", "--engine", "cpu"]), 2, &["'0' with --engine cpu", "Leave out one"]);
+    let check = ["grad-check", "--data", "bundled:diabetes", "--loss", "squared", "--penalty", "l1", "--device", "0,0"];
+    fails(&check, 2, &["2 devices", "one device for this command"]);
+}

@@ -19,17 +19,17 @@ mod profile;
 mod readback;
 mod resources;
 mod run;
+mod session;
 mod tile_cache;
 mod tuner;
-mod session;
 
 pub use compose::{Composed, ShaderSpec, compose_all};
 pub use context::{AdapterSummary, GpuContext, NO_ADAPTER, NO_REAL_ADAPTER, Pick, adapters};
 pub use measure::ProductTimes;
 pub use profile::{KernelTime, Profile};
+pub use session::{Keep, Session, StateLayout};
 pub use tile_cache::{TileCache, TileKey, TunedTile};
 pub use tuner::Tuning;
-pub use session::{Keep, Session, StateLayout};
 pub use wgpu;
 
 /// Runs plans on a wgpu device: its own, or one that a host application lends.

@@ -421,7 +421,7 @@ mod tests {
             return eprintln!("SKIPPED, no adapter");
         };
         let GpuContext { device, queue, info, .. } = own.context.clone();
-        let borrowed = GpuEngine::new(GpuContext::from_device(device, queue, info));
+        let borrowed = GpuEngine::new(GpuContext::from_device(device, queue, info).unwrap());
         let request = |iterations: usize| Request {
             rows: 12,
             state_rows: 8,

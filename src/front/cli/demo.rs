@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use ndarray::{Array2, Axis};
 
-use super::engine::{self, Choice};
+use super::engine::EngineArgs;
 use super::sweep::{run_with_progress, save};
 use super::{INTERRUPTED, interrupt, print};
 use crate::data::{Validation, bundled};
@@ -22,9 +22,8 @@ pub(super) struct Args {
     /// Folder for files and pictures
     #[arg(long, value_name = "DIR", default_value = "proxjet-demo")]
     out: PathBuf,
-    /// Which engine runs
-    #[arg(long, value_enum, default_value_t = Choice::Auto)]
-    engine: Choice,
+    #[command(flatten)]
+    engine: EngineArgs,
 }
 
 /// One of the two problems of the demo.
@@ -64,14 +63,14 @@ fn cases() -> [Case; 2] {
 
 pub(super) fn run(args: &Args) -> Result<u8> {
     let out = OutputDir::create(&args.out)?;
-    let (mut engine, precision) = engine::open(args.engine, None)?;
+    let (mut engines, precision) = args.engine.open_all(None)?;
     let clock = std::time::Instant::now();
     for case in cases() {
         let problem = problem(&case)?;
         let shape = problem.shape();
         let mut runs: Vec<(&str, SweepResult)> = Vec::new();
         for (label, file, sweep) in sweeps(&case, &problem, precision) {
-            let result = run_with_progress(&sweep, engine.as_mut(), &format!("{}, {label}", case.name))?;
+            let result = run_with_progress(&sweep, &mut engines, &format!("{}, {label}", case.name))?;
             let data = DataInfo::new(&problem, Some(VALIDATION));
             save(&out, &format!("{}-{file}-", case.name), &result, &ResultFile::new(&result, data))?;
             if interrupt::asked() {
@@ -85,7 +84,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
             shape.rows,
             shape.validation_rows,
             shape.features,
-            engine.info().engine,
+            engines[0].info().engine,
             precision.name()
         );
         let fista = &runs[0].1;
@@ -98,7 +97,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
             .write(&out, &format!("{}-convergence", case.name))?;
         describe(&case, &problem, &runs);
     }
-    closing(&out, engine.as_ref(), precision, clock.elapsed().as_secs_f64());
+    closing(&out, &engines, precision, clock.elapsed().as_secs_f64());
     Ok(0)
 }
 
@@ -179,20 +178,22 @@ fn describe(case: &Case, problem: &Problem, runs: &[(&str, SweepResult)]) {
     }
 }
 
-fn closing(out: &OutputDir, engine: &dyn Engine, precision: Precision, seconds: f64) {
-    let info = engine.info();
-    let software = if info.software { ", a software adapter" } else { "" };
+fn closing(out: &OutputDir, engines: &[Box<dyn Engine>], precision: Precision, seconds: f64) {
+    let infos: Vec<_> = engines.iter().map(|e| e.info()).collect();
+    let devices = infos.iter().map(|info| {
+        let software = if info.software { ", a software adapter" } else { "" };
+        format!("{}, {}{software}", info.adapter, info.driver)
+    });
     print(&format!(
-        "\nRan on the {} engine ({}, {}{software}) in {}, {seconds:.1} s in all.\n\
+        "\nRan on the {} engine ({}) in {}, {seconds:.1} s in all.\n\
          Pictures and files are in {}/: *-path.png, *-convergence.png, *-result.json, *-trace.npz.\n\n\
          Try next:\n  \
          proxjet sweep --data YOUR.csv --target NAME --standardize --loss squared --penalty l1 --validation 0.25:1 --out out\n  \
          proxjet grad-check --data bundled:diabetes --standardize --loss squared --penalty l1 --iterations 200\n  \
          proxjet doctor      which adapters this machine has\n  \
          proxjet bench       how fast it is here\n",
-        info.engine,
-        info.adapter,
-        info.driver,
+        infos[0].engine,
+        devices.collect::<Vec<_>>().join("; "),
         precision.name(),
         out.path().display(),
     ));

@@ -26,7 +26,7 @@ pub(super) struct Args {
 
 /// Exit code 0 when every derivative passes and at least one lane was compared, else 3.
 pub(super) fn run(args: &Args) -> Result<u8> {
-    let (mut engine, precision) = args.settings.open_engine()?;
+    let (mut engine, precision) = args.settings.engine.open(args.settings.precision()?)?;
     if precision == Precision::F32 {
         log::warn!("central differences lose half the digits: in f32 expect errors near 1e-2; use --precision f64");
     }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::engine::{self, Choice};
+use super::engine::{self, Choice, EngineArgs};
 use super::{INTERRUPTED, interrupt, print};
 use crate::data::{self, Dataset, ReadOptions};
 use crate::driver::DEFAULT_MEMORY_BUDGET;
@@ -21,13 +21,15 @@ use crate::schedule::{Algorithm, Phase, Schedule, Step, TangentStart};
 
 /// Arguments of `reproduce`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "With --engine auto all problems run on the CPU engine in f64, and the synthetic ones on the best adapter besides, where there is one."
+)]
 pub(super) struct Args {
     /// Folder for index.html, pictures, rates.csv and result.json
     #[arg(long, value_name = "DIR", default_value = "proxjet-reproduce")]
     out: PathBuf,
-    /// Engine: auto runs the CPU engine in f64, and the synthetic problems on the best adapter besides, where there is one
-    #[arg(long, value_enum, default_value_t = Choice::Auto)]
-    engine: Choice,
+    #[command(flatten)]
+    engine: EngineArgs,
     /// Another data set: .csv, .npy, .npz or .svm; two classes are fitted by logistic regression, numbers by the lasso
     #[arg(long, value_name = "FILE")]
     data: Option<String>,
@@ -48,7 +50,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     }
     let out = OutputDir::create(&args.out)?;
     let clock = Instant::now();
-    let (mut engine, mut second, note) = engines(args.engine)?;
+    let (mut engine, mut second, note) = engines(&args.engine)?;
     let mut sections = Vec::new();
     let mut files = Vec::new();
     let mut experiments = vec![(reproduce::lasso(args.starts)?, true), (reproduce::logistic(args.starts)?, true)];
@@ -97,10 +99,10 @@ pub(super) fn run(args: &Args) -> Result<u8> {
 }
 
 /// The engine of all experiments, and a second one for the synthetic problems.
-fn engines(choice: Choice) -> Result<(Opened, Option<Opened>, String)> {
-    match choice {
-        Choice::Cpu => Ok((engine::open(Choice::Cpu, None)?, None, "GPU engine: not asked for.".into())),
-        Choice::Gpu => Ok((engine::open(Choice::Gpu, None)?, None, String::new())),
+fn engines(args: &EngineArgs) -> Result<(Opened, Option<Opened>, String)> {
+    match args.choice() {
+        Choice::Cpu => Ok((args.open(None)?, None, "GPU engine: not asked for.".into())),
+        Choice::Gpu => Ok((args.open(None)?, None, String::new())),
         Choice::Auto => {
             let cpu = engine::open(Choice::Cpu, Some(Precision::F64))?;
             match engine::open(Choice::Gpu, None) {

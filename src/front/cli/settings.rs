@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array1, Array2, Axis, Ix1, Ix2};
 
-use super::engine::{self, Choice};
+use super::engine::EngineArgs;
 use crate::data::{self, Dataset, ReadOptions, Validation};
 use crate::driver::{Alphas, DEFAULT_MEMORY_BUDGET, Sweep};
-use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Precision;
 use crate::problem::{Derivative, Loss, Penalty, Problem};
@@ -91,12 +90,8 @@ pub(super) struct Settings {
     /// Start from these coefficients, [p] or [lanes, p]
     #[arg(long, value_name = "FILE.npy")]
     start: Option<PathBuf>,
-    /// Which engine runs
-    #[arg(long, value_enum, default_value_t = Choice::Auto)]
-    engine: Choice,
-    /// Do not time how products are best cut on this GPU, and use none of what was timed before
-    #[arg(long)]
-    no_tuner: bool,
+    #[command(flatten)]
+    pub(super) engine: EngineArgs,
     /// f32 or f64 [default: f64 on the CPU engine, f32 on a GPU]
     #[arg(long, value_name = "P")]
     precision: Option<String>,
@@ -135,12 +130,6 @@ impl Settings {
     pub(super) fn precision(&self) -> Result<Option<Precision>> {
         self.precision.as_deref().map(str::parse).transpose()
     }
-
-    /// The engine asked for, and its precision.
-    pub(super) fn open_engine(&self) -> Result<(Box<dyn Engine>, Precision)> {
-        engine::open_with(self.engine, self.precision()?, !self.no_tuner)
-    }
-
     /// The held-out split asked for.
     pub(super) fn validation(&self) -> Result<Option<Validation>> {
         self.validation.as_deref().map(str::parse).transpose()

@@ -34,10 +34,13 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
-    let (mut engine, precision) = args.settings.open_engine()?;
+    let (mut engines, precision) = args.settings.engine.open_all(args.settings.precision()?)?;
     let sweep = args.settings.sweep(precision)?;
     if args.dry_run {
-        let plan = sweep.plan(engine.as_ref())?;
+        let plan = sweep.plan(engines[0].as_ref())?;
+        if engines.len() > 1 {
+            eprintln!("the plan of the first of {} devices, if it ran alone", engines.len());
+        }
         if args.json {
             print_json(&plan)
         } else {
@@ -53,7 +56,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
             return Err(Error::usage("--out", "no folder", "a folder for the results", remedy));
         }
     };
-    let result = run_with_progress(&sweep, engine.as_mut(), "sweep")?;
+    let result = run_with_progress(&sweep, &mut engines, "sweep")?;
     let validation = args.settings.validation()?;
     // A late start is only as good as its bound.
     let late = sweep.rules().tangents_from() != TangentStart::Iteration(0);
@@ -87,15 +90,16 @@ pub(super) fn save(out: &OutputDir, prefix: &str, result: &SweepResult, file: &R
 }
 
 /// Runs a sweep with a progress bar on stderr (where that is a terminal) and an ear for Ctrl-C.
-pub(super) fn run_with_progress(sweep: &Sweep, engine: &mut dyn Engine, name: &str) -> Result<SweepResult> {
+pub(super) fn run_with_progress(sweep: &Sweep, engines: &mut [Box<dyn Engine>], name: &str) -> Result<SweepResult> {
     interrupt::listen();
-    let plan = sweep.plan(engine)?;
+    let plan = sweep.plan(engines[0].as_ref())?;
     let total = (plan.request.iterations * plan.request.lanes) as u64;
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
     let style = ProgressStyle::with_template("{prefix:28} [{bar:30}] {percent} %, {msg} ({eta} left)");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
     bar.set_prefix(name.to_string());
-    let result = sweep.run_with(engine, |_, progress| {
+    let mut engines: Vec<&mut dyn Engine> = engines.iter_mut().map(|e| e.as_mut() as _).collect();
+    let result = sweep.run_on(&mut engines, |_, progress| {
         bar.set_position((progress.iterations + progress.spared) as u64);
         bar.set_message(format!("{} of {} lanes going", progress.running, progress.lanes));
         if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -1,6 +1,6 @@
 //! The engine that is measured, with what only engines of its kind can tell.
 
-use super::super::engine::{self, Choice};
+use super::super::engine::EngineArgs;
 use super::report::KernelTime;
 use crate::driver::Sweep;
 use crate::engine::Engine;
@@ -19,12 +19,12 @@ pub(super) enum Machine {
 }
 
 impl Machine {
-    pub(super) fn open(choice: Choice) -> Result<Self> {
+    pub(super) fn open(args: &EngineArgs) -> Result<Self> {
         #[cfg(feature = "gpu")]
-        if let Some(gpu) = engine::gpu(choice)? {
+        if let Some(gpu) = args.gpu()? {
             return Ok(Machine::Gpu(Box::new(gpu)));
         }
-        engine::open(choice, None).map(|_| Machine::Cpu(CpuEngine::new()))
+        args.open(None).map(|_| Machine::Cpu(CpuEngine::new()))
     }
 
     pub(super) fn engine(&mut self) -> &mut dyn Engine {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use clap::ValueEnum;
 
-use super::engine::Choice;
+use super::engine::EngineArgs;
 use super::{print, print_json};
 use crate::driver::DEFAULT_MEMORY_BUDGET;
 use crate::error::{Error, ErrorKind, Result};
@@ -40,9 +40,8 @@ pub(super) struct Args {
     /// Numbers of derivatives per lane [default: 0,1 in quick, 0,1,4 in full]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     tangents: Vec<usize>,
-    /// Which engine runs
-    #[arg(long, value_enum, default_value_t = Choice::Auto)]
-    engine: Choice,
+    #[command(flatten)]
+    engine: EngineArgs,
     /// Repetitions; the median counts [default: 3 in quick, 5 in full]
     #[arg(long, value_name = "R")]
     repeat: Option<usize>,
@@ -80,7 +79,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let out = args.out.as_deref().map(Target::new).transpose()?;
     // Kept up to date, so that a bench that is ended early leaves what it has.
     let keep = |report: &Report| out.as_ref().map_or(Ok(()), |out| out.write(report).map(|_| ()));
-    let report = measure(&plan, args.engine, &keep)?;
+    let report = measure(&plan, &args.engine, &keep)?;
     if let Some(path) = &args.out {
         eprintln!("bench: {}", path.display());
     }
@@ -116,9 +115,9 @@ impl Target {
     }
 }
 
-fn measure(plan: &Plan, choice: Choice, keep: &dyn Fn(&Report) -> Result<()>) -> Result<Report> {
+fn measure(plan: &Plan, engine: &EngineArgs, keep: &dyn Fn(&Report) -> Result<()>) -> Result<Report> {
     let clock = Instant::now();
-    let mut machine = Machine::open(choice)?;
+    let mut machine = Machine::open(engine)?;
     let mut report = Report {
         schema: SCHEMA.into(),
         versions: Versions {
