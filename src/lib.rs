@@ -20,6 +20,9 @@
 //! All lanes and derivatives are the columns of one matrix, so that an iteration is two matrix products with element-wise
 //! ends, on a GPU ([`engine::gpu`]) or on the CPU ([`engine::cpu`], the reference text).
 //!
+//! Programs that must not block submit a sweep ([`driver::Sweep::submit`]); those that own a wgpu device step it in their own commands
+//! (`driver::Sweep::session`, `docs/embedding.md`).
+//!
 //! The derivative sequence converges to the derivative of the solution at the solver's own rate although the update varies
 //! in time: S. Mehmood and P. Ochs, *Automatic Differentiation of Optimization Algorithms with Time-Varying Updates*,
 //! ICML 2025.
@@ -59,6 +62,11 @@ pub mod trace;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The programs of docs/embedding.md compile.
+#[cfg(all(doctest, feature = "gpu"))]
+#[doc = include_str!("../docs/embedding.md")]
+struct Embedding;
 
 /// The programs of docs/schedules.md compile.
 #[cfg(doctest)]

@@ -28,6 +28,7 @@ fn files_that_the_readme_names_exist() {
         "docs/derivatives.md",
         "docs/gpu.md",
         "docs/benchmarks.md",
+        "docs/embedding.md",
         "shaders/README.md",
     ] {
         let text = fs::read_to_string(root.join(page)).unwrap();
