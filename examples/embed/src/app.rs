@@ -1,12 +1,13 @@
 //! The application of `embed`: a few milliseconds of solving, then a picture, in the same commands.
 
 use std::error::Error;
+use std::time::Duration;
 
 use proxjet::engine::gpu::{Session, wgpu};
 
 use crate::path::{COLORS, PathPicture, View};
 use crate::quads::Quads;
-use crate::{BUDGET, Host, SAMPLES, sweep};
+use crate::{Host, SAMPLES, sweep};
 
 /// What the band shows: how far coefficients move, to first order, when alpha moves by 25 %.
 const BAND: f32 = 0.25;
@@ -70,14 +71,14 @@ impl App {
     ///
     /// # Errors
     /// A device that was lost.
-    pub fn frame(&mut self, target: &wgpu::TextureView) -> Result<(), Box<dyn Error>> {
+    pub fn frame(&mut self, target: &wgpu::TextureView, budget: Duration) -> Result<(), Box<dyn Error>> {
         let descriptor = wgpu::CommandEncoderDescriptor { label: Some("frame") };
         let mut encoder = self.host.device.create_command_encoder(&descriptor);
-        self.session.encode(&mut encoder, BUDGET)?;
+        self.session.encode(&mut encoder, budget)?;
 
         let viewport = self.size.map(|v| v as f32);
         let plot = self.plot();
-        let view = View { plot, viewport, range: RANGE, band: BAND, half_width: 1.4, linear: 1.0, opacity: 0.22 };
+        let view = View { plot, viewport, range: RANGE, band: BAND, half_width: 1.4, linear: 1.0, opacity: 0.34 };
         self.path.set(&self.host.queue, &view);
         self.axes();
         self.quads.set(&self.host.queue, viewport);

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use proxjet::engine::gpu::wgpu;
 use proxjet_embed::app::App;
-use proxjet_embed::{Host, write_png};
+use proxjet_embed::{BUDGET, Host, write_png};
 
 const USAGE: &str = "embed [--frames N] [--out FILE.png] | --window";
 
@@ -35,7 +35,7 @@ fn headless(frames: usize, out: &std::path::Path) -> Result<(), Box<dyn Error>> 
     let target = app.host().target(format, size, 1);
     let view = target.create_view(&Default::default());
     for _ in 0..frames {
-        app.frame(&view)?;
+        app.frame(&view, BUDGET)?;
         // A window would show the picture here, and wait for the screen.
         app.host().device.poll(wgpu::PollType::wait_indefinitely())?;
     }
@@ -65,8 +65,8 @@ mod window {
     use std::sync::Arc;
 
     use proxjet::engine::gpu::wgpu;
-    use proxjet_embed::Host;
     use proxjet_embed::app::App;
+    use proxjet_embed::{BUDGET, Host};
     use winit::application::ApplicationHandler;
     use winit::event::WindowEvent;
     use winit::event_loop::{ActiveEventLoop, EventLoop};
@@ -125,7 +125,7 @@ mod window {
         fn redraw(&mut self) -> Result<(), Box<dyn Error>> {
             match self.surface.get_current_texture() {
                 wgpu::CurrentSurfaceTexture::Success(texture) | wgpu::CurrentSurfaceTexture::Suboptimal(texture) => {
-                    self.app.frame(&texture.texture.create_view(&Default::default()))?;
+                    self.app.frame(&texture.texture.create_view(&Default::default()), BUDGET)?;
                     self.app.host().queue.present(texture);
                 }
                 wgpu::CurrentSurfaceTexture::Outdated | wgpu::CurrentSurfaceTexture::Lost => {
