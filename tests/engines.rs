@@ -1,16 +1,12 @@
 //! One suite for every engine and precision, against the CPU engine in f64 and against statuses that must hold.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use ndarray::{Array1, Array2};
 use proxjet::driver::{Alphas, Sweep, SweepResult};
+use proxjet::engine::Status;
 use proxjet::engine::cpu::CpuEngine;
-use proxjet::engine::{Engine, EngineInfo, Job, Run, Status};
-use proxjet::error::Result;
-use proxjet::plan::{Form, Limits, Plan, Precision};
+use proxjet::plan::{Form, Precision};
 use proxjet::problem::{Derivative, Loss, Penalty, Problem};
 use proxjet::schedule::{Algorithm, Momentum, Phase, Restart, Schedule, Step};
 
