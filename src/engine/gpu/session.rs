@@ -208,7 +208,8 @@ impl Session {
             let ahead = run.look_ahead(fitting.min(left));
             let tables = run.tables(&ahead);
             {
-                let mut mapped = kit.upload.get_mapped_range_mut(..).map_err(|e| owner.context.error(e.to_string()))?;
+                let mut mapped =
+                    kit.upload.get_mapped_range_mut(..).map_err(|e| failed(&owner.context, &e.to_string()))?;
                 let mut at = 0;
                 for (name, bytes) in &tables {
                     mapped.slice(at..at + bytes.len()).copy_from_slice(bytes);
@@ -452,11 +453,7 @@ impl Session {
         let late = chunk.seats.iter().find(|s| s.outcome.status == Status::Running && s.outcome.iterations != end);
         if let Some(seat) = late {
             let found = format!("lane {} after {} of {end} iterations", seat.lane, seat.outcome.iterations);
-            let mut error = self.cell.borrow_owner().context.error(found);
-            error.expected = "recorded commands that run once each, in order".into();
-            error.remedy =
-                "Submit every encoder in the order of recording; the application's own errors may say more.".into();
-            return Err(error);
+            return Err(failed(&self.cell.borrow_owner().context, &found));
         }
         if seconds > 0.0 {
             let pace = (seconds / iterations as f64).max(1e-9);
