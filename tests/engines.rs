@@ -379,6 +379,25 @@ fn a_gpu_lane_has_the_same_bits_alone_and_among_others() {
     }
 }
 
+/// Where a chunk ends follows from the clock: it must not show, although the last iteration of one is closed apart.
+#[test]
+fn chunks_of_any_length_leave_the_same_bits() {
+    let Some(mut engine) = common::engine("gpu") else { return };
+    let problem = Problem::builder(synthetic(70, 23, false, 3)).build().unwrap();
+    for form in Form::ALL {
+        let mut run = |chunk: usize| {
+            let schedule = Schedule::from(Phase::new(Algorithm::Fista).restart(Restart::Function));
+            let sweep = Sweep::new(problem.clone()).alphas("path:0.01:40".parse().unwrap()).schedule(schedule);
+            let sweep = sweep.iterations(120).every(40).tol(0.0).precision(Precision::F32);
+            sweep.form(Some(form)).chunk(chunk).run(engine.as_mut()).unwrap().trace
+        };
+        let whole = run(40);
+        for chunk in [1, 7, 16] {
+            assert!(run(chunk) == whole, "{form} form in chunks of {chunk}");
+        }
+    }
+}
+
 /// Lanes that converge at different iterations, frames that do not fall on tests, a momentum that restarts.
 #[test]
 fn every_form_takes_a_lane_to_the_same_end() {

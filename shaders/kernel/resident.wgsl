@@ -184,9 +184,14 @@ fn resident(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_i
         workgroupBarrier();
         if (serves && i + 1u < params.ahead) {
             for (var sum = 0u; sum < SUMS_OF_EACH; sum++) {
+                // In the order of `turn`, which closes some iterations.
                 var total = real(0.0);
-                for (var part = 0u; part < ROW_GROUPS; part++) {
-                    total += shares[(sum * ROW_GROUPS + part) * LOCAL_QUADS + index / 4u][index % 4u];
+                for (var reducer = 0u; reducer < REDUCERS; reducer++) {
+                    var part = real(0.0);
+                    for (var block = reducer; block < ROW_GROUPS; block += REDUCERS) {
+                        part += shares[(sum * ROW_GROUPS + block) * LOCAL_QUADS + index / 4u][index % 4u];
+                    }
+                    total += part;
                 }
                 totals[sum] = total;
             }

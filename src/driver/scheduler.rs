@@ -346,7 +346,8 @@ struct Pace {
 
 impl Pace {
     fn new(most: usize) -> Self {
-        Pace { most, iterations: most, clock: Instant::now() }
+        // The estimate may be wrong by a factor of some.
+        Pace { most, iterations: most.div_ceil(8), clock: Instant::now() }
     }
 
     fn iterations(&self) -> usize {

@@ -53,33 +53,39 @@ impl Form {
         }
     }
 
-    /// Estimated seconds of a run of all lanes together: products, what is between them, launches, and what is decided lane by lane.
-    fn seconds(self, r: &Request, limits: &Limits) -> f64 {
+    /// Estimated seconds of an iteration of some lanes together: products, what is between them, launches, and what is decided lane
+    /// by lane.
+    pub(super) fn iteration(self, r: &Request, limits: &Limits, lanes: usize) -> f64 {
         let request = Request { form: Some(self), ..*r };
         // What is done once in a while is done alike in every form.
-        let (often, rarely): (Vec<_>, Vec<_>) =
-            super::kernels(&request, r.lanes).into_iter().partition(|k| k.every == 1);
+        let (often, rarely): (Vec<_>, Vec<_>) = super::kernels(&request, lanes).into_iter().partition(|k| k.every == 1);
         let operations: f64 = often.iter().map(|k| k.flops).sum();
         let tests: f64 = rarely.iter().map(|k| k.flops / k.every as f64 / limits.flops).sum();
-        let (n, q, lanes) = (r.rows as f64, r.state_rows as f64, r.lanes as f64);
+        let (n, q, lanes) = (r.rows as f64, r.state_rows as f64, lanes as f64);
         let columns = lanes * (1 + r.tangents) as f64;
         let of = |flops: f64, elements: f64, dispatches: f64, deciding: f64| {
-            tests
-                + operations / flops
+            operations / flops
                 + elements * columns * limits.element
                 + dispatches * limits.dispatch
                 + deciding * lanes * limits.lane
         };
-        let (iteration, once) = match self {
-            Form::Direct => (of(limits.flops, n + q, 3.0, 1.0), 0.0),
-            Form::Gram => (of(limits.flops, 1.5 * q, 3.0, 1.0), n * q * q / limits.flops_wide),
-            // Fewer invocations decide at the same time.
-            Form::Resident => {
-                let each = of(limits.flops_resident, 0.5 * q, 2.0 / super::segment(r) as f64, 2.5);
-                (each, n * q * q / limits.flops_wide)
+        tests
+            + match self {
+                Form::Direct => of(limits.flops, n + q, 3.0, 1.0),
+                Form::Gram => of(limits.flops, 1.5 * q, 3.0, 1.0),
+                // Fewer invocations decide at the same time.
+                Form::Resident => of(limits.flops_resident, 0.5 * q, 2.0 / super::segment(r) as f64, 2.5),
             }
-        };
-        iteration * r.iterations as f64 + once
+    }
+
+    /// Estimated seconds of what is done once a run.
+    pub(super) fn once(self, r: &Request, limits: &Limits) -> f64 {
+        let (n, q) = (r.rows as f64, r.state_rows as f64);
+        if self == Form::Direct { 0.0 } else { n * q * q / limits.flops_wide }
+    }
+
+    fn seconds(self, r: &Request, limits: &Limits) -> f64 {
+        self.iteration(r, limits, r.lanes) * r.iterations as f64 + self.once(r, limits)
     }
 }
 

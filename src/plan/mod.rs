@@ -259,6 +259,8 @@ impl RecordLayout {
     }
 }
 
+/// Iterations that f32 can count one by one.
+const MOST_COUNTED: usize = 1 << 24;
 /// Seconds of device time a chunk should take: short enough for desktop watchdogs, for cancelling and for progress.
 pub const CHUNK_SECONDS: f64 = 0.05;
 /// Iterations of a chunk at most: bounds the tables and records in flight.
@@ -280,6 +282,14 @@ impl Plan {
                 host_bytes,
                 request.memory_budget,
                 "Record less often (--every), use fewer --iterations or lanes, or raise --memory-budget.",
+            ));
+        }
+        if limits.engine == "gpu" && request.precision == Precision::F32 && request.iterations > MOST_COUNTED {
+            return Err(Error::usage(
+                "--iterations",
+                request.iterations.to_string(),
+                format!("at most {MOST_COUNTED}, which a GPU can count in f32"),
+                "Use --precision f64, or --engine cpu.",
             ));
         }
         let budget = request.memory_budget - host_bytes;
@@ -304,7 +314,9 @@ impl Plan {
             buffers,
             host_bytes,
             flops,
-            seconds: flops / limits.flops + limits.overhead * request.iterations as f64 * rounds as f64,
+            seconds: (form.iteration(&request, limits, request.lanes) + limits.overhead * rounds as f64)
+                * request.iterations as f64
+                + form.once(&request, limits),
             seats,
             working_set: working_set(&request, limits, seats),
             // A metric that changes in time is uploaded for lanes that go in step.
@@ -333,6 +345,9 @@ impl Request {
     /// Parts into which the sums of predictions and of gradients are split on a device, where they are long and so few that they
     /// would not keep it busy. The same however many lanes there are, as it decides the order of the sums.
     pub fn splits(&self) -> [usize; 2] {
+        if self.is_gram() {
+            return [1, 1];
+        }
         [splits(self.rows, self.state_rows), splits(self.state_rows, self.rows)]
     }
 }
@@ -368,8 +383,10 @@ const FEWEST_LANES: f64 = 64.0;
 
 /// Lanes whose iteration is short enough.
 fn by_speed(r: &Request, limits: &Limits) -> usize {
-    let flops: f64 = kernels(r, 1).iter().map(|k| k.flops / k.every as f64).sum();
-    (ITERATION_SECONDS * limits.flops / flops).clamp(FEWEST_LANES, 1e9) as usize
+    let form = r.form.unwrap_or(Form::Direct);
+    // Of a lane, and what there is besides.
+    let (one, two) = (form.iteration(r, limits, 1), form.iteration(r, limits, 2));
+    ((ITERATION_SECONDS - (2.0 * one - two)) / (two - one)).clamp(FEWEST_LANES, 1e9) as usize
 }
 
 /// The most lanes that fit the budget and, buffer by buffer, the engine.
@@ -377,14 +394,23 @@ fn most_seats(r: &Request, limits: &Limits, budget: u64) -> Result<usize> {
     let wanted = r.lanes.min(limits.max_lanes.max(1)).min(by_speed(r, limits));
     // As few rounds as that takes, all of them about as full.
     let wanted = r.lanes.div_ceil(r.lanes.div_ceil(wanted));
+    // Whole tiles of products, where that is not all.
+    let wanted = if wanted < r.lanes && limits.engine == "gpu" {
+        wanted.next_multiple_of(32).min(limits.max_lanes.max(1))
+    } else {
+        wanted
+    };
     let fits = |lanes: usize| {
         let (chunk, frames) = chunk(r, limits, lanes);
         let list = buffers(r, limits, lanes, chunk, frames);
         let widest = list.iter().map(Buffer::bytes_of_one).max().unwrap_or(0);
-        // A workgroup serves 64 lanes of a block of rows, or 64 columns of 64 rows.
+        // A workgroup serves some rows, some columns, or the decisions of some lanes; parts of split sums are gathered row by row.
         let rows = r.rows.max(r.state_rows).max(r.validation_rows);
-        let groups =
-            (rows.div_ceil(ROW_BLOCK) as u64).max((lanes as u64).saturating_mul(1 + r.tangents as u64).div_ceil(64));
+        let by_rows = if r.splits() == [1, 1] { rows.div_ceil(8) } else { rows };
+        let of_lanes =
+            ResidentTile::of(r, limits).filter(|_| r.form == Some(Form::Resident)).map_or(16, |t| 4 * t.quads);
+        let columns = (lanes as u64).saturating_mul(1 + r.tangents as u64).div_ceil(32);
+        let groups = (by_rows as u64).max(columns).max(lanes.div_ceil(of_lanes) as u64);
         list.iter().map(|b| b.bytes).sum::<u64>() <= budget
             && widest <= limits.max_buffer_bytes
             && groups <= limits.max_workgroups
@@ -420,8 +446,7 @@ fn most_seats(r: &Request, limits: &Limits, budget: u64) -> Result<usize> {
 /// Iterations of a chunk, and frames among them at most. A chunk holds whole periods of frames and tests where it can, so that
 /// lanes which are seated later have theirs at the same iterations.
 fn chunk(r: &Request, limits: &Limits, lanes: usize) -> (usize, usize) {
-    let flops: f64 = kernels(r, lanes).iter().map(|k| k.flops / k.every as f64).sum();
-    let seconds = flops / limits.flops + limits.overhead;
+    let seconds = r.form.unwrap_or(Form::Direct).iteration(r, limits, lanes) + limits.overhead;
     let by_time = (CHUNK_SECONDS / seconds) as usize;
     let columns = (lanes as u64).saturating_mul(1 + r.tangents as u64);
     let frame = columns.saturating_mul(r.state_rows as u64).saturating_mul(r.precision.bytes());
@@ -483,14 +508,11 @@ fn buffers(r: &Request, limits: &Limits, lanes: usize, chunk: usize, frames: usi
     add("gradient", 1, &[stride, wide]);
     if r.is_gram() {
         add("gram", 1, &[stride, stride]);
-        if r.form == Some(Form::Gram) {
-            add("carried", 2, &[stride, wide]);
-        }
-        add("prediction", 1, &[r.rows, wide]);
+        add("carried", if r.form == Some(Form::Gram) { 2 } else { 1 }, &[stride, wide]);
     } else {
         add("prediction", 2, &[r.rows, wide]);
+        add("residual", 1, &[r.rows, wide]);
     }
-    add("residual", 1, &[r.rows, wide]);
     if r.validation_rows > 0 {
         add("validation_design", 1, &[r.validation_rows, stride]);
         add("validation_rows", 1, &[r.validation_rows, 2]);
@@ -525,7 +547,8 @@ fn buffers(r: &Request, limits: &Limits, lanes: usize, chunk: usize, frames: usi
         let carried = if r.is_gram() { r.state_rows } else { r.rows };
         let of_state = (5 + d + curvature * (2 + 2 * d)) * blocks(r.state_rows);
         let of_rows = (1 + curvature * (1 + d)) * blocks(carried) + (1 + d) * blocks(r.validation_rows);
-        let of_check = (5 + 3 * d) * r.state_rows.div_ceil(ROW_BLOCK) + r.rows.div_ceil(ROW_BLOCK);
+        let of_loss = if r.is_gram() { 1 } else { r.rows.div_ceil(ROW_BLOCK) };
+        let of_check = (5 + 3 * d) * r.state_rows.div_ceil(ROW_BLOCK) + of_loss;
         add("partials", 1, &[of_state + of_rows + of_check, seats]);
         let bases = if r.factored { r.phases * (2 + 2 * d) } else { 0 };
         add("lanes", 1, &[5 + 2 * d + bases, seats]);
@@ -610,11 +633,13 @@ fn kernels(r: &Request, lanes: usize) -> Vec<Kernel> {
         list.push(Kernel { name: "metric", flops: 8.0 * (n + q) * columns, every });
     }
     let every = if r.check_every == 0 { r.iterations.max(1) } else { r.check_every };
-    if r.is_gram() {
-        list.push(Kernel { name: "predict (stop rule)", flops: product(n), every });
+    match r.form {
+        Some(Form::Gram) => {}
+        Some(Form::Resident) => list.push(Kernel { name: "gram (stop rule)", flops: product(q), every }),
+        _ => list.push(Kernel { name: "gradient (stop rule)", flops: product(n), every }),
     }
-    list.push(Kernel { name: "gradient (stop rule)", flops: product(n), every });
-    list.push(Kernel { name: "criterion", flops: 20.0 * (n + q) * columns, every });
+    let rows = if r.is_gram() { q } else { n + q };
+    list.push(Kernel { name: "criterion", flops: 20.0 * rows * columns, every });
     list
 }
 

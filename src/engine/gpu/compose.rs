@@ -473,11 +473,11 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
 
     let residual = file!("end/residual.wgsl");
     let state = file!("shared/state.wgsl");
-    let (text, grid) = product("gradient", Side::Transposed, ("design", "r", Some("g")), &[], &[]);
-    add("gradient", "gradient", grid, &[&[("generated: gradient", &text)]]);
-    let (text, grid) = product("predict", Side::Plain, ("design", "x", Some("z")), &[], &[]);
-    add("predict", "predict", grid, &[&[("generated: predict", &text)]]);
     if spec.form == Form::Direct {
+        let (text, grid) = product("gradient", Side::Transposed, ("design", "r", Some("g")), &[], &[]);
+        add("gradient", "gradient", grid, &[&[("generated: gradient", &text)]]);
+        let (text, grid) = product("predict", Side::Plain, ("design", "x", Some("z")), &[], &[]);
+        add("predict", "predict", grid, &[&[("generated: predict", &text)]]);
         let files = [file!("kernel/residual.wgsl"), file!("end/extrapolate.wgsl"), residual, values, told, told_quads];
         add("residual", "residual", by_rows(n), &[&files, &loss]);
 
@@ -514,9 +514,18 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
         }
     } else {
         add("gram", "gram_kernel", [layout.stride().div_ceil(32) as u32, 1, 1], &[&[file!("kernel/gram.wgsl")]]);
-        let text = by_itself("residual", "z", n, ROW_BLOCK, &["residual"], &[("rows", "read"), ("r", "read_write")]);
-        let files = [("generated: residual", text.as_str()), residual, file!("end/here.wgsl"), values];
-        add("residual", "residual", by_rows(n), &[&files, &loss]);
+        let bindings = [("lanes", "read"), ("g", "read_write")];
+        let text = by_itself("gram_gradient", "v", q, own, &["at_iterate"], &bindings);
+        let files = [
+            ("generated: gram_gradient", text.as_str()),
+            file!("end/at_iterate.wgsl"),
+            file!("shared/gram_target.wgsl"),
+            file!("shared/strength.wgsl"),
+            values,
+        ];
+        add("gram_gradient", "gram_gradient", groups(q, own), &[&files]);
+        let (text, grid) = product("gram_product", Side::Plain, ("gram", "x", Some("v")), &[], &[]);
+        add("gram_product", "gram_product", grid, &[&[("generated: gram_product", &text)]]);
 
         let fit_files =
             [file!("end/fit.wgsl"), file!("shared/gram_target.wgsl"), file!("shared/strength.wgsl"), values];
@@ -546,8 +555,6 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
             add("gram_step", "gram_step", groups(q, own), &[&files, &slope, &penalty]);
 
             let fit = [&fit_files[..], &[file!("shared/fitted.wgsl"), partials]].concat();
-            let (text, grid) = product("gram_product", Side::Plain, ("gram", "x", Some("v")), &[], &[]);
-            add("gram_product", "gram_product", grid, &[&[("generated: gram_product", &text)]]);
             if d <= FUSED_TANGENTS {
                 let (text, grid) = product("gram_fit", Side::Plain, ("gram", "x", Some("v")), &["fit"], &FIT);
                 add("gram_fit", "gram_fit", grid, &[&[("generated: gram_fit", &text)], &fit]);
@@ -576,7 +583,7 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
         }
     }
     for (name, splits, rows) in [("gather_z", spec.splits[0], n), ("gather_g", spec.splits[1], stride)] {
-        if splits > 1 {
+        if splits > 1 && spec.form == Form::Direct {
             let text = format!("const SPLITS: u32 = {splits}u;\nconst GATHERED: u32 = {rows}u;\n");
             let grid = [(layout.columns() / 4).div_ceil(64) as u32, rows as u32, 1];
             add(name, "gather", grid, &[&[file!("kernel/gather.wgsl"), ("generated: gather", &text)]]);
@@ -603,7 +610,16 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
     }
 
     add("criterion", "criterion", by_rows(q), &[&[file!("kernel/criterion.wgsl"), partials], &penalty]);
-    add("gap_loss", "gap_loss", by_rows(n), &[&[file!("kernel/gap_loss.wgsl"), partials, scale], &loss]);
+    if spec.form == Form::Direct {
+        add("gap_loss", "gap_loss", by_rows(n), &[&[file!("kernel/gap_loss.wgsl"), partials, scale], &loss]);
+    } else {
+        add(
+            "gap_fit",
+            "gap_fit",
+            [quads.div_ceil(64) as u32, 1, 1],
+            &[&[file!("kernel/gap_fit.wgsl"), partials, scale]],
+        );
+    }
     add("gap_penalty", "gap_penalty", by_rows(q), &[&[file!("kernel/gap_penalty.wgsl"), partials, scale], &penalty]);
     all
 }

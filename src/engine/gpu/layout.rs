@@ -129,7 +129,8 @@ impl Layout {
         add("GAP_PENALTY", 1, state, true);
         add("RATIO", 1, state, true);
         add("NORMS", 3 * (1 + d), state, true);
-        add("GAP_LOSS", 1, rows, true);
+        // In forms with `XᵀX` it follows from the loss.
+        add("GAP_LOSS", 1, if self.gram { (1, 1) } else { rows }, true);
         list
     }
     /// Rows of `lanes4` numbers that all of them take.

@@ -111,20 +111,23 @@ impl Engine for GpuEngine {
             ));
         }
         let limits = self.context.device.limits();
-        // Estimates only, by kind of device: of products, of sums in f64, of products within workgroups, then seconds of an entry of what is between
-        // products, of a dispatch, and of a lane's decisions. Those of the software driver are measured on two cores (docs/gpu.md).
-        let (flops, flops_wide, flops_resident, element, dispatch, lane) = match self.context.info.device_type {
-            wgpu::DeviceType::Cpu => (2.5e10, 4e9, 3e9, 5e-9, 6e-5, 3e-7),
+        // Estimates only, by kind of device: operations a second of products, of sums in f64, of products within workgroups, then
+        // seconds of an entry of what is between products, of a dispatch, and of a lane's decisions. Those of the software driver are
+        // measured on two cores (docs/gpu.md).
+        let (single, wide, resident, element, dispatch, lane) = match self.context.info.device_type {
+            wgpu::DeviceType::Cpu => (2.5e10, 1.2e10, 3e9, 5e-9, 6e-5, 3e-7),
             wgpu::DeviceType::DiscreteGpu => (1e13, 5e11, 4e12, 1e-11, 5e-6, 1e-9),
             _ => (2e11, 1e10, 1e11, 2e-10, 1e-5, 1e-8),
         };
+        let f64s = precision == Precision::F64;
+        let (flops, flops_resident) = if f64s { (wide, resident * wide / single) } else { (single, resident) };
         Ok(Limits {
             engine: "gpu",
             max_buffer_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
             max_workgroups: u64::from(limits.max_compute_workgroups_per_dimension),
             max_lanes: usize::MAX,
             flops,
-            flops_wide,
+            flops_wide: wide / 3.0,
             flops_resident,
             element,
             dispatch,
@@ -132,7 +135,7 @@ impl Engine for GpuEngine {
             workgroup_bytes: u64::from(limits.max_compute_workgroup_storage_size),
             max_invocations: u64::from(limits.max_compute_invocations_per_workgroup),
             storage_buffers: limits.max_storage_buffers_per_shader_stage,
-            overhead: 1e-4,
+            overhead: 2e-5,
             wide: self.context.device.features().contains(wgpu::Features::SHADER_F64),
         })
     }

@@ -106,9 +106,13 @@ impl Resources {
         };
         one("design", filled("design", padded(problem.design().rows(), q)));
         one("rows", filled("rows", row_fields(job, numbers)));
-        one("r", create("residual", n * columns));
+        match spec.form {
+            Form::Direct => one("r", create("residual", n * columns)),
+            // Filled only for the stop rule.
+            Form::Resident => one("v", create("carried", state_rows * columns)),
+            Form::Gram => {}
+        }
         if layout.gram {
-            one("z", create("prediction", n * columns));
             one("gram", create("gram", state_rows * state_rows));
         }
         one("g", create("gradient", state_rows * columns));
@@ -177,7 +181,7 @@ impl Resources {
         let carried = match spec.form {
             Form::Direct => ["z", "z"],
             Form::Gram => ["v", "v"],
-            Form::Resident => ["z", "r"],
+            Form::Resident => ["v", "g"],
         };
         let buffers = Buffers { by_name: all, carried };
 

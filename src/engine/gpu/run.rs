@@ -16,7 +16,7 @@ use crate::engine::{
     Chunk, Frame, Job, LaneOutcome, LaneState, MetricSource, Run, RunNumbers, Seat, Status, memory_fields,
 };
 use crate::error::Result;
-use crate::plan::{Plan, Precision};
+use crate::plan::{Form, Plan, Precision};
 
 /// A run on a device.
 pub(super) struct GpuRun<'a> {
@@ -400,14 +400,18 @@ impl<'a> GpuRun<'a> {
         false
     }
 
-    /// What the stop rule measures, at the iterate itself and by products with the design in every form.
+    /// What the stop rule measures, at the iterate itself.
     fn check(&self, commands: &mut Commands<'_>, parity: usize, at: u32) {
-        if self.held.layout.gram {
-            self.product(commands, ("predict", "gather_z"), parity, at);
-        }
-        self.held.dispatch(commands, "residual", (parity, self.slot), at);
-        self.product(commands, ("gradient", "gather_g"), parity, at);
-        for kernel in ["criterion", "gap_loss", "gap_penalty"] {
+        let kernels: &[&'static str] = match self.plan.form {
+            Form::Direct => {
+                self.held.dispatch(commands, "residual", (parity, self.slot), at);
+                self.product(commands, ("gradient", "gather_g"), parity, at);
+                &["criterion", "gap_loss", "gap_penalty"]
+            }
+            Form::Gram => &["gram_gradient", "criterion", "gap_fit", "gap_penalty"],
+            Form::Resident => &["gram_product", "gram_gradient", "criterion", "gap_fit", "gap_penalty"],
+        };
+        for kernel in kernels {
             self.held.dispatch(commands, kernel, (parity, self.slot), at);
         }
     }

@@ -447,7 +447,7 @@ mod tests {
         for (engine, tuned) in [(borrowed, 0), (own, 2)] {
             let mut engine = engine.tuning(Tuning::Auto).tile_cache(TileCache::none());
             let plan = |iterations| Plan::new(request(iterations), &engine.limits(Precision::F32).unwrap()).unwrap();
-            let (short, long) = (plan(100), plan(1 << 30));
+            let (short, long) = (plan(100), plan(1 << 24));
             engine.tune_for_run(&short);
             assert_eq!(engine.tuner.known().len(), 0);
             engine.tune_for_run(&long);
