@@ -603,6 +603,7 @@ fn bench_says_what_does_not_fit_and_refuses_bad_settings() {
 
     fails(&["bench", "--shape", "30,12"], 2, &["--shape", "'30,12'", "N,P,B"]);
     fails(&["bench", "--shape", "30,12,0"], 2, &["--shape", "three positive numbers"]);
+    fails(&["bench", "--shape", "30,12,2305843009213693952"], 2, &["--shape", "at most"]);
     fails(&["bench", "--repeat", "0"], 2, &["--repeat", "at least 1"]);
     fails(&["bench", "--only", "shapse"], 2, &["shapse", "shapes"]);
     fails(&["bench", "--memory-budget", "0"], 2, &["--memory-budget", "positive"]);

@@ -171,17 +171,19 @@ fn a_thousand_faults_lose_no_lane_and_repeat_none() {
     let alphas = (0..40).map(|i| 0.8 * problem().alpha_max(1.0) * 0.85f64.powi(i)).collect();
     let base = sweep(40).alphas(Alphas::List(alphas));
     let truth = base.run(&mut CpuEngine::new()).unwrap();
-    with_faults(CpuEngine::new, 4, 1000, &base, &|result| {
-        for (i, (a, b)) in truth.lanes.iter().zip(&result.lanes).enumerate() {
-            assert_eq!((a.status, a.iterations), (b.status, b.iterations), "lane {i}");
-        }
-        for (a, b) in [(&truth.trace.objective, &result.trace.objective), (&truth.trace.change, &result.trace.change)] {
-            let gap = (a - b).mapv(f64::abs).fold(0.0, |m: f64, v| m.max(*v));
-            assert!(gap <= 1e-9, "{gap:e}");
-        }
-        let gap = (&truth.trace.dcoef - &result.trace.dcoef).mapv(f64::abs).fold(0.0, |m: f64, v| m.max(*v));
+    with_faults(CpuEngine::new, 4, 1000, &base, &|result| assert_close(&truth, result));
+}
+
+fn assert_close(truth: &SweepResult, result: &SweepResult) {
+    for (i, (a, b)) in truth.lanes.iter().zip(&result.lanes).enumerate() {
+        assert_eq!((a.status, a.iterations), (b.status, b.iterations), "lane {i}");
+    }
+    for (a, b) in [(&truth.trace.objective, &result.trace.objective), (&truth.trace.change, &result.trace.change)] {
+        let gap = (a - b).mapv(f64::abs).fold(0.0, |m: f64, v| m.max(*v));
         assert!(gap <= 1e-9, "{gap:e}");
-    });
+    }
+    let gap = (&truth.trace.dcoef - &result.trace.dcoef).mapv(f64::abs).fold(0.0, |m: f64, v| m.max(*v));
+    assert!(gap <= 1e-9, "{gap:e}");
 }
 
 #[test]
@@ -305,4 +307,47 @@ fn several_engines_share_a_queue() {
     let result = base().run_on(&mut [&mut a, &mut b], |_, _| ControlFlow::Continue(())).unwrap();
     assert_same(&truth, &result, "two devices");
     assert_eq!(result.info.further_devices.len(), 1);
+}
+
+/// A device that gives a few chunks and then fails for good: the others finish its lanes, too.
+#[test]
+fn an_engine_that_dies_leaves_its_lanes_to_the_others() {
+    let alphas = (0..40).map(|i| 0.8 * problem().alpha_max(1.0) * 0.85f64.powi(i)).collect();
+    let base = sweep(40).alphas(Alphas::List(alphas));
+    let truth = base.run(&mut CpuEngine::new()).unwrap();
+    let mut dying = Dying(Faulty::new(CpuEngine::new(), 0, 9), 5);
+    let mut sound = Faulty::new(CpuEngine::new(), 0, 9);
+    let result = base.run_on(&mut [&mut dying, &mut sound], |_, _| ControlFlow::Continue(())).unwrap();
+    assert_close(&truth, &result);
+    assert!(result.info.faults.iter().any(|f| f.contains("The other engines go on")), "{:?}", result.info.faults);
+    // Alone it takes the run with it.
+    let mut dying = Dying(Faulty::new(CpuEngine::new(), 0, 9), 5);
+    let error = base.run(&mut dying).unwrap_err();
+    assert!(error.to_string().contains("injected"), "{error}");
+    let mut both = [Dying(Faulty::new(CpuEngine::new(), 0, 9), 5), Dying(Faulty::new(CpuEngine::new(), 0, 9), 5)];
+    let [a, b] = &mut both;
+    assert!(base.run_on(&mut [a, b], |_, _| ControlFlow::Continue(())).is_err());
+}
+
+/// After some openings and submissions nothing works any more.
+struct Dying<E>(Faulty<E>, u32);
+
+impl<E: Engine> Engine for Dying<E> {
+    fn info(&self) -> EngineInfo {
+        self.0.info()
+    }
+    fn limits(&self, precision: Precision) -> Result<Limits> {
+        self.0.limits(precision)
+    }
+    fn open<'a>(&'a mut self, plan: &'a Plan, job: &'a Job<'a>) -> Result<Box<dyn Run + 'a>> {
+        if self.1 == 0 {
+            return Err(lost());
+        }
+        self.1 -= 1;
+        self.0.one_in = self.1.max(1);
+        self.0.open(plan, job)
+    }
+    fn recover(&mut self) -> Result<()> {
+        Ok(())
+    }
 }

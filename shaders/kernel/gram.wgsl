@@ -9,9 +9,9 @@ alias wide4 = vec4<f64>;
 
 @compute @workgroup_size(8, 8)
 fn gram_kernel(@builtin(global_invocation_id) id: vec3<u32>) {
-    // params.table_row: the first block of rows of this dispatch.
+    // params.table_row and record_row: the first block of rows and of columns of this dispatch.
     let j = params.table_row + id.y;
-    let k = id.x;
+    let k = params.record_row + id.x;
     if (k >= STRIDE4 || j > k) {
         return;
     }

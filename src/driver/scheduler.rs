@@ -80,6 +80,8 @@ pub(super) struct Orders<'a> {
     pub(super) replan: &'a (dyn Fn(&dyn Engine) -> Result<Plan> + Sync),
     /// Lanes that wait for their first seat.
     queue: Mutex<VecDeque<usize>>,
+    /// Lanes that were under way on engines which failed for good.
+    left: Mutex<Vec<LaneState>>,
     cancelled: AtomicBool,
 }
 
@@ -94,7 +96,7 @@ impl<'a> Orders<'a> {
         replan: &'a (dyn Fn(&dyn Engine) -> Result<Plan> + Sync),
     ) -> Self {
         let queue = Mutex::new((0..job.lanes.len()).collect());
-        Orders { job, deadline, on_fault, replan, queue, cancelled: AtomicBool::new(false) }
+        Orders { job, deadline, on_fault, replan, queue, left: Mutex::default(), cancelled: AtomicBool::new(false) }
     }
 
     /// Runs the whole queue on the engines, each with its plan; `hear` is told everything that happens, and its `Break` cancels.
@@ -121,11 +123,46 @@ impl<'a> Orders<'a> {
         Ok(())
     }
 
+    /// Rounds of all engines that work, until no lane is left by one that failed for good.
     fn work_together(
         &self,
         engines: &mut [(&mut dyn Engine, Plan)],
         hear: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Result<()> {
+        let mut able: Vec<(&mut dyn Engine, &Plan)> = Vec::new();
+        for (engine, plan) in engines {
+            able.push((&mut **engine, plan));
+        }
+        loop {
+            let mut failed = None;
+            let ends = self.round(&mut able, hear);
+            let mut ends = ends.into_iter();
+            able.retain(|_| match ends.next() {
+                Some(Err(error)) => {
+                    failed = Some(error);
+                    false
+                }
+                _ => true,
+            });
+            match failed {
+                None => return Ok(()),
+                Some(error) if able.is_empty() || self.on_fault == OnFault::Fail => return Err(error),
+                Some(error) => {
+                    self.tell(hear, Event::Fault(format!("{error} The other engines go on with its lanes.")))
+                }
+            }
+            if self.stop().is_none() && lock(&self.left).is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// How the work of each engine ended.
+    fn round(
+        &self,
+        engines: &mut [(&mut dyn Engine, &Plan)],
+        hear: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Vec<Result<()>> {
         std::thread::scope(|scope| {
             // A slow listener slows the engines down instead of filling memory.
             let (sender, events) = mpsc::sync_channel(2 * engines.len());
@@ -134,10 +171,10 @@ impl<'a> Orders<'a> {
                 .map(|(engine, plan)| {
                     let sender = sender.clone();
                     scope.spawn(move || {
-                        let done = self.work(*engine, plan, &mut |event| {
+                        let done = self.work(&mut **engine, plan, &mut |event| {
                             let _ = sender.send(event);
                         });
-                        if done.is_err() {
+                        if done.is_err() && self.on_fault == OnFault::Fail {
                             self.cancelled.store(true, Ordering::Relaxed);
                         }
                         done
@@ -148,7 +185,7 @@ impl<'a> Orders<'a> {
             events.into_iter().for_each(|event| self.tell(hear, event));
             let panicked =
                 || Error::new(ErrorKind::Device, "solver thread", "a panic", "a result", "Please report this.");
-            workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|_| Err(panicked())))
+            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| Err(panicked()))).collect()
         })
     }
 
@@ -170,17 +207,30 @@ impl<'a> Orders<'a> {
     }
 
     fn next(&self) -> Option<usize> {
-        self.queue.lock().unwrap_or_else(|e| e.into_inner()).pop_front()
+        lock(&self.queue).pop_front()
     }
 
-    /// Takes lanes from the queue until it is empty, on one engine, and on what takes its place after a fault.
+    /// Takes lanes from the queue until it is empty, on one engine, and on what takes its place after a fault. Where nothing does,
+    /// its lanes are left to the other engines.
     fn work(&self, engine: &mut dyn Engine, plan: &Plan, tell: &mut dyn FnMut(Event)) -> Result<()> {
-        let mut again = Vec::new();
+        let mut again = std::mem::take(&mut *lock(&self.left));
+        let done = self.keep_working(engine, plan, &mut again, tell);
+        lock(&self.left).append(&mut again);
+        done
+    }
+
+    fn keep_working(
+        &self,
+        engine: &mut dyn Engine,
+        plan: &Plan,
+        again: &mut Vec<LaneState>,
+        tell: &mut dyn FnMut(Event),
+    ) -> Result<()> {
         let mut in_a_row = 0;
         loop {
-            let mut shift = Shift::new(self, plan, std::mem::take(&mut again));
+            let mut shift = Shift::new(self, plan, std::mem::take(again));
             let Err(error) = shift.run(engine, tell) else { return Ok(()) };
-            again = shift.again;
+            *again = shift.again;
             in_a_row = if shift.chunks > 0 { 1 } else { in_a_row + 1 };
             if error.kind != ErrorKind::Device || self.on_fault == OnFault::Fail {
                 return Err(error);
@@ -190,7 +240,7 @@ impl<'a> Orders<'a> {
                 tell(Event::Fault(format!("{error} {moved} on the CPU engine.")));
                 let mut cpu = CpuEngine::new();
                 let plan = (self.replan)(&cpu)?;
-                return Shift::new(self, &plan, again).run(&mut cpu, tell);
+                return Shift::new(self, &plan, std::mem::take(again)).run(&mut cpu, tell);
             }
             if in_a_row > PATIENCE {
                 let found = format!("{}, {in_a_row} times in a row without getting further", error.found);
@@ -200,6 +250,11 @@ impl<'a> Orders<'a> {
             tell(Event::Fault(format!("{error} {moved} on a fresh device.")));
         }
     }
+}
+
+/// What a panic elsewhere left is whole: nothing is half changed under these locks.
+fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(|e| e.into_inner())
 }
 
 /// An engine at work until it fails or nothing is left to do.

@@ -513,7 +513,8 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
             add("observe", "observe", groups(n, own), &[&[("generated: observe", &text)], &files, &loss]);
         }
     } else {
-        add("gram", "gram_kernel", [layout.stride().div_ceil(32) as u32, 1, 1], &[&[file!("kernel/gram.wgsl")]]);
+        // The host dispatches it piece by piece.
+        add("gram", "gram_kernel", [0; 3], &[&[file!("kernel/gram.wgsl")]]);
         let bindings = [("lanes", "read"), ("g", "read_write")];
         let text = by_itself("gram_gradient", "v", q, own, &["at_iterate"], &bindings);
         let files = [

@@ -220,33 +220,30 @@ impl Resources {
         Ok(resources)
     }
 
-    /// Fills the Gram matrix, some rows of blocks at a time, so that no dispatch takes long.
+    /// Fills the Gram matrix, some blocks at a time, so that no dispatch takes long.
     fn sum_gram(&self, context: &GpuContext) {
-        let (n, blocks) = (self.layout.rows, self.layout.stride() / 4);
-        let kernel = self.kernels.get("gram");
-        // Rows of eight blocks of four by four entries.
-        let most = (GRAM_OPERATIONS / (2 * n * 32 * self.layout.stride())).max(1);
-        let mut first = 0;
-        while first < blocks {
-            let rows = most.min((blocks - first).div_ceil(8));
-            context.queue.write_buffer(
-                self.buffers.get("arrival_params", 0),
-                0,
-                bytemuck::cast_slice(&[0, first as u32, 0, 0]),
-            );
-            let mut encoder =
-                context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("gram") });
-            let mut commands = Commands::new(&mut encoder, None);
-            commands.dispatch(&Dispatch {
-                name: "gram",
-                pipeline: &kernel.pipeline,
-                params: (&self.arrival_params, 0),
-                storage: &self.groups["gram"][0][0],
-                groups: [kernel.groups[0], rows as u32, 1],
-            });
-            commands.finish();
-            context.queue.submit([encoder.finish()]);
-            first += 8 * rows;
+        // A workgroup sums eight by eight blocks of four by four entries.
+        let sides = self.layout.stride().div_ceil(32);
+        let most = (GRAM_OPERATIONS / (2 * self.layout.rows * 32 * 32)).max(1);
+        let (columns, rows) = (most.min(sides), (most / sides).clamp(1, sides));
+        for first_row in (0..sides).step_by(rows) {
+            for first_column in (0..sides).step_by(columns) {
+                let first = [8 * first_column as u32, 8 * first_row as u32, 0, 0];
+                let params = self.buffers.get("arrival_params", 0);
+                context.queue.write_buffer(params, 0, bytemuck::cast_slice(&first));
+                let label = Some("gram");
+                let mut encoder = context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
+                let mut commands = Commands::new(&mut encoder, None);
+                commands.dispatch(&Dispatch {
+                    name: "gram",
+                    pipeline: &self.kernels.get("gram").pipeline,
+                    params: (&self.arrival_params, 0),
+                    storage: &self.groups["gram"][0][0],
+                    groups: [columns as u32, rows as u32, 1],
+                });
+                commands.finish();
+                context.queue.submit([encoder.finish()]);
+            }
         }
     }
 

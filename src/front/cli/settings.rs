@@ -95,8 +95,8 @@ pub(super) struct Settings {
     /// f32 or f64 [default: f64 on the CPU engine, f32 on a GPU]
     #[arg(long, value_name = "P")]
     precision: Option<String>,
-    /// How a GPU computes an iteration: direct (products with the design) or gram (with its XᵀX) [default: the fastest by the plan's
-    /// estimate]
+    /// How a GPU computes an iteration: direct (products with the design), gram (with its XᵀX), or resident (the same, many iterations
+    /// at a time) [default: the fastest by the plan's estimate]
     #[arg(long, value_name = "FORM")]
     form: Option<String>,
     /// Hold rows out of the fit and trace their loss and its derivative

@@ -58,6 +58,9 @@ pub(super) struct Shape {
     pub(super) lanes: usize,
 }
 
+/// Entries of a design, which is drawn at random and held twice in f64: 4 GiB.
+const MOST: usize = 1 << 28;
+
 const fn shape(rows: usize, features: usize, lanes: usize) -> Shape {
     Shape { rows, features, lanes }
 }
@@ -67,7 +70,11 @@ impl FromStr for Shape {
     fn from_str(text: &str) -> Result<Self> {
         let numbers: Vec<usize> = text.split(',').filter_map(|v| v.trim().parse().ok()).filter(|v| *v > 0).collect();
         match numbers[..] {
-            [n, p, b] if text.split(',').count() == 3 => Ok(shape(n, p, b)),
+            [n, p, b] if text.split(',').count() == 3 && n.saturating_mul(p) <= MOST && b <= MOST => Ok(shape(n, p, b)),
+            [_, _, _] => {
+                let expected = format!("at most {MOST} entries of the design, and as many lanes");
+                Err(Error::usage("--shape", format!("'{text}'"), expected, ""))
+            }
             _ => Err(Error::usage("--shape", format!("'{text}'"), "three positive numbers: N,P,B", "")),
         }
     }
