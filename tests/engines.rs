@@ -379,6 +379,24 @@ fn a_gpu_lane_has_the_same_bits_alone_and_among_others() {
     }
 }
 
+/// Terms that are left out are zero: not a bit of the sequence changes.
+#[test]
+fn predictions_on_the_support_have_the_same_bits() {
+    let Some(mut engine) = common::engine("gpu") else { return };
+    let problem = Problem::builder(synthetic(60, 301, false, 5)).build().unwrap();
+    let sweep = Sweep::new(problem).alphas("path:0.1:70".parse().unwrap()).iterations(120).every(10).tol(0.0);
+    for precision in [Precision::F32, Precision::F64] {
+        let mut run = |sparsity| {
+            let sweep = sweep.clone().precision(precision).form(Some(Form::Direct)).sparsity(sparsity);
+            sweep.run(engine.as_mut()).unwrap()
+        };
+        let (whole, sparse) = (run(false), run(true));
+        assert!(whole.trace == sparse.trace, "{}", precision.name());
+        let spared = sparse.info.coefficients_spared;
+        assert!(whole.info.coefficients_spared == 0.0 && spared > 0.1 && spared < 0.5, "{spared}");
+    }
+}
+
 /// Where a chunk ends follows from the clock: it must not show, although the last iteration of one is closed apart.
 #[test]
 fn chunks_of_any_length_leave_the_same_bits() {

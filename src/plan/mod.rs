@@ -200,6 +200,8 @@ pub struct Plan {
     pub refills: bool,
     /// Coefficients that a working set may have (CPU engine); 0: there are none.
     pub working_set: usize,
+    /// Whether predictions leave out coefficients that are zero in a group of lanes (GPU engine).
+    pub support: bool,
     /// Iterations of a chunk at most: one submit, one upload, one readback. Lanes come and go between chunks.
     pub chunk: usize,
     /// Frames of a chunk at most.
@@ -319,6 +321,7 @@ impl Plan {
                 + form.once(&request, limits),
             seats,
             working_set: working_set(&request, limits, seats),
+            support: support(&request, limits),
             // A metric that changes in time is uploaded for lanes that go in step.
             refills: !matches!(request.metric, MetricForm::Table { .. }),
             request,
@@ -474,6 +477,16 @@ fn working_set(r: &Request, limits: &Limits, seats: usize) -> usize {
     (r.state_rows / 2).min(2 * r.state_rows / seats.div_ceil(GROUP_LANES))
 }
 
+/// Whether predictions of a GPU leave out coefficients that are zero: in the direct form, where the lists can be bound as well.
+fn support(r: &Request, limits: &Limits) -> bool {
+    let able = r.form == Some(Form::Direct) && r.splits() == [1, 1] && r.tangents <= FUSED_TANGENTS;
+    r.sparsity
+        && limits.engine == "gpu"
+        && able
+        && limits.storage_buffers > 8
+        && r.state_rows >= 4 * FEWEST_COEFFICIENTS
+}
+
 /// Fewer coefficients are not worth leaving any out.
 const FEWEST_COEFFICIENTS: usize = 64;
 /// Lanes that share a working set.
@@ -535,6 +548,10 @@ fn buffers(r: &Request, limits: &Limits, lanes: usize, chunk: usize, frames: usi
         }
         let [of_predictions, of_gradients] = r.splits();
         let split = |parts: usize, rows: usize| if parts > 1 { parts * rows } else { 0 };
+        if support(r, limits) {
+            // As many lists as workgroups, of at least 32 lanes, along the lanes.
+            add("support", 1, &[lanes.div_ceil(32), stride / 4 + 1]);
+        }
         let shares = split(of_predictions, r.rows).max(split(of_gradients, stride));
         if shares > 0 {
             add("shares", 1, &[shares, wide]);

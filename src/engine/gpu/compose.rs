@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use super::layout::{Layout, Sum, gram_target};
-use super::product::{Product, Side, Tiles};
+use super::product::{Product, Side, Tile, Tiles};
 use crate::engine::{Job, MetricSource, RunNumbers};
 use crate::plan::{FUSED_TANGENTS, Form, MetricForm, Plan, Precision, ROW_BLOCK, ResidentTile, rows_per_sum};
 use crate::problem::{Loss, Penalty};
@@ -73,6 +73,8 @@ pub struct ShaderSpec {
     pub loss_at_zero: f64,
     /// Parts into which the sums of predictions and of gradients are split.
     pub splits: [usize; 2],
+    /// Whether predictions leave out coefficients that are zero in all lanes of a workgroup.
+    pub support: bool,
     /// How products are cut.
     pub tiles: Tiles,
 }
@@ -170,6 +172,7 @@ impl ShaderSpec {
             resident: plan.resident,
             loss_at_zero: if plan.form == Form::Direct { 0.0 } else { gram_target(job, numbers).1 },
             splits: r.splits(),
+            support: plan.support,
             tiles,
         }
     }
@@ -187,6 +190,12 @@ impl ShaderSpec {
     }
     pub(super) fn validates_in_product(&self) -> bool {
         self.only.len() <= FUSED_TANGENTS
+    }
+
+    /// Quads of lanes of a workgroup that predicts, which share a list of coefficients.
+    pub(super) fn support_quads(&self) -> usize {
+        let Tile { quads, group, .. } = self.tiles.ended[0];
+        quads * group[0]
     }
 
     pub(super) fn layout(&self) -> Layout {
@@ -354,7 +363,11 @@ fn used(prelude: &str, texts: &[(&str, &str)]) -> String {
 fn storage(from: usize, list: &[(&str, &str)]) -> String {
     let line = |(i, (name, access)): (usize, &(&str, &str))| {
         // Rows of the data have numbers of their own; all else is of quads of lanes.
-        let element = if matches!(*name, "rows" | "validation_rows") { "real" } else { "real4" };
+        let element = match *name {
+            "rows" | "validation_rows" => "real",
+            "support" => "u32",
+            _ => "real4",
+        };
         format!("@group(1) @binding({}) var<storage, {access}> {name}: array<{element}>;\n", from + i)
     };
     list.iter().enumerate().map(line).collect()
@@ -454,7 +467,9 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
             let names = if splits > 1 { (names.0, names.1, Some("shares")) } else { names };
             let width = if alone { 1 } else { 1 + d };
             let shape = (rows, inner);
-            let product = Product { names, shape, side, width, splits, tile, ends, rows_per_sum: rows_per_sum(d) };
+            let support = spec.support && names.0 == "design" && side == Side::Plain && !alone;
+            let product =
+                Product { names, shape, side, width, splits, support, tile, ends, rows_per_sum: rows_per_sum(d) };
             let bound = 2 + usize::from(names.2.is_some());
             let text = product.source(entry, &storage(bound, bindings));
             (text, product.groups(if alone { layout.columns() / 4 } else { quads }))
@@ -505,6 +520,12 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
                 ends.push("residual");
                 bindings.extend(AHEAD);
                 files.extend([residual, file!("end/extrapolate.wgsl"), file!("end/next.wgsl"), told, told_quads]);
+            }
+            if spec.support {
+                bindings.push(("support", "read"));
+                let text = format!("const SUPPORT_QUADS: u32 = {}u;\n", spec.support_quads());
+                let files = [file!("kernel/support.wgsl"), ("generated: support", text.as_str())];
+                add("support", "support_kernel", [quads.div_ceil(spec.support_quads()) as u32, 1, 1], &[&files]);
             }
             let (text, grid) = product("predict_observe", Side::Plain, ("design", "x", Some("z")), &ends, &bindings);
             add("predict_observe", "predict_observe", grid, &[&[("generated: predict_observe", &text)], &files, &loss]);

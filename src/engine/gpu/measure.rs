@@ -110,6 +110,7 @@ impl Measured {
             side: self.side,
             width: self.width,
             splits: self.splits,
+            support: false,
             tile,
             ends: &[],
             rows_per_sum: 1,

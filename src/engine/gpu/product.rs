@@ -121,6 +121,8 @@ pub(super) struct Product<'a> {
     pub(super) width: usize,
     /// Parts into which the inner index is split; each leaves a result of its own.
     pub(super) splits: usize,
+    /// Whether only those terms are summed, four by four, that `support` lists for the lanes of a workgroup; the others are zero.
+    pub(super) support: bool,
     pub(super) tile: Tile,
     /// Ends, by the prefix of their functions, and rows that they add up.
     pub(super) ends: &'a [&'a str],
@@ -219,7 +221,13 @@ impl Product<'_> {
     /// the order of the sums.
     fn span(&self, out: &mut String, unit: usize) {
         let count = self.shape.1.div_ceil(unit);
-        if self.splits == 1 {
+        if self.support {
+            let _ = writeln!(
+                out,
+                "    let list = group.x * (STRIDE4 + 1u);\n    let begin = 0u;\n    let end = {}u * support[list];",
+                4 / unit
+            );
+        } else if self.splits == 1 {
             let _ = writeln!(out, "    let begin = 0u;\n    let end = {count}u;");
         } else {
             let part = self.shape.1.div_ceil(self.splits).next_multiple_of(UNROLL) / unit;
@@ -227,6 +235,15 @@ impl Product<'_> {
                 out,
                 "    let begin = min(group.z * {part}u, {count}u);\n    let end = min(begin + {part}u, {count}u);"
             );
+        }
+    }
+
+    /// The vec4 of a row of the design that holds inner index `at`.
+    fn four(&self) -> &'static str {
+        if self.support {
+            "min(support[list + 1u + min(at / 4u, STRIDE4 - 1u)], STRIDE4 - 1u)"
+        } else {
+            "min(at / 4u, STRIDE4 - 1u)"
         }
     }
 
@@ -249,7 +266,8 @@ impl Product<'_> {
             let _ = writeln!(out, "    let a{r} = min(row + {r}u, {}u) * STRIDE4;", self.shape.0 - 1);
         }
         self.span(out, 4);
-        out.push_str("    for (var k = begin; k < end; k++) {\n");
+        let (index, k) = if self.support { ("i", "        let k = support[list + 1u + i];\n") } else { ("k", "") };
+        let _ = writeln!(out, "    for (var {index} = begin; {index} < end; {index}++) {{\n{k}");
         for r in 0..self.tile.rows {
             let _ = writeln!(out, "        let v{r} = {}[a{r} + k];", self.names.0);
         }
@@ -329,14 +347,16 @@ impl Product<'_> {
                         let _ = writeln!(
                             out,
                             "            let at = {from} + 4u * (block % {0}u);\n            let inside = at < end;\n            \
-                             let place = first_row + 4u * (block / {0}u);",
-                            depth / 4
+                             let place = first_row + 4u * (block / {0}u);\n            \
+                             let four = {1};",
+                            depth / 4,
+                            self.four()
                         );
                         for r in 0..4 {
                             let _ = writeln!(
                                 out,
                                 "            next_left{} = select(real4(), {design}[min(place + {r}u, {}u) * STRIDE4 + \
-                                 min(at / 4u, STRIDE4 - 1u)], inside);",
+                                 four], inside);",
                                 4 * i + r,
                                 self.shape.0 - 1
                             );
@@ -360,8 +380,10 @@ impl Product<'_> {
                     "        {{\n            let block = index + {}u;\n            let at = {from} + block / {right}u;\n            \
                      let c = block % {right}u;\n            \
                      let column = c / {per}u * {lanes} + min(first_quad + c % {per}u, {lanes} - 1u);\n            \
-                     next_right{i} = select(real4(), {operand}[min(at, {last}u) * COLUMNS4 + min(column, COLUMNS4 - 1u)], at < end);\n        }}",
+                     let k = {k};\n            \
+                     next_right{i} = select(real4(), {operand}[min(k, {last}u) * COLUMNS4 + min(column, COLUMNS4 - 1u)], at < end);\n        }}",
                     i * threads,
+                    k = if self.support { format!("4u * {} + at % 4u", self.four()) } else { "at".into() },
                     per = gx * quads,
                     lanes = self.lane_quads(),
                     last = self.shape.1.next_multiple_of(if self.side == Side::Plain { 4 } else { 1 }) - 1,

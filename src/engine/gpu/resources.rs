@@ -22,6 +22,8 @@ pub(super) struct Resources {
     groups: HashMap<&'static str, [[wgpu::BindGroup; 2]; 2]>,
     pub(super) params: [wgpu::BindGroup; 2],
     pub(super) arrival_params: wgpu::BindGroup,
+    /// Quads of lanes that share a list of coefficients which are not zero.
+    pub(super) support_quads: usize,
     /// Whether a prediction's end leaves the residual of the iteration to come.
     pub(super) looks_ahead: bool,
     /// Bytes of the device's buffers, staging left out.
@@ -143,6 +145,10 @@ impl Resources {
         if shares > 0 {
             one("shares", create("shares", shares));
         }
+        if spec.support {
+            let groups = (layout.lanes4() / 4).div_ceil(spec.support_quads());
+            one("support", create("support", groups * (state_rows / 4 + 1)));
+        }
         let heads = (2 + layout.book_fields()) as u64 * real;
         let lane_bytes = 3 * (1 + layout.d) as u64 * q as u64 * real;
         let fitting = ((ARRIVAL_BYTES / (heads + lane_bytes)).max(1) as usize).min(plan.seats);
@@ -206,6 +212,7 @@ impl Resources {
         let resources = Resources {
             params: [0, 1].map(|slot| bind_params(buffers.get("params", slot))),
             arrival_params: bind_params(buffers.get("arrival_params", 0)),
+            support_quads: spec.support_quads(),
             looks_ahead: spec.looks_ahead(),
             layout,
             groups,

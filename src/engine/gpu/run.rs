@@ -433,6 +433,9 @@ impl<'a> GpuRun<'a> {
             self.product(commands, ("gradient", "gather_g"), old, offset(i, 0));
             dispatch(commands, "step", old);
         }
+        if held.kernels.has("support") {
+            dispatch(commands, "support", new);
+        }
         if held.kernels.has("predict_observe") {
             dispatch(commands, "predict_observe", new);
         } else {
@@ -578,6 +581,26 @@ impl<'a> GpuRun<'a> {
         })
     }
 
+    /// The share of an iteration's terms that predictions leave out, by the state at the end of a chunk: a prediction has half of them.
+    fn spared(&self, state: &[u8]) -> f64 {
+        let layout = self.layout();
+        let (rows, columns, lanes4) = (layout.state_rows, layout.columns(), layout.lanes4());
+        let together = 4 * self.held.support_quads;
+        let (mut needed, mut all) = (0, 0);
+        for first in (0..lanes4).step_by(together) {
+            let lanes = first..(first + together).min(lanes4);
+            for four in (0..rows).step_by(4) {
+                let moves = |j: usize| {
+                    let at = |t: usize, lane: usize| number(state, j * columns + t * lanes4 + lane, self.precision);
+                    (0..=layout.d).any(|t| lanes.clone().any(|lane| at(t, lane) != 0.0))
+                };
+                needed += usize::from((four..(four + 4).min(rows)).any(moves));
+                all += 1;
+            }
+        }
+        0.5 * (1.0 - f64::from(needed as u32) / f64::from(all))
+    }
+
     pub(super) fn unpack(&mut self, order: Order, bytes: &[u8]) -> Chunk {
         let Order { iterations, lanes, frames } = order;
         let layout = self.layout();
@@ -617,12 +640,17 @@ impl<'a> GpuRun<'a> {
             Frame { lanes: at.collect(), state }
         });
         let frames = frames.collect();
+        let mut spared = 0.0;
         if self.brings.snapshot {
             let from = self.snapshot_offset() as usize;
             let bytes = bytes[from..self.frame_offset() as usize].to_vec();
+            if self.plan.support {
+                let iterations: usize = seats.iter().map(Seat::iterations).sum();
+                spared = self.spared(&bytes) * iterations as f64;
+            }
             self.snapshot = Some(Snapshot { lanes, book, bytes });
         }
-        Chunk { seats, records, frames, spared: 0.0 }
+        Chunk { seats, records, frames, spared }
     }
 }
 

@@ -1,0 +1,48 @@
+// Which coefficients, four by four, are not zero in some lane of a group, tangents included: the terms that the sum of a prediction
+// needs. For each group of SUPPORT_QUADS quads of lanes their number, then they, in order. A workgroup: a group.
+@group(0) @binding(0) var<uniform> params: Params;
+@group(1) @binding(0) var<storage, read> x: array<real4>;
+@group(1) @binding(1) var<storage, read_write> support: array<u32>;
+
+var<workgroup> found: array<bool, 64>;
+var<private> count: u32;
+
+fn moves(row: u32, first: u32) -> bool {
+    for (var quad = first; quad < min(first + SUPPORT_QUADS, QUADS); quad++) {
+        for (var t = 0u; t < WIDTH; t++) {
+            // A NaN is not zero either.
+            if (!all(x[place(row, quad) + t * QUADS] == real4(0.0))) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+@compute @workgroup_size(64)
+fn support_kernel(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) index: u32) {
+    let list = group.x * (STRIDE4 + 1u);
+    for (var first = 0u; first < STRIDE4; first += 64u) {
+        let k = first + index;
+        var any = false;
+        if (k < STRIDE4) {
+            for (var row = 4u * k; row < min(4u * k + 4u, STATE_ROWS); row++) {
+                any = any || moves(row, group.x * SUPPORT_QUADS);
+            }
+        }
+        found[index] = any;
+        workgroupBarrier();
+        if (index == 0u) {
+            for (var i = 0u; i < 64u; i++) {
+                if (found[i]) {
+                    count++;
+                    support[list + count] = first + i;
+                }
+            }
+        }
+        workgroupBarrier();
+    }
+    if (index == 0u) {
+        support[list] = count;
+    }
+}
