@@ -245,12 +245,17 @@ impl Sweep {
     }
 
     pub(super) fn plan_prepared(&self, prepared: &Prepared, engine: &dyn Engine) -> Result<Plan> {
+        self.plan_for(prepared, engine, false)
+    }
+
+    fn plan_for(&self, prepared: &Prepared, engine: &dyn Engine, together: bool) -> Result<Plan> {
         let shape = self.problem.shape();
         let request = Request {
             rows: shape.rows,
             state_rows: self.problem.state_rows(),
             validation_rows: shape.validation_rows,
             lanes: prepared.lanes.len(),
+            together,
             tangents: prepared.derivatives.len(),
             iterations: self.iterations,
             every: self.every.unwrap_or((self.iterations / 50).max(1)),
@@ -292,11 +297,11 @@ impl Sweep {
         keep: crate::engine::gpu::Keep,
     ) -> Result<crate::engine::gpu::Session> {
         if keep != crate::engine::gpu::Keep::Frames {
-            // No frame but the last: there is no trace to make room for.
+            // No frame but the last.
             self.every = Some(self.iterations);
         }
         let prepared = self.prepare()?;
-        let plan = self.plan_prepared(&prepared, engine)?;
+        let plan = self.plan_for(&prepared, engine, true)?;
         prepared.schedule.warnings(self.iterations).iter().for_each(|w| log::warn!("{w}"));
         engine.session(plan, prepared.into_job(self.problem, self.tol), keep)
     }

@@ -117,6 +117,8 @@ pub struct Request {
     pub validation_rows: usize,
     /// Lanes `b` of the sweep.
     pub lanes: usize,
+    /// Whether all of them run at the same time if they fit, however long an iteration takes, and the host keeps no trace.
+    pub together: bool,
     /// Tangents `d` per lane.
     pub tangents: usize,
     /// Iterations `K` at most.
@@ -277,7 +279,7 @@ impl Plan {
     /// A run that does not fit the budget or the engine's buffers even lane by lane; the error has the numbers.
     pub fn new(request: Request, limits: &Limits) -> Result<Plan> {
         let layout = RecordLayout::new(request.tangents);
-        let host_bytes = host_bytes(&request, layout);
+        let host_bytes = if request.together { 0 } else { host_bytes(&request, layout) };
         if host_bytes > request.memory_budget {
             return Err(over_budget(
                 "trace kept by the host",
@@ -394,7 +396,8 @@ fn by_speed(r: &Request, limits: &Limits) -> usize {
 
 /// The most lanes that fit the budget and, buffer by buffer, the engine.
 fn most_seats(r: &Request, limits: &Limits, budget: u64) -> Result<usize> {
-    let wanted = r.lanes.min(limits.max_lanes.max(1)).min(by_speed(r, limits));
+    let by_speed = if r.together { usize::MAX } else { by_speed(r, limits) };
+    let wanted = r.lanes.min(limits.max_lanes.max(1)).min(by_speed);
     // As few rounds as that takes, all of them about as full.
     let wanted = r.lanes.div_ceil(r.lanes.div_ceil(wanted));
     // Whole tiles of products, where that is not all.
@@ -715,6 +718,7 @@ mod tests {
             state_rows: 10,
             validation_rows: 0,
             lanes: 100,
+            together: false,
             tangents: 1,
             iterations: 500,
             every: 10,

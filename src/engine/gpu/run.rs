@@ -782,6 +782,7 @@ mod tests {
                 state_rows: 64,
                 validation_rows: shape.validation_rows,
                 lanes: 100,
+                together: false,
                 tangents: 1,
                 iterations: 500,
                 every: 10,

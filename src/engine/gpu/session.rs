@@ -140,7 +140,7 @@ impl GpuEngine {
     pub fn session(&mut self, plan: Plan, job: OwnedJob, keep: Keep) -> Result<Session> {
         if plan.seats < job.lanes.len() {
             let found = format!("{} lanes, of which {} fit at a time", job.lanes.len(), plan.seats);
-            let remedy = "Use fewer lanes, a larger memory budget, or Sweep::submit, in which lanes take turns.";
+            let remedy = "Use fewer lanes, a larger memory budget where that is the limit, or Sweep::submit, in which lanes take turns.";
             return Err(Error::new(ErrorKind::Memory, "session", found, "all lanes at once", remedy));
         }
         let tiles = self.tiles(&plan);
@@ -280,19 +280,20 @@ impl Session {
         self.take_note()
     }
 
-    /// Measures how long an iteration takes by running a few and waiting for them: once, before the first frame, on a device
-    /// without timestamps. The iterations count.
+    /// Runs some iterations, a test of the stop rule among them, and waits for them: drivers compile kernels when they run first, and
+    /// the time of an iteration is measured. Once, while loading. The iterations count.
     ///
     /// # Errors
     /// As [`encode`](Self::encode).
     pub fn calibrate(&mut self) -> Result<()> {
         self.wait()?;
-        // The first chunk warms up.
-        for budget in [0.0, 8.0 * self.pace] {
+        // The first chunk warms up, with the iterate in both buffers.
+        let warms = 2.0 * (self.plan().request.check_every + 1) as f64 * self.pace;
+        for (warm, budget) in [(true, warms), (false, 8.0 * self.pace)] {
             let clock = std::time::Instant::now();
             let iterations = self.submit(Duration::from_secs_f64(budget))?;
             self.wait()?;
-            if budget > 0.0 && iterations > 0 {
+            if !warm && iterations > 0 {
                 self.pace = (clock.elapsed().as_secs_f64() / iterations as f64).max(1e-9);
             }
         }

@@ -427,6 +427,7 @@ mod tests {
             state_rows: 8,
             validation_rows: 0,
             lanes: 4,
+            together: false,
             tangents: 0,
             iterations,
             every: iterations,

@@ -98,6 +98,7 @@ fn tune(args: &RunArgs) -> Result<Vec<TunedTile>> {
         state_rows,
         validation_rows: 0,
         lanes,
+        together: false,
         tangents: args.tangents,
         iterations: 1,
         every: 1,
