@@ -383,7 +383,7 @@ fn a_gpu_lane_has_the_same_bits_alone_and_among_others() {
 #[test]
 fn predictions_on_the_support_have_the_same_bits() {
     let Some(mut engine) = common::engine("gpu") else { return };
-    let problem = Problem::builder(synthetic(60, 301, false, 5)).build().unwrap();
+    let problem = Problem::builder(synthetic(260, 301, false, 5)).build().unwrap();
     let sweep = Sweep::new(problem).alphas("path:0.1:70".parse().unwrap()).iterations(120).every(10).tol(0.0);
     for precision in [Precision::F32, Precision::F64] {
         let mut run = |sparsity| {

@@ -480,14 +480,15 @@ fn working_set(r: &Request, limits: &Limits, seats: usize) -> usize {
     (r.state_rows / 2).min(2 * r.state_rows / seats.div_ceil(GROUP_LANES))
 }
 
-/// Whether predictions of a GPU leave out coefficients that are zero: in the direct form, where the lists can be bound as well.
+/// Whether predictions of a GPU leave out coefficients that are zero: in the direct form, where the lists can be bound as well, and where a
+/// prediction is so long that making the lists is little beside it.
 fn support(r: &Request, limits: &Limits) -> bool {
     let able = r.form == Some(Form::Direct) && r.splits() == [1, 1] && r.tangents <= FUSED_TANGENTS;
     r.sparsity
         && limits.engine == "gpu"
         && able
         && limits.storage_buffers > 8
-        && r.state_rows >= 4 * FEWEST_COEFFICIENTS
+        && r.state_rows.min(r.rows) >= 4 * FEWEST_COEFFICIENTS
 }
 
 /// Fewer coefficients are not worth leaving any out.
