@@ -55,7 +55,7 @@ fn spec(precision: Precision, loss: Loss, penalty: Penalty, tangents: usize) -> 
         form,
         resident: (form == Form::Resident).then_some(ResidentTile { quads: 2, groups: 4 }),
         loss_at_zero: 1.5,
-        support: form == Form::Direct && tangents % 5 == 0,
+        support: form == Form::Direct && tangents.is_multiple_of(5),
         splits: if tangents == 2 { [2, 3] } else { [1, 1] },
         // As if there were much to compute: that is where tiles are large.
         tiles: Tiles::usual(KINDS[tangents % 3], (4500, 1100), 1 + tangents, 500),
