@@ -52,9 +52,9 @@ impl GpuEngine {
         let mut seconds = [0.0; 2];
         let mut by_device = false;
         for (i, what) in pair.into_iter().enumerate() {
-            let mut rig = Rig::new(&self.context, &mut self.library, what)?;
+            let mut rig = Rig::new(&self.context, &mut self.compiled, what)?;
             by_device = rig.clock.is_some();
-            seconds[i] = rig.seconds(&self.context, &mut self.library, tiles[i], f64::INFINITY)?;
+            seconds[i] = rig.seconds(&self.context, &mut self.compiled, tiles[i], f64::INFINITY)?;
         }
         Ok(ProductTimes { plain: seconds[0], transposed: seconds[1], tiles, by_device })
     }
@@ -347,7 +347,7 @@ mod tests {
         /// `[rows, columns]`: the product, computed with a tile.
         fn result(&mut self, engine: &mut GpuEngine, tile: Tile) -> Vec<f64> {
             let context = engine.context.clone();
-            let kernels = self.kernels(&context, &mut engine.library, tile).unwrap();
+            let kernels = self.kernels(&context, &mut engine.compiled, tile).unwrap();
             // What no kernel writes is seen.
             let (rows, columns) = (self.what.shape().0, self.what.columns());
             let blank = encode(vec![-7.0; rows * columns], self.what.precision);
@@ -428,7 +428,7 @@ mod tests {
                     let what = Measured { design, side, lanes, width, splits, precision };
                     let (expected, sizes) = truth(&what);
                     let unit = if precision == Precision::F32 { f64::from(f32::EPSILON) } else { f64::EPSILON };
-                    let mut rig = Rig::new(&engine.context, &mut engine.library, what).unwrap();
+                    let mut rig = Rig::new(&engine.context, &mut engine.compiled, what).unwrap();
                     let mut first: Option<Vec<f64>> = None;
                     for tile in tiles(width) {
                         if tile.workgroup_bytes(width, precision) > u64::from(limits.max_compute_workgroup_storage_size)

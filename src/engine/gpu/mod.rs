@@ -37,7 +37,7 @@ pub use wgpu;
 pub struct GpuEngine {
     context: GpuContext,
     /// Kernels compiled so far: runs of the same shape share them.
-    library: Library,
+    compiled: Library,
     tuner: Tuner,
 }
 
@@ -66,7 +66,7 @@ impl GpuEngine {
     /// An engine on a context, which may hold a borrowed device.
     pub fn new(context: GpuContext) -> Self {
         let tuner = Tuner::new(Tuning::from_env(), TileCache::of_user());
-        GpuEngine { context, library: Library::default(), tuner }
+        GpuEngine { context, compiled: Library::default(), tuner }
     }
 }
 
@@ -143,13 +143,13 @@ impl Engine for GpuEngine {
     fn open<'a>(&'a mut self, plan: &'a Plan, job: &'a Job<'a>) -> Result<Box<dyn Run + 'a>> {
         self.tune_for_run(plan);
         let tiles = self.tiles(plan);
-        let (context, library) = (&self.context, &mut self.library);
+        let (context, library) = (&self.context, &mut self.compiled);
         Ok(Box::new(context.guarded(|| run::GpuRun::new(context, library, plan, job, tiles))?))
     }
 
     fn recover(&mut self) -> Result<()> {
         self.context = pollster::block_on(self.context.renew())?;
-        self.library = Library::default();
+        self.compiled = Library::default();
         Ok(())
     }
 }

@@ -46,7 +46,7 @@ impl GpuEngine {
     /// An adapter without timestamps; a device that failed.
     pub fn profile(&mut self, plan: &Plan, job: &Job<'_>, chunks: usize) -> Result<Profile> {
         let tiles = self.tiles(plan);
-        let mut run = GpuRun::new(&self.context, &mut self.library, plan, job, tiles)?;
+        let mut run = GpuRun::new(&self.context, &mut self.compiled, plan, job, tiles)?;
         let clock = super::commands::Clock::new(&self.context, true);
         run.clock = Some(clock.ok_or_else(|| {
             let at = format!("adapter {}", self.context.info.name);

@@ -145,7 +145,7 @@ impl GpuEngine {
         }
         let tiles = self.tiles(&plan);
         let context = self.context.clone();
-        let library = &mut self.library;
+        let library = &mut self.compiled;
         let cell = context.guarded(|| {
             Cell::try_new(Owner { context: context.clone(), plan, job }, |owner| {
                 let job = owner.job.job();
