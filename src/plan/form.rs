@@ -58,7 +58,8 @@ impl Form {
     pub(super) fn iteration(self, r: &Request, limits: &Limits, lanes: usize) -> f64 {
         let request = Request { form: Some(self), ..*r };
         // What is done once in a while is done alike in every form.
-        let (often, rarely): (Vec<_>, Vec<_>) = super::kernels(&request, lanes).into_iter().partition(|k| k.every == 1);
+        let (often, rarely): (Vec<_>, Vec<_>) =
+            super::kernels::kernels(&request, lanes).into_iter().partition(|k| k.every == 1);
         let operations: f64 = often.iter().map(|k| k.flops).sum();
         let tests: f64 = rarely.iter().map(|k| k.flops / k.every as f64 / limits.flops).sum();
         let (n, q, lanes) = (r.rows as f64, r.state_rows as f64, lanes as f64);
@@ -74,7 +75,7 @@ impl Form {
                 Form::Direct => of(limits.flops, n + q, 3.0, 1.0),
                 Form::Gram => of(limits.flops, 1.5 * q, 3.0, 1.0),
                 // Fewer invocations decide at the same time.
-                Form::Resident => of(limits.flops_resident, 0.5 * q, 2.0 / super::segment(r) as f64, 2.5),
+                Form::Resident => of(limits.flops_resident, 0.5 * q, 2.0 / super::kernels::segment(r) as f64, 2.5),
             }
     }
 

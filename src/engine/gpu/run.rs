@@ -768,37 +768,28 @@ mod tests {
         let pgd = || Phase::new(Algorithm::Pgd);
         let hessian = MetricSource::Hessian { every: 5, gain: 1.5, bound: ndarray::Array1::ones(64) };
         let table = Step::Table(ndarray::ArrayD::from_elem(vec![500, 100], 0.5));
-        for (problem, schedule, metric) in [
-            (&plain, Schedule::from(pgd()), MetricSource::None),
-            (&validated, Schedule::from(pgd()).metric(Metric::Hessian { every: 5, gain: 1.5 }), hessian),
-            (&plain, pgd().step(table).into(), MetricSource::None),
-            (&plain, pgd().step(Step::Backtracking { start: 4.0, shrink: 0.5 }).into(), MetricSource::None),
+        for (problem, schedule, metric, form) in [
+            (&plain, Schedule::from(pgd()), MetricSource::None, Some(Form::Direct)),
+            (&plain, Schedule::from(pgd()), MetricSource::None, Some(Form::Gram)),
+            (&plain, Schedule::from(pgd()), MetricSource::None, Some(Form::Resident)),
+            (&validated, Schedule::from(pgd()).metric(Metric::Hessian { every: 5, gain: 1.5 }), hessian, None),
+            (&plain, pgd().step(table).into(), MetricSource::None, None),
+            (&plain, pgd().step(Step::Backtracking { start: 4.0, shrink: 0.5 }).into(), MetricSource::None, None),
         ] {
             let curvatures = (vec![curvature; 100], vec![vec![still]; 100]);
             let schedule = LaneSchedule::new(schedule, 500, curvatures.0, curvatures.1, &derivatives).unwrap();
             let shape = problem.shape();
             let request = Request {
-                rows: shape.rows,
-                state_rows: 64,
                 validation_rows: shape.validation_rows,
-                lanes: 100,
-                together: false,
-                tangents: 1,
-                iterations: 500,
                 every: 10,
                 check_every: 10,
-                stages: 1,
-                form: None,
-                quadratic: true,
                 measures_curvature: schedule.uses_secant(),
                 constants: schedule.constants().len(),
-                sparsity: false,
-                phases: 1,
                 factored: schedule.is_factored(),
                 metric: if metric == MetricSource::None { MetricForm::None } else { MetricForm::Hessian { every: 5 } },
-                precision: Precision::F32,
-                chunk: None,
                 memory_budget: 1 << 30,
+                form,
+                ..Request::plain((shape.rows, 64), 100, 1, 500, Precision::F32)
             };
             let plan = Plan::new(request, &engine.limits(Precision::F32).unwrap()).unwrap();
             let job = Job {

@@ -412,7 +412,7 @@ impl GpuEngine {
 mod tests {
     use super::*;
     use crate::engine::gpu::{GpuContext, Pick};
-    use crate::plan::{MetricForm, Precision, Request};
+    use crate::plan::{Precision, Request};
 
     #[test]
     fn a_long_run_is_tuned_on_a_device_of_our_own() {
@@ -423,27 +423,10 @@ mod tests {
         let GpuContext { device, queue, info, .. } = own.context.clone();
         let borrowed = GpuEngine::new(GpuContext::from_device(device, queue, info).unwrap());
         let request = |iterations: usize| Request {
-            rows: 12,
-            state_rows: 8,
-            validation_rows: 0,
-            lanes: 4,
-            together: false,
-            tangents: 0,
-            iterations,
-            every: iterations,
-            check_every: 10,
-            stages: 1,
             form: Some(Form::Direct),
-            quadratic: true,
-            measures_curvature: false,
-            constants: 0,
-            sparsity: false,
-            phases: 1,
+            check_every: 10,
             factored: false,
-            metric: MetricForm::None,
-            precision: Precision::F32,
-            chunk: None,
-            memory_budget: u64::MAX,
+            ..Request::plain((12, 8), 4, 0, iterations, Precision::F32)
         };
         for (engine, tuned) in [(borrowed, 0), (own, 2)] {
             let mut engine = engine.tuning(Tuning::Auto).tile_cache(TileCache::none());

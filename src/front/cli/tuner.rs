@@ -9,7 +9,7 @@ use crate::driver::DEFAULT_MEMORY_BUDGET;
 use crate::engine::Engine;
 use crate::engine::gpu::{GpuEngine, Pick, Side, TileCache, TunedTile, Tuning};
 use crate::error::{Error, Result};
-use crate::plan::{Form, MetricForm, Plan, Precision, Request};
+use crate::plan::{Form, Plan, Precision, Request};
 
 /// Arguments of `tuner`.
 #[derive(Debug, clap::Args)]
@@ -93,29 +93,8 @@ fn tune(args: &RunArgs) -> Result<Vec<TunedTile>> {
         engine = engine.tuning(Tuning::Always);
     }
     // Only the seats follow from it.
-    let request = Request {
-        rows,
-        state_rows,
-        validation_rows: 0,
-        lanes,
-        together: false,
-        tangents: args.tangents,
-        iterations: 1,
-        every: 1,
-        check_every: 1,
-        stages: 1,
-        form: Some(Form::Direct),
-        quadratic: true,
-        measures_curvature: false,
-        constants: 0,
-        sparsity: false,
-        phases: 1,
-        factored: true,
-        metric: MetricForm::None,
-        precision: args.precision,
-        chunk: None,
-        memory_budget: DEFAULT_MEMORY_BUDGET,
-    };
+    let plain = Request::plain((rows, state_rows), lanes, args.tangents, 1, args.precision);
+    let request = Request { form: Some(Form::Direct), memory_budget: DEFAULT_MEMORY_BUDGET, ..plain };
     engine.tune(&Plan::new(request, &engine.limits(args.precision)?)?)
 }
 
