@@ -68,7 +68,9 @@ fn step_row(j: u32, quad: u32) {
     let change = next - here;
     step_sums.change += change * change;
     let s = next - e;
-    step_sums.restart += (y - next) * change;
+    if (DECIDES) {
+        step_sums.restart += (y - next) * change;
+    }
     if (MEASURES_CURVATURE) {
         step_sums.square += s * s;
         step_sums.secant += ridge * s * s;
@@ -115,7 +117,9 @@ fn step_leave(block: u32, quad: u32) {
     leave(PART_CHANGE, block, quad, step_sums.change);
     leave(PART_SUPPORT, block, quad, step_sums.support);
     leave(PART_ACTIVE_CHANGE, block, quad, step_sums.active_change);
-    leave(PART_RESTART, block, quad, step_sums.restart);
+    if (DECIDES) {
+        leave(PART_RESTART, block, quad, step_sums.restart);
+    }
     if (MEASURES_CURVATURE) {
         leave(PART_SQUARE, block, quad, step_sums.square);
         leave(PART_SECANT_STATE, block, quad, step_sums.secant);

@@ -16,22 +16,27 @@ fn flag(on: bool) -> real {
 fn control(lane: u32) {
     let k = u32(book_at(lane, DONE));
     let first = rule_code(0u, lane, k, 0u);
-    var quiet = book_at(lane, MEMORY_QUIET);
-    var identified = book_at(lane, MEMORY_IDENTIFIED) > real(0.0);
-    if (k > 0u) {
-        quiet = select(quiet + real(1.0), real(0.0), book_at(lane, SEEN_MOVED) > real(0.0));
-        identified = identified || quiet >= PATIENCE;
+    var identified = false;
+    var switched = false;
+    var switches = false;
+    if (IDENTIFIES) {
+        var quiet = book_at(lane, MEMORY_QUIET);
+        identified = book_at(lane, MEMORY_IDENTIFIED) > real(0.0);
+        if (k > 0u) {
+            quiet = select(quiet + real(1.0), real(0.0), book_at(lane, SEEN_MOVED) > real(0.0));
+            identified = identified || quiet >= PATIENCE;
+        }
+        keep(lane, MEMORY_IDENTIFIED, flag(identified));
+        switched = book_at(lane, MEMORY_SWITCHED) > real(0.0);
+        let waits = has(first, WAITS) && !switched;
+        if (waits && has(first, STARTS)) {
+            quiet = real(0.0);
+        }
+        keep(lane, MEMORY_QUIET, quiet);
+        switches = waits && quiet >= PATIENCE;
+        switched = switched || switches;
+        keep(lane, MEMORY_SWITCHED, flag(switched));
     }
-    keep(lane, MEMORY_IDENTIFIED, flag(identified));
-    var switched = book_at(lane, MEMORY_SWITCHED) > real(0.0);
-    let waits = has(first, WAITS) && !switched;
-    if (waits && has(first, STARTS)) {
-        quiet = real(0.0);
-    }
-    keep(lane, MEMORY_QUIET, quiet);
-    let switches = waits && quiet >= PATIENCE;
-    switched = switched || switches;
-    keep(lane, MEMORY_SWITCHED, flag(switched));
     let stage = select(0u, STAGES - 1u, switched);
     let code = rule_code(stage, lane, k, 0u);
     let square = book_at(lane, SEEN_SQUARE);
@@ -87,7 +92,9 @@ fn control(lane: u32) {
             kind = 2u;
         }
     }
-    keep(lane, MEMORY_STEP, step);
+    if (DECIDES) {
+        keep(lane, MEMORY_STEP, step);
+    }
 
     let resets = DECIDES && has(code, RESTARTS_BY_FUNCTION | RESTARTS_BY_GRADIENT | BACKTRACKS);
     let begun = !has(code, COUNTS) && count == 0u && resets;
@@ -97,15 +104,21 @@ fn control(lane: u32) {
     } else if (begun) {
         momentum = real(0.0);
     }
-    keep(lane, MEMORY_COUNT, real(count + 1u));
+    if (DECIDES) {
+        keep(lane, MEMORY_COUNT, real(count + 1u));
+    }
 
     let looks = has(code, LOOKS_AHEAD);
     keep(lane, TOLD_STEP, step);
     keep(lane, TOLD_MOMENTUM, momentum);
     keep(lane, TOLD_LOOK, select(real(0.0), momentum, looks));
-    let by_iteration = TANGENT_START != 0xffffffffu;
-    keep(lane, TOLD_TANGENTS, flag((by_iteration && k >= TANGENT_START) || (!by_iteration && identified)));
-    keep(lane, TOLD_RESTORE, flag(taken_back));
+    if (TANGENTS > 0u) {
+        let by_iteration = TANGENT_START != 0xffffffffu;
+        keep(lane, TOLD_TANGENTS, flag((by_iteration && k >= TANGENT_START) || (!by_iteration && identified)));
+    }
+    if (MEASURES_CURVATURE) {
+        keep(lane, TOLD_RESTORE, flag(taken_back));
+    }
     for (var t = 0u; t < TANGENTS; t++) {
         var dstep = scale * rule_dstep(stage, lane, k, t, 0u);
         if (kind == 1u) {
@@ -121,7 +134,7 @@ fn control(lane: u32) {
         keep(lane, TOLD_TANGENT_FIELDS + 3u * t + 1u, dmomentum);
         keep(lane, TOLD_TANGENT_FIELDS + 3u * t + 2u, select(real(0.0), dmomentum, looks));
     }
-    if (!DECIDES) {
+    if (PREDICTS_AHEAD) {
         // Nothing that happens changes what comes: how far the next iteration looks is known.
         let comes = k + 1u < ITERATIONS;
         let next = select(k, k + 1u, comes);

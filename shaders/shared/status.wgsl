@@ -33,7 +33,8 @@ fn close_iteration(lane: u32) {
     record(lane, 3u, totals[TOTAL_VALIDATION]);
     record(lane, 4u, totals[TOTAL_ACTIVE_CHANGE]);
     record(lane, 5u, book_at(lane, TOLD_STEP));
-    record(lane, 6u, select(book_at(lane, TOLD_MOMENTUM), real(-1.0), book_at(lane, TOLD_RESTORE) > real(0.0)));
+    let restored = MEASURES_CURVATURE && book_at(lane, TOLD_RESTORE) > real(0.0);
+    record(lane, 6u, select(book_at(lane, TOLD_MOMENTUM), real(-1.0), restored));
     var finite = is_finite(objective) && is_finite(change);
     for (var t = 0u; t < TANGENTS; t++) {
         let dchange = sqrt(totals[TOTAL_DCHANGE + t]);
@@ -42,7 +43,9 @@ fn close_iteration(lane: u32) {
         record(lane, 7u + TANGENTS + t, totals[TOTAL_HYPERGRADIENT + t]);
     }
     // What the control of the next iteration wants to know.
-    keep(lane, SEEN_MOVED, totals[TOTAL_ACTIVE_CHANGE]);
+    if (IDENTIFIES) {
+        keep(lane, SEEN_MOVED, totals[TOTAL_ACTIVE_CHANGE]);
+    }
     if (DECIDES) {
         keep(lane, SEEN_OBJECTIVE, objective);
         keep(lane, SEEN_RESTART, totals[TOTAL_RESTART]);

@@ -27,6 +27,9 @@ fn shared_at(at: u32) -> real4 {
 
 // The penalty factor of coefficient j.
 fn factor_of(j: u32) -> real4 {
+    if (!HAS_FACTORS) {
+        return select(real4(0.0), real4(1.0), j < PENALISED);
+    }
     return shared_at(j);
 }
 

@@ -102,9 +102,9 @@ impl<'a> Recorder<'a> {
     }
 
     pub(crate) fn chunk(&mut self, chunk: &Chunk) {
-        for (i, seat) in chunk.seats.iter().enumerate() {
-            let rows = chunk.records.outer_iter().take(seat.iterations()).enumerate();
-            rows.for_each(|(row, records)| self.record(seat.first + row, seat.lane, records.row(i)));
+        for (row, records) in chunk.records.outer_iter().enumerate() {
+            let going = chunk.seats.iter().enumerate().filter(|(_, seat)| row < seat.iterations());
+            going.for_each(|(i, seat)| self.record(seat.first + row, seat.lane, records.row(i)));
         }
         for frame in &chunk.frames {
             for ((lane, iteration), state) in frame.lanes.iter().zip(frame.state.outer_iter()) {

@@ -25,6 +25,8 @@ pub struct ShaderSpec {
     pub state_rows: usize,
     /// State rows under the penalty.
     pub penalised: usize,
+    /// Whether some of them have a penalty factor other than one.
+    pub has_factors: bool,
     /// Held-out rows.
     pub validation_rows: usize,
     /// Seats.
@@ -145,6 +147,7 @@ impl ShaderSpec {
             rows: r.rows,
             state_rows: r.state_rows,
             penalised: numbers.penalised,
+            has_factors: numbers.factors[..numbers.penalised].iter().any(|f| *f != 1.0),
             validation_rows: r.validation_rows,
             lanes: plan.seats,
             only: numbers.only.clone(),
@@ -208,6 +211,7 @@ impl ShaderSpec {
             phases: if self.factored { self.phases } else { 0 },
             stages: self.stages,
             measures_curvature: self.measures_curvature,
+            adapts: self.adapts,
             gram: self.form != Form::Direct,
             groups: self.resident.map(|tile| tile.groups),
         }
@@ -305,6 +309,10 @@ impl ShaderSpec {
         }
         let _ = writeln!(out, "const MEASURES_CURVATURE: bool = {};", self.measures_curvature);
         let _ = writeln!(out, "const DECIDES: bool = {};", self.adapts);
+        let identifies = self.stages > 1 || self.tangent_start == u32::MAX;
+        let _ = writeln!(out, "const IDENTIFIES: bool = {identifies};");
+        let _ = writeln!(out, "const PREDICTS_AHEAD: bool = {};", self.looks_ahead());
+        let _ = writeln!(out, "const HAS_FACTORS: bool = {};", self.has_factors);
         let _ = writeln!(out, "const HAS_METRIC: bool = {};", self.metric != MetricForm::None);
         let _ = writeln!(out, "const RIDGE_IN_LOSS: bool = {};", self.penalty.ridge_in_loss());
         let _ = writeln!(out, "const MOVES_TARGET: bool = {};", self.moves_target);
@@ -459,6 +467,7 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
                 Side::Plain => tiles[0],
                 Side::Transposed => tiles[1],
             };
+            let tile = tile.for_rows(rows);
             let splits = match (side, names.0) {
                 (_, "validation_design" | "gram") => 1,
                 (Side::Plain, _) => spec.splits[0],

@@ -25,6 +25,8 @@ pub(super) struct Layout {
     pub(super) stages: usize,
     /// Whether a step follows from the curvature along the last one.
     pub(super) measures_curvature: bool,
+    /// Whether what happens decides what comes.
+    pub(super) adapts: bool,
     /// Whether the form has `XᵀX`.
     pub(super) gram: bool,
     /// Invocations of the resident form that share a lane's coefficients, and add up what they have of each sum.
@@ -111,9 +113,10 @@ impl Layout {
         // Where products end in a step or an observation, a block is the rows of an invocation.
         let own = rows_per_sum(d);
         let (state, rows, held_out) = ((self.state_rows, own), (self.carried_rows(), own), (self.validation_rows, own));
-        for name in ["PRICE", "CHANGE", "SUPPORT", "ACTIVE_CHANGE", "RESTART"] {
+        for name in ["PRICE", "CHANGE", "SUPPORT", "ACTIVE_CHANGE"] {
             add(name, 1, state, false);
         }
+        add("RESTART", usize::from(self.adapts), state, false);
         add("DCHANGE", d, state, false);
         add("LOSS", 1, rows, false);
         let curvature = usize::from(self.measures_curvature);

@@ -362,7 +362,7 @@ mod tests {
             let mut encoder = context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             encoder.copy_buffer_to_buffer(&self.result, 0, &target, 0, self.result.size());
             let submission = context.queue.submit([encoder.finish()]);
-            let (bytes, _) = Pending::new(target, submission).take(&context).unwrap();
+            let (bytes, _) = Pending::new(target, submission).take(&context, <[u8]>::to_vec).unwrap();
             decode(&bytes, self.what.precision)
         }
     }

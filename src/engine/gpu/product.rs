@@ -50,6 +50,14 @@ impl Tile {
         self
     }
 
+    /// The same, with no more invocations along the rows than a result of so many rows has use for; bits do not depend on it.
+    pub(super) fn for_rows(mut self, rows: usize) -> Tile {
+        if self.depth == 0 {
+            self.group[1] = self.group[1].min(rows.div_ceil(self.rows).next_power_of_two());
+        }
+        self
+    }
+
     /// Row of vec4s of the left operand's tile: one more than needed, against bank conflicts.
     fn left(&self) -> usize {
         self.rows / 4 * self.group[1] + 1

@@ -58,8 +58,8 @@ impl Pending {
         Pending { buffer, submission, mapping }
     }
 
-    /// Waits for the bytes and hands the buffer back.
-    pub(super) fn take(self, context: &GpuContext) -> Result<(Vec<u8>, wgpu::Buffer)> {
+    /// Waits for the bytes, shows them, and hands the buffer back.
+    pub(super) fn take<T>(self, context: &GpuContext, see: impl FnOnce(&[u8]) -> T) -> Result<(T, wgpu::Buffer)> {
         let wait = wgpu::PollType::Wait { submission_index: Some(self.submission), timeout: None };
         context.device.poll(wait).map_err(|e| context.error(e.to_string()))?;
         context.check()?;
@@ -70,16 +70,22 @@ impl Pending {
                 return Err(context.error("results that never came: the device was lost"));
             }
         }
-        let bytes = bytes_of(context, &self.buffer)?;
-        Ok((bytes, self.buffer))
+        let seen = see_bytes(context, &self.buffer, see)?;
+        Ok((seen, self.buffer))
     }
 }
 
-/// The bytes of a buffer that is mapped; unmaps it.
-pub(super) fn bytes_of(context: &GpuContext, buffer: &wgpu::Buffer) -> Result<Vec<u8>> {
-    let bytes = buffer.get_mapped_range(..).map_err(|e| context.error(e.to_string()))?.to_vec();
+/// Shows the bytes of a buffer that is mapped; unmaps it.
+pub(super) fn see_bytes<T>(
+    context: &GpuContext,
+    buffer: &wgpu::Buffer,
+    see: impl FnOnce(&[u8]) -> T,
+) -> Result<T> {
+    let mapped = buffer.get_mapped_range(..).map_err(|e| context.error(e.to_string()))?;
+    let seen = see(&mapped);
+    drop(mapped);
     buffer.unmap();
-    Ok(bytes)
+    Ok(seen)
 }
 
 /// Numbers as the device wants them.
@@ -107,7 +113,9 @@ pub(super) fn number(bytes: &[u8], index: usize, precision: Precision) -> f64 {
 /// Numbers as the device left them.
 pub(super) fn decode(bytes: &[u8], precision: Precision) -> Vec<f64> {
     match precision {
-        Precision::F32 => bytemuck::pod_collect_to_vec::<u8, f32>(bytes).into_iter().map(f64::from).collect(),
+        Precision::F32 => {
+            bytes.chunks_exact(4).map(|four| f64::from(bytemuck::pod_read_unaligned::<f32>(four))).collect()
+        }
         Precision::F64 => bytemuck::pod_collect_to_vec(bytes),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use ndarray::{Array2, Array3};
+use ndarray::{Array2, Array3, Axis};
 
 use super::commands::{Clock, Commands};
 use super::compose::{CHECKED, CLOSES, CONTROLS};
@@ -608,7 +608,8 @@ impl<'a> GpuRun<'a> {
         let (record_bytes, book_bytes) = self.small_bytes();
         let kept = if self.brings.records { iterations } else { 0 };
         let used = kept * fields * lanes4 * self.precision.bytes() as usize;
-        let flat = decode(&bytes[..used], self.precision);
+        let flat = Array3::from_shape_vec((kept, fields, lanes4), decode(&bytes[..used], self.precision));
+        let flat = flat.expect("as many numbers as were brought").permuted_axes([0, 2, 1]);
         let book = decode(&bytes[record_bytes as usize..(record_bytes + book_bytes) as usize], self.precision);
         let mut seats = Vec::new();
         let mut places = Vec::new();
@@ -622,9 +623,13 @@ impl<'a> GpuRun<'a> {
             self.arrived.remove(&lane);
         }
         let rows = seats.iter().map(Seat::iterations).max().unwrap_or(0).min(kept);
-        let records = Array3::from_shape_fn((rows, seats.len(), fields), |(k, i, field)| {
-            flat[(k * fields + field) * lanes4 + places[i]]
-        });
+        let mut records = if places.iter().enumerate().all(|(i, place)| i == *place) {
+            flat
+        } else {
+            flat.select(Axis(1), &places)
+        };
+        records.slice_axis_inplace(Axis(0), (..rows).into());
+        records.slice_axis_inplace(Axis(1), (..seats.len()).into());
         let size = self.state_bytes() as usize;
         let frames = frames.iter().enumerate().map(|(i, due)| {
             let from = self.frame_offset() as usize + i * size;
@@ -643,11 +648,15 @@ impl<'a> GpuRun<'a> {
         let mut spared = 0.0;
         if self.brings.snapshot {
             let from = self.snapshot_offset() as usize;
-            let bytes = bytes[from..self.frame_offset() as usize].to_vec();
+            let brought = &bytes[from..self.frame_offset() as usize];
             if self.plan.support {
                 let iterations: usize = seats.iter().map(Seat::iterations).sum();
-                spared = self.spared(&bytes) * iterations as f64;
+                spared = self.spared(brought) * iterations as f64;
             }
+            // In the memory of the last one, as there is one a chunk.
+            let mut bytes = self.snapshot.take().map_or_else(Vec::new, |last| last.bytes);
+            bytes.clear();
+            bytes.extend_from_slice(brought);
             self.snapshot = Some(Snapshot { lanes, book, bytes });
         }
         Chunk { seats, records, frames, spared }
@@ -717,9 +726,9 @@ impl Run for GpuRun<'_> {
         let Some((order, pending)) = self.in_flight.pop_front() else {
             return Err(self.context.error("no chunk in flight"));
         };
-        let (bytes, buffer) = pending.take(self.context)?;
+        let (chunk, buffer) = pending.take(self.context, |bytes| self.unpack(order, bytes))?;
         self.staging.push(buffer);
-        Ok(self.unpack(order, &bytes))
+        Ok(chunk)
     }
 
     fn state(&self, lane: usize) -> LaneState {

@@ -9,7 +9,7 @@ use self_cell::self_cell;
 use super::GpuEngine;
 use super::commands::Clock;
 use super::context::GpuContext;
-use super::readback::{Mapped, Mapping, bytes_of, number};
+use super::readback::{Mapped, Mapping, number, see_bytes};
 use super::run::{Brings, GpuRun, Order};
 use crate::engine::{Chunk, LaneOutcome, OwnedJob, Run, Status};
 use crate::error::{Error, ErrorKind, Result};
@@ -322,14 +322,15 @@ impl Session {
             let found = "commands that were recorded and not submitted yet";
             return Err(Error::usage("session", found, "all of them submitted", "Submit the encoder, then read."));
         }
-        let bytes = match mapping.get() {
-            Some(Mapped::Ready) => bytes_of(&context, &to)?,
-            other => return Err(failed(&context, &format!("a state that never came ({other:?})"))),
-        };
+        if !matches!(mapping.get(), Some(Mapped::Ready)) {
+            return Err(failed(&context, &format!("a state that never came ({:?})", mapping.get())));
+        }
         let of = self.layout;
-        Ok(Array3::from_shape_fn((of.lanes, 1 + of.tangents, of.rows), |(lane, t, row)| {
-            number(&bytes, of.index(row, lane, t), of.precision)
-        }))
+        see_bytes(&context, &to, |bytes| {
+            Array3::from_shape_fn((of.lanes, 1 + of.tangents, of.rows), |(lane, t, row)| {
+                number(bytes, of.index(row, lane, t), of.precision)
+            })
+        })
     }
 
     /// The two buffers that hold the iterate in turn, laid out by [`layout`](Self::layout), with the usages `STORAGE | COPY_SRC`. They
@@ -444,13 +445,14 @@ impl Session {
                 Some(Mapped::Forgotten) | None => return Err(failed(context, "results that never came")),
             }
         }
-        let bytes = bytes_of(context, &kit.staging)?;
         let iterations = order.iterations;
-        let (chunk, seconds) = self.cell.with_dependent_mut(|_, run| {
-            let at = run.staging_bytes().next_multiple_of(8) as usize;
-            let seconds = run.clock.as_ref().map_or(0.0, |clock| clock.span(&bytes[at..], passes));
-            (run.unpack(order, &bytes), seconds)
-        });
+        let (chunk, seconds) = self.cell.with_dependent_mut(|owner, run| {
+            see_bytes(&owner.context, &kit.staging, |bytes| {
+                let at = run.staging_bytes().next_multiple_of(8) as usize;
+                let seconds = run.clock.as_ref().map_or(0.0, |clock| clock.span(&bytes[at..], passes));
+                (run.unpack(order, bytes), seconds)
+            })
+        })?;
         let late = chunk.seats.iter().find(|s| s.outcome.status == Status::Running && s.outcome.iterations != end);
         if let Some(seat) = late {
             let found = format!("lane {} after {} of {end} iterations", seat.lane, seat.outcome.iterations);
