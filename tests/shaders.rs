@@ -32,6 +32,7 @@ fn spec(precision: Precision, loss: Loss, penalty: Penalty, tangents: usize) -> 
         rows: 45,
         state_rows: 11,
         penalised: 10,
+        has_factors: tangents != 2,
         validation_rows: 7 * (tangents % 2),
         lanes: 5,
         only: (0..tangents).map(|t| (t == 1).then_some(3)).collect(),
@@ -95,7 +96,8 @@ fn naga_accepts_every_kernel() {
                     .filter(|(_, v)| matches!(v.space, naga::AddressSpace::Storage { .. }))
                     .count();
                 // The plan asks the device before it takes the resident form, or lists of coefficients.
-                let most = if matches!(shader.name, "resident" | "predict_observe") { 9 } else { 8 };
+                let most =
+                    if matches!(shader.name, "resident" | "predict_observe" | "gradient_iterate") { 9 } else { 8 };
                 assert!(storage <= most, "{}: {storage} storage buffers, the portable limit is 8", shader.name);
                 kernels.insert(shader.name);
             }
@@ -112,8 +114,10 @@ fn naga_accepts_every_kernel() {
         "gather_g",
         "gather_z",
         "gradient",
+        "gradient_iterate",
         "gradient_squares",
         "gradient_step",
+        "gradient_tangents",
         "gram",
         "gram_fit",
         "gram_gradient",
@@ -129,6 +133,7 @@ fn naga_accepts_every_kernel() {
         "resident",
         "residual",
         "step",
+        "step_tangents",
         "support",
         "turn",
         "validate",

@@ -1,19 +1,22 @@
-// Which coefficients, four by four, are not zero in some lane of a group, tangents included: the terms that the sum of a prediction
-// needs. For each group of SUPPORT_QUADS quads of lanes their number, then they, in order. A workgroup: a group.
+// Which coefficients, four by four, are not zero in some lane of a group: the terms that the sum of a prediction needs, and the rows
+// of a gradient whose tangents are asked for. Where a penalised coefficient is zero, so are its tangents. For each group of
+// SUPPORT_QUADS quads of lanes their number, then they, in order; and how many were listed since the chunk began. A workgroup: a group.
 @group(0) @binding(0) var<uniform> params: Params;
 @group(1) @binding(0) var<storage, read> x: array<real4>;
 @group(1) @binding(1) var<storage, read_write> support: array<u32>;
+@group(1) @binding(2) var<storage, read_write> listed: array<u32>;
 
 var<workgroup> found: array<bool, 64>;
 var<private> count: u32;
 
 fn moves(row: u32, first: u32) -> bool {
+    if (row >= PENALISED) {
+        return true;
+    }
     for (var quad = first; quad < min(first + SUPPORT_QUADS, QUADS); quad++) {
-        for (var t = 0u; t < WIDTH; t++) {
-            // A NaN is not zero either.
-            if (!all(x[place(row, quad) + t * QUADS] == real4(0.0))) {
-                return true;
-            }
+        // A NaN is not zero either.
+        if (!all(x[place(row, quad)] == real4(0.0))) {
+            return true;
         }
     }
     return false;
@@ -44,5 +47,6 @@ fn support_kernel(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoca
     }
     if (index == 0u) {
         support[list] = count;
+        listed[group.x] += count;
     }
 }

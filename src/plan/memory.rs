@@ -194,7 +194,11 @@ pub(super) fn buffers(r: &Request, limits: &Limits, lanes: usize, chunk: usize, 
         let split = |parts: usize, rows: usize| if parts > 1 { parts * rows } else { 0 };
         if support(r, limits) {
             // As many lists as workgroups, of at least 32 lanes, along the lanes.
-            add("support", 1, &[lanes.div_ceil(32), stride / 4 + 1]);
+            add("support", 1, &[lanes.div_ceil(32), stride / 4 + 2]);
+            if d > 0 {
+                // What a step leaves to those of its tangents.
+                add("stepped", 1, &[r.state_rows, 2, seats]);
+            }
         }
         let shares = split(of_predictions, r.rows).max(split(of_gradients, stride));
         if shares > 0 {

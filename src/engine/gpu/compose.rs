@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use super::layout::{Layout, Sum, gram_target};
-use super::product::{Product, Side, Tile, Tiles};
+use super::product::{Columns, Product, Side, Support, Tile, Tiles};
 use crate::engine::{Job, MetricSource, RunNumbers};
 use crate::plan::{FUSED_TANGENTS, Form, MetricForm, Plan, Precision, ROW_BLOCK, ResidentTile, rows_per_sum};
 use crate::problem::{Loss, Penalty};
@@ -75,7 +75,8 @@ pub struct ShaderSpec {
     pub loss_at_zero: f64,
     /// Parts into which the sums of predictions and of gradients are split.
     pub splits: [usize; 2],
-    /// Whether predictions leave out coefficients that are zero in all lanes of a workgroup.
+    /// Whether predictions leave out coefficients that are zero in all lanes of a workgroup, and tangents of a gradient wait until
+    /// it is known which they are.
     pub support: bool,
     /// How products are cut.
     pub tiles: Tiles,
@@ -191,11 +192,15 @@ impl ShaderSpec {
     pub(super) fn looks_ahead(&self) -> bool {
         self.form == Form::Direct && self.observes_in_product() && !self.adapts
     }
+    /// Whether tangents take a step of their own, after the iterate has.
+    pub(super) fn tangents_wait(&self) -> bool {
+        self.support && !self.only.is_empty()
+    }
     pub(super) fn validates_in_product(&self) -> bool {
         self.only.len() <= FUSED_TANGENTS
     }
 
-    /// Quads of lanes of a workgroup that predicts, which share a list of coefficients.
+    /// Quads of lanes of a workgroup of products that share a list of coefficients.
     pub(super) fn support_quads(&self) -> usize {
         let Tile { quads, group, .. } = self.tiles.ended[0];
         quads * group[0]
@@ -373,7 +378,7 @@ fn storage(from: usize, list: &[(&str, &str)]) -> String {
         // Rows of the data have numbers of their own; all else is of quads of lanes.
         let element = match *name {
             "rows" | "validation_rows" => "real",
-            "support" => "u32",
+            "support" | "listed" => "u32",
             _ => "real4",
         };
         format!("@group(1) @binding({}) var<storage, {access}> {name}: array<{element}>;\n", from + i)
@@ -474,14 +479,22 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
                 (Side::Transposed, _) => spec.splits[1],
             };
             let names = if splits > 1 { (names.0, names.1, Some("shares")) } else { names };
-            let width = if alone { 1 } else { 1 + d };
+            let every = if alone { Columns::Each } else { Columns::OfLane { first: 0, count: 1 + d } };
+            let terms = spec.support && names.0 == "design" && side == Side::Plain && !alone;
+            // Those whose tangents wait: the iterate's gradient has all rows, and theirs those that move.
+            let (columns, support) = match entry {
+                "gradient_iterate" => (Columns::OfLane { first: 0, count: 1 }, Support::None),
+                "gradient_tangents" => (Columns::OfLane { first: 1, count: d }, Support::Rows),
+                _ => (every, if terms { Support::Terms } else { Support::None }),
+            };
+            // Lists are of the lanes of a prediction's workgroup.
+            let tile = if support == Support::Rows { spec.tiles.ended[0] } else { tile };
             let shape = (rows, inner);
-            let support = spec.support && names.0 == "design" && side == Side::Plain && !alone;
             let product =
-                Product { names, shape, side, width, splits, support, tile, ends, rows_per_sum: rows_per_sum(d) };
+                Product { names, shape, side, columns, splits, support, tile, ends, rows_per_sum: rows_per_sum(d) };
             let bound = 2 + usize::from(names.2.is_some());
             let text = product.source(entry, &storage(bound, bindings));
-            (text, product.groups(if alone { layout.columns() / 4 } else { quads }))
+            (text, product.groups(if columns == Columns::Each { layout.columns() / 4 } else { quads }))
         };
     let own = rows_per_sum(d);
 
@@ -506,7 +519,37 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
         add("residual", "residual", by_rows(n), &[&files, &loss]);
 
         let step = file!("end/step.wgsl");
-        if spec.steps_in_product() {
+        if spec.tangents_wait() {
+            let bindings = [&STEP[..], &[("stepped", "read_write")]].concat();
+            let names = ("design", "r", None);
+            let (text, grid) = product("gradient_iterate", Side::Transposed, names, &["iterate"], &bindings);
+            let files = [
+                ("generated: gradient_iterate", text.as_str()),
+                file!("end/iterate.wgsl"),
+                step,
+                state,
+                values,
+                told,
+                told_quads,
+                partials,
+            ];
+            add("gradient_iterate", "gradient_iterate", grid, &[&files, &penalty]);
+            let names = ("design", "r", Some("g"));
+            let (text, grid) = product("gradient_tangents", Side::Transposed, names, &[], &[("support", "read")]);
+            add("gradient_tangents", "gradient_tangents", grid, &[&[("generated: gradient_tangents", &text)]]);
+            let text = by_itself("step_tangents_kernel", "g", q, own, &["tangents"], &bindings);
+            let files = [
+                ("generated: step_tangents", text.as_str()),
+                file!("end/tangents.wgsl"),
+                step,
+                state,
+                values,
+                told,
+                told_quads,
+                partials,
+            ];
+            add("step_tangents", "step_tangents_kernel", groups(q, own), &[&files, &penalty]);
+        } else if spec.steps_in_product() {
             let (text, grid) = product("gradient_step", Side::Transposed, ("design", "r", None), &["step"], &STEP);
             let files = [("generated: gradient_step", text.as_str()), step, state, values, told, told_quads, partials];
             add("gradient_step", "gradient_step", grid, &[&files, &penalty]);

@@ -10,7 +10,7 @@ use super::compose::Composed;
 use super::context::GpuContext;
 use super::kernels::{Kernel, Library, PARAMS_BYTES, PARAMS_STRIDE};
 use super::layout::whole;
-use super::product::{Product, Side, Tile};
+use super::product::{Columns, Product, Side, Support, Tile};
 use super::readback::encode;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result, bytes};
@@ -108,9 +108,9 @@ impl Measured {
             names: ("design", "operand", Some(result)),
             shape: self.shape(),
             side: self.side,
-            width: self.width,
+            columns: Columns::OfLane { first: 0, count: self.width },
             splits: self.splits,
-            support: false,
+            support: Support::None,
             tile,
             ends: &[],
             rows_per_sum: 1,

@@ -117,6 +117,26 @@ pub enum DeviceKind {
     Discrete,
 }
 
+/// Columns of operand and result that a product takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Columns {
+    /// All, one by one.
+    Each,
+    /// Of every lane so many, its iterate and tangents counted from 0, and those of a lane by one invocation.
+    OfLane { first: usize, count: usize },
+}
+
+/// Which side of a product has zeros that a list of `support`, for the lanes of a workgroup and four by four, leaves out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Support {
+    /// None: there is no list.
+    None,
+    /// Terms that are not listed are zero.
+    Terms,
+    /// Rows of the result that are not listed are not asked for, and stay what they are.
+    Rows,
+}
+
 /// A product kernel.
 #[derive(Debug, Clone)]
 pub(super) struct Product<'a> {
@@ -125,12 +145,10 @@ pub(super) struct Product<'a> {
     /// Rows of the result, and rows of the operand.
     pub(super) shape: (usize, usize),
     pub(super) side: Side,
-    /// Columns of a lane that one invocation computes: all of them where an end follows, else 1 and every column counts as a lane.
-    pub(super) width: usize,
+    pub(super) columns: Columns,
     /// Parts into which the inner index is split; each leaves a result of its own.
     pub(super) splits: usize,
-    /// Whether only those terms are summed, four by four, that `support` lists for the lanes of a workgroup; the others are zero.
-    pub(super) support: bool,
+    pub(super) support: Support,
     pub(super) tile: Tile,
     /// Ends, by the prefix of their functions, and rows that they add up.
     pub(super) ends: &'a [&'a str],
@@ -144,7 +162,31 @@ const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
 impl Product<'_> {
     /// vec4s of lanes, as WGSL.
     fn lane_quads(&self) -> &'static str {
-        if self.width == 1 { "COLUMNS4" } else { "QUADS" }
+        if self.columns == Columns::Each { "COLUMNS4" } else { "QUADS" }
+    }
+
+    /// Rows of the result, as WGSL: those listed, where there is a list of them.
+    fn rows(&self) -> String {
+        if self.support == Support::Rows { "4u * support[list]".into() } else { format!("{}u", self.shape.0) }
+    }
+
+    /// Which four rows of the result are at a place, as WGSL.
+    fn four_rows(&self, place: &str) -> String {
+        if self.support == Support::Rows {
+            format!("min(support[list + 1u + min({place}, STRIDE4 - 1u)], STRIDE4 - 1u)")
+        } else {
+            format!("min({place}, STRIDE4 - 1u)")
+        }
+    }
+
+    /// Columns of a lane that one invocation computes.
+    fn width(&self) -> usize {
+        if let Columns::OfLane { count, .. } = self.columns { count } else { 1 }
+    }
+
+    /// The first of them.
+    fn first(&self) -> usize {
+        if let Columns::OfLane { first, .. } = self.columns { first } else { 0 }
     }
 
     /// Workgroups for so many vec4s of lanes.
@@ -154,13 +196,13 @@ impl Product<'_> {
         [count(quads, own * group[0]), count(self.shape.0, rows * group[1]), self.splits as u32]
     }
 
-    /// Accumulators: rows, then columns `t · quads + q`.
-    fn columns(&self) -> usize {
-        self.width * self.tile.quads
+    /// Accumulators of a row: columns `t · quads + q`.
+    fn accumulators(&self) -> usize {
+        self.width() * self.tile.quads
     }
 
     fn each(&self, mut f: impl FnMut(usize, usize)) {
-        (0..self.tile.rows).for_each(|r| (0..self.columns()).for_each(|c| f(r, c)));
+        (0..self.tile.rows).for_each(|r| (0..self.accumulators()).for_each(|c| f(r, c)));
     }
 
     /// The text of the kernel, with the bindings that its ends need besides the product's own.
@@ -175,7 +217,7 @@ impl Product<'_> {
         }
         out.push_str(bindings);
         if depth > 0 {
-            let _ = writeln!(out, "\nvar<workgroup> pool: array<real4, {}>;", 2 * self.tile.half(self.width));
+            let _ = writeln!(out, "\nvar<workgroup> pool: array<real4, {}>;", 2 * self.tile.half(self.width()));
         }
         let _ = writeln!(
             out,
@@ -184,12 +226,15 @@ impl Product<'_> {
              let quad = group.x * {}u + own.x;\n    let row = (group.y * {gy}u + own.y) * {rows}u;",
             gx * quads
         );
+        if self.support != Support::None {
+            out.push_str("    let list = group.x * (STRIDE4 + 1u);\n");
+        }
         if depth == 0 {
             let _ = writeln!(
                 out,
-                "    if (quad >= {} || row >= {}u) {{\n        return;\n    }}",
+                "    if (quad >= {} || row >= {}) {{\n        return;\n    }}",
                 self.lane_quads(),
-                self.shape.0
+                self.rows()
             );
         }
         self.each(|r, c| {
@@ -212,7 +257,7 @@ impl Product<'_> {
 
     /// `name`: the vec4 column that holds tangent t and vec4 q of the invocation's lanes, held within the matrix.
     fn column(&self, c: usize) -> String {
-        let (t, q) = (c / self.tile.quads, c % self.tile.quads);
+        let (t, q) = (self.first() + c / self.tile.quads, c % self.tile.quads);
         let quads = self.lane_quads();
         let quad = if q == 0 { "quad".to_string() } else { format!("quad + {}u", q * self.tile.group[0]) };
         let inside = format!("min({quad}, {quads} - 1u)");
@@ -220,7 +265,7 @@ impl Product<'_> {
     }
 
     fn add(&self, out: &mut String, r: usize, scalar: &str) {
-        for c in 0..self.columns() {
+        for c in 0..self.accumulators() {
             let _ = writeln!(out, "        s{r}_{c} = fma(real4({scalar}), m{c}, s{r}_{c});");
         }
     }
@@ -229,11 +274,15 @@ impl Product<'_> {
     /// the order of the sums.
     fn span(&self, out: &mut String, unit: usize) {
         let count = self.shape.1.div_ceil(unit);
-        if self.support {
+        if self.support == Support::Terms {
+            let _ = writeln!(out, "    let begin = 0u;\n    let end = {}u * support[list];", 4 / unit);
+        } else if self.support == Support::Rows {
+            // Nothing for a workgroup beyond the list.
+            let rows = self.tile.group[1] * self.tile.rows;
             let _ = writeln!(
                 out,
-                "    let list = group.x * (STRIDE4 + 1u);\n    let begin = 0u;\n    let end = {}u * support[list];",
-                4 / unit
+                "    let begin = 0u;\n    let end = select(0u, {count}u, group.y * {rows}u < {});",
+                self.rows()
             );
         } else if self.splits == 1 {
             let _ = writeln!(out, "    let begin = 0u;\n    let end = {count}u;");
@@ -248,7 +297,7 @@ impl Product<'_> {
 
     /// The vec4 of a row of the design that holds inner index `at`.
     fn four(&self) -> &'static str {
-        if self.support {
+        if self.support == Support::Terms {
             "min(support[list + 1u + min(at / 4u, STRIDE4 - 1u)], STRIDE4 - 1u)"
         } else {
             "min(at / 4u, STRIDE4 - 1u)"
@@ -256,13 +305,13 @@ impl Product<'_> {
     }
 
     fn operand(&self, out: &mut String, k: &str) {
-        for c in 0..self.columns() {
+        for c in 0..self.accumulators() {
             let _ = writeln!(out, "        let m{c} = {}[({k}) * COLUMNS4 + c{c}];", self.names.1);
         }
     }
 
     fn columns_text(&self, out: &mut String) {
-        for c in 0..self.columns() {
+        for c in 0..self.accumulators() {
             let _ = writeln!(out, "    let c{c} = {};", self.column(c));
         }
     }
@@ -274,7 +323,8 @@ impl Product<'_> {
             let _ = writeln!(out, "    let a{r} = min(row + {r}u, {}u) * STRIDE4;", self.shape.0 - 1);
         }
         self.span(out, 4);
-        let (index, k) = if self.support { ("i", "        let k = support[list + 1u + i];\n") } else { ("k", "") };
+        let (index, k) =
+            if self.support == Support::Terms { ("i", "        let k = support[list + 1u + i];\n") } else { ("k", "") };
         let _ = writeln!(out, "    for (var {index} = begin; {index} < end; {index}++) {{\n{k}");
         for r in 0..self.tile.rows {
             let _ = writeln!(out, "        let v{r} = {}[a{r} + k];", self.names.0);
@@ -292,7 +342,7 @@ impl Product<'_> {
     fn transposed(&self, out: &mut String) {
         self.columns_text(out);
         for j in 0..self.tile.rows / 4 {
-            let _ = writeln!(out, "    let a{j} = min(row / 4u + {j}u, STRIDE4 - 1u);");
+            let _ = writeln!(out, "    let a{j} = {};", self.four_rows(&format!("row / 4u + {j}u")));
         }
         self.span(out, 1);
         let term = |out: &mut String, k: &str| {
@@ -321,8 +371,8 @@ impl Product<'_> {
     /// Through workgroup memory: while a pair of tiles is used, the next is on its way into registers.
     fn shared(&self, out: &mut String) {
         let Tile { rows, quads, group: [gx, gy], depth, .. } = self.tile;
-        let (threads, half) = (gx * gy, self.tile.half(self.width));
-        let (left, right) = (self.tile.left(), self.tile.right(self.width));
+        let (threads, half) = (gx * gy, self.tile.half(self.width()));
+        let (left, right) = (self.tile.left(), self.tile.right(self.width()));
         let (design, operand, _) = self.names;
         // vec4s of rows of the whole tile, and of those that a step of loading takes.
         let row_quads = rows / 4 * gy;
@@ -375,8 +425,9 @@ impl Product<'_> {
                             out,
                             "            let at = {from} + block / {row_quads}u;\n            \
                              let place = first_row / 4u + block % {row_quads}u;\n            \
-                             next_left{i} = select(real4(), {design}[min(at, {}u) * STRIDE4 + min(place, STRIDE4 - 1u)], at < end);",
-                            self.shape.1 - 1
+                             next_left{i} = select(real4(), {design}[min(at, {}u) * STRIDE4 + {}], at < end);",
+                            self.shape.1 - 1,
+                            self.four_rows("place")
                         );
                     }
                 }
@@ -387,12 +438,17 @@ impl Product<'_> {
                     out,
                     "        {{\n            let block = index + {}u;\n            let at = {from} + block / {right}u;\n            \
                      let c = block % {right}u;\n            \
-                     let column = c / {per}u * {lanes} + min(first_quad + c % {per}u, {lanes} - 1u);\n            \
+                     let column = ({first}u + c / {per}u) * {lanes} + min(first_quad + c % {per}u, {lanes} - 1u);\n            \
                      let k = {k};\n            \
                      next_right{i} = select(real4(), {operand}[min(k, {last}u) * COLUMNS4 + min(column, COLUMNS4 - 1u)], at < end);\n        }}",
                     i * threads,
-                    k = if self.support { format!("4u * {} + at % 4u", self.four()) } else { "at".into() },
+                    k = if self.support == Support::Terms {
+                        format!("4u * {} + at % 4u", self.four())
+                    } else {
+                        "at".into()
+                    },
                     per = gx * quads,
+                    first = self.first(),
                     lanes = self.lane_quads(),
                     last = self.shape.1.next_multiple_of(if self.side == Side::Plain { 4 } else { 1 }) - 1,
                 );
@@ -457,7 +513,7 @@ impl Product<'_> {
             for j in 0..rows / 4 {
                 let _ = writeln!(out, "        let v{j} = pool[a + {j}u];");
             }
-            for c in 0..self.columns() {
+            for c in 0..self.accumulators() {
                 let _ = writeln!(out, "        let m{c} = pool[b + {}u];", c * gx);
             }
             for r in 0..rows {
@@ -472,17 +528,27 @@ impl Product<'_> {
 
     /// Stores what lies within the matrix.
     fn store(&self, out: &mut String, result: &str) {
-        let (rows, lanes) = (self.shape.0, self.lane_quads());
-        let base = if self.splits > 1 { format!("group.z * {rows}u + row") } else { "row".to_string() };
-        for c in 0..self.columns() {
-            let (t, q) = (c / self.tile.quads, c % self.tile.quads);
+        let (rows, lanes) = (self.rows(), self.lane_quads());
+        let at = |r: usize| match self.support {
+            Support::Rows => format!("4u * at{} + {}u", r / 4, r % 4),
+            _ if self.splits > 1 => format!("group.z * {rows} + row + {r}u"),
+            _ => format!("row + {r}u"),
+        };
+        if self.support == Support::Rows {
+            for j in 0..self.tile.rows / 4 {
+                let _ = writeln!(out, "    let at{j} = {};", self.four_rows(&format!("row / 4u + {j}u")));
+            }
+        }
+        for c in 0..self.accumulators() {
+            let (t, q) = (self.first() + c / self.tile.quads, c % self.tile.quads);
             let quad = format!("quad + {}u", q * self.tile.group[0]);
             let _ = writeln!(out, "    if ({quad} < {lanes}) {{");
             for r in 0..self.tile.rows {
                 let _ = writeln!(
                     out,
-                    "        if (row + {r}u < {rows}u) {{\n            {result}[({base} + {r}u) * COLUMNS4 + {t}u * {lanes} + {quad}] = \
-                     s{r}_{c};\n        }}"
+                    "        if (row + {r}u < {rows}) {{\n            {result}[({}) * COLUMNS4 + {t}u * {lanes} + {quad}] = \
+                     s{r}_{c};\n        }}",
+                    at(r)
                 );
             }
             out.push_str("    }\n");
@@ -492,7 +558,8 @@ impl Product<'_> {
     /// What follows, quad of lanes by quad, for every block of rows. Loops of constant length, which compilers unroll.
     fn finish(&self, out: &mut String) {
         let Tile { rows, quads, group, .. } = self.tile;
-        let (columns, block, end) = (self.columns(), self.rows_per_sum, self.shape.0);
+        let (columns, block, end) = (self.accumulators(), self.rows_per_sum, self.shape.0);
+        let width = self.width();
         let mut list = Vec::new();
         self.each(|r, c| list.push(format!("s{r}_{c}")));
         let call = |what: &str, arguments: &str| -> String {
@@ -508,8 +575,8 @@ impl Product<'_> {
              if (row + first < {end}u) {{\n{}                \
              for (var i = first; i < first + {block}u; i++) {{\n                \
              if (row + i < {end}u) {{\n                \
-             for (var t = 0u; t < WIDTH; t++) {{\n                    \
-             values[t] = tile[(i * WIDTH + t) * {quads}u + q];\n                }}\n{}                \
+             for (var t = 0u; t < {width}u; t++) {{\n                    \
+             values[t] = tile[(i * {width}u + t) * {quads}u + q];\n                }}\n{}                \
              }}\n                }}\n{}            }}\n        }}\n    }}",
             rows * columns,
             list.join(", "),

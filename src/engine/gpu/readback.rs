@@ -76,11 +76,7 @@ impl Pending {
 }
 
 /// Shows the bytes of a buffer that is mapped; unmaps it.
-pub(super) fn see_bytes<T>(
-    context: &GpuContext,
-    buffer: &wgpu::Buffer,
-    see: impl FnOnce(&[u8]) -> T,
-) -> Result<T> {
+pub(super) fn see_bytes<T>(context: &GpuContext, buffer: &wgpu::Buffer, see: impl FnOnce(&[u8]) -> T) -> Result<T> {
     let mapped = buffer.get_mapped_range(..).map_err(|e| context.error(e.to_string()))?;
     let seen = see(&mapped);
     drop(mapped);

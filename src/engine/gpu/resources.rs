@@ -24,6 +24,8 @@ pub(super) struct Resources {
     pub(super) arrival_params: wgpu::BindGroup,
     /// Quads of lanes that share a list of coefficients which are not zero.
     pub(super) support_quads: usize,
+    /// Groups of lanes that have such a list.
+    pub(super) listed_groups: usize,
     /// Whether a prediction's end leaves the residual of the iteration to come.
     pub(super) looks_ahead: bool,
     /// Bytes of the device's buffers, staging left out.
@@ -145,9 +147,16 @@ impl Resources {
         if shares > 0 {
             one("shares", create("shares", shares));
         }
+        let mut listed_groups = 0;
         if spec.support {
             let groups = (layout.lanes4() / 4).div_ceil(spec.support_quads());
             one("support", create("support", groups * (state_rows / 4 + 1)));
+            // Numbers of four bytes, all of them.
+            one("listed", create("listed", groups));
+            listed_groups = groups;
+        }
+        if spec.tangents_wait() {
+            one("stepped", create("stepped", 2 * q * layout.lanes4()));
         }
         let heads = (2 + layout.book_fields()) as u64 * real;
         let lane_bytes = 3 * (1 + layout.d) as u64 * q as u64 * real;
@@ -213,6 +222,7 @@ impl Resources {
             params: [0, 1].map(|slot| bind_params(buffers.get("params", slot))),
             arrival_params: bind_params(buffers.get("arrival_params", 0)),
             support_quads: spec.support_quads(),
+            listed_groups,
             looks_ahead: spec.looks_ahead(),
             layout,
             groups,

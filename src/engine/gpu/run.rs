@@ -259,6 +259,9 @@ impl<'a> GpuRun<'a> {
         let iterations = checks.len();
         // A clock is the run's, but is written while commands are recorded.
         let mut clock = self.clock.take();
+        if self.held.listed_groups > 0 {
+            encoder.clear_buffer(buffers.get("listed", 0), 0, None);
+        }
         let mut commands = Commands::new(encoder, clock.as_mut());
         let mut taken = Vec::new();
         let mut ready = self.residual_ready;
@@ -280,11 +283,14 @@ impl<'a> GpuRun<'a> {
         self.held.dispatch(&mut commands, "turn", (0, slot), offset(iterations, 0));
         let parity = (self.submitted + iterations) % 2;
         let state = self.state_bytes();
-        let (records, book) = self.small_bytes();
+        let (records, book, listed) = self.small_bytes();
         if self.brings.records {
             commands.copy(buffers.get("records", slot), (target, 0), records);
         }
         commands.copy(buffers.get("book", 0), (target, records), book);
+        if listed > 0 {
+            commands.copy(buffers.get("listed", 0), (target, records + book), listed);
+        }
         if self.brings.snapshot {
             let at = self.snapshot_offset();
             commands.copy(buffers.get("x", parity), (target, at), state);
@@ -427,7 +433,10 @@ impl<'a> GpuRun<'a> {
         if !ready {
             dispatch(commands, "residual", old);
         }
-        if held.kernels.has("gradient_step") {
+        let waits = held.kernels.has("gradient_tangents");
+        if waits {
+            dispatch(commands, "gradient_iterate", old);
+        } else if held.kernels.has("gradient_step") {
             dispatch(commands, "gradient_step", old);
         } else {
             self.product(commands, ("gradient", "gather_g"), old, offset(i, 0));
@@ -435,6 +444,10 @@ impl<'a> GpuRun<'a> {
         }
         if held.kernels.has("support") {
             dispatch(commands, "support", new);
+        }
+        if waits {
+            dispatch(commands, "gradient_tangents", old);
+            dispatch(commands, "step_tangents", old);
         }
         if held.kernels.has("predict_observe") {
             dispatch(commands, "predict_observe", new);
@@ -523,17 +536,17 @@ impl<'a> GpuRun<'a> {
         (self.layout().stride() * self.layout().columns()) as u64 * self.precision.bytes()
     }
 
-    /// Bytes of records and book in the staging buffer, in this order; the snapshot and frames follow.
-    fn small_bytes(&self) -> (u64, u64) {
+    /// Bytes of records, book and counts of what was listed in the staging buffer, in this order; the snapshot and frames follow.
+    fn small_bytes(&self) -> (u64, u64, u64) {
         let (layout, real) = (self.layout(), self.precision.bytes());
         let of = |fields: usize| (fields * layout.lanes4()) as u64 * real;
         let records = if self.brings.records { self.plan.chunk * self.plan.record_fields } else { 0 };
-        (of(records), of(layout.book_fields()))
+        (of(records), of(layout.book_fields()), 4 * self.held.listed_groups as u64)
     }
 
     fn snapshot_offset(&self) -> u64 {
-        let (records, book) = self.small_bytes();
-        (records + book).next_multiple_of(8)
+        let (records, book, listed) = self.small_bytes();
+        (records + book + listed).next_multiple_of(8)
     }
 
     fn frame_offset(&self) -> u64 {
@@ -581,31 +594,25 @@ impl<'a> GpuRun<'a> {
         })
     }
 
-    /// The share of an iteration's terms that predictions leave out, by the state at the end of a chunk: a prediction has half of them.
-    fn spared(&self, state: &[u8]) -> f64 {
-        let layout = self.layout();
-        let (rows, columns, lanes4) = (layout.state_rows, layout.columns(), layout.lanes4());
-        let together = 4 * self.held.support_quads;
-        let (mut needed, mut all) = (0, 0);
-        for first in (0..lanes4).step_by(together) {
-            let lanes = first..(first + together).min(lanes4);
-            for four in (0..rows).step_by(4) {
-                let moves = |j: usize| {
-                    let at = |t: usize, lane: usize| number(state, j * columns + t * lanes4 + lane, self.precision);
-                    (0..=layout.d).any(|t| lanes.clone().any(|lane| at(t, lane) != 0.0))
-                };
-                needed += usize::from((four..(four + 4).min(rows)).any(moves));
-                all += 1;
-            }
-        }
-        0.5 * (1.0 - f64::from(needed as u32) / f64::from(all))
+    /// Iterations' worth of a lane's terms that were left out of a chunk, all lanes together, by what was listed for each group of
+    /// lanes.
+    fn spared(&self, listed: &[u8], iterations: usize, seats: &[(usize, usize)]) -> f64 {
+        let d = self.layout().d as f64;
+        // Of the terms of an iteration: predictions have half, and the gradient's tangents nearly another.
+        let share = (1.0 + 2.0 * d) / (2.0 + 2.0 * d);
+        let all = (iterations * self.layout().stride() / 4) as f64;
+        let left_out = |place: usize| {
+            let group = place / (4 * self.held.support_quads);
+            1.0 - f64::from(bytemuck::pod_read_unaligned::<u32>(&listed[4 * group..4 * group + 4])) / all
+        };
+        seats.iter().map(|(place, done)| share * left_out(*place) * *done as f64).sum()
     }
 
     pub(super) fn unpack(&mut self, order: Order, bytes: &[u8]) -> Chunk {
         let Order { iterations, lanes, frames } = order;
         let layout = self.layout();
         let (lanes4, fields) = (layout.lanes4(), self.plan.record_fields);
-        let (record_bytes, book_bytes) = self.small_bytes();
+        let (record_bytes, book_bytes, listed_bytes) = self.small_bytes();
         let kept = if self.brings.records { iterations } else { 0 };
         let used = kept * fields * lanes4 * self.precision.bytes() as usize;
         let flat = Array3::from_shape_vec((kept, fields, lanes4), decode(&bytes[..used], self.precision));
@@ -623,11 +630,8 @@ impl<'a> GpuRun<'a> {
             self.arrived.remove(&lane);
         }
         let rows = seats.iter().map(Seat::iterations).max().unwrap_or(0).min(kept);
-        let mut records = if places.iter().enumerate().all(|(i, place)| i == *place) {
-            flat
-        } else {
-            flat.select(Axis(1), &places)
-        };
+        let mut records =
+            if places.iter().enumerate().all(|(i, place)| i == *place) { flat } else { flat.select(Axis(1), &places) };
         records.slice_axis_inplace(Axis(0), (..rows).into());
         records.slice_axis_inplace(Axis(1), (..seats.len()).into());
         let size = self.state_bytes() as usize;
@@ -646,13 +650,14 @@ impl<'a> GpuRun<'a> {
         });
         let frames = frames.collect();
         let mut spared = 0.0;
+        if self.plan.support {
+            let from = (record_bytes + book_bytes) as usize;
+            let seats: Vec<_> = places.iter().copied().zip(seats.iter().map(Seat::iterations)).collect();
+            spared = self.spared(&bytes[from..from + listed_bytes as usize], iterations, &seats);
+        }
         if self.brings.snapshot {
             let from = self.snapshot_offset() as usize;
             let brought = &bytes[from..self.frame_offset() as usize];
-            if self.plan.support {
-                let iterations: usize = seats.iter().map(Seat::iterations).sum();
-                spared = self.spared(brought) * iterations as f64;
-            }
             // In the memory of the last one, as there is one a chunk.
             let mut bytes = self.snapshot.take().map_or_else(Vec::new, |last| last.bytes);
             bytes.clear();

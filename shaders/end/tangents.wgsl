@@ -1,0 +1,25 @@
+// The tangents of a step that the iterate has taken already. Where a penalised coefficient is zero they are zero, and their gradient
+// was not computed.
+fn tangents_begin(quad: u32) {
+    step_begin(quad);
+}
+
+fn tangents_row(j: u32, quad: u32) {
+    // The new iterate has taken the place of the previous one.
+    let next = before_at(j, 0u, quad);
+    let w = stepped[(2u * j) * QUADS + quad];
+    let rests = (next == real4(0.0)) & vec4<bool>(j < PENALISED);
+    var prox = step_prox(j, w, step_told.alpha * step_scale(j, quad));
+    prox.by_input = select(prox.by_input, real4(0.0), rests);
+    prox.by_l1 = select(prox.by_l1, real4(0.0), rests);
+    prox.by_l2 = select(prox.by_l2, real4(0.0), rests);
+    for (var t = 1u; t < WIDTH; t++) {
+        // What was left of another iteration may not be finite.
+        values[t] = select(values[t], real4(0.0), rests);
+    }
+    step_tangents(j, quad, Stepped(here_at(j, 0u, quad), stepped[(2u * j + 1u) * QUADS + quad], w, next, prox));
+}
+
+fn tangents_leave(block: u32, quad: u32) {
+    step_leave_tangents(block, quad);
+}
