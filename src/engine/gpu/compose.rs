@@ -456,6 +456,7 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
         [quads.div_ceil(GROUP[0]) as u32, rows.div_ceil(block).div_ceil(GROUP[1]) as u32, 1]
     };
     let by_rows = |rows: usize| groups(rows, ROW_BLOCK);
+    let own = rows_per_sum(d);
     // A product with its ends, if it has any: its text and its workgroups.
     let product =
         |entry: &str, side: Side, names: (&str, &str, Option<&str>), ends: &[&str], bindings: &[(&str, &str)]| {
@@ -487,17 +488,18 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
                 "gradient_tangents" => (Columns::OfLane { first: 1, count: d }, Support::Rows),
                 _ => (every, if terms { Support::Terms } else { Support::None }),
             };
-            // Lists are of the lanes of a prediction's workgroup.
-            let tile = if support == Support::Rows { spec.tiles.ended[0] } else { tile };
+            let tile = match entry {
+                "gradient_iterate" => tile.with_columns(1 + d, 1),
+                // Lists are of the lanes of a prediction's workgroup.
+                "gradient_tangents" => spec.tiles.ended[0].with_columns(1 + d, d),
+                _ => tile,
+            };
             let shape = (rows, inner);
-            let product =
-                Product { names, shape, side, columns, splits, support, tile, ends, rows_per_sum: rows_per_sum(d) };
+            let product = Product { names, shape, side, columns, splits, support, tile, ends, rows_per_sum: own };
             let bound = 2 + usize::from(names.2.is_some());
             let text = product.source(entry, &storage(bound, bindings));
             (text, product.groups(if columns == Columns::Each { layout.columns() / 4 } else { quads }))
         };
-    let own = rows_per_sum(d);
-
     add("admit", "admit", [0, n.max(q).div_ceil(ROW_BLOCK) as u32, 1], &[&[file!("kernel/admit.wgsl")]]);
     let turn = [
         file!("kernel/turn.wgsl"),
@@ -549,7 +551,8 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
                 partials,
             ];
             add("step_tangents", "step_tangents_kernel", groups(q, own), &[&files, &penalty]);
-        } else if spec.steps_in_product() {
+        }
+        if spec.steps_in_product() {
             let (text, grid) = product("gradient_step", Side::Transposed, ("design", "r", None), &["step"], &STEP);
             let files = [("generated: gradient_step", text.as_str()), step, state, values, told, told_quads, partials];
             add("gradient_step", "gradient_step", grid, &[&files, &penalty]);

@@ -58,6 +58,14 @@ impl Tile {
         self
     }
 
+    /// The tile for fewer columns of a lane: with as many results of an invocation, where that takes no more workgroup memory.
+    pub(super) fn with_columns(mut self, before: usize, now: usize) -> Tile {
+        if self.depth == 0 {
+            self.rows *= before / now;
+        }
+        self
+    }
+
     /// Row of vec4s of the left operand's tile: one more than needed, against bank conflicts.
     fn left(&self) -> usize {
         self.rows / 4 * self.group[1] + 1

@@ -159,11 +159,14 @@ fn measure(plan: &Plan, engine: &EngineArgs, keep: &dyn Fn(&Report) -> Result<()
             Section::Products => shapes::products(plan, machine, report)?,
             Section::Shapes => shapes::shapes(plan, machine, report, &keep)?,
             Section::Lanes => sections::lanes(plan, machine, report)?,
-            Section::Sparsity => sections::sparsity(plan, report)?,
+            Section::Sparsity => sections::sparsity(plan, machine, report)?,
             Section::Cancel => sections::cancel(plan, machine, report)?,
             Section::Accuracy => {
                 progress("accuracy");
-                report.accuracy = accuracy::accuracy(machine.engine())?;
+                match accuracy::accuracy(machine.engine()) {
+                    Ok(accuracy) => report.accuracy = accuracy,
+                    Err(e) => skip(machine, report, *section, "accuracy".into(), e)?,
+                }
             }
         }
         keep(report)?;

@@ -247,7 +247,7 @@ pub(super) struct Workload {
     pub(super) seconds: Sample,
 }
 
-/// A lasso on the CPU engine with and without exact sparsity.
+/// A lasso with and without exact sparsity, in the direct form.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Sparsity {
     pub(super) rows: usize,

@@ -12,10 +12,9 @@ use super::suite::{Plan, Section, Shape, Suite, forms, random_problem};
 use super::{has, progress, skip};
 use crate::data::Synthetic;
 use crate::driver::{Alphas, Sweep, SweepResult};
-use crate::engine::Status;
-use crate::engine::cpu::CpuEngine;
+use crate::engine::{Engine, Status};
 use crate::error::Result;
-use crate::plan::Precision;
+use crate::plan::{Form, Precision};
 use crate::problem::{Derivative, Problem};
 
 /// FISTA with 64 features, 1024 lanes and 200 iterations, from the first to the last.
@@ -40,6 +39,13 @@ pub(super) fn lanes(plan: &Plan, machine: &mut Machine, report: &mut Report) -> 
                 // The first run warms up.
                 let seconds: Result<Vec<f64>> =
                     (0..=plan.repeat).map(|_| sweep.time_to_the_end(machine.engine())).collect();
+                let mut seconds = match seconds {
+                    Ok(seconds) => seconds,
+                    Err(e) => {
+                        skip(machine, report, Section::Lanes, what, e)?;
+                        continue;
+                    }
+                };
                 let scale = shape.lanes as f64 / seats as f64;
                 report.lanes.push(Workload {
                     form: form.name().into(),
@@ -49,7 +55,7 @@ pub(super) fn lanes(plan: &Plan, machine: &mut Machine, report: &mut Report) -> 
                     tangents,
                     precision: precision.name().into(),
                     iterations,
-                    seconds: Sample::new(seconds?.split_off(1)).scaled(scale),
+                    seconds: Sample::new(seconds.split_off(1)).scaled(scale),
                 });
             }
         }
@@ -57,17 +63,17 @@ pub(super) fn lanes(plan: &Plan, machine: &mut Machine, report: &mut Report) -> 
     Ok(())
 }
 
-/// A lasso at 1 % true density on the CPU engine, with and without exact sparsity.
-pub(super) fn sparsity(plan: &Plan, report: &mut Report) -> Result<()> {
+/// A lasso at 1 % true density, with and without exact sparsity.
+pub(super) fn sparsity(plan: &Plan, machine: &mut Machine, report: &mut Report) -> Result<()> {
     let full = plan.suite == Suite::Full;
-    let usual = if full { (1000, 2000, 64) } else { (200, 400, 16) };
-    let (rows, features, lanes) = plan.asked.map_or(usual, |s| (s.rows, s.features, s.lanes));
-    let (iterations, tangents) = (if full { 500 } else { 100 }, 1);
+    let usual = Shape { rows: 1000, features: 2000, lanes: 64 };
+    let shape = plan.asked.unwrap_or(if full { usual } else { Shape { rows: 300, features: 400, lanes: 16 } });
+    let iterations = if full { 500 } else { 100 };
     let data = Synthetic {
-        rows,
-        features,
+        rows: shape.rows,
+        features: shape.features,
         scale: (1.0, 1.0),
-        relevant: (features / 100).max(1),
+        relevant: (shape.features / 100).max(1),
         effect: 1.0,
         noise: 0.5,
         classes: false,
@@ -75,44 +81,65 @@ pub(super) fn sparsity(plan: &Plan, report: &mut Report) -> Result<()> {
     };
     let problem = Problem::builder(data.draw()?).intercept(false).build()?;
     for path_floor in [0.1, 0.01, 0.001] {
-        progress(&format!("sparsity: {rows} x {features}, {lanes} lanes, {iterations} iterations, floor {path_floor}"));
-        let sweep = |sparsity: bool| {
-            Sweep::new(problem.clone())
-                .alphas(Alphas::Path { epsilon: path_floor, count: lanes })
-                .derivatives(vec![Derivative::LogAlpha; tangents])
-                .iterations(iterations)
-                .every(iterations)
-                .tol(0.0)
-                .memory_budget(plan.memory_budget)
-                .sparsity(sparsity)
-        };
-        let engine = &mut CpuEngine::new();
-        let (with, without) = (sweep(true), sweep(false));
-        let every = iterations.div_ceil(20);
-        let (a, b) = (without.clone().every(every).run(engine)?, with.clone().every(every).run(engine)?);
-        let (mut seconds, mut seconds_without) = (Vec::new(), Vec::new());
-        for _ in 0..plan.repeat {
-            seconds_without.push(without.time_to_the_end(engine)?);
-            seconds.push(with.time_to_the_end(engine)?);
+        let what = format!("{shape}, {iterations} iterations, floor {path_floor}");
+        progress(&format!("sparsity: {what}"));
+        match sparsity_on_path(plan, machine.engine(), &problem, (shape, iterations, path_floor)) {
+            Ok(entry) => report.sparsity.push(entry),
+            Err(e) => skip(machine, report, Section::Sparsity, what, e)?,
         }
-        let (seconds, seconds_without) = (Sample::new(seconds), Sample::new(seconds_without));
-        report.sparsity.push(Sparsity {
-            rows,
-            features,
-            lanes,
-            tangents,
-            precision: Precision::F64.name().into(),
-            iterations,
-            path_floor,
-            ratio: seconds.over(&seconds_without),
-            seconds,
-            seconds_without,
-            coefficients_spared: b.info.coefficients_spared,
-            difference: (0..lanes).map(|lane| difference(&a, &b, lane)).fold(0.0, f64::max),
-            frames: a.trace.iteration.len(),
-        });
     }
     Ok(())
+}
+
+fn sparsity_on_path(
+    plan: &Plan,
+    engine: &mut dyn Engine,
+    problem: &Problem,
+    (shape, iterations, path_floor): (Shape, usize, f64),
+) -> Result<Sparsity> {
+    let tangents = 1;
+    let precision = usual_precision(engine);
+    let sweep = |sparsity: bool| {
+        Sweep::new(problem.clone())
+            .alphas(Alphas::Path { epsilon: path_floor, count: shape.lanes })
+            .derivatives(vec![Derivative::LogAlpha; tangents])
+            .iterations(iterations)
+            .every(iterations)
+            .tol(0.0)
+            .precision(precision)
+            .form(Some(Form::Direct))
+            .memory_budget(plan.memory_budget)
+            .sparsity(sparsity)
+    };
+    let (with, without) = (sweep(true), sweep(false));
+    let every = iterations.div_ceil(20);
+    let (a, b) = (without.clone().every(every).run(engine)?, with.clone().every(every).run(engine)?);
+    let (mut seconds, mut seconds_without) = (Vec::new(), Vec::new());
+    for _ in 0..plan.repeat {
+        seconds_without.push(without.time_to_the_end(engine)?);
+        seconds.push(with.time_to_the_end(engine)?);
+    }
+    let (seconds, seconds_without) = (Sample::new(seconds), Sample::new(seconds_without));
+    Ok(Sparsity {
+        rows: shape.rows,
+        features: shape.features,
+        lanes: shape.lanes,
+        tangents,
+        precision: precision.name().into(),
+        iterations,
+        path_floor,
+        ratio: seconds.over(&seconds_without),
+        seconds,
+        seconds_without,
+        coefficients_spared: b.info.coefficients_spared,
+        difference: (0..shape.lanes).map(|lane| difference(&a, &b, lane)).fold(0.0, f64::max),
+        frames: a.trace.iteration.len(),
+    })
+}
+
+/// f64 where it costs little.
+fn usual_precision(engine: &dyn Engine) -> Precision {
+    if engine.info().engine == "cpu" { Precision::F64 } else { Precision::F32 }
 }
 
 /// Seconds within which runs are told to end, at random.
@@ -126,7 +153,7 @@ pub(super) fn cancel(plan: &Plan, machine: &mut Machine, report: &mut Report) ->
     });
     let what = format!("{shape}, d=1");
     let problem = random_problem(shape.rows, shape.features)?;
-    let precision = if machine.engine().info().engine == "cpu" { Precision::F64 } else { Precision::F32 };
+    let precision = usual_precision(machine.engine());
     let most = plan.iterations(shape.lanes, 1, 1_000_000);
     let sweep = plan.sweep(&problem, shape.lanes, 1, precision);
     // As many iterations as take longer than anybody waits.
@@ -135,35 +162,15 @@ pub(super) fn cancel(plan: &Plan, machine: &mut Machine, report: &mut Report) ->
         Err(e) => return skip(machine, report, Section::Cancel, what, e),
     };
     let sweep = sweep.iterations(((5.0 * WITHIN / time.seconds) as usize).clamp(100, most.max(100)));
-    let mut rng = rand_pcg::Pcg64::seed_from_u64(9);
-
     progress(&format!("cancel: {what}, {} cancels and {} deadlines", plan.cancels, plan.cancels / 4));
-    let (mut latencies, mut missed) = (Vec::new(), 0);
-    for _ in 0..plan.cancels {
-        let wait = Duration::from_secs_f64(rng.random_range(0.0..WITHIN));
-        let mut due = None;
-        let result = sweep.run_with(machine.engine(), |_, _| {
-            // The first chunk starts the clock: what comes before it is preparation.
-            let due = *due.get_or_insert_with(|| Instant::now() + wait);
-            if Instant::now() >= due { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
-        match due {
-            Some(due) if ended(&result, Status::Cancelled) => latencies.push(due.elapsed().as_secs_f64()),
-            _ => missed += 1,
+    let (cancels, deadlines) = match ends(plan, machine.engine(), &sweep, time.start_seconds) {
+        Ok((Some(cancels), Some(deadlines))) => (cancels, deadlines),
+        Ok(_) => {
+            let reason = "every run was over before it was told to end; give a larger --shape or --memory-budget";
+            report.skip(Section::Cancel.name(), what, reason.into());
+            return Ok(());
         }
-    }
-    let (mut overshoots, mut late) = (Vec::new(), 0);
-    for _ in 0..plan.cancels / 4 {
-        let limit = 2.0 * time.start_seconds + rng.random_range(0.0..WITHIN);
-        let clock = Instant::now();
-        let result = sweep.clone().deadline(Duration::from_secs_f64(limit)).run(machine.engine())?;
-        let seconds = clock.elapsed().as_secs_f64();
-        if ended(&result, Status::Deadline) { overshoots.push(seconds - limit) } else { late += 1 }
-    }
-    let (Some(cancels), Some(deadlines)) = (Latency::new(latencies, missed), Latency::new(overshoots, late)) else {
-        let reason = "every run was over before it was told to end; give a larger --shape or --memory-budget";
-        report.skip(Section::Cancel.name(), what, reason.into());
-        return Ok(());
+        Err(e) => return skip(machine, report, Section::Cancel, what, e),
     };
     report.cancel = Some(Cancel {
         rows: shape.rows,
@@ -175,6 +182,39 @@ pub(super) fn cancel(plan: &Plan, machine: &mut Machine, report: &mut Report) ->
         deadlines,
     });
     Ok(())
+}
+
+/// How soon runs of a sweep ended that were cancelled, and that had a deadline; `None` where none was under way by then.
+fn ends(
+    plan: &Plan,
+    engine: &mut dyn Engine,
+    sweep: &Sweep,
+    start_seconds: f64,
+) -> Result<(Option<Latency>, Option<Latency>)> {
+    let mut rng = rand_pcg::Pcg64::seed_from_u64(9);
+    let (mut latencies, mut missed) = (Vec::new(), 0);
+    for _ in 0..plan.cancels {
+        let wait = Duration::from_secs_f64(rng.random_range(0.0..WITHIN));
+        let mut due = None;
+        let result = sweep.run_with(engine, |_, _| {
+            // The first chunk starts the clock: what comes before it is preparation.
+            let due = *due.get_or_insert_with(|| Instant::now() + wait);
+            if Instant::now() >= due { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        match due {
+            Some(due) if ended(&result, Status::Cancelled) => latencies.push(due.elapsed().as_secs_f64()),
+            _ => missed += 1,
+        }
+    }
+    let (mut overshoots, mut late) = (Vec::new(), 0);
+    for _ in 0..plan.cancels / 4 {
+        let limit = 2.0 * start_seconds + rng.random_range(0.0..WITHIN);
+        let clock = Instant::now();
+        let result = sweep.clone().deadline(Duration::from_secs_f64(limit)).run(engine)?;
+        let seconds = clock.elapsed().as_secs_f64();
+        if ended(&result, Status::Deadline) { overshoots.push(seconds - limit) } else { late += 1 }
+    }
+    Ok((Latency::new(latencies, missed), Latency::new(overshoots, late)))
 }
 
 fn ended(result: &SweepResult, status: Status) -> bool {

@@ -36,7 +36,7 @@ pub(super) enum Section {
     Shapes,
     /// FISTA, 64 features, 1024 lanes, 200 iterations
     Lanes,
-    /// A lasso with and without exact sparsity, on the CPU engine
+    /// A lasso with and without exact sparsity
     Sparsity,
     /// How soon a run ends that is cancelled or has a deadline
     Cancel,

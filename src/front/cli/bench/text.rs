@@ -197,8 +197,9 @@ fn sparsity(report: &Report) -> String {
     let rows: Vec<_> = rows.collect();
     let head = ["shape", "lanes", "iterations", "d", "floor", "s without", "s with", "ratio", "spared", "difference"];
     format!(
-        "\nexact sparsity: lasso of 1 % density, CPU engine, f64; floor: smallest alpha over alpha_max; difference: the largest\n\
+        "\nexact sparsity: lasso of 1 % density, direct form, {}; floor: smallest alpha over alpha_max; difference: the largest\n\
          relative one of iterates and derivatives\n{}",
+        report.sparsity[0].precision,
         table(1, &head, &rows)
     )
 }
