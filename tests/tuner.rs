@@ -73,13 +73,15 @@ fn a_short_run_is_not_tuned() {
 
 #[test]
 fn results_have_the_same_bits_with_any_tiles() {
-    // Products with ends; with sums split in two, where predictions are stored; with more tangents than have ends.
-    for (n, p, tangents) in [(40, 30, 1), (7, 2050, 1), (33, 21, 8)] {
+    // Products with ends; with sums split in two, where predictions are stored; with more tangents than have ends; with lists of
+    // what moves.
+    for (n, p, tangents) in [(40, 30, 1), (7, 2050, 1), (33, 21, 8), (257, 258, 1)] {
         let sweep = sweep(n, p, tangents);
         let folder = tempfile::tempdir().unwrap();
         let cache = TileCache::in_folder(folder.path());
         let Some(mut off) = engine(&cache, Tuning::Off) else { return };
         let plan = sweep.plan(&off).unwrap();
+        assert_eq!(plan.support, n > 256);
         let usual = off.tiles(&plan);
         let expected = bits(&sweep.run(&mut off).unwrap());
         let winners = engine(&cache, Tuning::Auto).unwrap().tune(&plan).unwrap();
