@@ -186,27 +186,58 @@ fn assert_close(truth: &SweepResult, result: &SweepResult) {
     assert!(gap <= 1e-9, "{gap:e}");
 }
 
+/// What can befall a device, each for real, with a word of the cause. A watchdog of the system ends in a lost device as well.
+type Blow = (&'static str, fn(&wgpu::Device));
+const BLOWS: [Blow; 3] = [
+    ("lost", wgpu::Device::destroy),
+    ("Validation", |device| {
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::MAP_WRITE;
+        let _ = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("bad"),
+            size: 4,
+            usage,
+            mapped_at_creation: false,
+        });
+    }),
+    ("Memory", |device| {
+        // Larger than any memory, and within the limits.
+        let of = device.limits();
+        let side = of.max_texture_dimension_2d;
+        let _ = device.create_texture(&wgpu::TextureDescriptor {
+            label: Some("immense"),
+            size: wgpu::Extent3d { width: side, height: side, depth_or_array_layers: of.max_texture_array_layers },
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format: wgpu::TextureFormat::Rgba32Float,
+            usage: wgpu::TextureUsages::COPY_DST,
+            view_formats: &[],
+        });
+    }),
+];
+
 #[test]
-fn a_device_that_is_lost_is_replaced() {
-    let Some(inner) = common::gpu() else { return };
-    let truth = sweep(30).tol(0.0).precision(Precision::F32).run(common::engine("gpu").unwrap().as_mut()).unwrap();
-    let device = inner.device().clone();
-    let mut engine = inner;
-    let mut chunks = 0;
-    let result = sweep(30)
-        .tol(0.0)
-        .precision(Precision::F32)
-        .run_with(&mut engine, |_, _| {
-            chunks += 1;
-            if chunks == 2 {
-                device.destroy();
-            }
-            ControlFlow::Continue(())
-        })
-        .unwrap();
-    assert_same(&truth, &result, "after the loss");
-    assert_eq!(result.info.faults.len(), 1, "{:?}", result.info.faults);
-    assert!(result.info.faults[0].contains("on a fresh device"), "{:?}", result.info.faults);
+fn a_device_that_fails_is_replaced_whatever_befell_it() {
+    let Some(mut engine) = common::gpu() else { return };
+    let base = sweep(30).tol(0.0).precision(Precision::F32);
+    let truth = base.run(&mut engine).unwrap();
+    for (cause, befall) in BLOWS {
+        let mut engine = common::gpu().unwrap();
+        let device = engine.device().clone();
+        let mut chunks = 0;
+        let result = base
+            .run_with(&mut engine, |_, _| {
+                chunks += 1;
+                if chunks == 2 {
+                    befall(&device);
+                }
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        assert_same(&truth, &result, cause);
+        let [fault] = &result.info.faults[..] else { panic!("{cause}: {:?}", result.info.faults) };
+        assert!(fault.contains(cause) && fault.contains("on a fresh device"), "{cause}: {fault}");
+    }
 }
 
 #[test]
