@@ -88,25 +88,6 @@ fn told(quad: u32, field: u32) -> real4 {
     return real4(pages[at], pages[at + 1u], pages[at + 2u], pages[at + 3u]);
 }
 
-// v = X'X x of the own coefficients at a state, in the order of the products' sums.
-fn multiply(base: u32, quad: u32) {
-    var sums: array<real4, OWN_VALUES>;
-    for (var k = 0u; k < STRIDE4; k++) {
-        for (var r = 0u; r < OWN_ROWS; r++) {
-            let g = gram[min(first_row + r, STATE_ROWS - 1u) * STRIDE4 + k];
-            for (var t = 0u; t < WIDTH; t++) {
-                var sum = sums[r * WIDTH + t];
-                sum = fma(real4(g.x), pool[pooled(base, 4u * k, t, quad)], sum);
-                sum = fma(real4(g.y), pool[pooled(base, 4u * k + 1u, t, quad)], sum);
-                sum = fma(real4(g.z), pool[pooled(base, 4u * k + 2u, t, quad)], sum);
-                sum = fma(real4(g.w), pool[pooled(base, 4u * k + 3u, t, quad)], sum);
-                sums[r * WIDTH + t] = sum;
-            }
-        }
-    }
-    carried = sums;
-}
-
 @compute @workgroup_size(LOCAL_QUADS, ROW_GROUPS)
 fn resident(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) own: vec3<u32>) {
     first_quad = group.x * LOCAL_QUADS;

@@ -74,8 +74,11 @@ impl Form {
             + match self {
                 Form::Direct => of(limits.flops, n + q, 3.0, 1.0),
                 Form::Gram => of(limits.flops, 1.5 * q, 3.0, 1.0),
-                // Fewer invocations decide at the same time.
-                Form::Resident => of(limits.flops_resident, 0.5 * q, 2.0 / super::kernels::segment(r) as f64, 2.5),
+                // Of invocations that work at the same time fewer decide.
+                Form::Resident => {
+                    let deciding = if limits.parallel { 2.5 } else { 1.0 };
+                    of(limits.flops_resident, 0.5 * q, 2.0 / super::kernels::segment(r) as f64, deciding)
+                }
             }
     }
 
@@ -105,8 +108,10 @@ pub struct ResidentTile {
 impl ResidentTile {
     /// The largest that fits the device, if any does.
     pub(super) fn of(r: &Request, limits: &Limits) -> Option<Self> {
+        // Where invocations take turns anyway, few of them waste the least of those that have nothing to decide.
+        let groups = if limits.parallel { [64, 32, 16, 8, 4] } else { [4, 8, 16, 32, 64] };
         let candidates =
-            [8, 4, 2, 1].into_iter().flat_map(|quads| [64, 32, 16, 8, 4].map(|groups| ResidentTile { quads, groups }));
+            [8, 4, 2, 1].into_iter().flat_map(|quads| groups.map(|groups| ResidentTile { quads, groups }));
         let fits = |t: &ResidentTile| {
             let useful = t.groups == 4 || t.groups < 2 * r.state_rows;
             useful

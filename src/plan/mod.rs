@@ -86,6 +86,8 @@ pub struct Limits {
     pub workgroup_bytes: u64,
     /// Invocations of a workgroup.
     pub max_invocations: u64,
+    /// Whether the invocations of a workgroup work at the same time.
+    pub parallel: bool,
     /// Storage buffers that a kernel may bind.
     pub storage_buffers: u32,
     /// Whether sums can be taken in f64 whatever the precision of the run.
@@ -490,6 +492,7 @@ mod tests {
             lane: 0.0,
             workgroup_bytes: 32 << 10,
             max_invocations: 256,
+            parallel: true,
             storage_buffers: 16,
             wide: true,
         }

@@ -63,6 +63,7 @@ impl Engine for CpuEngine {
             lane: 0.0,
             workgroup_bytes: 0,
             max_invocations: 0,
+            parallel: true,
             storage_buffers: 0,
             overhead: 2e-5,
         })

@@ -386,6 +386,32 @@ fn storage(from: usize, list: &[(&str, &str)]) -> String {
     list.iter().enumerate().map(line).collect()
 }
 
+/// `multiply` of the resident form, in registers: `carried = X'X x` of an invocation's rows, at a state, in the order of the products'
+/// sums.
+fn resident_multiply(rows: usize, width: usize) -> String {
+    let each = |f: &dyn Fn(usize, usize) -> String| -> String {
+        (0..rows).flat_map(|r| (0..width).map(move |t| (r, t))).map(|(r, t)| f(r, t)).collect()
+    };
+    let mut out = String::from("fn multiply(base: u32, quad: u32) {\n");
+    out += &each(&|r, t| format!("    var s{r}_{t} = real4();\n"));
+    for r in 0..rows {
+        let _ = writeln!(out, "    let a{r} = min(first_row + {r}u, STATE_ROWS - 1u) * STRIDE4;");
+    }
+    out.push_str("    for (var k = 0u; k < STRIDE4; k++) {\n");
+    for r in 0..rows {
+        let _ = writeln!(out, "        let g{r} = gram[a{r} + k];");
+    }
+    for (i, component) in ["x", "y", "z", "w"].into_iter().enumerate() {
+        for t in 0..width {
+            let _ = writeln!(out, "        let m{i}_{t} = pool[pooled(base, 4u * k + {i}u, {t}u, quad)];");
+        }
+        out += &each(&|r, t| format!("        s{r}_{t} = fma(real4(g{r}.{component}), m{i}_{t}, s{r}_{t});\n"));
+    }
+    out.push_str("    }\n");
+    out += &each(&|r, t| format!("    carried[{}] = s{r}_{t};\n", r * width + t));
+    out + "}\n"
+}
+
 /// Ends without their product: one invocation takes a quad of lanes and a block of rows of a matrix.
 fn by_itself(entry: &str, matrix: &str, rows: usize, block: usize, ends: &[&str], bindings: &[(&str, &str)]) -> String {
     let call = |what: &str, arguments: &str| -> String {
@@ -611,12 +637,9 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
             let grid = [quads.div_ceil(tile.quads) as u32, 1, 1];
             let decides = [file!("shared/control.wgsl"), file!("shared/status.wgsl"), rules, file!("shared/lane.wgsl")];
             let penalty = [spec.penalty.shader(), file!("shared/prox.wgsl")];
-            add(
-                "resident",
-                "resident",
-                grid,
-                &[&[file!("kernel/resident.wgsl")], &slope, &fit_files, &decides, &penalty],
-            );
+            let text = resident_multiply(tile.own_rows(q), 1 + d);
+            let files = [file!("kernel/resident.wgsl"), ("generated: multiply", text.as_str())];
+            add("resident", "resident", grid, &[&files, &slope, &fit_files, &decides, &penalty]);
         } else {
             let bindings = [&STEP[..], &[("v_before", "read")]].concat();
             let text = by_itself("gram_step", "v", q, own, &["slope", "step"], &bindings);
