@@ -1,5 +1,6 @@
 // From one iteration to the next: adds up what the blocks of rows left of each lane, closes the iteration they belong to, and
-// decides what comes. A workgroup serves TURN_QUADS quads of lanes with REDUCERS invocations each; the order of every sum is fixed.
+// decides what comes. A workgroup serves TURN_QUADS quads of lanes with REDUCERS invocations each; the order of every sum is fixed:
+// every REDUCERS-th block, and the sums of these.
 @group(0) @binding(0) var<uniform> params: Params;
 @group(1) @binding(0) var<storage, read> rules: array<real>;
 @group(1) @binding(1) var<storage, read> constants: array<real>;
@@ -8,25 +9,13 @@
 @group(1) @binding(4) var<storage, read_write> book: array<real>;
 @group(1) @binding(5) var<storage, read_write> records: array<real>;
 
-// [sums of a batch, REDUCERS, TURN_QUADS]
-var<workgroup> shares: array<real4, TURN_SHARES>;
 var<private> totals: array<real, SUMS>;
 // Row of the records that the iteration just done belongs to, and of the tables for the one that comes.
 var<private> record_row: u32;
 var<private> table_row: u32;
 
-// Every REDUCERS-th block's share of a sum, in order.
-fn share(sum: u32, quad: u32, reducer: u32) -> real4 {
-    var total = real4(0.0);
-    for (var block = reducer; block < SUM_BLOCKS[sum]; block += REDUCERS) {
-        total += partials[(SUM_STARTS[sum] + block) * QUADS + quad];
-    }
-    return total;
-}
-
 @compute @workgroup_size(TURN_QUADS, REDUCERS)
 fn turn(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) own: vec3<u32>) {
-    let quad = min(group.x * TURN_QUADS + own.x, QUADS - 1u);
     // The first invocations close and control a lane each.
     let index = own.y * TURN_QUADS + own.x;
     let lane = group.x * TURN_QUADS * 4u + index;
@@ -34,24 +23,7 @@ fn turn(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) o
     table_row = params.table_row;
     let serves = index < TURN_QUADS * 4u && lane < LANES;
     if ((params.flags & CLOSES) != 0u) {
-        let count = select(SUMS_OF_EACH, SUMS, (params.flags & CHECKED) != 0u);
-        for (var first = 0u; first < count; first += SUM_BATCH) {
-            let batch = min(SUM_BATCH, count - first);
-            for (var i = 0u; i < batch; i++) {
-                shares[(i * REDUCERS + own.y) * TURN_QUADS + own.x] = share(first + i, quad, own.y);
-            }
-            workgroupBarrier();
-            if (serves) {
-                for (var i = 0u; i < batch; i++) {
-                    var sum = real(0.0);
-                    for (var part = 0u; part < REDUCERS; part++) {
-                        sum += shares[(i * REDUCERS + part) * TURN_QUADS + index / 4u][index % 4u];
-                    }
-                    totals[first + i] = sum;
-                }
-            }
-            workgroupBarrier();
-        }
+        add_up(select(SUMS_OF_EACH, SUMS, (params.flags & CHECKED) != 0u), group.x * TURN_QUADS, own.xy, serves);
         if (serves) {
             close_iteration(lane);
         }

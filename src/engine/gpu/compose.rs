@@ -130,8 +130,10 @@ pub(super) const CLOSES: u32 = 1;
 pub(super) const CONTROLS: u32 = 2;
 pub(super) const CHECKED: u32 = 4;
 
-/// Quads of lanes that a workgroup of `turn` serves.
+/// Quads of lanes that a workgroup of `turn` serves, where its invocations share sums.
 const TURN_QUADS: usize = 4;
+/// Shares of a sum that are not worth being shared out.
+const SHORT_SUM: usize = 16;
 /// Bytes of workgroup memory that it may use: less than every device has.
 const TURN_BYTES: usize = 8 << 10;
 /// Invocations of a workgroup of an element-wise kernel: along the quads of lanes, along blocks of rows.
@@ -233,8 +235,21 @@ impl ShaderSpec {
 
     /// Invocations that add up the shares of a lane: the more the longer the sums are, at least one for each lane of a quad.
     fn reducers(&self) -> usize {
-        let longest = self.layout().sums().iter().map(|s| s.blocks).max().unwrap_or(0);
-        (longest / 16).next_power_of_two().clamp(4, 32)
+        (self.longest_sum() / 16).next_power_of_two().clamp(4, 32)
+    }
+
+    fn longest_sum(&self) -> usize {
+        self.layout().sums().iter().map(|s| s.blocks).max().unwrap_or(0)
+    }
+
+    /// Whether a lane's shares are added up by the invocation that decides for it.
+    fn adds_up_alone(&self) -> bool {
+        self.longest_sum() <= SHORT_SUM
+    }
+
+    /// Quads of lanes that a workgroup of `turn` serves.
+    fn turn_quads(&self) -> usize {
+        if self.adds_up_alone() { 4 * TURN_QUADS } else { TURN_QUADS }
     }
 
     /// Sums that a workgroup adds up at a time.
@@ -268,7 +283,7 @@ impl ShaderSpec {
         count("ROW_BLOCK", ROW_BLOCK);
         count("GROUP_QUADS", GROUP[0]);
         count("GROUP_BLOCKS", GROUP[1]);
-        count("TURN_QUADS", TURN_QUADS);
+        count("TURN_QUADS", self.turn_quads());
         count("REDUCERS", self.reducers());
         count("SUM_BATCH", self.sum_batch());
         count("TURN_SHARES", self.sum_batch() * self.reducers() * TURN_QUADS);
@@ -527,14 +542,19 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
             (text, product.groups(if columns == Columns::Each { layout.columns() / 4 } else { quads }))
         };
     add("admit", "admit", [0, n.max(q).div_ceil(ROW_BLOCK) as u32, 1], &[&[file!("kernel/admit.wgsl")]]);
+    let sums = match spec.adds_up_alone() {
+        true => file!("shared/sums_alone.wgsl"),
+        false => file!("shared/sums_together.wgsl"),
+    };
     let turn = [
         file!("kernel/turn.wgsl"),
+        sums,
         file!("shared/control.wgsl"),
         file!("shared/status.wgsl"),
         rules,
         file!("shared/book.wgsl"),
     ];
-    add("turn", "turn", [quads.div_ceil(TURN_QUADS) as u32, 1, 1], &[&turn, &[file!("shared/lane.wgsl")]]);
+    add("turn", "turn", [quads.div_ceil(spec.turn_quads()) as u32, 1, 1], &[&turn, &[file!("shared/lane.wgsl")]]);
 
     let residual = file!("end/residual.wgsl");
     let state = file!("shared/state.wgsl");
