@@ -357,25 +357,31 @@ fn a_working_set_that_is_left_is_chosen_anew() {
 #[test]
 fn a_gpu_lane_has_the_same_bits_alone_and_among_others() {
     let Some(mut engine) = common::engine("gpu") else { return };
-    let problem = Problem::builder(synthetic(70, 13, false, 3)).build().unwrap();
-    let alphas: Vec<f64> = (0..67).map(|i| 0.3 * 0.95f64.powi(i)).collect();
-    for (form, lane) in Form::ALL.into_iter().flat_map(|form| [0, 31, 66].map(|lane| (form, lane))) {
+    let small = Problem::builder(synthetic(70, 13, false, 3)).build().unwrap();
+    // With lists of what moves, of several groups of lanes.
+    let sparse = Problem::builder(synthetic(257, 258, false, 3)).build().unwrap();
+    let cases = Form::ALL.map(|form| (&small, form, 80)).into_iter().chain([(&sparse, Form::Direct, 20)]);
+    for (problem, form, iterations) in cases {
+        let top = problem.alpha_max(1.0);
+        let alphas: Vec<f64> = (0..67).map(|i| 0.9 * top * 0.95f64.powi(i)).collect();
         let mut run = |alphas: Vec<f64>| {
-            let sweep = Sweep::new(problem.clone()).alphas(Alphas::List(alphas)).iterations(80).tol(0.0).every(80);
-            sweep.precision(Precision::F32).form(Some(form)).run(engine.as_mut()).unwrap()
+            let sweep = Sweep::new(problem.clone()).alphas(Alphas::List(alphas)).iterations(iterations);
+            let sweep = sweep.tol(0.0).every(iterations).precision(Precision::F32).form(Some(form));
+            assert_eq!(sweep.plan(engine.as_ref()).unwrap().support, problem.features() > 256);
+            sweep.run(engine.as_mut()).unwrap()
         };
         let all = run(alphas.clone());
         let reversed = run(alphas.iter().rev().copied().collect());
-        let alone = run(vec![alphas[lane]]);
-        let bits = |r: &SweepResult, lane: usize| {
-            let coef = r.trace.coef.outer_iter().next_back().unwrap().row(lane).mapv(f64::to_bits);
-            (
-                coef,
-                r.trace.dcoef.outer_iter().next_back().unwrap().index_axis(ndarray::Axis(0), lane).mapv(f64::to_bits),
-            )
-        };
-        assert_eq!(bits(&all, lane), bits(&alone, 0));
-        assert_eq!(bits(&all, lane), bits(&reversed, 66 - lane));
+        for lane in [0, 31, 66] {
+            let alone = run(vec![alphas[lane]]);
+            let bits = |r: &SweepResult, lane: usize| {
+                let coef = r.trace.coef.outer_iter().next_back().unwrap().row(lane).mapv(f64::to_bits);
+                let dcoef = r.trace.dcoef.outer_iter().next_back().unwrap();
+                (coef, dcoef.index_axis(ndarray::Axis(0), lane).mapv(f64::to_bits))
+            };
+            assert_eq!(bits(&all, lane), bits(&alone, 0), "{form} form");
+            assert_eq!(bits(&all, lane), bits(&reversed, 66 - lane), "{form} form");
+        }
     }
 }
 
@@ -398,8 +404,7 @@ fn sparsity_does_not_change_the_bits_of_a_gpu() {
     ] {
         let alphas = Alphas::Path { epsilon: 0.3, count: lanes };
         let sweep = Sweep::new(problem).alphas(alphas).iterations(60).every(10).tol(0.0);
-        // After each chunk, by what it listed, tangents wait or do not.
-        let sweep = sweep.schedule(schedule.clone()).derivatives(derivatives.clone()).precision(precision).chunk(5);
+        let sweep = sweep.schedule(schedule.clone()).derivatives(derivatives.clone()).precision(precision);
         let mut run =
             |sparsity| sweep.clone().form(Some(Form::Direct)).sparsity(sparsity).run(engine.as_mut()).unwrap();
         let (whole, sparse) = (run(false), run(true));
@@ -418,7 +423,7 @@ fn a_gpu_leaves_out_all_that_is_zero() {
     let Some(mut engine) = common::engine("gpu") else { return };
     let problem = Problem::builder(synthetic(257, 257, false, 5)).build().unwrap();
     let iterations = 40;
-    // So few lanes share a list, and so little moves that tangents wait all the time.
+    // So few lanes share a list.
     let sweep = Sweep::new(problem).alphas("path:0.6:30".parse().unwrap()).iterations(iterations).every(1).tol(0.0);
     let sparse = sweep.precision(Precision::F32).form(Some(Form::Direct)).run(engine.as_mut()).unwrap();
     let fours = 257usize.div_ceil(4);
@@ -439,8 +444,9 @@ fn a_gpu_leaves_out_all_that_is_zero() {
 #[test]
 fn chunks_of_any_length_leave_the_same_bits() {
     let Some(mut engine) = common::engine("gpu") else { return };
-    let problem = Problem::builder(synthetic(70, 23, false, 3)).build().unwrap();
-    for form in Form::ALL {
+    let small = Problem::builder(synthetic(70, 23, false, 3)).build().unwrap();
+    let sparse = Problem::builder(synthetic(257, 258, false, 3)).build().unwrap();
+    for (problem, form) in Form::ALL.map(|form| (&small, form)).into_iter().chain([(&sparse, Form::Direct)]) {
         let mut run = |chunk: usize| {
             let schedule = Schedule::from(Phase::new(Algorithm::Fista).restart(Restart::Function));
             let sweep = Sweep::new(problem.clone()).alphas("path:0.01:40".parse().unwrap()).schedule(schedule);

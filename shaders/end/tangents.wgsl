@@ -1,5 +1,6 @@
 // The tangents of a step that the iterate has taken already. Where a penalised coefficient is zero they are zero, and their gradient
-// was not computed.
+// was not computed. The proximal map's branch is found again from the same w: a compiler that contracts otherwise here may take the other
+// one where w is within a rounding of the threshold.
 fn tangents_begin(quad: u32) {
     step_begin(quad);
 }

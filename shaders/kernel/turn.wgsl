@@ -1,6 +1,6 @@
 // From one iteration to the next: adds up what the blocks of rows left of each lane, closes the iteration they belong to, and
-// decides what comes. A workgroup serves TURN_QUADS quads of lanes with REDUCERS invocations each; the order of every sum is fixed:
-// every REDUCERS-th block, and the sums of these.
+// decides what comes. A workgroup serves TURN_QUADS quads of lanes, with REDUCERS invocations for each. The order of every
+// sum is fixed: every REDUCERS-th block, and the sums of these.
 @group(0) @binding(0) var<uniform> params: Params;
 @group(1) @binding(0) var<storage, read> rules: array<real>;
 @group(1) @binding(1) var<storage, read> constants: array<real>;

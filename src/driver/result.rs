@@ -83,7 +83,8 @@ pub struct RunInfo {
     pub tol: f64,
     /// Names of the derivatives, in order.
     pub derivative: Vec<String>,
-    /// Share of the coefficients, over all lanes and iterations, that were left out because they provably rest at zero.
+    /// Share, over all lanes and iterations, that was left out because it is zero: of the coefficients (CPU engine), or of the terms of
+    /// both products (GPU engine).
     pub coefficients_spared: f64,
     /// Devices that failed on the way, and what was done about it.
     pub faults: Vec<String>,

@@ -226,7 +226,7 @@ pub struct Chunk {
     /// The lanes.
     pub seats: Vec<Seat>,
     /// `[iterations, seats, fields]`, as many iterations as the longest lane did, laid out by [`RecordLayout`](crate::plan::RecordLayout): row `i` of a seat describes iterate
-    /// `first + i + 1`, as long as the lane was going.
+    /// `first + i + 1`, as long as the lane was going. In any memory order.
     pub records: Array3<f64>,
     /// Frames of the chunk.
     pub frames: Vec<Frame>,

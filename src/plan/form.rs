@@ -106,12 +106,11 @@ pub struct ResidentTile {
 }
 
 impl ResidentTile {
-    /// The largest that fits the device, if any does.
+    /// The first that fits the device, if any does: the most lanes, then by how invocations work.
     pub(super) fn of(r: &Request, limits: &Limits) -> Option<Self> {
         // Where invocations take turns anyway, few of them waste the least of those that have nothing to decide.
         let groups = if limits.parallel { [64, 32, 16, 8, 4] } else { [4, 8, 16, 32, 64] };
-        let candidates =
-            [8, 4, 2, 1].into_iter().flat_map(|quads| groups.map(|groups| ResidentTile { quads, groups }));
+        let candidates = [8, 4, 2, 1].into_iter().flat_map(|quads| groups.map(|groups| ResidentTile { quads, groups }));
         let fits = |t: &ResidentTile| {
             let useful = t.groups == 4 || t.groups < 2 * r.state_rows;
             useful
@@ -130,7 +129,7 @@ impl ResidentTile {
     fn bytes(&self, r: &Request) -> u64 {
         let d = r.tangents;
         let pool = 2 * r.state_rows.next_multiple_of(4) * (1 + d) * self.quads * 4;
-        let shares = (7 + 2 * d) * self.groups * self.quads * 4;
+        let shares = (6 + usize::from(r.constants > 0) + 2 * d) * self.groups * self.quads * 4;
         let pages = super::book_fields(d) * self.quads * 4;
         (pool + shares + pages + 2) as u64 * r.precision.bytes()
     }

@@ -120,8 +120,8 @@ pub(super) fn working_set(r: &Request, limits: &Limits, seats: usize) -> usize {
     (r.state_rows / 2).min(2 * r.state_rows / seats.div_ceil(GROUP_LANES))
 }
 
-/// Whether predictions of a GPU leave out coefficients that are zero: in the direct form, where the lists can be bound as well, and where a
-/// prediction is so long that making the lists is little beside it.
+/// Whether products of a GPU leave out coefficients that are zero: in the direct form, where the lists can be bound as well, and where
+/// products are so long that making the lists is little beside them.
 pub(super) fn support(r: &Request, limits: &Limits) -> bool {
     let able = r.form == Some(Form::Direct) && r.splits() == [1, 1] && r.tangents <= FUSED_TANGENTS;
     r.sparsity
@@ -193,7 +193,7 @@ pub(super) fn buffers(r: &Request, limits: &Limits, lanes: usize, chunk: usize, 
         let [of_predictions, of_gradients] = r.splits();
         let split = |parts: usize, rows: usize| if parts > 1 { parts * rows } else { 0 };
         if support(r, limits) {
-            // As many lists as workgroups, of at least 32 lanes, along the lanes.
+            // As many lists as workgroups, of at least 32 lanes, along the lanes; a count before each, and one beside it.
             add("support", 1, &[lanes.div_ceil(32), stride / 4 + 2]);
             if d > 0 {
                 // What a step leaves to those of its tangents.
@@ -210,7 +210,7 @@ pub(super) fn buffers(r: &Request, limits: &Limits, lanes: usize, chunk: usize, 
             _ => rows.div_ceil(own),
         };
         let carried = if r.is_gram() { r.state_rows } else { r.rows };
-        let of_state = (5 + d + curvature * (2 + 2 * d)) * blocks(r.state_rows);
+        let of_state = (4 + usize::from(r.constants > 0) + d + curvature * (2 + 2 * d)) * blocks(r.state_rows);
         let of_rows = (1 + curvature * (1 + d)) * blocks(carried) + (1 + d) * blocks(r.validation_rows);
         let of_loss = if r.is_gram() { 1 } else { r.rows.div_ceil(ROW_BLOCK) };
         let of_check = (5 + 3 * d) * r.state_rows.div_ceil(ROW_BLOCK) + of_loss;

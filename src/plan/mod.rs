@@ -210,7 +210,7 @@ pub struct Plan {
     pub refills: bool,
     /// Coefficients that a working set may have (CPU engine); 0: there are none.
     pub working_set: usize,
-    /// Whether predictions leave out coefficients that are zero in a group of lanes (GPU engine).
+    /// Whether predictions, and the tangents of gradients, leave out coefficients that are zero in a group of lanes (GPU engine).
     pub support: bool,
     /// Iterations of a chunk at most: one submit, one upload, one readback. Lanes come and go between chunks.
     pub chunk: usize,

@@ -194,7 +194,8 @@ impl ShaderSpec {
     pub(super) fn looks_ahead(&self) -> bool {
         self.form == Form::Direct && self.observes_in_product() && !self.adapts
     }
-    /// Whether tangents take a step of their own, after the iterate has.
+    /// Whether tangents take a step of their own, after the iterate has, and only where a coefficient moves. Two products in place of one
+    /// cost a little more where all do; which it is must not depend on how a run goes, as compilers may round them differently.
     pub(super) fn tangents_wait(&self) -> bool {
         self.support && !self.only.is_empty()
     }
@@ -461,6 +462,19 @@ const AHEAD: [(&str, &str); 3] = [("z_before", "read"), ("book", "read"), ("r", 
 const FIT: [(&str, &str); 2] = [("lanes", "read"), ("partials", "read_write")];
 const VALIDATE: [(&str, &str); 2] = [("validation_rows", "read"), ("partials", "read_write")];
 
+/// What is taken of a product.
+#[derive(Debug, Clone, Copy)]
+enum Cut {
+    /// All of it.
+    Whole,
+    /// The listed terms of its sums.
+    Terms,
+    /// The iterates' columns.
+    Iterate,
+    /// The tangents' columns, in the listed rows.
+    Tangents,
+}
+
 /// Every kernel that a run dispatches, by name.
 pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
     let (params, index, values) =
@@ -499,48 +513,53 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
     let by_rows = |rows: usize| groups(rows, ROW_BLOCK);
     let own = rows_per_sum(d);
     // A product with its ends, if it has any: its text and its workgroups.
+    type Operands<'a> = (Side, (&'a str, &'a str, Option<&'a str>));
+    let cut = |cut: Cut, entry: &str, (side, names): Operands<'_>, ends: &[&str], bindings: &[(&str, &str)]| {
+        let (rows, inner) = match (side, names.0) {
+            (Side::Plain, "validation_design") => (held_out, stride),
+            (Side::Plain, "gram") => (q, stride),
+            (Side::Plain, _) => (n, stride),
+            // The padding of a stored gradient is stored as well.
+            (Side::Transposed, _) => (if ends.is_empty() { stride } else { q }, n),
+        };
+        let alone = ends.is_empty();
+        let tiles = if alone { spec.tiles.stored } else { spec.tiles.ended };
+        let tile = match side {
+            Side::Plain => tiles[0],
+            Side::Transposed => tiles[1],
+        };
+        let splits = match (side, names.0) {
+            (_, "validation_design" | "gram") => 1,
+            (Side::Plain, _) => spec.splits[0],
+            (Side::Transposed, _) => spec.splits[1],
+        };
+        let names = if splits > 1 { (names.0, names.1, Some("shares")) } else { names };
+        let (columns, support, tile) = match cut {
+            Cut::Whole if alone => (Columns::Each, Support::None, tile),
+            Cut::Whole => (Columns::OfLane { first: 0, count: 1 + d }, Support::None, tile),
+            Cut::Terms => (Columns::OfLane { first: 0, count: 1 + d }, Support::Terms, tile),
+            Cut::Iterate => {
+                let tile = tile.with_columns(1 + d, 1, tile.quads.max(2.min(quads)), own);
+                (Columns::OfLane { first: 0, count: 1 }, Support::None, tile)
+            }
+            Cut::Tangents => {
+                // Lists are of the lanes of a prediction's workgroup.
+                let tile = spec.tiles.ended[0];
+                let tile = tile.with_columns(1 + d, d, tile.quads, 4);
+                (Columns::OfLane { first: 1, count: d }, Support::Rows, tile)
+            }
+        };
+        let (shape, tile) = ((rows, inner), tile.for_rows(rows));
+        let product = Product { names, shape, side, columns, splits, support, tile, ends, rows_per_sum: own };
+        let bound = 2 + usize::from(names.2.is_some());
+        let text = product.source(entry, &storage(bound, bindings));
+        (text, product.groups(if columns == Columns::Each { layout.columns() / 4 } else { quads }))
+    };
     let product =
         |entry: &str, side: Side, names: (&str, &str, Option<&str>), ends: &[&str], bindings: &[(&str, &str)]| {
-            let (rows, inner) = match (side, names.0) {
-                (Side::Plain, "validation_design") => (held_out, stride),
-                (Side::Plain, "gram") => (q, stride),
-                (Side::Plain, _) => (n, stride),
-                // The padding of a stored gradient is stored as well.
-                (Side::Transposed, _) => (if ends.is_empty() { stride } else { q }, n),
-            };
-            let alone = ends.is_empty();
-            let tiles = if alone { spec.tiles.stored } else { spec.tiles.ended };
-            let tile = match side {
-                Side::Plain => tiles[0],
-                Side::Transposed => tiles[1],
-            };
-            let tile = tile.for_rows(rows);
-            let splits = match (side, names.0) {
-                (_, "validation_design" | "gram") => 1,
-                (Side::Plain, _) => spec.splits[0],
-                (Side::Transposed, _) => spec.splits[1],
-            };
-            let names = if splits > 1 { (names.0, names.1, Some("shares")) } else { names };
-            let every = if alone { Columns::Each } else { Columns::OfLane { first: 0, count: 1 + d } };
-            let terms = spec.support && names.0 == "design" && side == Side::Plain && !alone;
-            // Those whose tangents wait: the iterate's gradient has all rows, and theirs those that move.
-            let (columns, support) = match entry {
-                "gradient_iterate" => (Columns::OfLane { first: 0, count: 1 }, Support::None),
-                "gradient_tangents" => (Columns::OfLane { first: 1, count: d }, Support::Rows),
-                _ => (every, if terms { Support::Terms } else { Support::None }),
-            };
-            let tile = match entry {
-                "gradient_iterate" => tile.with_columns(1 + d, 1),
-                // Lists are of the lanes of a prediction's workgroup.
-                "gradient_tangents" => spec.tiles.ended[0].with_columns(1 + d, d),
-                _ => tile,
-            };
-            let shape = (rows, inner);
-            let product = Product { names, shape, side, columns, splits, support, tile, ends, rows_per_sum: own };
-            let bound = 2 + usize::from(names.2.is_some());
-            let text = product.source(entry, &storage(bound, bindings));
-            (text, product.groups(if columns == Columns::Each { layout.columns() / 4 } else { quads }))
+            cut(Cut::Whole, entry, (side, names), ends, bindings)
         };
+
     add("admit", "admit", [0, n.max(q).div_ceil(ROW_BLOCK) as u32, 1], &[&[file!("kernel/admit.wgsl")]]);
     let sums = match spec.adds_up_alone() {
         true => file!("shared/sums_alone.wgsl"),
@@ -570,7 +589,8 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
         if spec.tangents_wait() {
             let bindings = [&STEP[..], &[("stepped", "read_write")]].concat();
             let names = ("design", "r", None);
-            let (text, grid) = product("gradient_iterate", Side::Transposed, names, &["iterate"], &bindings);
+            let (text, grid) =
+                cut(Cut::Iterate, "gradient_iterate", (Side::Transposed, names), &["iterate"], &bindings);
             let files = [
                 ("generated: gradient_iterate", text.as_str()),
                 file!("end/iterate.wgsl"),
@@ -583,7 +603,8 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
             ];
             add("gradient_iterate", "gradient_iterate", grid, &[&files, &penalty]);
             let names = ("design", "r", Some("g"));
-            let (text, grid) = product("gradient_tangents", Side::Transposed, names, &[], &[("support", "read")]);
+            let (operands, bound) = ((Side::Transposed, names), [("support", "read")]);
+            let (text, grid) = cut(Cut::Tangents, "gradient_tangents", operands, &[], &bound);
             add("gradient_tangents", "gradient_tangents", grid, &[&[("generated: gradient_tangents", &text)]]);
             let text = by_itself("step_tangents_kernel", "g", q, own, &["tangents"], &bindings);
             let files = [
@@ -597,8 +618,7 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
                 partials,
             ];
             add("step_tangents", "step_tangents_kernel", groups(q, own), &[&files, &penalty]);
-        }
-        if spec.steps_in_product() {
+        } else if spec.steps_in_product() {
             let (text, grid) = product("gradient_step", Side::Transposed, ("design", "r", None), &["step"], &STEP);
             let files = [("generated: gradient_step", text.as_str()), step, state, values, told, told_quads, partials];
             add("gradient_step", "gradient_step", grid, &[&files, &penalty]);
@@ -628,7 +648,9 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
                 let files = [file!("kernel/support.wgsl"), ("generated: support", text.as_str())];
                 add("support", "support_kernel", [quads.div_ceil(spec.support_quads()) as u32, 1, 1], &[&files]);
             }
-            let (text, grid) = product("predict_observe", Side::Plain, ("design", "x", Some("z")), &ends, &bindings);
+            let operands = (Side::Plain, ("design", "x", Some("z")));
+            let terms = if spec.support { Cut::Terms } else { Cut::Whole };
+            let (text, grid) = cut(terms, "predict_observe", operands, &ends, &bindings);
             add("predict_observe", "predict_observe", grid, &[&[("generated: predict_observe", &text)], &files, &loss]);
         } else {
             let text = by_itself("observe", "z", n, own, &ends, &bindings);

@@ -58,10 +58,13 @@ impl Tile {
         self
     }
 
-    /// The tile for fewer columns of a lane: with as many results of an invocation, where that takes no more workgroup memory.
-    pub(super) fn with_columns(mut self, before: usize, now: usize) -> Tile {
+    /// The tile of columns `now` of a lane, made of that of more: about as many results of an invocation, in whole blocks of so many
+    /// rows. One with workgroup memory stays what it is, as that is measured out.
+    pub(super) fn with_columns(mut self, before: usize, now: usize, quads: usize, block: usize) -> Tile {
         if self.depth == 0 {
-            self.rows *= before / now;
+            let results = self.rows * self.quads * before;
+            self.quads = quads;
+            self.rows = (results / (quads * now) / block * block).max(self.rows);
         }
         self
     }

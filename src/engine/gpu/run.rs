@@ -40,8 +40,6 @@ pub(super) struct GpuRun<'a> {
     pub(super) clock: Option<Clock>,
     /// Whether the residual of the iteration to come is there already.
     residual_ready: bool,
-    /// The share of the coefficients that the lists of the last chunk collected hold.
-    listed: f64,
     in_flight: VecDeque<(Order, Pending)>,
     staging: Vec<wgpu::Buffer>,
     /// What the last chunk collected left.
@@ -70,9 +68,6 @@ pub(super) struct Brings {
     pub(super) snapshot: bool,
 }
 
-/// Tangents wait where less than this share of the coefficients moves: their products are two, which cost more than one of both.
-const MOST_LISTED: f64 = 0.6;
-
 /// What a chunk is to do.
 pub(super) struct Ahead {
     /// By iteration: (seat, iterate) of each frame.
@@ -86,8 +81,6 @@ pub(super) struct Ahead {
 /// What a chunk was submitted for.
 pub(super) struct Order {
     pub(super) iterations: usize,
-    /// Whether tangents took their steps after the iterates.
-    waits: bool,
     /// Lane of each seat.
     lanes: Vec<Option<usize>>,
     /// (seat, iterate) of each frame.
@@ -134,8 +127,6 @@ impl<'a> GpuRun<'a> {
             brings: Brings { records: true, frames: true, snapshot: true },
             clock: None,
             residual_ready: false,
-            // Runs begin at zero.
-            listed: 0.0,
             in_flight: VecDeque::new(),
             staging: Vec::new(),
             snapshot: None,
@@ -266,7 +257,6 @@ impl<'a> GpuRun<'a> {
         let buffers = &self.held.buffers;
         let Ahead { mut frames, checks, dispatched } = ahead;
         let iterations = checks.len();
-        let waits = self.tangents_wait();
         // A clock is the run's, but is written while commands are recorded.
         let mut clock = self.clock.take();
         if self.held.listed_groups > 0 {
@@ -316,7 +306,7 @@ impl<'a> GpuRun<'a> {
         self.residual_ready = ready;
         self.slot = 1 - slot;
         self.seats.iter_mut().flatten().for_each(|o| o.next += iterations);
-        Order { iterations, waits, lanes, frames: taken }
+        Order { iterations, lanes, frames: taken }
     }
 
     /// Frames that lanes under way have in the next iterations: for each, (seat, iterate). As many iterations as the staging
@@ -443,7 +433,7 @@ impl<'a> GpuRun<'a> {
         if !ready {
             dispatch(commands, "residual", old);
         }
-        let waits = self.tangents_wait();
+        let waits = held.kernels.has("gradient_tangents");
         if waits {
             dispatch(commands, "gradient_iterate", old);
         } else if held.kernels.has("gradient_step") {
@@ -465,12 +455,6 @@ impl<'a> GpuRun<'a> {
             self.product(commands, ("predict", "gather_z"), new, offset(i, 0));
             dispatch(commands, "observe", new);
         }
-    }
-
-    /// Whether tangents take their steps after the iterates, for the coefficients that move alone: where those are so few that it
-    /// pays. Not a bit depends on it.
-    fn tangents_wait(&self) -> bool {
-        self.held.kernels.has("gradient_tangents") && self.listed < MOST_LISTED
     }
 
     /// A product that is stored, put together where it is split.
@@ -617,7 +601,7 @@ impl<'a> GpuRun<'a> {
     }
 
     pub(super) fn unpack(&mut self, order: Order, bytes: &[u8]) -> Chunk {
-        let Order { iterations, waits, lanes, frames } = order;
+        let Order { iterations, lanes, frames } = order;
         let layout = self.layout();
         let (lanes4, fields) = (layout.lanes4(), self.plan.record_fields);
         let (record_bytes, book_bytes, listed_bytes) = self.small_bytes();
@@ -661,12 +645,11 @@ impl<'a> GpuRun<'a> {
         if self.plan.support {
             let from = (record_bytes + book_bytes) as usize;
             let listed = self.listed(&bytes[from..from + listed_bytes as usize], iterations);
-            // Predictions have half of an iteration's terms, and tangents that wait most of the rest.
+            // Predictions have half of an iteration's terms, and tangents most of the rest.
             let d = layout.d as f64;
-            let share = if waits { (1.0 + 2.0 * d) / (2.0 + 2.0 * d) } else { 0.5 };
+            let share = (1.0 + 2.0 * d) / (2.0 + 2.0 * d);
             let left_out = |place: usize| share * (1.0 - listed[place / (4 * self.held.support_quads)]);
             spared = places.iter().zip(&seats).map(|(place, s)| left_out(*place) * s.iterations() as f64).sum();
-            self.listed = listed.iter().sum::<f64>() / listed.len() as f64;
         }
         if self.brings.snapshot {
             let from = self.snapshot_offset() as usize;

@@ -135,7 +135,10 @@ fn times(report: &Report) -> Vec<(String, Sample)> {
     });
     let sparsity = report.sparsity.iter().map(|s| {
         let what = format!("{} x {}, {} lanes, d={}", s.rows, s.features, s.lanes, s.tangents);
-        (format!("sparsity {what}, {} iterations, floor {}", s.iterations, s.path_floor), s.seconds.clone())
+        (
+            format!("sparsity {what}, {} iterations, {}, floor {}", s.iterations, s.precision, s.path_floor),
+            s.seconds.clone(),
+        )
     });
     let cancel = report.cancel.iter().flat_map(|c| {
         let what = format!("{} x {}, {} lanes, d={}, {}", c.rows, c.features, c.lanes, c.tangents, c.precision);

@@ -83,8 +83,19 @@ pub(super) fn sparsity(plan: &Plan, machine: &mut Machine, report: &mut Report) 
     for path_floor in [0.1, 0.01, 0.001] {
         let what = format!("{shape}, {iterations} iterations, floor {path_floor}");
         progress(&format!("sparsity: {what}"));
-        match sparsity_on_path(plan, machine.engine(), &problem, (shape, iterations, path_floor)) {
-            Ok(entry) => report.sparsity.push(entry),
+        let planned = sparse_sweep(plan, &problem, usual_precision(machine.engine()), (shape, iterations, path_floor));
+        let entry = planned.plan(machine.engine()).and_then(|planned| {
+            if planned.working_set == 0 && !planned.support {
+                return Ok(None);
+            }
+            sparsity_on_path(plan, machine.engine(), &problem, (shape, iterations, path_floor)).map(Some)
+        });
+        match entry {
+            Ok(Some(entry)) => report.sparsity.push(entry),
+            Ok(None) => {
+                let reason = "nothing is left out of a problem of this shape on this engine";
+                report.skip(Section::Sparsity.name(), what, reason.into());
+            }
             Err(e) => skip(machine, report, Section::Sparsity, what, e)?,
         }
     }
@@ -97,21 +108,9 @@ fn sparsity_on_path(
     problem: &Problem,
     (shape, iterations, path_floor): (Shape, usize, f64),
 ) -> Result<Sparsity> {
-    let tangents = 1;
     let precision = usual_precision(engine);
-    let sweep = |sparsity: bool| {
-        Sweep::new(problem.clone())
-            .alphas(Alphas::Path { epsilon: path_floor, count: shape.lanes })
-            .derivatives(vec![Derivative::LogAlpha; tangents])
-            .iterations(iterations)
-            .every(iterations)
-            .tol(0.0)
-            .precision(precision)
-            .form(Some(Form::Direct))
-            .memory_budget(plan.memory_budget)
-            .sparsity(sparsity)
-    };
-    let (with, without) = (sweep(true), sweep(false));
+    let with = sparse_sweep(plan, problem, precision, (shape, iterations, path_floor));
+    let without = with.clone().sparsity(false);
     let every = iterations.div_ceil(20);
     let (a, b) = (without.clone().every(every).run(engine)?, with.clone().every(every).run(engine)?);
     let (mut seconds, mut seconds_without) = (Vec::new(), Vec::new());
@@ -124,7 +123,7 @@ fn sparsity_on_path(
         rows: shape.rows,
         features: shape.features,
         lanes: shape.lanes,
-        tangents,
+        tangents: 1,
         precision: precision.name().into(),
         iterations,
         path_floor,
@@ -135,6 +134,24 @@ fn sparsity_on_path(
         difference: (0..shape.lanes).map(|lane| difference(&a, &b, lane)).fold(0.0, f64::max),
         frames: a.trace.iteration.len(),
     })
+}
+
+/// With exact sparsity, and a derivative.
+fn sparse_sweep(
+    plan: &Plan,
+    problem: &Problem,
+    precision: Precision,
+    (shape, iterations, path_floor): (Shape, usize, f64),
+) -> Sweep {
+    Sweep::new(problem.clone())
+        .alphas(Alphas::Path { epsilon: path_floor, count: shape.lanes })
+        .derivatives([Derivative::LogAlpha])
+        .iterations(iterations)
+        .every(iterations)
+        .tol(0.0)
+        .precision(precision)
+        .form(Some(Form::Direct))
+        .memory_budget(plan.memory_budget)
 }
 
 /// f64 where it costs little.
