@@ -58,16 +58,15 @@ impl MetricCurvature {
         }
     }
 
-    /// Bounds of a lane, and their derivatives. A bound by the largest of several equal factors has a kink: the mean of
-    /// both sides is given, which is what a central difference sees.
-    pub(super) fn of(
+    /// Bounds of every lane, and their derivatives. A bound by the largest of several equal factors has a kink: the mean of both sides is
+    /// given, which is what a central difference sees.
+    pub(super) fn of_lanes(
         &self,
         problem: &Problem,
-        lane: &Lane,
+        lanes: &[Lane],
         derivatives: &[Derivative],
-    ) -> (LaneCurvature, Vec<LaneCurvature>) {
+    ) -> (Vec<LaneCurvature>, Vec<Vec<LaneCurvature>>) {
         let penalty = problem.penalty();
-        let l2 = if penalty.uses_alpha() { lane.alpha * (1.0 - lane.l1_ratio) } else { 0.0 };
         let in_loss = penalty.ridge_in_loss();
         let in_prox = problem.prox_strong_convexity(1.0) > 0.0;
         let has_column = problem.state_rows() > problem.features();
@@ -81,23 +80,29 @@ impl MetricCurvature {
             strong_convexity: if in_loss && !has_column { l2 * bottom } else { 0.0 },
             prox_strong_convexity: if in_prox { l2 * bottom } else { 0.0 },
         };
-        let mut of = ridge(l2, top, bottom);
-        of.lipschitz += self.spectrum.lipschitz;
-        of.strong_convexity += self.spectrum.strong_convexity;
-        let tangents = derivatives.iter().map(|derivative| {
-            let by = derivative.strengths(problem, lane.alpha, lane.l1_ratio);
-            match by.only {
-                None => ridge(by.l2, top, bottom),
-                Some(j) => {
-                    let share = |all: &[f64], extreme: f64| match all.iter().filter(|v| **v == extreme).count() {
-                        _ if all[j] != extreme => 0.0,
-                        1 => 1.0,
-                        _ => 0.5,
-                    };
-                    ridge(by.l2, self.upper[j] * share(&most, top), self.lower[j] * share(&least, bottom))
-                }
-            }
-        });
-        (of, tangents.collect())
+        let share = |all: &[f64], j: usize, extreme: f64| match all.iter().filter(|v| **v == extreme).count() {
+            _ if all[j] != extreme => 0.0,
+            1 => 1.0,
+            _ => 0.5,
+        };
+        // Of each derivative: by how much its direction moves the extremes.
+        let extremes: Vec<(f64, f64)> = derivatives
+            .iter()
+            .map(|derivative| match derivative.strengths(problem, 0.0, 0.0).only {
+                None => (top, bottom),
+                Some(j) => (self.upper[j] * share(&most, j, top), self.lower[j] * share(&least, j, bottom)),
+            })
+            .collect();
+        let of = |lane: &Lane| {
+            let l2 = if penalty.uses_alpha() { lane.alpha * (1.0 - lane.l1_ratio) } else { 0.0 };
+            let mut of = ridge(l2, top, bottom);
+            of.lipschitz += self.spectrum.lipschitz;
+            of.strong_convexity += self.spectrum.strong_convexity;
+            let tangents = derivatives.iter().zip(&extremes).map(|(derivative, (top, bottom))| {
+                ridge(derivative.strengths(problem, lane.alpha, lane.l1_ratio).l2, *top, *bottom)
+            });
+            (of, tangents.collect())
+        };
+        lanes.iter().map(of).unzip()
     }
 }

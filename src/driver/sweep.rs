@@ -229,7 +229,7 @@ impl Sweep {
         // Shapes first: the curvature in a metric reads its table.
         self.schedule.metric.check(self.iterations, lanes.len(), problem.features())?;
         let metric = MetricCurvature::new(problem, &self.schedule.metric);
-        let (curvatures, tangents) = lanes.iter().map(|lane| metric.of(problem, lane, &derivatives)).unzip();
+        let (curvatures, tangents) = metric.of_lanes(problem, &lanes, &derivatives);
         let rules = self.schedule.clone();
         let schedule = LaneSchedule::new(rules, self.iterations, curvatures, tangents, &derivatives)?;
         let start = self.start.as_ref().map(|s| expand_start(s, problem, lanes.len())).transpose()?;
