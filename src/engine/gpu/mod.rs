@@ -115,7 +115,7 @@ impl Engine for GpuEngine {
         // seconds of an entry of what is between products, of a dispatch, and of a lane's decisions. Those of the software driver are
         // measured on two cores (docs/gpu.md).
         let (single, wide, resident, element, dispatch, lane) = match self.context.info.device_type {
-            wgpu::DeviceType::Cpu => (2.5e10, 1.2e10, 5e9, 5e-9, 6e-5, 3e-7),
+            wgpu::DeviceType::Cpu => (2.5e10, 1.2e10, 7e9, 5e-9, 6e-5, 3e-7),
             wgpu::DeviceType::DiscreteGpu => (1e13, 5e11, 4e12, 1e-11, 5e-6, 1e-9),
             _ => (2e11, 1e10, 1e11, 2e-10, 1e-5, 1e-8),
         };
