@@ -539,6 +539,22 @@ fn bench_writes_what_it_measured() {
     check_iterations(&report, &[0, 1]);
     assert_eq!(report["lanes"].as_array().unwrap().len(), 4);
     assert_eq!((&report["lanes"][3]["iterations"], &report["lanes"][3]["tangents"]), (&200.into(), &1.into()));
+    for (what, runs) in [("cancels", 20), ("deadlines", 5)] {
+        let latency = &report["cancel"][what];
+        let told = latency["values"].as_array().unwrap().len() + latency["missed"].as_u64().unwrap() as usize;
+        assert_eq!(told, runs);
+        assert!(latency["percentile_99"].as_f64() >= latency["median"].as_f64());
+    }
+    // Twelve coefficients are too few to leave any out.
+    assert_eq!(report["sparsity"], serde_json::json!([]));
+    let skipped = report["skipped"].as_array().unwrap();
+    assert!(skipped.len() == 3 && skipped.iter().all(|s| s["section"] == "sparsity"), "{skipped:?}");
+}
+
+#[test]
+fn bench_compares_with_and_without_sparsity() {
+    let args = ["bench", "--engine", "cpu", "--only", "sparsity", "--shape", "30,70,6", "--repeat", "2", "--json"];
+    let report: Value = serde_json::from_slice(&proxjet(&args).stdout).unwrap();
     let sparsity = report["sparsity"].as_array().unwrap();
     let floors: Vec<f64> = sparsity.iter().map(|s| s["path_floor"].as_f64().unwrap()).collect();
     assert_eq!(floors, [0.1, 0.01, 0.001]);
@@ -546,12 +562,7 @@ fn bench_writes_what_it_measured() {
         assert!(s["ratio"]["median"].as_f64().unwrap() > 0.0 && s["frames"].as_u64().unwrap() > 10);
         assert!(s["difference"].as_f64().unwrap() < 1e-9, "{s}");
     }
-    for (what, runs) in [("cancels", 20), ("deadlines", 5)] {
-        let latency = &report["cancel"][what];
-        let told = latency["values"].as_array().unwrap().len() + latency["missed"].as_u64().unwrap() as usize;
-        assert_eq!(told, runs);
-        assert!(latency["percentile_99"].as_f64() >= latency["median"].as_f64());
-    }
+    assert!(sparsity[0]["coefficients_spared"].as_f64().unwrap() > 0.1, "{}", sparsity[0]);
     assert_eq!(report["skipped"], serde_json::json!([]));
 }
 

@@ -241,14 +241,15 @@ impl GpuContext {
         }
     }
 
-    /// Features that a host is to ask for, as far as the adapter has them: `SHADER_F64` for sweeps in f64, and `TIMESTAMP_QUERY`
-    /// for a [`Session`](super::Session) to measure its iterations. None is needed for sweeps in f32.
+    /// Features that a host is to ask for, as far as the adapter has them: `SHADER_F64` for sweeps in f64 and for the forms with `XᵀX`, whose
+    /// sums are in f64, and `TIMESTAMP_QUERY` for a [`Session`](super::Session) to measure its iterations. None is needed for sweeps in
+    /// f32 in the direct form.
     pub fn required_features(adapter: &wgpu::Adapter) -> wgpu::Features {
         adapter.features() & (wgpu::Features::SHADER_F64 | wgpu::Features::TIMESTAMP_QUERY)
     }
 
     /// Limits that a host is to ask for: the adapter's own, so that large problems fit. A device with wgpu's defaults works too, with
-    /// smaller buffers.
+    /// smaller buffers, and without the resident form and exact sparsity, which bind nine storage buffers.
     pub fn required_limits(adapter: &wgpu::Adapter) -> wgpu::Limits {
         adapter.limits()
     }

@@ -21,7 +21,7 @@ pub(super) fn forms(engine: &dyn Engine) -> &'static [Form] {
 /// How much is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Suite {
-    /// Small shapes: on two cores a minute and a half, with a software driver about four
+    /// Small shapes: on two cores half a minute, with a software driver about six
     Quick,
     /// Every shape and section, for real GPUs and workstations
     Full,

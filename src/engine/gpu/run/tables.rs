@@ -1,0 +1,89 @@
+//! What a chunk needs on the device before it begins.
+
+use super::record::offset;
+use super::*;
+
+impl GpuRun<'_> {
+    /// What a chunk needs on the device before it begins: buffers of its slot, and what they are to hold (of all their bytes at most).
+    pub(in crate::engine::gpu) fn tables(&self, ahead: &Ahead) -> Vec<(&'static str, Vec<u8>)> {
+        let iterations = ahead.checks.len();
+        let mut tables = vec![("params", self.params(&ahead.checks, &ahead.dispatched))];
+        if !self.job.schedule.is_factored() {
+            // One more, as a prediction's end looks ahead.
+            tables.push(("rules", encode(self.rule_table(iterations + 1), self.precision)));
+        }
+        if let MetricSource::Table(_) = self.job.metric {
+            tables.push(("metric_table", encode(self.metric_rows(iterations), self.precision)));
+        }
+        tables
+    }
+
+    /// Bytes that the tables of a chunk take at most, each from a multiple of eight on.
+    pub(in crate::engine::gpu) fn tables_bytes(&self) -> u64 {
+        let mut names = vec!["params"];
+        if !self.job.schedule.is_factored() {
+            names.push("rules");
+        }
+        if let MetricSource::Table(_) = self.job.metric {
+            names.push("metric_table");
+        }
+        names.iter().map(|name| self.held.buffers.get(name, 0).size().next_multiple_of(8)).sum()
+    }
+
+    /// Parameters of a chunk: two entries an iteration, the second for the stop rule or for the iterations of a dispatch, and one to
+    /// close the last.
+    pub(super) fn params(&self, checks: &[bool], dispatched: &[(usize, usize)]) -> Vec<u8> {
+        let mut bytes = vec![0; 2 * (checks.len() + 1) * PARAMS_STRIDE as usize];
+        for i in 0..=checks.len() {
+            let last = i.checked_sub(1);
+            let closes = if last.is_some() { CLOSES } else { 0 };
+            let checked = if last.is_some_and(|i| checks[i]) { CHECKED } else { 0 };
+            let resident = self.held.kernels.has("resident");
+            let controls = if i < checks.len() && !resident { CONTROLS } else { 0 };
+            let together =
+                dispatched.iter().find(|(first, _)| resident && *first == i).map_or(0, |(_, count)| *count as u32);
+            for (probe, (flags, ahead)) in [(closes | checked | controls, 1), (0, together)].into_iter().enumerate() {
+                let at = offset(i, probe) as usize;
+                let values = [last.unwrap_or(0) as u32, i as u32, flags, ahead];
+                bytes[at..at + 16].copy_from_slice(bytemuck::cast_slice(&values));
+            }
+        }
+        bytes
+    }
+
+    /// `[iterations, stages, 2 + rule fields, lanes4]`: codes, steps and momenta of every seat.
+    pub(super) fn rule_table(&self, iterations: usize) -> Vec<f64> {
+        let (layout, schedule) = (self.layout(), self.job.schedule);
+        let (fields, lanes4) = (2 + layout.rule_fields(), layout.lanes4());
+        let mut table = vec![0.0; iterations * layout.stages * fields * lanes4];
+        let mut row = vec![0.0; layout.rule_fields()];
+        for (seat, occupant) in self.seats.iter().enumerate().filter_map(|(seat, o)| o.map(|o| (seat, o))) {
+            // A lane that ends on the way reads nothing more.
+            for i in 0..iterations.min(self.plan.request.iterations.saturating_sub(occupant.next)) {
+                let k = occupant.next + i;
+                for stage in 0..layout.stages {
+                    schedule.entry(stage, k, occupant.lane, &mut row);
+                    let code = schedule.unit(stage, k).code;
+                    let codes = [f64::from(code.bits), f64::from(code.base)];
+                    for (field, v) in codes.iter().chain(&row).enumerate() {
+                        table[((i * layout.stages + stage) * fields + field) * lanes4 + seat] = *v;
+                    }
+                }
+            }
+        }
+        table
+    }
+
+    /// `[iterations, q, lanes or 1]`: the metric's table of a chunk, in which all lanes go in step.
+    pub(super) fn metric_rows(&self, iterations: usize) -> Vec<f64> {
+        let q = self.layout().state_rows;
+        let per_lane = matches!(self.job.metric, MetricSource::Table(table) if table.ndim() == 3);
+        let first = self.occupants().map(|o| o.next).max().unwrap_or(0);
+        let lanes: Vec<usize> =
+            if per_lane { self.seats.iter().map(|s| s.map_or(0, |o| o.lane)).collect() } else { vec![0] };
+        // Beyond the table nobody reads.
+        let last = self.plan.request.iterations - 1;
+        let rows = (first..first + iterations).flat_map(|k| (0..q).map(move |j| (k.min(last), j)));
+        rows.flat_map(|(k, j)| lanes.iter().map(move |lane| self.job.metric.entry(k, *lane, j))).collect()
+    }
+}

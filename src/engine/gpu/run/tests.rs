@@ -1,0 +1,77 @@
+use super::*;
+use crate::data::{Synthetic, bundled};
+use crate::engine::gpu::{GpuEngine, Pick};
+use crate::engine::{Engine, Lane};
+use crate::plan::{MetricForm, Request};
+use crate::problem::{Derivative, Problem};
+use crate::schedule::{Algorithm, LaneCurvature, LaneSchedule, Metric, Phase, Schedule, Step};
+
+#[test]
+fn buffers_are_as_large_as_the_plan_says() {
+    let Ok(engine) = GpuEngine::request(Pick::Any) else {
+        assert!(std::env::var_os("PROXJET_REQUIRE_GPU").is_none(), "a GPU test without an adapter");
+        return eprintln!("SKIPPED, no adapter");
+    };
+    let (fitted, held_out) = bundled("digits").unwrap().split("0.2:1".parse().unwrap()).unwrap();
+    let plain = Problem::builder(fitted.clone()).build().unwrap();
+    let validated = Problem::builder(fitted).validation(held_out).build().unwrap();
+    // So large that there are lists of what moves.
+    let large = Synthetic {
+        rows: 300,
+        features: 260,
+        scale: (1.0, 1.0),
+        relevant: 3,
+        effect: 1.0,
+        noise: 0.5,
+        classes: false,
+        seed: 1,
+    };
+    let large = Problem::builder(large.draw().unwrap()).build().unwrap();
+    let lanes = vec![Lane { alpha: 0.1, l1_ratio: 1.0 }; 100];
+    let curvature = LaneCurvature { lipschitz: 1.0, strong_convexity: 0.0, prox_strong_convexity: 0.0 };
+    let still = LaneCurvature { lipschitz: 0.0, ..curvature };
+    let derivatives = [Derivative::LogAlpha];
+    let pgd = || Phase::new(Algorithm::Pgd);
+    let hessian = MetricSource::Hessian { every: 5, gain: 1.5, bound: ndarray::Array1::ones(64) };
+    let table = Step::Table(ndarray::ArrayD::from_elem(vec![500, 100], 0.5));
+    for (problem, schedule, metric, form) in [
+        (&plain, Schedule::from(pgd()), MetricSource::None, Some(Form::Direct)),
+        (&plain, Schedule::from(pgd()), MetricSource::None, Some(Form::Gram)),
+        (&plain, Schedule::from(pgd()), MetricSource::None, Some(Form::Resident)),
+        (&validated, Schedule::from(pgd()).metric(Metric::Hessian { every: 5, gain: 1.5 }), hessian, None),
+        (&plain, pgd().step(table).into(), MetricSource::None, None),
+        (&plain, pgd().step(Step::Backtracking { start: 4.0, shrink: 0.5 }).into(), MetricSource::None, None),
+        (&large, Schedule::from(pgd()), MetricSource::None, Some(Form::Direct)),
+    ] {
+        let curvatures = (vec![curvature; 100], vec![vec![still]; 100]);
+        let schedule = LaneSchedule::new(schedule, 500, curvatures.0, curvatures.1, &derivatives).unwrap();
+        let shape = problem.shape();
+        let request = Request {
+            validation_rows: shape.validation_rows,
+            every: 10,
+            check_every: 10,
+            measures_curvature: schedule.uses_secant(),
+            constants: schedule.constants().len(),
+            factored: schedule.is_factored(),
+            metric: if metric == MetricSource::None { MetricForm::None } else { MetricForm::Hessian { every: 5 } },
+            memory_budget: 1 << 30,
+            form,
+            sparsity: true,
+            ..Request::plain((shape.rows, problem.state_rows()), 100, 1, 500, Precision::F32)
+        };
+        let plan = Plan::new(request, &engine.limits(Precision::F32).unwrap()).unwrap();
+        assert_eq!(plan.support, shape.features > 256);
+        let job = Job {
+            problem,
+            lanes: &lanes,
+            schedule: &schedule,
+            metric: &metric,
+            derivatives: &derivatives,
+            start: None,
+            tol: 0.0,
+        };
+        let run = GpuRun::new(&engine.context, &mut Library::default(), &plan, &job, engine.tiles(&plan)).unwrap();
+        let held = run.held.held_bytes + 2 * run.staging_bytes();
+        assert!(held.abs_diff(plan.device_bytes) * 20 <= held, "{held} held, {} planned", plan.device_bytes);
+    }
+}
