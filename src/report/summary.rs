@@ -60,7 +60,7 @@ pub fn summary(result: &SweepResult) -> String {
     let _ = writeln!(out, "{}", ended.join(","));
     if result.info.coefficients_spared > 0.005 {
         let spared = 100.0 * result.info.coefficients_spared;
-        let _ = writeln!(out, "{spared:.0} % of the work on coefficients left out: they provably rest at zero");
+        let _ = writeln!(out, "{spared:.0} % of the work left out: on coefficients that are zero");
     }
     if let Some(best) = best_lane(lanes) {
         let lane = &lanes[best];
