@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use ndarray::{Array1, Array2};
+use proxjet::data::Dataset;
 use proxjet::driver::{Alphas, Sweep, SweepResult};
 use proxjet::engine::Status;
 use proxjet::engine::cpu::CpuEngine;
@@ -415,6 +416,24 @@ fn sparsity_does_not_change_the_bits_of_a_gpu() {
         let spared = sparse.info.coefficients_spared;
         assert!(whole.info.coefficients_spared == 0.0 && spared > 0.1 * most && spared < most, "{spared} of {most}");
     }
+}
+
+/// No penalty holds an intercept at zero: where it is zero by chance, here by symmetry, its tangents are not.
+#[test]
+fn an_intercept_that_is_zero_moves_with_its_tangents() {
+    let Some(mut engine) = common::engine("gpu") else { return };
+    let half = synthetic(129, 256, false, 5);
+    let sign = |i: usize| if i % 2 == 0 { 1.0 } else { -1.0 };
+    let x = Array2::from_shape_fn((258, 256), |(i, j)| sign(i) * half.x()[[i / 2, j]]);
+    let y = Array1::from_shape_fn(258, |i| sign(i) * half.target()[i / 2]);
+    let problem = Problem::builder(Dataset::new(x, y).unwrap()).loss(Loss::huber(0.5).unwrap()).build().unwrap();
+    let sweep = Sweep::new(problem).alphas("path:0.5:5".parse().unwrap()).iterations(20).every(1).tol(0.0);
+    let sweep = sweep.derivatives([Derivative::Target(Array1::ones(258))]).precision(Precision::F32);
+    let mut run = |sparsity| sweep.clone().form(Some(Form::Direct)).sparsity(sparsity).run(engine.as_mut()).unwrap();
+    let (whole, sparse) = (run(false), run(true));
+    assert!(sparse.info.coefficients_spared > 0.1);
+    assert!(whole.trace.intercept.iter().all(|v| *v == 0.0) && whole.trace.dintercept.iter().any(|v| *v > 0.1));
+    assert!(whole.trace == sparse.trace);
 }
 
 /// A device counts what its lists hold: neither more nor less than what is not zero in some lane.
