@@ -585,47 +585,25 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
         let files = [file!("kernel/residual.wgsl"), file!("end/extrapolate.wgsl"), residual, values, told, told_quads];
         add("residual", "residual", by_rows(n), &[&files, &loss]);
 
-        let step = file!("end/step.wgsl");
+        let step = [file!("end/step.wgsl"), state, values, told, told_quads, partials];
+        let gradient = (Side::Transposed, ("design", "r", None));
         if spec.tangents_wait() {
             let bindings = [&STEP[..], &[("stepped", "read_write")]].concat();
-            let names = ("design", "r", None);
-            let (text, grid) =
-                cut(Cut::Iterate, "gradient_iterate", (Side::Transposed, names), &["iterate"], &bindings);
-            let files = [
-                ("generated: gradient_iterate", text.as_str()),
-                file!("end/iterate.wgsl"),
-                step,
-                state,
-                values,
-                told,
-                told_quads,
-                partials,
-            ];
-            add("gradient_iterate", "gradient_iterate", grid, &[&files, &penalty]);
-            let names = ("design", "r", Some("g"));
-            let (operands, bound) = ((Side::Transposed, names), [("support", "read")]);
-            let (text, grid) = cut(Cut::Tangents, "gradient_tangents", operands, &[], &bound);
+            let (text, grid) = cut(Cut::Iterate, "gradient_iterate", gradient, &["iterate"], &bindings);
+            let own_files = [("generated: gradient_iterate", text.as_str()), file!("end/iterate.wgsl")];
+            add("gradient_iterate", "gradient_iterate", grid, &[&own_files, &step, &penalty]);
+            let stored = (Side::Transposed, ("design", "r", Some("g")));
+            let (text, grid) = cut(Cut::Tangents, "gradient_tangents", stored, &[], &[("support", "read")]);
             add("gradient_tangents", "gradient_tangents", grid, &[&[("generated: gradient_tangents", &text)]]);
             let text = by_itself("step_tangents_kernel", "g", q, own, &["tangents"], &bindings);
-            let files = [
-                ("generated: step_tangents", text.as_str()),
-                file!("end/tangents.wgsl"),
-                step,
-                state,
-                values,
-                told,
-                told_quads,
-                partials,
-            ];
-            add("step_tangents", "step_tangents_kernel", groups(q, own), &[&files, &penalty]);
+            let own_files = [("generated: step_tangents", text.as_str()), file!("end/tangents.wgsl")];
+            add("step_tangents", "step_tangents_kernel", groups(q, own), &[&own_files, &step, &penalty]);
         } else if spec.steps_in_product() {
-            let (text, grid) = product("gradient_step", Side::Transposed, ("design", "r", None), &["step"], &STEP);
-            let files = [("generated: gradient_step", text.as_str()), step, state, values, told, told_quads, partials];
-            add("gradient_step", "gradient_step", grid, &[&files, &penalty]);
+            let (text, grid) = cut(Cut::Whole, "gradient_step", gradient, &["step"], &STEP);
+            add("gradient_step", "gradient_step", grid, &[&[("generated: gradient_step", &text)], &step, &penalty]);
         } else {
             let text = by_itself("step_kernel", "g", q, own, &["step"], &STEP);
-            let files = [("generated: step", text.as_str()), step, state, values, told, told_quads, partials];
-            add("step", "step_kernel", groups(q, own), &[&files, &penalty]);
+            add("step", "step_kernel", groups(q, own), &[&[("generated: step", &text)], &step, &penalty]);
         }
 
         let mut ends = vec!["observe"];

@@ -1,5 +1,5 @@
 use super::*;
-use crate::data::{Synthetic, bundled};
+use crate::data::{Dataset, bundled};
 use crate::engine::gpu::{GpuEngine, Pick};
 use crate::engine::{Engine, Lane};
 use crate::plan::{MetricForm, Request};
@@ -16,17 +16,9 @@ fn buffers_are_as_large_as_the_plan_says() {
     let plain = Problem::builder(fitted.clone()).build().unwrap();
     let validated = Problem::builder(fitted).validation(held_out).build().unwrap();
     // So large that there are lists of what moves.
-    let large = Synthetic {
-        rows: 300,
-        features: 260,
-        scale: (1.0, 1.0),
-        relevant: 3,
-        effect: 1.0,
-        noise: 0.5,
-        classes: false,
-        seed: 1,
-    };
-    let large = Problem::builder(large.draw().unwrap()).build().unwrap();
+    let x = Array2::from_shape_fn((300, 260), |(i, j)| ((7 * i + 13 * j) % 31) as f64);
+    let y = x.column(0).to_owned();
+    let large = Problem::builder(Dataset::new(x, y).unwrap()).build().unwrap();
     let lanes = vec![Lane { alpha: 0.1, l1_ratio: 1.0 }; 100];
     let curvature = LaneCurvature { lipschitz: 1.0, strong_convexity: 0.0, prox_strong_convexity: 0.0 };
     let still = LaneCurvature { lipschitz: 0.0, ..curvature };
