@@ -423,7 +423,7 @@ fn sparsity_does_not_change_the_bits_of_a_gpu() {
 fn an_intercept_that_is_zero_moves_with_its_tangents() {
     let Some(mut engine) = common::engine("gpu") else { return };
     let half = synthetic(129, 256, false, 5);
-    let sign = |i: usize| if i % 2 == 0 { 1.0 } else { -1.0 };
+    let sign = |i: usize| if i.is_multiple_of(2) { 1.0 } else { -1.0 };
     let x = Array2::from_shape_fn((258, 256), |(i, j)| sign(i) * half.x()[[i / 2, j]]);
     let y = Array1::from_shape_fn(258, |i| sign(i) * half.target()[i / 2]);
     let problem = Problem::builder(Dataset::new(x, y).unwrap()).loss(Loss::huber(0.5).unwrap()).build().unwrap();

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::compose::{Composed, ShaderSpec, compose_all};
+use super::compose::{Composed, compose_all};
 use super::context::GpuContext;
+use super::spec::ShaderSpec;
 use crate::engine::Status;
 use crate::error::Result;
 

@@ -20,14 +20,16 @@ mod readback;
 mod resources;
 mod run;
 mod session;
+mod spec;
 mod tile_cache;
 mod tuner;
 
-pub use compose::{Composed, ShaderSpec, compose_all};
+pub use compose::{Composed, compose_all};
 pub use context::{AdapterSummary, GpuContext, NO_ADAPTER, NO_REAL_ADAPTER, Pick, adapters};
 pub use measure::ProductTimes;
 pub use profile::{KernelTime, Profile};
 pub use session::{Keep, Session, StateLayout};
+pub use spec::ShaderSpec;
 pub use tile_cache::{TileCache, TileKey, TunedTile};
 pub use tuner::Tuning;
 pub use wgpu;

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use super::commands::{Commands, Dispatch};
-use super::compose::ShaderSpec;
 use super::context::GpuContext;
 use super::kernels::{EMPTY, Kernels, Library, PARAMS_BYTES, PARAMS_STRIDE};
 use super::layout::{BOOK_STATUS, Layout, padded, row_fields};
 use super::product::Tiles;
 use super::readback::encode;
+use super::spec::ShaderSpec;
 use crate::engine::{Job, MetricSource, RunNumbers};
 use crate::error::Result;
 use crate::plan::{Form, MetricForm, Plan};

@@ -11,13 +11,13 @@ use std::collections::{HashMap, VecDeque};
 use ndarray::{Array2, Array3, Axis};
 
 use super::commands::{Clock, Commands};
-use super::compose::{CHECKED, CLOSES, CONTROLS};
 use super::context::GpuContext;
 use super::kernels::{Library, PARAMS_STRIDE, STATUS_CODES};
 use super::layout::{BOOK_DONE, BOOK_MEASURED, BOOK_MEMORY, BOOK_STATUS, Layout, gram_target};
 use super::product::Tiles;
 use super::readback::{Pending, decode, encode, number};
 use super::resources::Resources;
+use super::spec::{CHECKED, CLOSES, CONTROLS};
 use crate::engine::{
     Chunk, Frame, Job, LaneOutcome, LaneState, MetricSource, Run, RunNumbers, Seat, Status, memory_fields,
 };
