@@ -15,7 +15,7 @@ fn iteration(c: &mut Criterion) {
     let mut draw = || rng.random_range(-1.0..1.0f64);
     let x = Array2::from_shape_simple_fn((n, p), &mut draw);
     let y = Array1::from_shape_simple_fn(n, &mut draw);
-    let problem = Problem::builder(Dataset::new(x, y).expect("finite")).build().expect("a problem");
+    let problem = Objective::builder(Dataset::new(x, y).expect("finite")).build().expect("a problem");
     for precision in [Precision::F32, Precision::F64] {
         let mut group =
             c.benchmark_group(format!("{n}x{p}, {b} lanes, {} iterations, {}", ITERATIONS, precision.name()));

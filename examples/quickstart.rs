@@ -5,7 +5,11 @@ use proxjet::prelude::*;
 
 fn main() -> Result<()> {
     let (train, held_out) = bundled("diabetes")?.standardize().split("0.25:1".parse()?)?;
-    let problem = Problem::builder(train).loss(Loss::squared()).penalty(Penalty::l1()).validation(held_out).build()?;
+    let problem = Objective::builder(train)
+        .loss(Loss::squared())
+        .penalty(Penalty::l1())
+        .validation(held_out)
+        .build()?;
     let sweep = Sweep::new(problem).alphas("path:1e-2:50".parse()?).iterations(2000);
     let result = sweep.run(&mut CpuEngine::new())?;
 

@@ -5,7 +5,7 @@ use futures::StreamExt;
 use proxjet::prelude::*;
 
 fn main() -> Result<()> {
-    let problem = Problem::builder(bundled("breast_cancer")?.standardize())
+    let problem = Objective::builder(bundled("breast_cancer")?.standardize())
         .loss(Loss::logistic())
         .penalty(Penalty::elastic_net())
         .build()?;
@@ -15,8 +15,12 @@ fn main() -> Result<()> {
     // Any executor will do.
     pollster::block_on(async {
         while let Some(update) = handle.next().await {
-            let done = update.chunk.seats.iter().map(|seat| seat.outcome.iterations).max().unwrap_or(0);
-            println!("iteration {done:5}: {} of {} lanes going", update.chunk.running(), update.progress.lanes);
+            let done = update.chunk.slots.iter().map(|slot| slot.outcome.iterations).max().unwrap_or(0);
+            println!(
+                "iteration {done:5}: {} of {} lanes going",
+                update.chunk.running(),
+                update.progress.lanes
+            );
         }
         println!("done in {:.2} s", handle.result().await?.info.seconds);
         Ok(())

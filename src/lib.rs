@@ -20,8 +20,8 @@
 //! All lanes and derivatives are the columns of one matrix, so that an iteration is two matrix products with element-wise
 //! ends, on a GPU ([`engine::gpu`]) or on the CPU ([`engine::cpu`], the reference text).
 //!
-//! Programs that must not block submit a sweep ([`driver::Sweep::submit`]); those that own a wgpu device step it in their own commands
-//! (`driver::Sweep::session`, `docs/embedding.md`).
+//! Programs that must not block submit a sweep ([`solve::Sweep::submit`]); those that own a wgpu device step it in their own commands
+//! (`solve::Sweep::session`, `docs/embedding.md`).
 //!
 //! The derivative sequence converges to the derivative of the solution at the solver's own rate although the update varies
 //! in time: S. Mehmood and P. Ochs, *Automatic Differentiation of Optimization Algorithms with Time-Varying Updates*,
@@ -36,7 +36,7 @@
 //! use proxjet::prelude::*;
 //!
 //! # fn main() -> Result<()> {
-//! let problem = Problem::builder(bundled("diabetes")?.standardize()).penalty(Penalty::l1()).build()?;
+//! let problem = Objective::builder(bundled("diabetes")?.standardize()).penalty(Penalty::l1()).build()?;
 //! let result = Sweep::new(problem).alphas("path:0.1:5".parse()?).run(&mut CpuEngine::new())?;
 //! assert!(result.lanes.iter().all(|lane| lane.status == Status::Converged));
 //! let last = result.trace.iteration.len() - 1;
@@ -46,17 +46,18 @@
 //! ```
 
 pub mod data;
-pub mod derivative;
-pub mod driver;
+pub mod diff;
 pub mod engine;
 pub mod error;
 pub mod front;
-pub mod plan;
+pub mod lanes;
+pub mod objective;
 pub mod prelude;
-pub mod problem;
+pub mod program;
 pub mod report;
+pub mod result;
 pub mod schedule;
-pub mod trace;
+pub mod solve;
 
 /// The README's program compiles.
 #[cfg(doctest)]

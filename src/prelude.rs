@@ -3,12 +3,12 @@
 pub use ndarray::Axis;
 
 pub use crate::data::{Dataset, ReadOptions, bundled, read};
-pub use crate::driver::{Alphas, Sweep, SweepResult};
 pub use crate::engine::cpu::CpuEngine;
 #[cfg(feature = "gpu")]
 pub use crate::engine::gpu::{GpuEngine, Pick};
 pub use crate::engine::{Engine, Status};
 pub use crate::error::{Error, Result};
-pub use crate::plan::{Form, Precision};
-pub use crate::problem::{Derivative, Loss, Penalty, Problem};
+pub use crate::objective::{Derivative, Loss, Objective, Penalty};
+pub use crate::program::{Precision, Strategy};
 pub use crate::schedule::{Algorithm, Metric, Momentum, Phase, Restart, Schedule, Step, TangentStart, Until};
+pub use crate::solve::{Alphas, Sweep, SweepResult};

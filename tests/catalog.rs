@@ -1,7 +1,7 @@
 //! Every loss and penalty, pointwise: derivatives against central differences, proximal maps against brute force, gaps
 //! against a supremum over a grid. Their WGSL twins are compared with them by tests/engines.rs, pair by pair.
 
-use proxjet::problem::{Loss, Penalty};
+use proxjet::objective::{Loss, Penalty};
 
 mod common;
 
@@ -32,17 +32,17 @@ fn slopes_and_curves_are_derivatives() {
     for loss in losses() {
         for y in targets(&loss) {
             // A kink within the difference would be compared with nothing.
-            let smooth = |z: f64| loss.curve(z - 2.0 * H, y) == loss.curve(z + 2.0 * H, y) || loss.classes();
+            let smooth = |z: f64| loss.d2(z - 2.0 * H, y) == loss.d2(z + 2.0 * H, y) || loss.classes();
             for z in points().filter(|z| smooth(*z)) {
                 let slope = (loss.value(z + H, y) - loss.value(z - H, y)) / (2.0 * H);
-                let curve = (loss.slope(z + H, y) - loss.slope(z - H, y)) / (2.0 * H);
-                assert!((slope - loss.slope(z, y)).abs() < 1e-8, "{loss} at {z}: {slope}");
-                assert!((curve - loss.curve(z, y)).abs() < 1e-8, "{loss} at {z}: {curve}");
+                let curve = (loss.d1(z + H, y) - loss.d1(z - H, y)) / (2.0 * H);
+                assert!((slope - loss.d1(z, y)).abs() < 1e-8, "{loss} at {z}: {slope}");
+                assert!((curve - loss.d2(z, y)).abs() < 1e-8, "{loss} at {z}: {curve}");
                 let (most, least) = loss.curvature();
-                assert!((least..=most).contains(&loss.curve(z, y)), "{loss} at {z}");
+                assert!((least..=most).contains(&loss.d2(z, y)), "{loss} at {z}");
                 if !loss.classes() {
-                    let by_target = (loss.slope(z, y + H) - loss.slope(z, y - H)) / (2.0 * H);
-                    assert!((by_target - loss.slope_by_target(z, y)).abs() < 1e-8, "{loss} at {z}: {by_target}");
+                    let by_target = (loss.d1(z, y + H) - loss.d1(z, y - H)) / (2.0 * H);
+                    assert!((by_target - loss.d1_by_target(z, y)).abs() < 1e-8, "{loss} at {z}: {by_target}");
                 }
             }
         }
@@ -54,7 +54,7 @@ fn losses_do_not_overflow() {
     let loss = Loss::logistic();
     assert_eq!(loss.value(1e4, 1.0), 0.0);
     assert_eq!(loss.value(-1e4, 1.0), 1e4);
-    assert_eq!(loss.slope(-1e4, 1.0), -1.0);
+    assert_eq!(loss.d1(-1e4, 1.0), -1.0);
     assert!(loss.gap(-1e4, 1.0, 0.5).is_finite());
 }
 
@@ -72,10 +72,13 @@ fn gaps_of_losses_are_fenchel_young_terms() {
         for y in targets(&loss) {
             for z in [-1.7, -0.3, 0.2, 1.1] {
                 for scale in [0.3, 0.8, 1.0] {
-                    let u = scale * loss.slope(z, y);
+                    let u = scale * loss.d1(z, y);
                     let expected = loss.value(z, y) + conjugate(u, |t| loss.value(t, y), 30.0) - u * z;
                     let gap = loss.gap(z, y, scale);
-                    assert!((gap - expected).abs() < 1e-6 && gap >= -1e-15, "{loss} {z} {y} {scale}: {gap} {expected}");
+                    assert!(
+                        (gap - expected).abs() < 1e-6 && gap >= -1e-15,
+                        "{loss} {z} {y} {scale}: {gap} {expected}"
+                    );
                 }
             }
         }
@@ -105,7 +108,11 @@ fn proximal_maps_minimise() {
                 assert!(feasible(&penalty, x), "{penalty} at {w}: {x}");
                 let grid = (-3000..=3000).map(|i| f64::from(i) * 1e-3);
                 let best = grid.filter(|t| feasible(&penalty, *t)).fold(f64::MAX, |m, t| m.min(cost(t)));
-                assert!(cost(x) <= best + 1e-12, "{penalty} at {w}: {x} costs {}, {best} is possible", cost(x));
+                assert!(
+                    cost(x) <= best + 1e-12,
+                    "{penalty} at {w}: {x} costs {}, {best} is possible",
+                    cost(x)
+                );
             }
         }
     }
@@ -127,11 +134,18 @@ fn partials_of_proximal_maps_are_derivatives() {
                     ("input", p.by_input, at(w + H, step, l1, l2) - at(w - H, step, l1, l2)),
                     ("l1", p.by_l1, at(w, step, l1 + H, l2) - at(w, step, l1 - H, l2)),
                     ("l2", p.by_l2, at(w, step, l1, l2 + H) - at(w, step, l1, l2 - H)),
-                    ("step", -p.by_input * (w - p.value) / step, at(w, step + H, l1, l2) - at(w, step - H, l1, l2)),
+                    (
+                        "step",
+                        -p.by_input * (w - p.value) / step,
+                        at(w, step + H, l1, l2) - at(w, step - H, l1, l2),
+                    ),
                 ];
                 for (name, partial, difference) in differences {
                     let difference = difference / (2.0 * H);
-                    assert!((partial - difference).abs() < 1e-8, "{penalty} by {name} at {w}: {partial} {difference}");
+                    assert!(
+                        (partial - difference).abs() < 1e-8,
+                        "{penalty} by {name} at {w}: {partial} {difference}"
+                    );
                 }
                 assert_eq!(penalty.is_active(p.value), p.by_input != 0.0, "{penalty} at {w}");
             }
@@ -154,7 +168,8 @@ fn gaps_of_penalties_are_fenchel_young_terms() {
                     if !feasible(&penalty, x) {
                         continue;
                     }
-                    let g = |t: f64| if feasible(&penalty, t) { penalty.value(t, l1, l2) } else { f64::INFINITY };
+                    let g =
+                        |t: f64| if feasible(&penalty, t) { penalty.value(t, l1, l2) } else { f64::INFINITY };
                     let expected = g(x) + conjugate(v, g, 10.0) - x * v;
                     let gap = penalty.gap(x, v, l1, l2);
                     assert!(

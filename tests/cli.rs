@@ -21,7 +21,8 @@ impl Folder {
     }
     fn names(&self, folder: &str) -> Vec<String> {
         let entries = std::fs::read_dir(self.path(folder)).unwrap();
-        let mut list: Vec<String> = entries.map(|e| e.unwrap().file_name().to_string_lossy().to_string()).collect();
+        let mut list: Vec<String> =
+            entries.map(|e| e.unwrap().file_name().to_string_lossy().to_string()).collect();
         list.sort();
         list
     }
@@ -69,7 +70,8 @@ fn array(archive: &Path, name: &str) -> ndarray::ArrayD<f64> {
 fn sweep_writes_the_interface_that_others_build_on() {
     let f = Folder::new();
     let out_dir = f.path("out").display().to_string();
-    let args = ["--alphas", "10,5,20", "--iterations", "40", "--tol", "0", "--every", "15", "--engine", "cpu"];
+    let args =
+        ["--alphas", "10,5,20", "--iterations", "40", "--tol", "0", "--every", "15", "--engine", "cpu"];
     let out = proxjet(&lasso(&[&args[..], &["--validation", "0.2:3", "--out", &out_dir, "--json"]].concat()));
     assert_eq!(out.status.code(), Some(3), "exactly 40 iterations never converge: {}", stderr(&out));
     let printed: Value = serde_json::from_slice(&out.stdout).unwrap();
@@ -83,17 +85,29 @@ fn sweep_writes_the_interface_that_others_build_on() {
         "engine",
         "adapter",
         "precision",
-        "execution_form",
+        "strategy",
         "seconds",
     ] {
         assert!(!written[key].is_null(), "{key}");
     }
-    assert_eq!(written["data_shape"], serde_json::json!({"rows": 354, "features": 10, "validation_rows": 88}));
+    assert_eq!(
+        written["data_shape"],
+        serde_json::json!({"rows": 354, "features": 10, "validation_rows": 88})
+    );
     assert!(written["data"]["standardize"]["mean"].is_array());
     let lanes = written["lanes"].as_array().unwrap();
     let alphas: Vec<f64> = lanes.iter().map(|l| l["alpha"].as_f64().unwrap()).collect();
     assert_eq!(alphas, [10.0, 5.0, 20.0], "alphas keep the order given");
-    for key in ["l1_ratio", "status", "iterations", "objective", "gap", "support", "validation_loss", "hypergradient"] {
+    for key in [
+        "l1_ratio",
+        "status",
+        "iterations",
+        "objective",
+        "gap",
+        "support",
+        "validation_loss",
+        "hypergradient",
+    ] {
         assert!(!lanes[0][key].is_null(), "{key}");
     }
     let trace = f.path("out/trace.npz");
@@ -161,14 +175,24 @@ fn bad_settings_are_usage_errors() {
     with(&["--tol", "-1"], &["--tol", "-1"]);
     with(&["--validation", "2:1"], &["--validation", "FRACTION:SEED"]);
     with(&["--algorithm", "pgd", "--momentum", "fista"], &["'fista' with algorithm 'pgd'"]);
-    let net =
-        ["sweep", "--data", "bundled:diabetes", "--loss", "squared", "--penalty", "elastic_net", "--l1-ratio", "1.5"];
+    let net = [
+        "sweep",
+        "--data",
+        "bundled:diabetes",
+        "--loss",
+        "squared",
+        "--penalty",
+        "elastic_net",
+        "--l1-ratio",
+        "1.5",
+    ];
     fails(
         &[&net[..], &["--engine", "cpu", "--out", "/nonexistent/never"]].concat(),
         2,
         &["--l1-ratio", "1.5", "from 0 to 1"],
     );
-    let misspelt = ["sweep", "--data", "bundled:diabetes", "--loss", "squard", "--penalty", "l1", "--engine", "cpu"];
+    let misspelt =
+        ["sweep", "--data", "bundled:diabetes", "--loss", "squard", "--penalty", "l1", "--engine", "cpu"];
     fails(&[&misspelt[..], &["--out", "/nonexistent/never"]].concat(), 2, &["Did you mean 'squared'?"]);
 }
 
@@ -192,7 +216,8 @@ fn bad_data_are_data_errors() {
     let mut bytes = Vec::new();
     {
         use npyz::WriterBuilder;
-        let mut w = npyz::WriteOptions::new().default_dtype().shape(&[5]).writer(&mut bytes).begin_nd().unwrap();
+        let mut w =
+            npyz::WriteOptions::new().default_dtype().shape(&[5]).writer(&mut bytes).begin_nd().unwrap();
         w.extend(vec![0.1f64; 5]).unwrap();
         w.finish().unwrap();
     }
@@ -232,7 +257,8 @@ fn output_that_cannot_be_written_leaves_nothing_half_written() {
     let talk = stderr(&out);
     assert_eq!(out.status.code(), Some(1), "{talk}");
     assert!(
-        talk.contains("trace.npz: found File too large") && talk.contains("expected a file that can be written"),
+        talk.contains("trace.npz: found File too large")
+            && talk.contains("expected a file that can be written"),
         "{talk}"
     );
     assert_eq!(f.names("full"), ["trace.npz"], "no temporary file is left");
@@ -244,8 +270,18 @@ fn output_that_cannot_be_written_leaves_nothing_half_written() {
 fn an_interrupted_run_keeps_what_is_done() {
     let f = Folder::new();
     let dir = f.path("out").display().to_string();
-    let args =
-        ["--engine", "cpu", "--tol", "0", "--iterations", "3000000", "--every", "1000000", "--alphas", "path:0.1:4"];
+    let args = [
+        "--engine",
+        "cpu",
+        "--tol",
+        "0",
+        "--iterations",
+        "3000000",
+        "--every",
+        "1000000",
+        "--alphas",
+        "path:0.1:4",
+    ];
     let args = lasso(&[&args[..], &["--memory-budget", "8", "--out", &dir]].concat());
     let mut child = Command::new(env!("CARGO_BIN_EXE_proxjet"))
         .args(args)
@@ -303,9 +339,14 @@ fn demo_makes_its_files_and_pictures() {
     assert!(text.contains("Ran on the cpu engine") && text.contains("Try next"), "{text}");
     let names = f.names("demo");
     for case in ["lasso", "logistic"] {
-        for end in
-            ["-path.svg", "-path.png", "-convergence.svg", "-convergence.png", "-fista-result.json", "-pgd-trace.npz"]
-        {
+        for end in [
+            "-path.svg",
+            "-path.png",
+            "-convergence.svg",
+            "-convergence.png",
+            "-fista-result.json",
+            "-pgd-trace.npz",
+        ] {
             assert!(names.contains(&format!("{case}{end}")), "{case}{end} is not in {names:?}");
         }
     }
@@ -349,7 +390,9 @@ fn doctor_names_engines_and_remedies() {
     );
     let out = blind(&lasso(&["--engine", "gpu", "--out", "/nonexistent/never"]));
     assert_eq!(out.status.code(), Some(5), "{}", stderr(&out));
-    assert!(stderr(&out).contains("apt-get install mesa-vulkan-drivers") && stderr(&out).contains("--engine cpu"));
+    assert!(
+        stderr(&out).contains("apt-get install mesa-vulkan-drivers") && stderr(&out).contains("--engine cpu")
+    );
 }
 
 #[test]
@@ -396,8 +439,10 @@ fn schedules_come_from_a_file_and_errors_name_the_phase() {
     refused("k.toml", &format!("patience = -2\n{two}"), "patience: found -2");
     refused("l.toml", &format!("{two}step = 1.0\n"), "rules are words in quotes");
     // A path starts at alpha_max, where the only active coefficient is all but zero.
-    let manifold =
-        format!("{}step = 'manifold'\n", good.replace("fista", "pgd").replace("momentum = 'nesterov:20'\n", ""));
+    let manifold = format!(
+        "{}step = 'manifold'\n",
+        good.replace("fista", "pgd").replace("momentum = 'nesterov:20'\n", "")
+    );
     let done = run("h.toml", &manifold, &[]);
     assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
     let wild = run("f.toml", &format!("{two}step = 'constant:3'\n"), &[]);
@@ -440,7 +485,9 @@ fn reproduce_makes_its_page() {
         assert!(page.contains(words), "{words}");
     }
     assert_eq!(page.matches("<svg").count(), 8);
-    for picture in ["lasso-gradient", "logistic-momentum", "own-gradient", "curse-of-unrolling", "barzilai-borwein"] {
+    for picture in
+        ["lasso-gradient", "logistic-momentum", "own-gradient", "curse-of-unrolling", "barzilai-borwein"]
+    {
         assert!(
             out.join(format!("{picture}.svg")).exists() && out.join(format!("{picture}.png")).exists(),
             "{picture}"
@@ -480,23 +527,31 @@ fn bench(folder: &Folder, name: &str, args: &[&str]) -> (Value, String) {
 fn check_iterations(report: &Value, tangents: &[u64]) {
     let entries = report["shapes"].as_array().unwrap();
     let near = |a: &Value, b: f64| assert!((a.as_f64().unwrap() / b - 1.0).abs() < 1e-9, "{a} for {b}");
-    let forms: &[&str] =
-        if report["engine"]["engine"] == "cpu" { &["direct"] } else { &["direct", "gram", "resident"] };
-    assert!(!entries.is_empty() && entries.len().is_multiple_of(tangents.len() * forms.len()));
-    let cases = tangents.iter().flat_map(|d| forms.iter().map(move |form| (d, *form))).cycle();
-    for (entry, (d, form)) in entries.iter().zip(cases) {
-        assert_eq!(entry["form"], form);
-        assert_eq!((&entry["rows"], &entry["features"], &entry["lanes"]), (&30.into(), &12.into(), &6.into()));
+    let strategies: &[&str] =
+        if report["engine"]["engine"] == "cpu" { &["direct"] } else { &["direct", "gram", "persistent"] };
+    assert!(!entries.is_empty() && entries.len().is_multiple_of(tangents.len() * strategies.len()));
+    let cases = tangents.iter().flat_map(|d| strategies.iter().map(move |strategy| (d, *strategy))).cycle();
+    for (entry, (d, strategy)) in entries.iter().zip(cases) {
+        assert_eq!(entry["strategy"], strategy);
+        assert_eq!(
+            (&entry["rows"], &entry["features"], &entry["lanes"]),
+            (&30.into(), &12.into(), &6.into())
+        );
         assert_eq!((&entry["tangents"], &entry["lanes_at_a_time"]), (&(*d).into(), &6.into()));
         let seconds = entry["seconds"]["median"].as_f64().unwrap();
         assert_eq!(entry["seconds"]["values"].as_array().unwrap().len(), 2);
         assert!(seconds > 0.0 && entry["iterations_timed"].as_u64().unwrap() > 0);
-        let operations = if form == "direct" { 4 * 30 * 12 } else { 2 * 12 * 12 };
+        let operations = if strategy == "direct" { 4 * 30 * 12 } else { 2 * 12 * 12 };
         let operations = (operations * 6 * (1 + d)) as f64;
         near(&entry["operations"], operations);
         near(&entry["gflops"], operations / seconds / 1e9);
         near(&entry["gigabytes_per_second"], entry["bytes"].as_f64().unwrap() / seconds / 1e9);
-        let peak = report["peaks"].as_array().unwrap().iter().find(|p| p["precision"] == entry["precision"]).unwrap();
+        let peak = report["peaks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|p| p["precision"] == entry["precision"])
+            .unwrap();
         near(&entry["floor_seconds"], operations / peak["gflops"].as_f64().unwrap() / 1e9);
         near(&entry["floor_ratio"], seconds / entry["floor_seconds"].as_f64().unwrap());
         let ratio = entry["products_ratio"]["values"][1].as_f64().unwrap();
@@ -506,7 +561,9 @@ fn check_iterations(report: &Value, tangents: &[u64]) {
             assert!(entry[key].as_f64().unwrap() > 0.0, "{key}");
         }
         let run = &entry["run"];
-        assert!(run["iterations"].as_f64().unwrap() > 0.0 && run["seconds"]["median"].as_f64().unwrap() > 0.0);
+        assert!(
+            run["iterations"].as_f64().unwrap() > 0.0 && run["seconds"]["median"].as_f64().unwrap() > 0.0
+        );
         assert!(run["host_share"].as_f64().unwrap() < 1.0);
         // As many columns as the iteration has.
         let columns = 6 * (1 + d);
@@ -538,7 +595,10 @@ fn bench_writes_what_it_measured() {
     assert_eq!(report["shapes"].as_array().unwrap().len(), 4, "two precisions, d = 0 and 1");
     check_iterations(&report, &[0, 1]);
     assert_eq!(report["lanes"].as_array().unwrap().len(), 4);
-    assert_eq!((&report["lanes"][3]["iterations"], &report["lanes"][3]["tangents"]), (&200.into(), &1.into()));
+    assert_eq!(
+        (&report["lanes"][3]["iterations"], &report["lanes"][3]["tangents"]),
+        (&200.into(), &1.into())
+    );
     for (what, runs) in [("cancels", 20), ("deadlines", 5)] {
         let latency = &report["cancel"][what];
         let told = latency["values"].as_array().unwrap().len() + latency["missed"].as_u64().unwrap() as usize;
@@ -553,7 +613,8 @@ fn bench_writes_what_it_measured() {
 
 #[test]
 fn bench_compares_with_and_without_sparsity() {
-    let args = ["bench", "--engine", "cpu", "--only", "sparsity", "--shape", "30,70,6", "--repeat", "2", "--json"];
+    let args =
+        ["bench", "--engine", "cpu", "--only", "sparsity", "--shape", "30,70,6", "--repeat", "2", "--json"];
     let report: Value = serde_json::from_slice(&proxjet(&args).stdout).unwrap();
     let sparsity = report["sparsity"].as_array().unwrap();
     let floors: Vec<f64> = sparsity.iter().map(|s| s["path_floor"].as_f64().unwrap()).collect();
@@ -562,7 +623,7 @@ fn bench_compares_with_and_without_sparsity() {
         assert!(s["ratio"]["median"].as_f64().unwrap() > 0.0 && s["frames"].as_u64().unwrap() > 10);
         assert!(s["difference"].as_f64().unwrap() < 1e-9, "{s}");
     }
-    assert!(sparsity[0]["coefficients_spared"].as_f64().unwrap() > 0.1, "{}", sparsity[0]);
+    assert!(sparsity[0]["skipped_work"].as_f64().unwrap() > 0.1, "{}", sparsity[0]);
     assert_eq!(report["skipped"], serde_json::json!([]));
 }
 
@@ -575,23 +636,31 @@ fn bench_times_a_device_by_its_own_clock() {
         return eprintln!("SKIPPED, no adapter");
     };
     let f = Folder::new();
-    let (report, text) = bench(&f, "gpu.json", &["--engine", "gpu", "--only", "shapes,lanes", "--tangents", "1"]);
+    let (report, text) =
+        bench(&f, "gpu.json", &["--engine", "gpu", "--only", "shapes,lanes", "--tangents", "1"]);
     assert_eq!(report["engine"]["engine"], "gpu");
     assert_eq!(report["engine"]["adapter"], adapter["name"]);
     let precisions = if adapter["f64"] == true { 2 } else { 1 };
-    assert_eq!(report["shapes"].as_array().unwrap().len(), 3 * precisions, "each form");
-    assert_eq!(report["skipped"].as_array().unwrap().is_empty(), precisions == 2, "an absent precision is named");
+    assert_eq!(report["shapes"].as_array().unwrap().len(), 3 * precisions, "each strategy");
+    assert_eq!(
+        report["skipped"].as_array().unwrap().is_empty(),
+        precisions == 2,
+        "an absent precision is named"
+    );
     check_iterations(&report, &[1]);
     for entry in report["shapes"].as_array().unwrap() {
         assert!(entry["one_by_one_seconds"].as_f64().unwrap() > 0.0);
         let device = &entry["device"];
         assert_eq!(device.is_object(), adapter["timestamps"] == true);
         if device.is_object() {
-            let all: f64 = device["kernels"].as_array().unwrap().iter().map(|k| k["seconds"].as_f64().unwrap()).sum();
+            let all: f64 =
+                device["kernels"].as_array().unwrap().iter().map(|k| k["seconds"].as_f64().unwrap()).sum();
             let last = device["kernel_seconds"]["values"][1].as_f64().unwrap();
             assert!((all / last - 1.0).abs() < 1e-6, "{all} {last}");
             assert!(device["gap_seconds"]["median"].as_f64().unwrap() >= 0.0);
-            assert!(device["kernels"].as_array().unwrap().iter().all(|k| k["dispatches"].as_f64().unwrap() > 0.0));
+            assert!(
+                device["kernels"].as_array().unwrap().iter().all(|k| k["dispatches"].as_f64().unwrap() > 0.0)
+            );
         }
     }
     for words in ["30 x 12", "/products", "by the device's own clock", "many lanes"] {
@@ -658,7 +727,10 @@ fn two_benches_can_be_compared() {
     let refused = |b: &str, parts: &[&str]| fails(&["bench", "--compare", &a, b], 4, parts);
     let old = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/runs/2026-11-24-epyc-2core/cpu.json");
     refused(old, &["cpu.json", "no schema", "'proxjet-bench 2'", "Measure again"]);
-    refused(&save("c.json", &serde_json::json!({"schema": "proxjet-bench 1"})), &["schema 'proxjet-bench 1'"]);
+    refused(
+        &save("c.json", &serde_json::json!({"schema": "proxjet-bench 1"})),
+        &["schema 'proxjet-bench 1'"],
+    );
     refused(&save("d.json", &serde_json::json!({"schema": "proxjet-bench 2"})), &["missing field"]);
     refused(&f.file("e.json", "{ no json"), &["e.json", "line 1"]);
     refused(&f.path("none.json").display().to_string(), &["none.json", "Check the path"]);
@@ -683,7 +755,8 @@ fn devices_are_chosen_by_their_numbers() {
         let args = ["--alphas", "path:0.01:40", "--iterations", "300", "--tol", "0", "--out", &folder];
         let done = proxjet(&lasso(&[&args[..], &["--device", device]].concat()));
         assert_eq!(done.status.code(), Some(3), "{}", stderr(&done));
-        let result: Value = serde_json::from_slice(&std::fs::read(f.path(out).join("result.json")).unwrap()).unwrap();
+        let result: Value =
+            serde_json::from_slice(&std::fs::read(f.path(out).join("result.json")).unwrap()).unwrap();
         let names = |v: &Value| v["adapter"].as_str().unwrap().to_string();
         let mut devices = vec![names(&result)];
         devices.extend(result["further_devices"].as_array().into_iter().flatten().map(names));
@@ -700,9 +773,27 @@ fn devices_are_chosen_by_their_numbers() {
     assert!(!devices.is_empty() && devices.len() <= adapters.len());
 
     let beyond = adapters.len().to_string();
-    fails(&lasso(&["--json", "--device", &beyond]), 2, &["--device", &format!("'{beyond}'"), "proxjet doctor"]);
+    fails(
+        &lasso(&["--json", "--device", &beyond]),
+        2,
+        &["--device", &format!("'{beyond}'"), "proxjet doctor"],
+    );
     fails(&lasso(&["--json", "--device", "first"]), 2, &["'first'", "'all'"]);
-    fails(&lasso(&["--json", "--device", "0", "--engine", "cpu"]), 2, &["'0' with --engine cpu", "Leave out one"]);
-    let check = ["grad-check", "--data", "bundled:diabetes", "--loss", "squared", "--penalty", "l1", "--device", "0,0"];
+    fails(
+        &lasso(&["--json", "--device", "0", "--engine", "cpu"]),
+        2,
+        &["'0' with --engine cpu", "Leave out one"],
+    );
+    let check = [
+        "grad-check",
+        "--data",
+        "bundled:diabetes",
+        "--loss",
+        "squared",
+        "--penalty",
+        "l1",
+        "--device",
+        "0,0",
+    ];
     fails(&check, 2, &["2 devices", "one device for this command"]);
 }

@@ -39,7 +39,8 @@ fn gzip(content: &[u8]) -> Vec<u8> {
 
 fn npy<T: npyz::AutoSerialize>(shape: &[u64], values: Vec<T>) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut writer = npyz::WriteOptions::new().default_dtype().shape(shape).writer(&mut out).begin_nd().unwrap();
+    let mut writer =
+        npyz::WriteOptions::new().default_dtype().shape(shape).writer(&mut out).begin_nd().unwrap();
     writer.extend(values).unwrap();
     writer.finish().unwrap();
     out
@@ -87,7 +88,8 @@ fn says(result: Result<Dataset>, kind: ErrorKind, parts: &[&str]) {
 #[test]
 fn bundled_sets_have_their_known_sums() {
     // Sums that numpy gives for scikit-learn's arrays (data/make.py prints them).
-    let known = [("diabetes", 442, 10, 276404.2336, 67243.0), ("breast_cancer", 569, 30, 1056474.4596356, 357.0)];
+    let known =
+        [("diabetes", 442, 10, 276404.2336, 67243.0), ("breast_cancer", 569, 30, 1056474.4596356, 357.0)];
     for (name, n, p, x, y) in known.into_iter().chain([("digits", 1797, 64, 561718.0, 8070.0)]) {
         let data = bundled(name).unwrap();
         assert_eq!((data.rows(), data.features()), (n, p));
@@ -118,7 +120,11 @@ fn csv_finds_its_target_by_name_by_index_and_by_default() {
 fn csv_errors_name_line_and_column() {
     let f = Folder::new();
     use ErrorKind::Data;
-    says(f.read("d.csv", b"a,b,y\n1,2,3\n1,,3\n"), Data, &["line 3, column 'b'", "an empty cell", "a number"]);
+    says(
+        f.read("d.csv", b"a,b,y\n1,2,3\n1,,3\n"),
+        Data,
+        &["line 3, column 'b'", "an empty cell", "a number"],
+    );
     says(f.read("d.csv", b"a,b,y\n1,x,3\n"), Data, &["line 2, column 'b'", "'x'"]);
     says(f.read("d.csv", b"a,b,y\n1,NaN,3\n"), Data, &["line 2, column 'b'", "NaN", "a finite number"]);
     says(f.read("d.csv", b"a,b,y\n1,2,inf\n"), Data, &["line 2, column 'y'", "inf"]);
@@ -129,7 +135,11 @@ fn csv_errors_name_line_and_column() {
     says(f.read("d.csv", b"1,2,3\n4,5,6\n"), Data, &["numbers only", "a header"]);
     says(f.target("d.csv", b"age,y\n1,2\n", "agee"), Data, &["'agee'", "Did you mean 'age'?"]);
     says(f.target("d.csv", b"age,y\n1,2\n", "7"), Data, &["target column", "'7'"]);
-    says(f.read("d.csv", b"a,y\n1,red\n2,green\n3,blue\n"), Data, &["3 different text labels", "exactly two labels"]);
+    says(
+        f.read("d.csv", b"a,y\n1,red\n2,green\n3,blue\n"),
+        Data,
+        &["3 different text labels", "exactly two labels"],
+    );
     says(f.read("d.csv", b"a,y\n1,red\n2,red\n"), Data, &["one class only ('red')"]);
     says(f.read("d.txt", b"a,y\n1,2\n"), Data, &["'.txt'", ".csv"]);
     says(read(&f.0.path().join("none.csv"), &ReadOptions::default()), Data, &["none.csv", "Check the path"]);
@@ -166,12 +176,20 @@ fn npz_errors_name_array_row_and_column() {
     let y = || ("y", npy(&[2], vec![0.0, 1.0]));
     says(f.read("d.npz", &npz(&[y()])), Data, &["arrays [\"y\"]", "an array 'X'"]);
     says(f.read("d.npz", &npz(&[x(f64::NAN), y()])), Data, &["d.npz", "row 1, column 1", "NaN"]);
-    says(f.read("d.npz", &npz(&[x(1.0), ("y", npy(&[3], vec![0.0; 3]))])), Data, &["3 values", "2, one per row"]);
+    says(
+        f.read("d.npz", &npz(&[x(1.0), ("y", npy(&[3], vec![0.0; 3]))])),
+        Data,
+        &["3 values", "2, one per row"],
+    );
     let weight = |w: [f64; 2]| npz(&[x(1.0), y(), ("sample_weight", npy(&[2], w.to_vec()))]);
     says(f.read("d.npz", &weight([-1.0, 1.0])), Data, &["sample_weight, row 0", "-1"]);
     says(f.read("d.npz", &weight([0.0, 0.0])), Data, &["all zero"]);
     says(f.read("d.npz", b"PK\x03\x04 nonsense"), Data, &["d.npz"]);
-    says(f.read("d.npz", &npz(&[("X", npy(&[4], vec![1.0; 4])), y()])), Data, &["array 'X'", "shape [4]", "two"]);
+    says(
+        f.read("d.npz", &npz(&[("X", npy(&[4], vec![1.0; 4])), y()])),
+        Data,
+        &["array 'X'", "shape [4]", "two"],
+    );
     // A header that promises more than there is, and one that promises more than the bound: before anything is allocated.
     let mut short = npy(&[2, 2], vec![1.0; 4]);
     short.truncate(short.len() - 8);
@@ -194,7 +212,11 @@ fn svmlight_is_expanded_within_its_bound() {
     says(f.read("d.svm", b"1 2:2 1:1\n"), Data, &["line 1", "'1:1'", "increase"]);
     says(f.read("d.svm", b"1 1:nan\n"), Data, &["'1:nan'"]);
     says(f.read("d.svm", b"\n\n"), Data, &["no rows"]);
-    says(f.read("d.svm", b"1 999999999999:1\n-1 1:1\n"), Memory, &["2 rows x 999999999999 columns", "4.0 GiB"]);
+    says(
+        f.read("d.svm", b"1 999999999999:1\n-1 1:1\n"),
+        Memory,
+        &["2 rows x 999999999999 columns", "4.0 GiB"],
+    );
     says(f.read("d.svm", b"1 18446744073709551615:1\n"), Memory, &["rows x"]);
 }
 
@@ -224,7 +246,8 @@ fn a_split_is_a_partition_that_the_seed_decides() {
 fn standardised_columns_have_mean_0_and_deviation_1() {
     let x = ndarray::array![[1.0, 5.0], [2.0, 5.0], [6.0, 5.0]];
     let weight = ndarray::array![1.0, 2.0, 1.0];
-    let data = Dataset::new(x, Array1::zeros(3)).unwrap().with_sample_weight(weight.clone()).unwrap().standardize();
+    let data =
+        Dataset::new(x, Array1::zeros(3)).unwrap().with_sample_weight(weight.clone()).unwrap().standardize();
     let mean = weight.dot(&data.x()) / 4.0;
     let square = weight.dot(&data.x().mapv(|v| v * v)) / 4.0;
     assert!(mean.iter().all(|m| m.abs() < 1e-15) && (square[0] - 1.0).abs() < 1e-15);

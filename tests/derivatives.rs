@@ -1,10 +1,10 @@
 //! Tangents against central differences at a fixed number of iterations, for every kind of derivative.
 
-use proxjet::derivative::check;
-use proxjet::driver::Sweep;
+use proxjet::diff::check;
 use proxjet::engine::cpu::CpuEngine;
-use proxjet::problem::{Derivative, Loss, Penalty, Problem};
+use proxjet::objective::{Derivative, Loss, Objective, Penalty};
 use proxjet::schedule::{Algorithm, Momentum, Step};
+use proxjet::solve::Sweep;
 
 mod common;
 
@@ -18,7 +18,7 @@ fn tangents_are_derivatives_of_the_iterates() {
                 [(Algorithm::Pgd, true), (Algorithm::Fista, false), (Algorithm::HeavyBall, true)]
             {
                 // No residual of this seed crosses a knot of huber within the width of a difference.
-                let problem = Problem::builder(common::synthetic(60, 8, loss.classes(), 12))
+                let problem = Objective::builder(common::synthetic(60, 8, loss.classes(), 12))
                     .loss(loss)
                     .penalty(penalty)
                     // All different: L has a kink where the largest two are equal.
@@ -26,7 +26,8 @@ fn tangents_are_derivatives_of_the_iterates() {
                     .intercept(intercept)
                     .build()
                     .unwrap();
-                let mut derivatives = vec![Derivative::LogAlpha, Derivative::Alpha, Derivative::PenaltyFactor(3)];
+                let mut derivatives =
+                    vec![Derivative::LogAlpha, Derivative::Alpha, Derivative::PenaltyFactor(3)];
                 if penalty == Penalty::elastic_net() {
                     derivatives.push(Derivative::L1Ratio);
                 }
@@ -40,7 +41,7 @@ fn tangents_are_derivatives_of_the_iterates() {
                 let top = 0.6 * problem.alpha_max(1.0);
                 let alphas = (0..6).map(|i| top * 0.6f64.powi(i)).collect();
                 let sweep = Sweep::new(problem)
-                    .alphas(proxjet::driver::Alphas::List(alphas))
+                    .alphas(proxjet::solve::Alphas::List(alphas))
                     .algorithm(algorithm)
                     .step(step)
                     .iterations(60)
@@ -60,12 +61,14 @@ fn tangents_are_derivatives_of_the_iterates() {
 #[test]
 fn steps_that_follow_from_alpha_move_with_it() {
     // With the ridge in the loss, 1/L depends on alpha; a table of the same steps does not.
-    let problem = Problem::builder(common::synthetic(30, 4, false, 2)).penalty(Penalty::l2()).build().unwrap();
+    let problem =
+        Objective::builder(common::synthetic(30, 4, false, 2)).penalty(Penalty::l2()).build().unwrap();
     let sweep = Sweep::new(problem).alphas("0.5".parse().unwrap()).iterations(4).tol(0.0).every(1);
     let base = sweep.run(&mut CpuEngine::new()).unwrap();
     let held = sweep.clone().step(Step::Table(base.trace.step.clone().into_dyn()));
-    let tangent =
-        |result: &proxjet::driver::SweepResult| result.trace.dcoef.outer_iter().next_back().unwrap()[[0, 0, 0]];
+    let tangent = |result: &proxjet::solve::SweepResult| {
+        result.trace.dcoef.outer_iter().next_back().unwrap()[[0, 0, 0]]
+    };
     let other = tangent(&held.run(&mut CpuEngine::new()).unwrap());
     assert!((tangent(&base) / other - 1.0).abs() > 1e-3, "four iterations feel the step");
     for sweep in [sweep, held] {
@@ -76,9 +79,9 @@ fn steps_that_follow_from_alpha_move_with_it() {
 #[test]
 fn kinks_are_excluded_and_counted() {
     // At alpha_max the first coefficient is about to enter: the two sides have different active sets.
-    let problem = Problem::builder(common::synthetic(40, 6, false, 3)).build().unwrap();
+    let problem = Objective::builder(common::synthetic(40, 6, false, 3)).build().unwrap();
     let top = problem.alpha_max(1.0);
-    let sweep = Sweep::new(problem).alphas(proxjet::driver::Alphas::List(vec![top, 0.3 * top])).iterations(30);
+    let sweep = Sweep::new(problem).alphas(proxjet::solve::Alphas::List(vec![top, 0.3 * top])).iterations(30);
     let row = &check(&sweep, &mut CpuEngine::new(), 1e-5).unwrap()[0];
     assert_eq!((row.excluded, row.compared), (1, 1));
 }
@@ -86,10 +89,10 @@ fn kinks_are_excluded_and_counted() {
 #[test]
 fn the_derivative_at_the_solution_is_the_implicit_one() {
     // Lasso: dx_S = −H_SS⁻¹ alpha sign(x_S), zero elsewhere.
-    let problem = Problem::builder(common::synthetic(80, 10, false, 4)).intercept(false).build().unwrap();
+    let problem = Objective::builder(common::synthetic(80, 10, false, 4)).intercept(false).build().unwrap();
     let top = problem.alpha_max(1.0);
     let sweep = Sweep::new(problem.clone())
-        .alphas(proxjet::driver::Alphas::List(vec![0.2 * top]))
+        .alphas(proxjet::solve::Alphas::List(vec![0.2 * top]))
         .momentum(Momentum::StronglyConvex)
         .iterations(5000)
         .tol(1e-13);
@@ -113,13 +116,17 @@ fn the_derivative_at_the_solution_is_the_implicit_one() {
 
 #[test]
 fn a_constant_target_direction_moves_the_intercept_alone() {
-    let problem = Problem::builder(common::synthetic(50, 6, false, 6)).build().unwrap();
+    let problem = Objective::builder(common::synthetic(50, 6, false, 6)).build().unwrap();
     let sweep = Sweep::new(problem)
         .alphas("path:0.1:4".parse().unwrap())
         .derivatives([Derivative::Target(ndarray::Array1::ones(50))])
         .iterations(5000);
     let result = sweep.run(&mut CpuEngine::new()).unwrap();
-    assert!(result.lanes.iter().all(|l| l.status == proxjet::engine::Status::Converged), "{:?}", result.lanes);
+    assert!(
+        result.lanes.iter().all(|l| l.status == proxjet::engine::Status::Converged),
+        "{:?}",
+        result.lanes
+    );
     let last = result.trace.dintercept.outer_iter().next_back().unwrap();
     assert!(result.trace.dcoef.iter().all(|v| *v == 0.0) && last.iter().all(|v| (v - 1.0).abs() < 1e-14));
 }

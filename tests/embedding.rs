@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ndarray::{ArrayD, ArrayView2};
-use proxjet::driver::{Sweep, SweepResult};
 use proxjet::engine::gpu::{GpuContext, GpuEngine, Keep, Session, wgpu};
 use proxjet::engine::{Chunk, Status};
 use proxjet::error::ErrorKind;
-use proxjet::plan::{Precision, RecordLayout};
-use proxjet::problem::{Derivative, Problem};
+use proxjet::objective::{Derivative, Objective};
+use proxjet::program::{Precision, RecordLayout};
 use proxjet::schedule::{Algorithm, Metric, Phase, Schedule, Step};
+use proxjet::solve::{Sweep, SweepResult};
 
 mod common;
 use common::synthetic;
@@ -21,7 +21,7 @@ struct Host {
     device: wgpu::Device,
     queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
-    /// What its handler of errors was told.
+    /// What its handler of errors was params.
     errors: Arc<Mutex<Vec<String>>>,
 }
 
@@ -29,7 +29,9 @@ impl Host {
     /// A host on the best adapter; `None` only where there is none and nobody requires one.
     fn new() -> Option<Host> {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
-        let Ok(adapter) = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default())) else {
+        let Ok(adapter) =
+            pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()))
+        else {
             assert!(std::env::var_os("PROXJET_REQUIRE_GPU").is_none(), "a GPU test without an adapter");
             eprintln!("SKIPPED, no adapter");
             return None;
@@ -61,8 +63,8 @@ impl Host {
     }
 }
 
-fn problem() -> Problem {
-    Problem::builder(synthetic(70, 11, false, 3)).validation(synthetic(20, 11, false, 4)).build().unwrap()
+fn problem() -> Objective {
+    Objective::builder(synthetic(70, 11, false, 3)).validation(synthetic(20, 11, false, 4)).build().unwrap()
 }
 
 fn sweep() -> Sweep {
@@ -111,7 +113,11 @@ fn assert_state(state: ArrayView2<'_, f64>, truth: &SweepResult, (frame, lane): 
     for j in 0..p {
         assert_eq!(state[[0, j]], truth.trace.coef[[frame, lane, j]], "{name}: lane {lane}, coefficient {j}");
         for t in 0..d {
-            assert_eq!(state[[1 + t, j]], truth.trace.dcoef[[frame, lane, t, j]], "{name}: lane {lane}, {t}, {j}");
+            assert_eq!(
+                state[[1 + t, j]],
+                truth.trace.dcoef[[frame, lane, t, j]],
+                "{name}: lane {lane}, {t}, {j}"
+            );
         }
     }
 }
@@ -126,9 +132,18 @@ fn a_session_has_the_bits_of_the_driver() {
         ("fista", sweep().tol(0.0)),
         ("until it converges", sweep().iterations(2000).tol(1e-4)),
         ("a table of steps", sweep().tol(0.0).schedule(pgd().step(Step::Table(steps)))),
-        ("a table of metrics", sweep().tol(0.0).schedule(Schedule::from(pgd()).metric(Metric::Table(metrics)))),
-        ("hessian", sweep().tol(0.0).schedule(Schedule::from(pgd()).metric(Metric::Hessian { every: 5, gain: 1.5 }))),
-        ("backtracking", sweep().tol(0.0).schedule(pgd().step(Step::Backtracking { start: 4.0, shrink: 0.5 }))),
+        (
+            "a table of metrics",
+            sweep().tol(0.0).schedule(Schedule::from(pgd()).metric(Metric::Table(metrics))),
+        ),
+        (
+            "hessian",
+            sweep().tol(0.0).schedule(Schedule::from(pgd()).metric(Metric::Hessian { every: 5, gain: 1.5 })),
+        ),
+        (
+            "backtracking",
+            sweep().tol(0.0).schedule(pgd().step(Step::Backtracking { start: 4.0, shrink: 0.5 })),
+        ),
     ];
     for (name, sweep) in cases {
         let truth = sweep.run(&mut host.engine()).unwrap();
@@ -167,10 +182,11 @@ fn records_and_frames_come_back_without_waiting() {
         let chunks = run(&host, &mut session);
         let (mut records, mut frames) = (0, 0);
         for chunk in &chunks {
-            for (i, seat) in chunk.seats.iter().enumerate() {
-                for k in 0..seat.iterations() {
-                    let of = [RecordLayout::OBJECTIVE, RecordLayout::CHANGE].map(|f| chunk.records[[k, i, f]]);
-                    let at = [seat.first + k, seat.lane];
+            for (i, slot) in chunk.slots.iter().enumerate() {
+                for k in 0..slot.iterations() {
+                    let of =
+                        [RecordLayout::OBJECTIVE, RecordLayout::CHANGE].map(|f| chunk.records[[k, i, f]]);
+                    let at = [slot.first + k, slot.lane];
                     assert_eq!(of, [truth.trace.objective[at], truth.trace.change[at]], "{keep:?}");
                     records += 1;
                 }
@@ -200,14 +216,15 @@ fn chunks_that_nobody_collects_hold_the_session_back() {
         session.wait().unwrap();
     }
     assert_eq!((done, session.iteration(), session.in_flight()), (4, 4, 0));
-    assert_eq!(session.collect().unwrap().seats.len(), 13);
+    assert_eq!(session.collect().unwrap().slots.len(), 13);
     assert_eq!(session.submit(Duration::ZERO).unwrap(), 1);
 }
 
 #[test]
 fn any_number_of_calls_goes_into_a_submission() {
     let Some(host) = Host::new() else { return };
-    let sweep = sweep().tol(0.0).schedule(Phase::new(Algorithm::Fista).step("uniform:0.5:1:3".parse().unwrap()));
+    let sweep =
+        sweep().tol(0.0).schedule(Phase::new(Algorithm::Fista).step("uniform:0.5:1:3".parse().unwrap()));
     let truth = sweep.run(&mut host.engine()).unwrap();
     let mut session = host.session(&sweep, Keep::Nothing);
     let mut total = 0;
@@ -233,12 +250,12 @@ fn a_budget_of_nothing_is_an_iteration_and_the_most_is_a_chunk() {
     assert_eq!(session.plan().chunk, 30);
     assert_eq!(session.submit(Duration::ZERO).unwrap(), 1);
     assert_eq!(session.submit(Duration::from_secs(1000)).unwrap(), 30);
-    let estimate = session.pace();
+    let estimate = session.chunk_sizer();
     session.calibrate().unwrap();
-    assert_ne!(session.pace(), estimate);
-    // Between the extremes, what fits by the pace.
+    assert_ne!(session.chunk_sizer(), estimate);
+    // Between the extremes, what fits by the chunk_sizer.
     let before = session.iteration();
-    let asked = session.pace() * 7 + session.pace() / 2;
+    let asked = session.chunk_sizer() * 7 + session.chunk_sizer() / 2;
     assert_eq!(session.submit(asked).unwrap(), 7);
     assert_eq!(session.iteration(), before + 7);
     // What is not submitted is bounded.
@@ -319,7 +336,8 @@ fn the_hosts_shader_reads_the_state() {
         let truth = sweep().tol(0.0).iterations(iterations).run(&mut host.engine()).unwrap().trace;
         for lane in 0..layout.lanes {
             for row in 0..layout.rows {
-                let at = |tangent| f64::from(seen[(lane * (1 + layout.tangents) + tangent) * layout.rows + row]);
+                let at =
+                    |tangent| f64::from(seen[(lane * (1 + layout.tangents) + tangent) * layout.rows + row]);
                 let last = truth.iteration.len() - 1;
                 assert_eq!(at(0), truth.coef[[last, lane, row]]);
                 assert_eq!(at(1), truth.dcoef[[last, lane, 0, row]]);
@@ -368,7 +386,7 @@ fn commands_that_were_dropped_or_swapped_are_found_out() {
     let mut session = host.session(&sweep().tol(0.0), Keep::Nothing);
     let mut encoders = [host.encoder(), host.encoder()];
     session.encode(&mut encoders[0], Duration::ZERO).unwrap();
-    session.encode(&mut encoders[1], session.pace() * 7 / 2).unwrap();
+    session.encode(&mut encoders[1], session.chunk_sizer() * 7 / 2).unwrap();
     let [first, second] = encoders;
     host.queue.submit([second.finish(), first.finish()]);
     let swapped = session.wait().unwrap_err();
@@ -414,7 +432,8 @@ fn what_cannot_run_is_refused() {
     assert_eq!(bad.kind, ErrorKind::Usage, "{bad}");
 
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
-    let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default())).unwrap();
+    let adapter =
+        pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default())).unwrap();
     let limits = wgpu::Limits { max_storage_buffers_per_shader_stage: 4, ..wgpu::Limits::defaults() };
     let descriptor = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();

@@ -4,12 +4,12 @@ use std::ops::ControlFlow;
 
 use ndarray::{Array1, Array2};
 use proxjet::data::Dataset;
-use proxjet::driver::{Alphas, Sweep, SweepResult};
 use proxjet::engine::Status;
 use proxjet::engine::cpu::CpuEngine;
-use proxjet::plan::{Form, Precision};
-use proxjet::problem::{Derivative, Loss, Penalty, Problem};
+use proxjet::objective::{Derivative, Loss, Objective, Penalty};
+use proxjet::program::{Precision, Strategy};
 use proxjet::schedule::{Algorithm, Momentum, Phase, Restart, Schedule, Step};
+use proxjet::solve::{Alphas, Sweep, SweepResult};
 
 mod common;
 use common::{compare, synthetic};
@@ -45,12 +45,14 @@ fn combinations() -> Vec<(String, Sweep)> {
     let algorithms = [Algorithm::Pgd, Algorithm::Fista, Algorithm::HeavyBall];
     // Rows, features, lanes: no multiples of 4, 8, 32 or 64, and the smallest there are.
     let sizes = [(45, 11, 5), (70, 6, 9), (33, 37, 3), (6, 1, 1), (130, 5, 70)];
-    for (i, (loss, penalty)) in losses.iter().flat_map(|l| penalties.iter().map(move |p| (*l, *p))).enumerate() {
+    for (i, (loss, penalty)) in
+        losses.iter().flat_map(|l| penalties.iter().map(move |p| (*l, *p))).enumerate()
+    {
         let (n, p, b) = sizes[i % sizes.len()];
         let intercept = i % 2 == 0;
         let data = synthetic(n, p, loss.classes(), i as u64);
         let factors: Array1<f64> = (0..p).map(|j| 0.5 + (j % 4) as f64 / 2.0).collect();
-        let mut builder = Problem::builder(data).loss(loss).penalty(penalty).intercept(intercept);
+        let mut builder = Objective::builder(data).loss(loss).penalty(penalty).intercept(intercept);
         if penalty.uses_alpha() {
             builder = builder.penalty_factors(factors);
         }
@@ -78,7 +80,8 @@ fn combinations() -> Vec<(String, Sweep)> {
         };
         let high = if penalty.uses_alpha() { 0.5 * problem.alpha_max(1.0).max(0.02) } else { 1.0 };
         let alphas: Vec<f64> = (0..b).map(|lane| high * 0.7f64.powi(lane % 12)).collect();
-        let name = format!("{loss} + {penalty}, {}, intercept {intercept}, {n}x{p}, {b} lanes", algorithm.name());
+        let name =
+            format!("{loss} + {penalty}, {}, intercept {intercept}, {n}x{p}, {b} lanes", algorithm.name());
         let sweep = Sweep::new(problem)
             .alphas(Alphas::List(alphas))
             .algorithm(algorithm)
@@ -95,18 +98,19 @@ fn combinations() -> Vec<(String, Sweep)> {
 fn agrees_with_the_reference(engine: &str, precision: Precision) {
     let Some(mut engine) = common::engine(engine) else { return };
     let (mut compared, mut at_kinks) = (0, 0);
-    let mut forms = std::collections::BTreeMap::new();
-    for ((name, sweep), form) in combinations().into_iter().flat_map(|case| Form::ALL.map(|form| (case.clone(), form)))
+    let mut strategies = std::collections::BTreeMap::new();
+    for ((name, sweep), strategy) in
+        combinations().into_iter().flat_map(|case| Strategy::ALL.map(|strategy| (case.clone(), strategy)))
     {
-        let asked = sweep.clone().precision(precision).form(Some(form));
+        let asked = sweep.clone().precision(precision).strategy(Some(strategy));
         if asked.plan(engine.as_ref()).is_err() {
             continue;
         }
         let truth = sweep.run(&mut CpuEngine::new()).unwrap();
         let result = asked.run(engine.as_mut()).unwrap();
-        assert_eq!(result.info.execution_form, form);
-        *forms.entry(form.name()).or_insert(0) += 1;
-        let name = format!("{name}, {form} form");
+        assert_eq!(result.info.strategy, strategy);
+        *strategies.entry(strategy.name()).or_insert(0) += 1;
+        let name = format!("{name}, {strategy} strategy");
         let found = compare(&truth, &result, margin(precision));
         assert_eq!(found.wrong_sets, 0, "{name}: {found:?}");
         assert!(found.coef <= bound(precision) && found.dcoef <= bound(precision), "{name}: {found:?}");
@@ -121,25 +125,34 @@ fn agrees_with_the_reference(engine: &str, precision: Precision) {
             };
             assert!(near(a.objective, b.objective), "{name}: objective {:?} {:?}", a.objective, b.objective);
             assert!(near(a.gap, b.gap), "{name}: gap {:?} {:?}", a.gap, b.gap);
-            assert!(near(a.stationarity, b.stationarity), "{name}: {:?} {:?}", a.stationarity, b.stationarity);
+            assert!(
+                near(a.stationarity, b.stationarity),
+                "{name}: {:?} {:?}",
+                a.stationarity,
+                b.stationarity
+            );
             assert!(near(a.validation_loss, b.validation_loss), "{name}: validation");
-            let slopes = |l: &proxjet::driver::LaneResult| l.hypergradient.clone().unwrap_or_default();
+            let slopes = |l: &proxjet::solve::LaneResult| l.hypergradient.clone().unwrap_or_default();
             for (a, b) in slopes(a).into_iter().zip(slopes(b)) {
                 assert!(near(a, b), "{name}: hypergradient {a:?} {b:?}");
             }
         }
     }
-    let with = |form: Form| forms.get(form.name()).copied().unwrap_or(0);
-    assert_eq!(with(Form::Direct), combinations().len());
-    assert!(engine.info().engine == "cpu" || (with(Form::Gram) >= 6 && with(Form::Resident) >= 4), "{forms:?}");
+    let with = |strategy: Strategy| strategies.get(strategy.name()).copied().unwrap_or(0);
+    assert_eq!(with(Strategy::Direct), combinations().len());
+    assert!(
+        engine.info().engine == "cpu" || (with(Strategy::Gram) >= 6 && with(Strategy::Persistent) >= 4),
+        "{strategies:?}"
+    );
     assert!(at_kinks * 20 <= compared, "{at_kinks} lanes at kinks against {compared} compared");
 }
 
 fn statuses_hold(engine: &str, precision: Precision) {
     let Some(mut engine) = common::engine(engine) else { return };
-    let problem = || Problem::builder(synthetic(50, 8, false, 5)).penalty(Penalty::l1()).build().unwrap();
+    let problem = || Objective::builder(synthetic(50, 8, false, 5)).penalty(Penalty::l1()).build().unwrap();
     let tol = if precision == Precision::F32 { 1e-4 } else { 1e-8 };
-    let base = || Sweep::new(problem()).alphas("path:0.05:6".parse().unwrap()).precision(precision).iterations(2000);
+    let base =
+        || Sweep::new(problem()).alphas("path:0.05:6".parse().unwrap()).precision(precision).iterations(2000);
 
     let converged = base().tol(tol).run(engine.as_mut()).unwrap();
     assert!(converged.lanes.iter().all(|l| l.status == Status::Converged), "{:?}", converged.lanes);
@@ -147,10 +160,12 @@ fn statuses_hold(engine: &str, precision: Precision) {
     let counts: Vec<usize> = converged.lanes.iter().map(|l| l.iterations).collect();
     assert!(counts.iter().any(|k| *k != counts[0]), "lanes end at different iterations: {counts:?}");
     // A lane that ended rests: its last coefficients are those of its own iteration.
-    let alone = base().alphas(Alphas::List(vec![converged.lanes[2].alpha])).tol(tol).run(engine.as_mut()).unwrap();
+    let alone =
+        base().alphas(Alphas::List(vec![converged.lanes[2].alpha])).tol(tol).run(engine.as_mut()).unwrap();
     assert_eq!(alone.lanes[0].iterations, converged.lanes[2].iterations);
     assert_eq!(*converged.trace.iteration.last().unwrap(), *counts.iter().max().unwrap());
-    let last = |r: &SweepResult, lane: usize| r.trace.coef.outer_iter().next_back().unwrap().row(lane).to_owned();
+    let last =
+        |r: &SweepResult, lane: usize| r.trace.coef.outer_iter().next_back().unwrap().row(lane).to_owned();
     let gap = (last(&converged, 2) - last(&alone, 0)).mapv(f64::abs).sum();
     assert!(gap <= bound(precision), "{gap:e}");
 
@@ -158,14 +173,17 @@ fn statuses_hold(engine: &str, precision: Precision) {
     assert!(few.lanes.iter().skip(1).all(|l| l.status == Status::MaxIterations && l.iterations == 7));
 
     // Steps of 3/L diverge where there is anything to fit; the lane at alpha_max stays at zero and converges.
-    let wild = base().algorithm(Algorithm::Pgd).step(Step::Constant(3.0)).alphas("path:0.05:3".parse().unwrap());
+    let wild =
+        base().algorithm(Algorithm::Pgd).step(Step::Constant(3.0)).alphas("path:0.05:3".parse().unwrap());
     let wild = wild.tol(tol).run(engine.as_mut()).unwrap();
     assert!(wild.lanes[1..].iter().all(|l| l.status == Status::Diverged), "{:?}", wild.lanes);
     assert!(wild.lanes[1..].iter().all(|l| l.iterations < 500 && l.objective.unwrap() > 1e6));
 
     // A step that overflows at once is not finite.
-    let huge =
-        Step::Table(ndarray::ArrayD::from_elem(vec![2000], if precision == Precision::F32 { 1e30 } else { 1e200 }));
+    let huge = Step::Table(ndarray::ArrayD::from_elem(
+        vec![2000],
+        if precision == Precision::F32 { 1e30 } else { 1e200 },
+    ));
     let huge = base().algorithm(Algorithm::Pgd).step(huge).tol(tol).run(engine.as_mut()).unwrap();
     assert!(huge.lanes[1..].iter().all(|l| l.status == Status::NotFinite), "{:?}", huge.lanes);
 
@@ -179,21 +197,30 @@ fn statuses_hold(engine: &str, precision: Precision) {
             if chunks >= 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .unwrap();
-    assert!(cancelled.lanes.iter().all(|l| l.status == Status::Cancelled && l.iterations > 0 && l.iterations < 2000));
+    assert!(
+        cancelled
+            .lanes
+            .iter()
+            .all(|l| l.status == Status::Cancelled && l.iterations > 0 && l.iterations < 2000)
+    );
     assert!(cancelled.trace.coef.iter().all(|v| v.is_finite()));
     assert_eq!(cancelled.trace.objective.nrows(), cancelled.lanes[0].iterations);
 }
 
 fn batches_do_not_change_the_result(engine: &str, precision: Precision) {
     let Some(mut engine) = common::engine(engine) else { return };
-    let problem = Problem::builder(synthetic(60, 9, false, 8)).build().unwrap();
+    let problem = Objective::builder(synthetic(60, 9, false, 8)).build().unwrap();
     let sweep = Sweep::new(problem).alphas("path:0.01:40".parse().unwrap()).iterations(60).tol(0.0).every(30);
     let sweep = sweep.precision(precision);
     let whole = sweep.run(engine.as_mut()).unwrap();
     let budget = (60_000..8_000_000).step_by(20_000).find(|bytes| {
-        sweep.clone().memory_budget(*bytes).plan(engine.as_ref()).is_ok_and(|plan| plan.seats > 8 && plan.seats < 20)
+        sweep
+            .clone()
+            .memory_budget(*bytes)
+            .plan(engine.as_ref())
+            .is_ok_and(|plan| plan.slots > 8 && plan.slots < 20)
     });
-    let parts = sweep.memory_budget(budget.expect("a budget for a few seats")).run(engine.as_mut()).unwrap();
+    let parts = sweep.memory_budget(budget.expect("a budget for a few slots")).run(engine.as_mut()).unwrap();
     let found = compare(&whole, &parts, margin(precision));
     assert_eq!((found.wrong_sets, found.compared), (0, 40), "{found:?}");
     assert!(found.coef <= bound(precision) && found.dcoef <= bound(precision), "{found:?}");
@@ -203,10 +230,11 @@ fn starts_and_momentum_are_used_as_given(engine: &str, precision: Precision) {
     let Some(mut engine) = common::engine(engine) else { return };
     // One step by hand: β_0 acts on x_0 − x_{−1} = 0, whatever the start.
     let data = synthetic(20, 3, false, 9);
-    let problem = Problem::builder(data).penalty(Penalty::none()).intercept(false).build().unwrap();
+    let problem = Objective::builder(data).penalty(Penalty::none()).intercept(false).build().unwrap();
     let start = Array2::from_shape_vec((1, 3), vec![1.0, -2.0, 0.5]).unwrap();
     let x = start.row(0).to_owned();
-    let (design, y, w) = (problem.design().to_owned(), problem.target().to_owned(), problem.weight().to_owned());
+    let (design, y, w) =
+        (problem.design().to_owned(), problem.target().to_owned(), problem.weight().to_owned());
     let gradient = design.t().dot(&((design.dot(&x) - &y) * &w));
     let expected = &x - &(gradient * 0.05);
     let result = Sweep::new(problem)
@@ -286,14 +314,14 @@ fn sparsity_does_not_change_the_sequences() {
         Schedule::from(phase(Algorithm::Pgd)).metric(Metric::Diagonal),
         Schedule::from(phase(Algorithm::Pgd).until(Until::Identified)).then(phase(Algorithm::Fista)),
     ];
-    let mut spared = 0;
+    let mut skipped = 0;
     for (i, schedule) in schedules.into_iter().enumerate() {
         for (penalty, loss) in [
             (Penalty::l1(), Loss::squared()),
             (Penalty::elastic_net(), Loss::logistic()),
             (Penalty::nonneg_l1(), Loss::huber(0.9).unwrap()),
         ] {
-            let mut builder = Problem::builder(synthetic(50, 90, loss.classes(), 40 + i as u64));
+            let mut builder = Objective::builder(synthetic(50, 90, loss.classes(), 40 + i as u64));
             builder = builder.loss(loss).penalty(penalty).intercept(i % 2 == 0);
             builder = builder.validation(synthetic(12, 90, loss.classes(), 3));
             builder = builder.penalty_factors((0..90).map(|j| if j == 7 { 0.0 } else { 1.0 }).collect());
@@ -313,17 +341,25 @@ fn sparsity_does_not_change_the_sequences() {
             let found = compare(&dense, &sparse, 1e-12);
             // Restarts and steps taken back decide by comparisons, which near the solution fall by rounding.
             let bound = if [3, 4].contains(&i) { 1e-7 } else { 1e-12 };
-            assert_eq!((found.wrong_sets, found.compared + found.at_kinks), (0, 37), "{i}, {penalty}: {found:?}");
+            assert_eq!(
+                (found.wrong_sets, found.compared + found.at_kinks),
+                (0, 37),
+                "{i}, {penalty}: {found:?}"
+            );
             assert!(found.coef <= bound && found.dcoef <= bound, "{i}, {penalty}: {found:?}");
             for (a, b) in dense.lanes.iter().zip(&sparse.lanes) {
-                let near = |a: Option<f64>, b: Option<f64>| (a.unwrap_or(0.0) - b.unwrap_or(0.0)).abs() <= 1e-7;
-                assert!(near(a.gap, b.gap) && near(a.stationarity, b.stationarity), "{i}, {penalty}: {a:?} {b:?}");
+                let near =
+                    |a: Option<f64>, b: Option<f64>| (a.unwrap_or(0.0) - b.unwrap_or(0.0)).abs() <= 1e-7;
+                assert!(
+                    near(a.gap, b.gap) && near(a.stationarity, b.stationarity),
+                    "{i}, {penalty}: {a:?} {b:?}"
+                );
                 assert!(near(a.validation_loss, b.validation_loss) && a.iterations == b.iterations);
             }
-            spared += usize::from(sparse.info.coefficients_spared > 0.2);
+            skipped += usize::from(sparse.info.skipped_work > 0.2);
         }
     }
-    assert!(spared > 10, "{spared} of 21 runs spared anything");
+    assert!(skipped > 10, "{skipped} of 21 runs skipped anything");
 }
 
 /// A feature without any correlation to the target becomes active as another one grows, whose noise it is. Tiny steps choose sets
@@ -338,12 +374,16 @@ fn a_working_set_that_is_left_is_chosen_anew() {
     let noise = &noise - &(&signal * (noise.dot(&signal) / signal.dot(&signal)));
     design.column_mut(40).assign(&(&signal + &noise));
     design.column_mut(80).assign(&noise);
-    let problem =
-        Problem::builder(proxjet::data::Dataset::new(design, signal).unwrap()).intercept(false).build().unwrap();
+    let problem = Objective::builder(proxjet::data::Dataset::new(design, signal).unwrap())
+        .intercept(false)
+        .build()
+        .unwrap();
     let top = problem.alpha_max(1.0);
-    let schedule = Schedule::from(Phase::new(Algorithm::Pgd).step(Step::Constant(1e-6)).until(Until::Iteration(40)))
-        .then(Phase::new(Algorithm::Fista));
-    let sweep = Sweep::new(problem).alphas(Alphas::List((0..16).map(|i| top * (0.4 - 0.01 * f64::from(i))).collect()));
+    let schedule =
+        Schedule::from(Phase::new(Algorithm::Pgd).step(Step::Constant(1e-6)).until(Until::Iteration(40)))
+            .then(Phase::new(Algorithm::Fista));
+    let sweep = Sweep::new(problem)
+        .alphas(Alphas::List((0..16).map(|i| top * (0.4 - 0.01 * f64::from(i))).collect()));
     let sweep = sweep.schedule(schedule).iterations(200).every(1).tol(0.0);
     let dense = sweep.clone().sparsity(false).run(&mut CpuEngine::new()).unwrap();
     let active = |k: usize| dense.trace.coef[[k, 15, 80]] != 0.0;
@@ -352,23 +392,27 @@ fn a_working_set_that_is_left_is_chosen_anew() {
     let found = compare(&dense, &sparse, 1e-12);
     assert_eq!((found.wrong_sets, found.compared), (0, 16), "{found:?}");
     assert!(found.coef <= 1e-12 && found.dcoef <= 1e-12, "{found:?}");
-    assert!(sparse.info.coefficients_spared > 0.5);
+    assert!(sparse.info.skipped_work > 0.5);
 }
 
 #[test]
 fn a_gpu_lane_has_the_same_bits_alone_and_among_others() {
     let Some(mut engine) = common::engine("gpu") else { return };
-    let small = Problem::builder(synthetic(70, 13, false, 3)).build().unwrap();
+    let small = Objective::builder(synthetic(70, 13, false, 3)).build().unwrap();
     // With lists of what moves, of several groups of lanes.
-    let sparse = Problem::builder(synthetic(257, 258, false, 3)).build().unwrap();
-    let cases = Form::ALL.map(|form| (&small, form, 80)).into_iter().chain([(&sparse, Form::Direct, 20)]);
-    for (problem, form, iterations) in cases {
+    let sparse = Objective::builder(synthetic(257, 258, false, 3)).build().unwrap();
+    let cases = Strategy::ALL.map(|strategy| (&small, strategy, 80)).into_iter().chain([(
+        &sparse,
+        Strategy::Direct,
+        20,
+    )]);
+    for (problem, strategy, iterations) in cases {
         let top = problem.alpha_max(1.0);
         let alphas: Vec<f64> = (0..67).map(|i| 0.9 * top * 0.95f64.powi(i)).collect();
         let mut run = |alphas: Vec<f64>| {
             let sweep = Sweep::new(problem.clone()).alphas(Alphas::List(alphas)).iterations(iterations);
-            let sweep = sweep.tol(0.0).every(iterations).precision(Precision::F32).form(Some(form));
-            assert_eq!(sweep.plan(engine.as_ref()).unwrap().support, problem.features() > 256);
+            let sweep = sweep.tol(0.0).every(iterations).precision(Precision::F32).strategy(Some(strategy));
+            assert_eq!(sweep.plan(engine.as_ref()).unwrap().active_sets, problem.features() > 256);
             sweep.run(engine.as_mut()).unwrap()
         };
         let all = run(alphas.clone());
@@ -380,8 +424,8 @@ fn a_gpu_lane_has_the_same_bits_alone_and_among_others() {
                 let dcoef = r.trace.dcoef.outer_iter().next_back().unwrap();
                 (coef, dcoef.index_axis(ndarray::Axis(0), lane).mapv(f64::to_bits))
             };
-            assert_eq!(bits(&all, lane), bits(&alone, 0), "{form} form");
-            assert_eq!(bits(&all, lane), bits(&reversed, 66 - lane), "{form} form");
+            assert_eq!(bits(&all, lane), bits(&alone, 0), "{strategy} strategy");
+            assert_eq!(bits(&all, lane), bits(&reversed, 66 - lane), "{strategy} strategy");
         }
     }
 }
@@ -390,9 +434,9 @@ fn a_gpu_lane_has_the_same_bits_alone_and_among_others() {
 #[test]
 fn sparsity_does_not_change_the_bits_of_a_gpu() {
     let Some(mut engine) = common::engine("gpu") else { return };
-    let lasso = |rows| Problem::builder(synthetic(rows, 301, false, 5)).build().unwrap();
+    let lasso = |rows| Objective::builder(synthetic(rows, 301, false, 5)).build().unwrap();
     // Not squared: its intercept is a coefficient that no penalty holds at zero.
-    let huber = Problem::builder(synthetic(257, 257, false, 5)).loss(Loss::huber(0.5).unwrap());
+    let huber = Objective::builder(synthetic(257, 257, false, 5)).loss(Loss::huber(0.5).unwrap());
     let huber = huber.penalty(Penalty::elastic_net()).build().unwrap();
     let backtracking = Phase::new(Algorithm::Fista).step(Step::Backtracking { start: 4.0, shrink: 0.5 });
     let all = vec![Derivative::LogAlpha, Derivative::LogStep, Derivative::PenaltyFactor(7)];
@@ -406,15 +450,19 @@ fn sparsity_does_not_change_the_bits_of_a_gpu() {
         let alphas = Alphas::Path { epsilon: 0.3, count: lanes };
         let sweep = Sweep::new(problem).alphas(alphas).iterations(60).every(10).tol(0.0);
         let sweep = sweep.schedule(schedule.clone()).derivatives(derivatives.clone()).precision(precision);
-        let mut run =
-            |sparsity| sweep.clone().form(Some(Form::Direct)).sparsity(sparsity).run(engine.as_mut()).unwrap();
+        let mut run = |sparsity| {
+            sweep.clone().strategy(Some(Strategy::Direct)).sparsity(sparsity).run(engine.as_mut()).unwrap()
+        };
         let (whole, sparse) = (run(false), run(true));
         let d = derivatives.len();
         assert!(whole.trace == sparse.trace, "{}, {schedule:?}, {d} tangents", precision.name());
         // Predictions are half of the terms, the gradient's tangents most of the rest.
         let most = (1.0 + 2.0 * d as f64) / (2.0 + 2.0 * d as f64);
-        let spared = sparse.info.coefficients_spared;
-        assert!(whole.info.coefficients_spared == 0.0 && spared > 0.1 * most && spared < most, "{spared} of {most}");
+        let skipped = sparse.info.skipped_work;
+        assert!(
+            whole.info.skipped_work == 0.0 && skipped > 0.1 * most && skipped < most,
+            "{skipped} of {most}"
+        );
     }
 }
 
@@ -426,13 +474,18 @@ fn an_intercept_that_is_zero_moves_with_its_tangents() {
     let sign = |i: usize| if i.is_multiple_of(2) { 1.0 } else { -1.0 };
     let x = Array2::from_shape_fn((258, 256), |(i, j)| sign(i) * half.x()[[i / 2, j]]);
     let y = Array1::from_shape_fn(258, |i| sign(i) * half.target()[i / 2]);
-    let problem = Problem::builder(Dataset::new(x, y).unwrap()).loss(Loss::huber(0.5).unwrap()).build().unwrap();
+    let problem =
+        Objective::builder(Dataset::new(x, y).unwrap()).loss(Loss::huber(0.5).unwrap()).build().unwrap();
     let sweep = Sweep::new(problem).alphas("path:0.5:5".parse().unwrap()).iterations(20).every(1).tol(0.0);
     let sweep = sweep.derivatives([Derivative::Target(Array1::ones(258))]).precision(Precision::F32);
-    let mut run = |sparsity| sweep.clone().form(Some(Form::Direct)).sparsity(sparsity).run(engine.as_mut()).unwrap();
+    let mut run = |sparsity| {
+        sweep.clone().strategy(Some(Strategy::Direct)).sparsity(sparsity).run(engine.as_mut()).unwrap()
+    };
     let (whole, sparse) = (run(false), run(true));
-    assert!(sparse.info.coefficients_spared > 0.1);
-    assert!(whole.trace.intercept.iter().all(|v| *v == 0.0) && whole.trace.dintercept.iter().any(|v| *v > 0.1));
+    assert!(sparse.info.skipped_work > 0.1);
+    assert!(
+        whole.trace.intercept.iter().all(|v| *v == 0.0) && whole.trace.dintercept.iter().any(|v| *v > 0.1)
+    );
     assert!(whole.trace == sparse.trace);
 }
 
@@ -440,11 +493,13 @@ fn an_intercept_that_is_zero_moves_with_its_tangents() {
 #[test]
 fn a_gpu_leaves_out_all_that_is_zero() {
     let Some(mut engine) = common::engine("gpu") else { return };
-    let problem = Problem::builder(synthetic(257, 257, false, 5)).build().unwrap();
+    let problem = Objective::builder(synthetic(257, 257, false, 5)).build().unwrap();
     let iterations = 40;
     // So few lanes share a list.
-    let sweep = Sweep::new(problem).alphas("path:0.6:30".parse().unwrap()).iterations(iterations).every(1).tol(0.0);
-    let sparse = sweep.precision(Precision::F32).form(Some(Form::Direct)).run(engine.as_mut()).unwrap();
+    let sweep =
+        Sweep::new(problem).alphas("path:0.6:30".parse().unwrap()).iterations(iterations).every(1).tol(0.0);
+    let sparse =
+        sweep.precision(Precision::F32).strategy(Some(Strategy::Direct)).run(engine.as_mut()).unwrap();
     let fours = 257usize.div_ceil(4);
     let listed = |coef: ndarray::ArrayView2<'_, f64>| {
         let moves = |j: usize| coef.column(j).iter().any(|v| *v != 0.0);
@@ -455,26 +510,29 @@ fn a_gpu_leaves_out_all_that_is_zero() {
     assert!(share > 0.1 && share < 0.5, "{share}");
     // All but the gradient of the iterate: three quarters of the terms.
     let expected = 0.75 * (1.0 - share);
-    let spared = sparse.info.coefficients_spared;
-    assert!((spared - expected).abs() < 1e-12, "{spared}, expected {expected}");
+    let skipped = sparse.info.skipped_work;
+    assert!((skipped - expected).abs() < 1e-12, "{skipped}, expected {expected}");
 }
 
 /// Where a chunk ends follows from the clock: it must not show, although the last iteration of one is closed apart.
 #[test]
 fn chunks_of_any_length_leave_the_same_bits() {
     let Some(mut engine) = common::engine("gpu") else { return };
-    let small = Problem::builder(synthetic(70, 23, false, 3)).build().unwrap();
-    let sparse = Problem::builder(synthetic(257, 258, false, 3)).build().unwrap();
-    for (problem, form) in Form::ALL.map(|form| (&small, form)).into_iter().chain([(&sparse, Form::Direct)]) {
+    let small = Objective::builder(synthetic(70, 23, false, 3)).build().unwrap();
+    let sparse = Objective::builder(synthetic(257, 258, false, 3)).build().unwrap();
+    for (problem, strategy) in
+        Strategy::ALL.map(|strategy| (&small, strategy)).into_iter().chain([(&sparse, Strategy::Direct)])
+    {
         let mut run = |chunk: usize| {
             let schedule = Schedule::from(Phase::new(Algorithm::Fista).restart(Restart::Function));
-            let sweep = Sweep::new(problem.clone()).alphas("path:0.01:40".parse().unwrap()).schedule(schedule);
+            let sweep =
+                Sweep::new(problem.clone()).alphas("path:0.01:40".parse().unwrap()).schedule(schedule);
             let sweep = sweep.iterations(120).every(40).tol(0.0).precision(Precision::F32);
-            sweep.form(Some(form)).chunk(chunk).run(engine.as_mut()).unwrap().trace
+            sweep.strategy(Some(strategy)).chunk(chunk).run(engine.as_mut()).unwrap().trace
         };
         let whole = run(40);
         for chunk in [1, 7, 16] {
-            assert!(run(chunk) == whole, "{form} form in chunks of {chunk}");
+            assert!(run(chunk) == whole, "{strategy} strategy in chunks of {chunk}");
         }
     }
 }
@@ -483,7 +541,7 @@ fn chunks_of_any_length_leave_the_same_bits() {
 #[test]
 fn every_form_takes_a_lane_to_the_same_end() {
     let Some(mut engine) = common::engine("gpu") else { return };
-    let problem = Problem::builder(synthetic(90, 21, false, 8)).build().unwrap();
+    let problem = Objective::builder(synthetic(90, 21, false, 8)).build().unwrap();
     // Objectives within rounding of each other, 1e-16, may restart one and not the other: iterates apart by its root.
     for (restart, bound) in [(Restart::None, 1e-9), (Restart::Function, 1e-7)] {
         let schedule = Schedule::from(Phase::new(Algorithm::Fista).restart(restart));
@@ -492,13 +550,13 @@ fn every_form_takes_a_lane_to_the_same_end() {
         let truth = sweep.run(&mut CpuEngine::new()).unwrap();
         let ends: std::collections::BTreeSet<usize> = truth.lanes.iter().map(|l| l.iterations).collect();
         assert!(ends.len() > 5, "lanes end apart: {ends:?}");
-        for form in Form::ALL {
-            let found = sweep.clone().form(Some(form)).run(engine.as_mut()).unwrap();
+        for strategy in Strategy::ALL {
+            let found = sweep.clone().strategy(Some(strategy)).run(engine.as_mut()).unwrap();
             for (a, b) in truth.lanes.iter().zip(&found.lanes) {
-                assert_eq!((a.status, a.iterations), (b.status, b.iterations), "{form}, {restart:?}");
+                assert_eq!((a.status, a.iterations), (b.status, b.iterations), "{strategy}, {restart:?}");
             }
             let apart = (&truth.trace.coef - &found.trace.coef).fold(0.0f64, |m, v| m.max(v.abs()));
-            assert!(apart <= bound, "{form}, {restart:?}: {apart}");
+            assert!(apart <= bound, "{strategy}, {restart:?}: {apart}");
         }
     }
 }

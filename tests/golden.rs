@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array1, Array2, ArrayD, Axis, Ix1, Ix2};
 use proxjet::data::{Dataset, read_array};
-use proxjet::driver::{Alphas, Sweep};
-use proxjet::plan::Precision;
-use proxjet::problem::{Derivative, Problem};
+use proxjet::objective::{Derivative, Objective};
+use proxjet::program::Precision;
 use proxjet::schedule::{Momentum, Step};
+use proxjet::solve::{Alphas, Sweep};
 
 mod common;
 
@@ -31,8 +31,9 @@ fn run(engine: &str, precision: Precision, bound: f64) {
         let words: Vec<&str> = line.split(' ').collect();
         let [case, loss, penalty, algorithm, ratio, derivatives] = words[..] else { panic!("{line}") };
         let x = array(case, "X").into_dimensionality::<Ix2>().unwrap();
-        let data = Dataset::new(x, vector(case, "y")).unwrap().with_sample_weight(vector(case, "weight")).unwrap();
-        let problem = Problem::builder(data)
+        let data =
+            Dataset::new(x, vector(case, "y")).unwrap().with_sample_weight(vector(case, "weight")).unwrap();
+        let problem = Objective::builder(data)
             .loss(loss.parse().unwrap())
             .penalty(penalty.parse().unwrap())
             .penalty_factors(vector(case, "factors"))

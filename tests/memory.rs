@@ -1,13 +1,13 @@
 //! Memory: nothing is allocated from one iteration to the next, and nothing piles up over many chunks. One test, as allocations and
-//! resident bytes are those of the whole process.
+//! persistent bytes are those of the whole process.
 
 use std::alloc::System;
 use std::ops::ControlFlow;
 
-use proxjet::driver::Sweep;
 use proxjet::engine::cpu::{CpuEngine, products_alone};
-use proxjet::plan::Precision;
-use proxjet::problem::{Loss, Problem};
+use proxjet::objective::{Loss, Objective};
+use proxjet::program::Precision;
+use proxjet::solve::Sweep;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 mod common;
@@ -16,8 +16,8 @@ use common::synthetic;
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Resident bytes of this process.
-fn resident() -> u64 {
+/// Persistent bytes of this process.
+fn persistent() -> u64 {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     text.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
 }
@@ -32,7 +32,7 @@ fn nothing_is_allocated_by_iterations_and_nothing_piles_up() {
 /// of the thread pool's queue now and then.
 fn iterations_of_the_cpu_engine_allocate_nothing() {
     for (loss, classes) in [(Loss::squared(), false), (Loss::logistic(), true)] {
-        let problem = Problem::builder(synthetic(80, 12, classes, 3)).loss(loss).build().unwrap();
+        let problem = Objective::builder(synthetic(80, 12, classes, 3)).loss(loss).build().unwrap();
         let count = |work: &dyn Fn()| {
             work();
             let region = Region::new(ALLOCATOR);
@@ -41,7 +41,8 @@ fn iterations_of_the_cpu_engine_allocate_nothing() {
         };
         // One chunk, one frame: what is left are the iterations.
         let run = |iterations: usize| {
-            let sweep = Sweep::new(problem.clone()).alphas("path:0.1:20".parse().unwrap()).iterations(iterations);
+            let sweep =
+                Sweep::new(problem.clone()).alphas("path:0.1:20".parse().unwrap()).iterations(iterations);
             sweep.tol(0.0).every(iterations).chunk(iterations).run(&mut CpuEngine::new()).unwrap();
         };
         let each = (count(&|| run(200)) - count(&|| run(100))) / 100.0;
@@ -56,14 +57,15 @@ fn iterations_of_the_cpu_engine_allocate_nothing() {
 
 fn ten_thousand_chunks_pile_up_nothing() {
     let Some(mut engine) = common::engine("gpu") else { return };
-    let problem = Problem::builder(synthetic(20, 4, false, 8)).build().unwrap();
-    let sweep = Sweep::new(problem).alphas("path:0.1:4".parse().unwrap()).iterations(20_400).tol(0.0).every(20_400);
+    let problem = Objective::builder(synthetic(20, 4, false, 8)).build().unwrap();
+    let sweep =
+        Sweep::new(problem).alphas("path:0.1:4".parse().unwrap()).iterations(20_400).tol(0.0).every(20_400);
     let (mut chunks, mut early, mut late) = (0, 0, 0);
     let watch = |_: &_, _: &_| {
         chunks += 1;
         match chunks {
-            500 => early = resident(),
-            10_200 => late = resident(),
+            500 => early = persistent(),
+            10_200 => late = persistent(),
             _ => {}
         }
         ControlFlow::Continue(())
@@ -72,6 +74,6 @@ fn ten_thousand_chunks_pile_up_nothing() {
     assert!(chunks >= 10_000, "{chunks}");
     // Pages of the trace, which is made for all iterations at once, are touched on the way: 9 numbers of 4 lanes.
     let trace = 20_400 * 4 * 9 * 8;
-    println!("{early} resident bytes after 500 chunks, {late} after 10 200");
+    println!("{early} persistent bytes after 500 chunks, {late} after 10 200");
     assert!(late < early + trace + (2 << 20), "{early} {late}");
 }

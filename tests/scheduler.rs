@@ -3,12 +3,13 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use proxjet::driver::{Alphas, OnFault, Progress, Sweep, SweepResult};
 use proxjet::engine::cpu::CpuEngine;
-use proxjet::engine::{Chunk, Engine, EngineInfo, Job, LaneState, Run, Status};
+use proxjet::engine::{Chunk, Engine, EngineInfo, Run, Status};
 use proxjet::error::{Error, ErrorKind, Result};
-use proxjet::plan::{Form, Limits, Plan, Precision};
-use proxjet::problem::Problem;
+use proxjet::lanes::{Job, LaneState};
+use proxjet::objective::Objective;
+use proxjet::program::{Limits, Plan, Precision, Strategy};
+use proxjet::solve::{Alphas, OnFault, Progress, Sweep, SweepResult};
 use rand::RngExt;
 
 mod common;
@@ -22,17 +23,23 @@ struct Faulty<E> {
     one_in: u32,
     faults: usize,
     /// Lanes at a time, so that others wait.
-    seats: usize,
+    slots: usize,
 }
 
 impl<E: Engine> Faulty<E> {
-    fn new(inner: E, one_in: u32, seats: usize) -> Self {
-        Faulty { inner, rng: common::rng(11), one_in, faults: 0, seats }
+    fn new(inner: E, one_in: u32, slots: usize) -> Self {
+        Faulty { inner, rng: common::rng(11), one_in, faults: 0, slots }
     }
 }
 
 fn lost() -> Error {
-    Error::new(ErrorKind::Device, "faulty device", "a fault that was injected", "a device that runs", "Run again.")
+    Error::new(
+        ErrorKind::Device,
+        "faulty device",
+        "a fault that was injected",
+        "a device that runs",
+        "Run again.",
+    )
 }
 
 impl<E: Engine> Engine for Faulty<E> {
@@ -41,7 +48,7 @@ impl<E: Engine> Engine for Faulty<E> {
     }
     fn limits(&self, precision: Precision) -> Result<Limits> {
         let limits = self.inner.limits(precision)?;
-        Ok(Limits { max_lanes: self.seats, ..limits })
+        Ok(Limits { max_lanes: self.slots, ..limits })
     }
     fn open<'a>(&'a mut self, plan: &'a Plan, job: &'a Job<'a>) -> Result<Box<dyn Run + 'a>> {
         let inner = self.inner.open(plan, job)?;
@@ -74,12 +81,12 @@ impl Run for FaultyRun<'_> {
     fn free(&self) -> usize {
         self.inner.free()
     }
-    fn admit(&mut self, lanes: Vec<LaneState>) -> Result<()> {
+    fn load(&mut self, lanes: Vec<LaneState>) -> Result<()> {
         self.may_fail()?;
-        self.inner.admit(lanes)
+        self.inner.load(lanes)
     }
-    fn release(&mut self, lanes: &[usize]) {
-        self.inner.release(lanes);
+    fn evict(&mut self, lanes: &[usize]) {
+        self.inner.evict(lanes);
     }
     fn submit(&mut self, iterations: usize) -> Result<usize> {
         self.may_fail()?;
@@ -102,8 +109,8 @@ impl Run for FaultyRun<'_> {
     }
 }
 
-fn problem() -> Problem {
-    Problem::builder(synthetic(60, 9, false, 8)).validation(synthetic(20, 9, false, 9)).build().unwrap()
+fn problem() -> Objective {
+    Objective::builder(synthetic(60, 9, false, 8)).validation(synthetic(20, 9, false, 9)).build().unwrap()
 }
 
 /// Lanes that need from few to many iterations.
@@ -111,8 +118,12 @@ fn sweep(lanes: usize) -> Sweep {
     sweep_of(problem(), lanes)
 }
 
-fn sweep_of(problem: Problem, lanes: usize) -> Sweep {
-    Sweep::new(problem).alphas(format!("path:0.001:{lanes}").parse().unwrap()).iterations(600).tol(1e-7).every(20)
+fn sweep_of(problem: Objective, lanes: usize) -> Sweep {
+    Sweep::new(problem)
+        .alphas(format!("path:0.001:{lanes}").parse().unwrap())
+        .iterations(600)
+        .tol(1e-7)
+        .every(20)
 }
 
 /// The same bits in everything that is recorded.
@@ -155,13 +166,17 @@ fn a_thousand_faults_of_a_device_leave_the_same_bits() {
     if common::gpu().is_none() {
         return;
     }
-    // Held-out rows are not for the resident form.
-    let without = Problem::builder(synthetic(60, 9, false, 8)).build().unwrap();
-    for (form, problem) in [(Form::Direct, problem()), (Form::Gram, problem()), (Form::Resident, without)] {
-        let base = sweep_of(problem, 40).tol(1e-4).precision(Precision::F32).form(Some(form));
+    // Held-out rows are not for the persistent strategy.
+    let without = Objective::builder(synthetic(60, 9, false, 8)).build().unwrap();
+    for (strategy, problem) in
+        [(Strategy::Direct, problem()), (Strategy::Gram, problem()), (Strategy::Persistent, without)]
+    {
+        let base = sweep_of(problem, 40).tol(1e-4).precision(Precision::F32).strategy(Some(strategy));
         let truth = base.run(&mut common::gpu().unwrap()).unwrap();
-        assert!(truth.lanes.iter().all(|l| l.status == Status::Converged), "{form}");
-        with_faults(|| common::gpu().unwrap(), 6, 340, &base, &|result| assert_same(&truth, result, form.name()));
+        assert!(truth.lanes.iter().all(|l| l.status == Status::Converged), "{strategy}");
+        with_faults(|| common::gpu().unwrap(), 6, 340, &base, &|result| {
+            assert_same(&truth, result, strategy.name())
+        });
     }
 }
 
@@ -178,7 +193,9 @@ fn assert_close(truth: &SweepResult, result: &SweepResult) {
     for (i, (a, b)) in truth.lanes.iter().zip(&result.lanes).enumerate() {
         assert_eq!((a.status, a.iterations), (b.status, b.iterations), "lane {i}");
     }
-    for (a, b) in [(&truth.trace.objective, &result.trace.objective), (&truth.trace.change, &result.trace.change)] {
+    for (a, b) in
+        [(&truth.trace.objective, &result.trace.objective), (&truth.trace.change, &result.trace.change)]
+    {
         let gap = (a - b).mapv(f64::abs).fold(0.0, |m: f64, v| m.max(*v));
         assert!(gap <= 1e-9, "{gap:e}");
     }
@@ -205,7 +222,11 @@ const BLOWS: [Blow; 3] = [
         let side = of.max_texture_dimension_2d;
         let _ = device.create_texture(&wgpu::TextureDescriptor {
             label: Some("immense"),
-            size: wgpu::Extent3d { width: side, height: side, depth_or_array_layers: of.max_texture_array_layers },
+            size: wgpu::Extent3d {
+                width: side,
+                height: side,
+                depth_or_array_layers: of.max_texture_array_layers,
+            },
             mip_level_count: 1,
             sample_count: 1,
             dimension: wgpu::TextureDimension::D2,
@@ -246,7 +267,11 @@ fn a_run_moves_to_the_cpu_where_told_so_and_fails_where_told_so() {
     let truth = sweep(20).tol(0.0).run(&mut CpuEngine::new()).unwrap();
     let mut engine = Faulty::new(inner, 3, 7);
     let moved = sweep(20).tol(0.0).on_fault(OnFault::Cpu).run(&mut engine).unwrap();
-    assert!(moved.info.faults[0].contains("go on from their last chunk on the CPU engine"), "{:?}", moved.info.faults);
+    assert!(
+        moved.info.faults[0].contains("go on from their last chunk on the CPU engine"),
+        "{:?}",
+        moved.info.faults
+    );
     let gap = (&truth.trace.coef - &moved.trace.coef).mapv(f64::abs).fold(0.0, |m: f64, v| m.max(*v));
     assert!(gap <= 1e-9, "f64 on both: {gap:e}");
     let failed = sweep(20).on_fault(OnFault::Fail).run(&mut Faulty::new(CpuEngine::new(), 1, 7)).unwrap_err();
@@ -258,13 +283,15 @@ fn a_slow_lane_does_not_hold_those_that_wait() {
     // One lane never converges; the others are done within a few chunks.
     for engine in ["cpu", "gpu"] {
         let Some(_) = common::engine(engine) else { continue };
-        let alphas: Vec<f64> = (0..40).map(|i| if i == 0 { 1e-9 } else { 1.0 + 0.01 * f64::from(i) }).collect();
-        let sweep = Sweep::new(problem()).alphas(Alphas::List(alphas)).iterations(4000).tol(1e-13).check_every(10);
+        let alphas: Vec<f64> =
+            (0..40).map(|i| if i == 0 { 1e-9 } else { 1.0 + 0.01 * f64::from(i) }).collect();
+        let sweep =
+            Sweep::new(problem()).alphas(Alphas::List(alphas)).iterations(4000).tol(1e-13).check_every(10);
         let sweep = sweep.every(100).chunk(10).precision(Precision::F64);
         let mut together = std::collections::BTreeSet::new();
         let mut watch = |chunk: &Chunk, _: &Progress| {
-            if chunk.seats.iter().any(|s| s.lane == 0 && s.outcome.status == Status::Running) {
-                together.extend(chunk.seats.iter().map(|s| s.lane));
+            if chunk.slots.iter().any(|s| s.lane == 0 && s.outcome.status == Status::Running) {
+                together.extend(chunk.slots.iter().map(|s| s.lane));
             }
             ControlFlow::Continue(())
         };
@@ -275,7 +302,7 @@ fn a_slow_lane_does_not_hold_those_that_wait() {
         let slowest = result.lanes[0].iterations;
         let others = result.lanes[1..].iter().map(|l| l.iterations).max().unwrap();
         assert!(others * 3 < slowest, "{engine}: {others} {slowest}");
-        // Eight had a seat at first; others sat beside the slow lane while it went on.
+        // Eight had a slot at first; others sat beside the slow lane while it went on.
         assert!(together.len() > 16, "{engine}: {together:?}");
     }
 }
@@ -287,8 +314,9 @@ fn cancelling_takes_effect_soon() {
         let mut rng = common::rng(5);
         for _ in 0..40 {
             let Some(mut engine) = common::engine(engine) else { continue };
-            let problem = Problem::builder(synthetic(300, 200, false, 1)).build().unwrap();
-            let sweep = Sweep::new(problem).alphas("path:0.01:100".parse().unwrap()).iterations(100_000).tol(0.0);
+            let problem = Objective::builder(synthetic(300, 200, false, 1)).build().unwrap();
+            let sweep =
+                Sweep::new(problem).alphas("path:0.01:100".parse().unwrap()).iterations(100_000).tol(0.0);
             let sweep = sweep.every(100_000).memory_budget(16 << 30).precision(Precision::F32);
             // Somebody asks for the end at any time.
             let wait = Duration::from_millis(rng.random_range(100..300));
@@ -309,7 +337,11 @@ fn cancelling_takes_effect_soon() {
         }
         late.sort();
         let Some(worst) = late.last() else { continue };
-        println!("{engine}: cancelling takes {:?} (median), {worst:?} (worst of {})", late[late.len() / 2], late.len());
+        println!(
+            "{engine}: cancelling takes {:?} (median), {worst:?} (worst of {})",
+            late[late.len() / 2],
+            late.len()
+        );
         // The goal is 250 ms; a busy machine is not to fail this.
         assert!(late[late.len() / 2] < Duration::from_millis(500));
     }
@@ -323,7 +355,11 @@ fn a_deadline_ends_lanes_and_keeps_what_is_done() {
         let clock = Instant::now();
         let result = sweep.precision(Precision::F32).run(engine.as_mut()).unwrap();
         assert!(clock.elapsed() < Duration::from_secs(20));
-        assert!(result.lanes.iter().all(|l| l.status == Status::Deadline && l.iterations > 0), "{:?}", result.lanes[0]);
+        assert!(
+            result.lanes.iter().all(|l| l.status == Status::Deadline && l.iterations > 0),
+            "{:?}",
+            result.lanes[0]
+        );
         assert_eq!(result.trace.objective.nrows(), result.lanes.iter().map(|l| l.iterations).max().unwrap());
     }
 }
@@ -350,12 +386,17 @@ fn an_engine_that_dies_leaves_its_lanes_to_the_others() {
     let mut sound = Faulty::new(CpuEngine::new(), 0, 9);
     let result = base.run_on(&mut [&mut dying, &mut sound], |_, _| ControlFlow::Continue(())).unwrap();
     assert_close(&truth, &result);
-    assert!(result.info.faults.iter().any(|f| f.contains("The other engines go on")), "{:?}", result.info.faults);
+    assert!(
+        result.info.faults.iter().any(|f| f.contains("The other engines go on")),
+        "{:?}",
+        result.info.faults
+    );
     // Alone it takes the run with it.
     let mut dying = Dying(Faulty::new(CpuEngine::new(), 0, 9), 5);
     let error = base.run(&mut dying).unwrap_err();
     assert!(error.to_string().contains("injected"), "{error}");
-    let mut both = [Dying(Faulty::new(CpuEngine::new(), 0, 9), 5), Dying(Faulty::new(CpuEngine::new(), 0, 9), 5)];
+    let mut both =
+        [Dying(Faulty::new(CpuEngine::new(), 0, 9), 5), Dying(Faulty::new(CpuEngine::new(), 0, 9), 5)];
     let [a, b] = &mut both;
     assert!(base.run_on(&mut [a, b], |_, _| ControlFlow::Continue(())).is_err());
 }

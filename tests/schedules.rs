@@ -1,12 +1,12 @@
 //! Everything that may vary with the iteration: on both engines, and its derivatives.
 
 use ndarray::{Array1, Array2, ArrayD, Dimension};
-use proxjet::derivative::check;
-use proxjet::driver::{Alphas, Sweep, SweepResult};
+use proxjet::diff::check;
 use proxjet::engine::cpu::CpuEngine;
-use proxjet::plan::Precision;
-use proxjet::problem::{Derivative, Loss, Penalty, Problem};
+use proxjet::objective::{Derivative, Loss, Objective, Penalty};
+use proxjet::program::Precision;
 use proxjet::schedule::{Algorithm, Metric, Momentum, Phase, Restart, Schedule, Step, TangentStart, Until};
+use proxjet::solve::{Alphas, Sweep, SweepResult};
 use rand::RngExt;
 
 mod common;
@@ -30,8 +30,14 @@ fn schedules() -> Vec<(&'static str, Schedule)> {
     };
     vec![
         ("decreasing step", phase(Algorithm::Pgd).step(Step::Decreasing { scale: 1.5, power: 0.3 }).into()),
-        ("backtracking pgd", phase(Algorithm::Pgd).step(Step::Backtracking { start: 12.0, shrink: 0.6 }).into()),
-        ("backtracking fista", phase(Algorithm::Fista).step(Step::Backtracking { start: 12.0, shrink: 0.6 }).into()),
+        (
+            "backtracking pgd",
+            phase(Algorithm::Pgd).step(Step::Backtracking { start: 12.0, shrink: 0.6 }).into(),
+        ),
+        (
+            "backtracking fista",
+            phase(Algorithm::Fista).step(Step::Backtracking { start: 12.0, shrink: 0.6 }).into(),
+        ),
         ("barzilai-borwein", phase(Algorithm::Pgd).step(Step::BarzilaiBorwein { high: 1.9 }).into()),
         ("function restart", phase(Algorithm::Fista).restart(Restart::Function).into()),
         ("gradient restart", phase(Algorithm::Fista).restart(Restart::Gradient).into()),
@@ -43,7 +49,9 @@ fn schedules() -> Vec<(&'static str, Schedule)> {
             "three phases",
             Schedule::from(phase(Algorithm::Pgd).step(uniform.clone()).until(Until::Iteration(30)))
                 .then(phase(Algorithm::Fista).momentum(Momentum::Nesterov(5.0)).until(Until::Iteration(70)))
-                .then(phase(Algorithm::HeavyBall).momentum(Momentum::Constant(0.5)).step(Step::Constant(0.9))),
+                .then(
+                    phase(Algorithm::HeavyBall).momentum(Momentum::Constant(0.5)).step(Step::Constant(0.9)),
+                ),
         ),
         (
             "fista with restart from identification on",
@@ -60,20 +68,31 @@ fn schedules() -> Vec<(&'static str, Schedule)> {
         ),
         ("diagonal metric", Schedule::from(phase(Algorithm::Pgd)).metric(Metric::Diagonal)),
         ("fixed metric", Schedule::from(phase(Algorithm::Fista)).metric(Metric::Table(metric_table(&[])))),
-        ("metric table", Schedule::from(phase(Algorithm::Pgd)).metric(Metric::Table(metric_table(&[ITERATIONS])))),
+        (
+            "metric table",
+            Schedule::from(phase(Algorithm::Pgd)).metric(Metric::Table(metric_table(&[ITERATIONS]))),
+        ),
         (
             "metric table per lane",
             Schedule::from(phase(Algorithm::Pgd)).metric(Metric::Table(metric_table(&[ITERATIONS, LANES]))),
         ),
-        ("metric of curvatures", Schedule::from(phase(Algorithm::Pgd)).metric(Metric::Hessian { every: 2, gain: 1.9 })),
+        (
+            "metric of curvatures",
+            Schedule::from(phase(Algorithm::Pgd)).metric(Metric::Hessian { every: 2, gain: 1.9 }),
+        ),
         ("late tangents", Schedule::from(phase(Algorithm::Fista)).tangent_start(TangentStart::Iteration(40))),
-        ("tangents from identification", Schedule::from(phase(Algorithm::Pgd)).tangent_start(TangentStart::Identified)),
+        (
+            "tangents from identification",
+            Schedule::from(phase(Algorithm::Pgd)).tangent_start(TangentStart::Identified),
+        ),
     ]
 }
 
 /// A lasso, and a ridge-logistic problem whose curvature depends on alpha and on the iterate.
-fn problems() -> Vec<(&'static str, Problem)> {
-    let of = |data, loss, penalty| Problem::builder(data).loss(loss).penalty(penalty).intercept(false).build().unwrap();
+fn problems() -> Vec<(&'static str, Objective)> {
+    let of = |data, loss, penalty| {
+        Objective::builder(data).loss(loss).penalty(penalty).intercept(false).build().unwrap()
+    };
     vec![
         ("lasso", of(synthetic(60, FEATURES, false, 5), Loss::squared(), Penalty::l1())),
         ("ridge-logistic", of(synthetic(60, FEATURES, true, 6), Loss::logistic(), Penalty::l2())),
@@ -81,7 +100,7 @@ fn problems() -> Vec<(&'static str, Problem)> {
     ]
 }
 
-fn sweep(problem: &Problem, schedule: Schedule) -> Sweep {
+fn sweep(problem: &Objective, schedule: Schedule) -> Sweep {
     let top = if problem.penalty() == Penalty::l1() { 0.5 * problem.alpha_max(1.0) } else { 0.3 };
     Sweep::new(problem.clone())
         .alphas(Alphas::List((0..LANES).map(|i| top * 0.6f64.powi(i as i32)).collect()))
@@ -121,9 +140,14 @@ fn engines_agree(engine: &str, precision: Precision) {
             assert!(found.coef <= bound && found.dcoef <= bound, "{problem_name}, {name}: {found:?}");
             // Curvature along a step of the size of rounding is rounding.
             let moving = |k: usize, lane: usize| (0..k).all(|k| truth.trace.change[[k, lane]] > 1e-4);
-            for ((k, lane), step) in truth.trace.step.indexed_iter().filter(|((k, lane), _)| moving(*k, *lane)) {
+            for ((k, lane), step) in
+                truth.trace.step.indexed_iter().filter(|((k, lane), _)| moving(*k, *lane))
+            {
                 let gap = (step - result.trace.step[[k, lane]]).abs();
-                assert!(gap <= bound * step, "{problem_name}, {name}: step {k} of lane {lane} differs by {gap:e}");
+                assert!(
+                    gap <= bound * step,
+                    "{problem_name}, {name}: step {k} of lane {lane} differs by {gap:e}"
+                );
             }
             assert_eq!(truth.trace.active_change, result.trace.active_change, "{problem_name}, {name}");
         }
@@ -174,7 +198,13 @@ fn tangents_are_derivatives_under_every_schedule() {
 fn settings_of_the_process_can_be_differentiated_by() {
     for (problem_name, problem) in problems() {
         for (name, schedule) in schedules() {
-            let set = ["decreasing step", "three phases", "fixed metric", "metric of curvatures", "gradient restart"];
+            let set = [
+                "decreasing step",
+                "three phases",
+                "fixed metric",
+                "metric of curvatures",
+                "gradient restart",
+            ];
             if !set.contains(&name) {
                 continue;
             }
@@ -199,7 +229,9 @@ fn phases_are_their_tables() {
         for (engine, precision) in [("cpu", Precision::F64), ("gpu", Precision::F64)] {
             let Some(mut engine) = common::engine(engine) else { continue };
             let phases = Schedule::from(
-                phase(Algorithm::Pgd).step(Step::Uniform { low: 0.1, high: 1.9, seed: 8 }).until(Until::Iteration(50)),
+                phase(Algorithm::Pgd)
+                    .step(Step::Uniform { low: 0.1, high: 1.9, seed: 8 })
+                    .until(Until::Iteration(50)),
             )
             .then(phase(Algorithm::Fista).momentum(Momentum::Nesterov(10.0)).step(Step::Constant(0.9)));
             let sweep = sweep(&problem, phases).precision(precision);
@@ -249,7 +281,8 @@ fn restarts_set_the_momentum_back_and_backtracking_stays_above_one_over_l() {
     let g: Array1<f64> = design.t().dot(&((design.dot(&x) - problem.target()) * problem.weight()));
     let a = result.trace.step[[k, 0]];
     let alpha = result.lanes[0].alpha;
-    let expected = Array1::from_shape_fn(FEATURES, |j| problem.penalty().prox(x[j] - a * g[j], a, alpha, 0.0).value);
+    let expected =
+        Array1::from_shape_fn(FEATURES, |j| problem.penalty().prox(x[j] - a * g[j], a, alpha, 0.0).value);
     let got = result.trace.coef.index_axis(ndarray::Axis(0), k + 1).row(0).to_owned();
     assert!((got - expected).mapv(f64::abs).sum() < 1e-12);
     // With heavy momentum, heavy ball overshoots: its gradient restart looks at x + β(x − x₋), not at x.
@@ -273,8 +306,9 @@ fn backtracking_tries_again_from_the_same_iterate() {
         let mut tries = 0;
         loop {
             let (a, g) = (scale / l, gradient(&x));
-            let next =
-                Array1::from_shape_fn(FEATURES, |j| problem.penalty().prox(x[j] - a * g[j], a, alpha, 0.0).value);
+            let next = Array1::from_shape_fn(FEATURES, |j| {
+                problem.penalty().prox(x[j] - a * g[j], a, alpha, 0.0).value
+            });
             let got = result.trace.coef.index_axis(ndarray::Axis(0), k + 1).row(lane).to_owned();
             assert!((&got - &next).mapv(f64::abs).sum() < 1e-9, "iterate {}, try {tries}", k + 1);
             assert_eq!(result.trace.momentum[[k, lane]] == -1.0, tries > 0, "iteration {k}");
@@ -318,7 +352,10 @@ fn other_lanes_go_on_untouched_by_one_that_diverges() {
         let Some(mut engine) = common::engine(engine) else { continue };
         let table = |wild: f64, lanes: usize| {
             let l = problem.spectrum().lipschitz;
-            Step::Table(ArrayD::from_shape_fn(vec![ITERATIONS, lanes], |at| if at[1] == 1 { wild } else { 1.0 } / l))
+            Step::Table(ArrayD::from_shape_fn(
+                vec![ITERATIONS, lanes],
+                |at| if at[1] == 1 { wild } else { 1.0 } / l,
+            ))
         };
         let alpha = 0.2 * problem.alpha_max(1.0);
         let mut run = |wild: f64, lanes: usize| {
@@ -351,14 +388,16 @@ fn settings_that_say_nothing_are_refused() {
     let late = Schedule::from(phase(Algorithm::Pgd)).tangent_start(TangentStart::Iteration(ITERATIONS));
     refused(sweep(&problem, late), "--tangent-start: found 120 with 120 iterations");
     refused(base(phase(Algorithm::Fista).momentum(Momentum::Constant(1.2))), "--momentum: found 1.2");
-    let table = Momentum::Table(ArrayD::from_shape_fn(vec![ITERATIONS], |at| if at[0] == 17 { -1.0 } else { 0.1 }));
+    let table =
+        Momentum::Table(ArrayD::from_shape_fn(vec![ITERATIONS], |at| if at[0] == 17 { -1.0 } else { 0.1 }));
     refused(base(phase(Algorithm::Fista).momentum(table)), "--momentum: found -1 at iteration 17");
     let by = |p: Phase, derivative: Derivative| base(p).derivatives([derivative]);
     refused(by(phase(Algorithm::Pgd), Derivative::Momentum(3)), "algorithm 'pgd' at iteration 3");
     let backtracking = phase(Algorithm::Pgd).step(Step::Backtracking { start: 2.0, shrink: 0.5 });
     refused(by(backtracking.clone(), Derivative::Step(3)), "step 'backtracking:2:0.5'");
     assert!(by(backtracking, Derivative::LogStep).prepare().is_ok());
-    let never = Schedule::from(phase(Algorithm::Pgd).until(Until::Iteration(500))).then(phase(Algorithm::Fista));
+    let never =
+        Schedule::from(phase(Algorithm::Pgd).until(Until::Iteration(500))).then(phase(Algorithm::Fista));
     let result = sweep(&problem, never).run(&mut CpuEngine::new()).unwrap();
     assert!(result.info.warnings[0].contains("phase 2 of 2: it begins at iteration 500 and never runs"));
     let metric = Schedule::from(phase(Algorithm::Fista)).metric(Metric::Hessian { every: 1, gain: 1.0 });
@@ -373,8 +412,13 @@ fn derivatives_by_the_process_do_not_keep_a_lane_going() {
     for engine in ["cpu", "gpu"] {
         let Some(mut engine) = common::engine(engine) else { continue };
         let sweep = sweep(&problem, phase(Algorithm::Pgd).into()).iterations(3000).tol(1e-8);
-        let result = sweep.derivatives([Derivative::Step(5), Derivative::Step(2500)]).run(engine.as_mut()).unwrap();
-        assert!(result.lanes.iter().all(|l| l.status == proxjet::engine::Status::Converged), "{:?}", result.lanes);
+        let result =
+            sweep.derivatives([Derivative::Step(5), Derivative::Step(2500)]).run(engine.as_mut()).unwrap();
+        assert!(
+            result.lanes.iter().all(|l| l.status == proxjet::engine::Status::Converged),
+            "{:?}",
+            result.lanes
+        );
         assert!(result.info.warnings.iter().any(|w| w.contains("'step:2500' is zero in 5 lane(s)")));
     }
 }
@@ -389,7 +433,8 @@ fn lanes_switch_each_at_its_own_identification() {
     for lane in 0..LANES {
         let changes = result.trace.active_change.column(lane);
         // Six iterations without a change, and the next one is of the second phase.
-        let expected = (6..ITERATIONS).find(|k| changes.iter().skip(k - 6).take(6).all(|c| *c == 0.0)).unwrap();
+        let expected =
+            (6..ITERATIONS).find(|k| changes.iter().skip(k - 6).take(6).all(|c| *c == 0.0)).unwrap();
         let switched = result.trace.momentum.column(lane).iter().position(|v| *v == 0.5).unwrap();
         assert_eq!(switched, expected, "lane {lane}");
     }
@@ -398,10 +443,16 @@ fn lanes_switch_each_at_its_own_identification() {
 /// The lasso by the textbook: full gradients, one lane, plain loops. `rule` sees (k, x, x₋, ∇f(x), ∇f(x₋), objectives so far) and
 /// gives (step, momentum).
 fn textbook(
-    problem: &Problem,
+    problem: &Objective,
     alpha: f64,
     iterations: usize,
-    mut rule: impl FnMut(usize, &Array1<f64>, &Array1<f64>, &dyn Fn(&Array1<f64>) -> Array1<f64>, &[f64]) -> (f64, f64),
+    mut rule: impl FnMut(
+        usize,
+        &Array1<f64>,
+        &Array1<f64>,
+        &dyn Fn(&Array1<f64>) -> Array1<f64>,
+        &[f64],
+    ) -> (f64, f64),
 ) -> Array2<f64> {
     let (design, target, weight) = (problem.design(), problem.target(), problem.weight());
     let gradient = |x: &Array1<f64>| design.t().dot(&((design.dot(x) - target) * weight));
@@ -427,7 +478,8 @@ fn textbook(
 #[test]
 fn rules_that_follow_the_iterates_are_those_of_the_textbook() {
     let (_, problem) = problems().swap_remove(0);
-    let run = |schedule: Schedule| sweep(&problem, schedule).iterations(40).run(&mut CpuEngine::new()).unwrap();
+    let run =
+        |schedule: Schedule| sweep(&problem, schedule).iterations(40).run(&mut CpuEngine::new()).unwrap();
     let compare = |result: &SweepResult, expected: Array2<f64>, name: &str| {
         let got = result.trace.coef.index_axis(ndarray::Axis(1), 4);
         let gap = (&got - &expected).mapv(f64::abs).fold(0.0, |m: f64, v| m.max(*v));

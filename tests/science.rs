@@ -1,10 +1,10 @@
 //! The statements this project exists for, in f64: derivatives converge, and at the rate of the iterates, although the update
 //! varies with the iteration.
 
-use proxjet::derivative::{LaneAnalysis, analyse, solutions};
+use proxjet::diff::{LaneAnalysis, analyse, solutions};
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::front::reproduce::{Experiment, RULES, Rule, RuleRun, lasso, logistic};
-use proxjet::plan::Precision;
+use proxjet::program::Precision;
 use proxjet::schedule::{Algorithm, Phase, Schedule, Step, TangentStart};
 
 fn run(experiment: &Experiment) -> Vec<RuleRun> {
@@ -71,14 +71,16 @@ fn the_bound_of_a_late_start_is_never_violated() {
     let far = Experiment { spread: 30.0, ..logistic(4).unwrap() };
     for experiment in [lasso(4).unwrap(), logistic(4).unwrap(), far] {
         let reference = experiment.reference().unwrap();
-        for rule in RULES.into_iter().filter(|r| !matches!(r, Rule::Diagonal | Rule::Switch | Rule::Manifold)) {
+        for rule in RULES.into_iter().filter(|r| !matches!(r, Rule::Diagonal | Rule::Switch | Rule::Manifold))
+        {
             for (iterations, start) in [
                 (300, TangentStart::Identified),
                 (400, TangentStart::Iteration(150)),
                 (160, TangentStart::Iteration(140)),
                 (60, TangentStart::Iteration(5)),
             ] {
-                let schedule = rule.schedule(reference.curvatures, iterations, experiment.starts).tangent_start(start);
+                let schedule =
+                    rule.schedule(reference.curvatures, iterations, experiment.starts).tangent_start(start);
                 let sweep = experiment.sweep(schedule, iterations);
                 let result = sweep.run(&mut CpuEngine::new()).unwrap();
                 let known = vec![Ok(reference.solution.clone()); experiment.starts];
@@ -95,7 +97,10 @@ fn the_bound_of_a_late_start_is_never_violated() {
         }
     }
     // A bound that is met within a factor of two somewhere says something.
-    assert!(compared > 100 && tightest < 2.0, "{compared} compared, the tightest is {tightest} times the error");
+    assert!(
+        compared > 100 && tightest < 2.0,
+        "{compared} compared, the tightest is {tightest} times the error"
+    );
 }
 
 #[test]
@@ -104,7 +109,8 @@ fn a_late_start_cures_the_curse_of_unrolling() {
     experiment.spread = 30.0;
     let reference = experiment.reference().unwrap();
     let errors = |start: usize| {
-        let schedule = Schedule::from(Phase::new(Algorithm::Pgd)).tangent_start(TangentStart::Iteration(start));
+        let schedule =
+            Schedule::from(Phase::new(Algorithm::Pgd)).tangent_start(TangentStart::Iteration(start));
         let sweep = experiment.sweep(schedule, 1500);
         let result = sweep.run(&mut CpuEngine::new()).unwrap();
         let run = experiment.measure(Rule::Inverse, &sweep, result, &reference).unwrap();
@@ -125,7 +131,8 @@ fn an_implicit_derivative_is_what_unrolling_converges_to() {
         let result = sweep.run(&mut CpuEngine::new()).unwrap();
         let solution = solutions(&sweep, &result).unwrap().remove(0).unwrap();
         let last = result.trace.dcoef.outer_iter().next_back().unwrap();
-        let gap = (&last.index_axis(ndarray::Axis(0), 0).row(0) - &solution.dstate.row(0)).mapv(f64::abs).sum();
+        let gap =
+            (&last.index_axis(ndarray::Axis(0), 0).row(0) - &solution.dstate.row(0)).mapv(f64::abs).sum();
         assert!(gap <= 1e-8, "{}: {gap:e}", experiment.name);
         assert!(solution.margin > 0.0 && solution.margin <= 1.0);
     }
@@ -143,7 +150,7 @@ fn where_nothing_is_proved_no_bound_is_given() {
     }
     // At alpha_max the solution lies at a kink.
     let at_kink = experiment.sweep(Schedule::from(Phase::new(Algorithm::Pgd)), 300);
-    let at_kink = at_kink.alphas(proxjet::driver::Alphas::List(vec![experiment.problem.alpha_max(1.0); 3]));
+    let at_kink = at_kink.alphas(proxjet::solve::Alphas::List(vec![experiment.problem.alpha_max(1.0); 3]));
     let result = at_kink.run(&mut CpuEngine::new()).unwrap();
     for lane in analyse(&at_kink, &result, &solutions(&at_kink, &result).unwrap()).unwrap() {
         assert!(lane.problem.as_ref().is_some_and(|p| p.contains("kink")) && lane.rate.is_none(), "{lane:?}");

@@ -5,8 +5,8 @@ use std::io::Write;
 use std::process::Command;
 
 use proxjet::engine::gpu::{Composed, DeviceKind, ShaderSpec, Tiles, compose_all};
-use proxjet::plan::{Form, MetricForm, Precision, ResidentTile};
-use proxjet::problem::{Loss, Penalty};
+use proxjet::objective::{Loss, Penalty};
+use proxjet::program::{MetricKind, PersistentTile, Precision, Strategy};
 
 /// Kinds of devices, so that both families of products come up.
 const KINDS: [DeviceKind; 3] = [DeviceKind::Software, DeviceKind::Integrated, DeviceKind::Discrete];
@@ -14,16 +14,16 @@ const KINDS: [DeviceKind; 3] = [DeviceKind::Software, DeviceKind::Integrated, De
 /// A run whose features differ with the number of tangents, so that all of them come up.
 fn spec(precision: Precision, loss: Loss, penalty: Penalty, tangents: usize) -> ShaderSpec {
     let metric = match tangents {
-        0 => MetricForm::None,
-        1 => MetricForm::Hessian { every: 5 },
-        2 => MetricForm::Table { per_lane: true },
-        _ => MetricForm::Fixed,
+        0 => MetricKind::None,
+        1 => MetricKind::Hessian { every: 5 },
+        2 => MetricKind::Table { per_lane: true },
+        _ => MetricKind::Fixed,
     };
-    // What the other forms cannot do comes up with one tangent.
-    let form = match (loss == Loss::squared(), tangents) {
-        (true, 0 | 9) => Form::Gram,
-        (true, 2 | 5) => Form::Resident,
-        _ => Form::Direct,
+    // What the other strategies cannot do comes up with one tangent.
+    let strategy = match (loss == Loss::squared(), tangents) {
+        (true, 0 | 9) => Strategy::Gram,
+        (true, 2 | 5) => Strategy::Persistent,
+        _ => Strategy::Direct,
     };
     ShaderSpec {
         precision,
@@ -40,12 +40,12 @@ fn spec(precision: Precision, loss: Loss, penalty: Penalty, tangents: usize) -> 
         moves: (0..tangents).map(|t| (t as u32 + 1, 3)).collect(),
         phases: 1 + tangents,
         factored: tangents != 1,
-        moves_target: tangents > 1,
+        seeds_target: tangents > 1,
         stages: 1 + tangents % 2,
         patience: 10,
         tangent_start: if tangents == 2 { u32::MAX } else { 0 },
         measures_curvature: tangents == 1,
-        adapts: tangents == 1,
+        adaptive: tangents == 1,
         metric,
         metric_lanes: if tangents == 2 { 5 } else { 1 },
         metric_gain: 1.9,
@@ -53,11 +53,11 @@ fn spec(precision: Precision, loss: Loss, penalty: Penalty, tangents: usize) -> 
         gap_unit: 0.69,
         iterations: 100,
         check_every: 10 * (tangents % 2),
-        form,
-        resident: (form == Form::Resident).then_some(ResidentTile { quads: 2, groups: 4 }),
+        strategy,
+        persistent: (strategy == Strategy::Persistent).then_some(PersistentTile { lane4s: 2, groups: 4 }),
         loss_at_zero: 1.5,
-        support: form == Form::Direct && tangents.is_multiple_of(5),
-        splits: if tangents == 2 { [2, 3] } else { [1, 1] },
+        support: strategy == Strategy::Direct && tangents.is_multiple_of(5),
+        split_k: if tangents == 2 { [2, 3] } else { [1, 1] },
         // As if there were much to compute: that is where tiles are large.
         tiles: Tiles::usual(KINDS[tangents % 3], (4500, 1100), 1 + tangents, 500),
     }
@@ -86,7 +86,8 @@ fn naga_accepts_every_kernel() {
     for precision in [Precision::F32, Precision::F64] {
         for spec in combinations(precision) {
             for shader in compose_all(&spec) {
-                let module = validate(&shader).unwrap_or_else(|e| panic!("{} + {}: {e}", spec.loss, spec.penalty));
+                let module =
+                    validate(&shader).unwrap_or_else(|e| panic!("{} + {}: {e}", spec.loss, spec.penalty));
                 assert!(module.entry_points.iter().any(|e| e.name == shader.entry), "{}", shader.name);
                 let group = module.entry_points[0].workgroup_size;
                 assert!(group.iter().product::<u32>() <= 256, "{}: the portable limit is 256", shader.name);
@@ -95,31 +96,38 @@ fn naga_accepts_every_kernel() {
                     .iter()
                     .filter(|(_, v)| matches!(v.space, naga::AddressSpace::Storage { .. }))
                     .count();
-                // The plan asks the device before it takes the resident form, or lists of coefficients.
-                let most =
-                    if matches!(shader.name, "resident" | "predict_observe" | "gradient_iterate") { 9 } else { 8 };
-                assert!(storage <= most, "{}: {storage} storage buffers, the portable limit is 8", shader.name);
+                // The plan asks the device before it takes the persistent strategy, or lists of coefficients.
+                let most = if matches!(shader.name, "persistent" | "predict_observe" | "gradient_iterate") {
+                    9
+                } else {
+                    8
+                };
+                assert!(
+                    storage <= most,
+                    "{}: {storage} storage buffers, the portable limit is 8",
+                    shader.name
+                );
                 kernels.insert(shader.name);
             }
         }
     }
     let known = [
-        "admit",
+        "load",
         "criterion",
         "curvatures",
-        "fit",
-        "gap_fit",
+        "gram_loss",
+        "gap_gram_loss",
         "gap_loss",
         "gap_penalty",
-        "gather_g",
-        "gather_z",
+        "reduce_g",
+        "reduce_z",
         "gradient",
         "gradient_iterate",
         "gradient_squares",
         "gradient_step",
         "gradient_tangents",
         "gram",
-        "gram_fit",
+        "gram_product_loss",
         "gram_gradient",
         "gram_product",
         "gram_step",
@@ -130,12 +138,12 @@ fn naga_accepts_every_kernel() {
         "predict_observe",
         "predict_validate",
         "predict_validation",
-        "resident",
+        "persistent",
         "residual",
         "step",
         "step_tangents",
         "support",
-        "turn",
+        "finalize",
         "validate",
     ];
     assert_eq!(kernels.into_iter().collect::<Vec<_>>(), known);
@@ -166,7 +174,7 @@ fn tint_accepts_every_kernel_where_it_is_installed() {
 #[test]
 fn the_host_writes_parameters_as_the_shader_reads_them() {
     let shaders = compose_all(&spec(Precision::F32, Loss::squared(), Penalty::l1(), 1));
-    let module = validate(shaders.iter().find(|s| s.name == "turn").unwrap()).unwrap();
+    let module = validate(shaders.iter().find(|s| s.name == "finalize").unwrap()).unwrap();
     let (_, params) = module.types.iter().find(|(_, t)| t.name.as_deref() == Some("Params")).unwrap();
     let naga::TypeInner::Struct { members, span } = &params.inner else { panic!("a struct") };
     let names: Vec<(&str, u32)> = members.iter().map(|m| (m.name.as_deref().unwrap(), m.offset)).collect();
@@ -180,8 +188,9 @@ fn a_kernel_depends_only_on_what_it_uses() {
         let spec = ShaderSpec { iterations, ..spec(Precision::F32, Loss::logistic(), Penalty::l1(), 2) };
         compose_all(&spec).into_iter().map(|s| (s.name, s.source)).collect::<Vec<_>>()
     };
-    let differ: Vec<&str> = texts(100).iter().zip(&texts(200)).filter(|(a, b)| a != b).map(|(a, _)| a.0).collect();
-    assert_eq!(differ, ["turn"]);
+    let differ: Vec<&str> =
+        texts(100).iter().zip(&texts(200)).filter(|(a, b)| a != b).map(|(a, _)| a.0).collect();
+    assert_eq!(differ, ["finalize"]);
 }
 
 #[test]
@@ -191,5 +200,8 @@ fn errors_point_into_the_right_file() {
     let line = shader.source.lines().position(|l| l.contains("fn sigmoid")).unwrap() + 1;
     assert_eq!(shader.locate(line), "shaders/loss/logistic.wgsl:2");
     shader.source = shader.source.replace("fn sigmoid(t: real4)", "fn sigmoid(t: nonsense)");
-    assert!(validate(&shader).unwrap_err().starts_with("shaders/loss/logistic.wgsl:2: "), "broken text is refused");
+    assert!(
+        validate(&shader).unwrap_err().starts_with("shaders/loss/logistic.wgsl:2: "),
+        "broken text is refused"
+    );
 }

@@ -7,12 +7,13 @@ use std::time::Duration;
 use futures::executor::{LocalPool, block_on};
 use futures::task::LocalSpawnExt;
 use futures::{FutureExt, StreamExt};
-use proxjet::driver::{Alphas, Sweep, SweepResult};
 use proxjet::engine::cpu::CpuEngine;
-use proxjet::engine::{Chunk, Engine, EngineInfo, Job, LaneState, Run, Status};
+use proxjet::engine::{Chunk, Engine, EngineInfo, Run, Status};
 use proxjet::error::{ErrorKind, Result};
-use proxjet::plan::{Limits, Plan, Precision};
-use proxjet::problem::Problem;
+use proxjet::lanes::{Job, LaneState};
+use proxjet::objective::Objective;
+use proxjet::program::{Limits, Plan, Precision};
+use proxjet::solve::{Alphas, Sweep, SweepResult};
 
 mod common;
 use common::synthetic;
@@ -53,11 +54,11 @@ impl Run for CountedRun<'_> {
     fn free(&self) -> usize {
         self.inner.free()
     }
-    fn admit(&mut self, lanes: Vec<LaneState>) -> Result<()> {
-        self.inner.admit(lanes)
+    fn load(&mut self, lanes: Vec<LaneState>) -> Result<()> {
+        self.inner.load(lanes)
     }
-    fn release(&mut self, lanes: &[usize]) {
-        self.inner.release(lanes);
+    fn evict(&mut self, lanes: &[usize]) {
+        self.inner.evict(lanes);
     }
     fn submit(&mut self, iterations: usize) -> Result<usize> {
         self.inner.submit(iterations)
@@ -78,12 +79,17 @@ impl Run for CountedRun<'_> {
     }
 }
 
-fn problem() -> Problem {
-    Problem::builder(synthetic(40, 6, false, 2)).build().unwrap()
+fn problem() -> Objective {
+    Objective::builder(synthetic(40, 6, false, 2)).build().unwrap()
 }
 
 fn sweep() -> Sweep {
-    Sweep::new(problem()).alphas("path:0.1:4".parse().unwrap()).iterations(3000).tol(0.0).every(500).chunk(100)
+    Sweep::new(problem())
+        .alphas("path:0.1:4".parse().unwrap())
+        .iterations(3000)
+        .tol(0.0)
+        .every(500)
+        .chunk(100)
 }
 
 /// A sweep whose first lanes end soon and whose last one never does.
@@ -115,7 +121,7 @@ fn updates_come_and_then_the_result() {
     let (mut iterations, mut frames, mut all) = (0, 0, 0);
     block_on(async {
         while let Some(update) = handle.next().await {
-            assert!(update.chunk.seats.iter().all(|s| s.first == iterations));
+            assert!(update.chunk.slots.iter().all(|s| s.first == iterations));
             iterations += update.chunk.records.dim().0;
             frames += update.chunk.frames.len();
             assert_eq!(update.progress.lanes, 4);
@@ -169,7 +175,7 @@ fn polling_does_not_wait() {
         }
         std::thread::yield_now();
     };
-    assert_eq!(first.chunk.seats.len(), 3);
+    assert_eq!(first.chunk.slots.len(), 3);
     handle.cancel();
     let mut finish = handle.result();
     assert!(block_on(&mut finish).is_ok());

@@ -5,20 +5,20 @@ mod common;
 use std::process::{Command, Stdio};
 
 use common::{gpu, synthetic};
-use proxjet::driver::{Alphas, Sweep, SweepResult};
 use proxjet::engine::gpu::{GpuEngine, Side, Tile, TileCache, TileKey, TunedTile, Tuning};
-use proxjet::plan::{Form, Precision};
-use proxjet::problem::{Derivative, Problem};
+use proxjet::objective::{Derivative, Objective};
+use proxjet::program::{Precision, Strategy};
+use proxjet::solve::{Alphas, Sweep, SweepResult};
 
 fn sweep(n: usize, p: usize, tangents: usize) -> Sweep {
-    let problem = Problem::builder(synthetic(n, p, false, 5)).build().unwrap();
+    let problem = Objective::builder(synthetic(n, p, false, 5)).build().unwrap();
     Sweep::new(problem)
         .alphas(Alphas::Path { epsilon: 0.1, count: 13 })
         .derivatives(std::iter::repeat_n(Derivative::LogAlpha, tangents))
         .iterations(30)
         .every(10)
         .precision(Precision::F32)
-        .form(Some(Form::Direct))
+        .strategy(Some(Strategy::Direct))
 }
 
 fn engine(cache: &TileCache, tuning: Tuning) -> Option<GpuEngine> {
@@ -42,13 +42,13 @@ fn winners_are_kept_found_and_used() {
     // The two products of every iteration.
     let kept = cache.read();
     assert_eq!(
-        kept.iter().map(|t| (t.key.ended, t.key.width, t.key.rows)).collect::<Vec<_>>(),
+        kept.iter().map(|t| (t.key.fused, t.key.width, t.key.rows)).collect::<Vec<_>>(),
         [(true, 2, 32), (true, 2, 16)]
     );
     for tuned in &kept {
         assert!(tuned.seconds > 0.0 && tuned.seconds <= tuned.usual_seconds, "{tuned:?}");
     }
-    assert_eq!(first.tiles(&plan).ended, [kept[0].tile, kept[1].tile]);
+    assert_eq!(first.tiles(&plan).fused, [kept[0].tile, kept[1].tile]);
     // Asked for, those of stored products come to them; nothing is timed twice.
     let all = first.tune(&plan).unwrap();
     assert_eq!(all[..2], kept);
@@ -73,7 +73,7 @@ fn a_short_run_is_not_tuned() {
 
 #[test]
 fn results_have_the_same_bits_with_any_tiles() {
-    // Products with ends; with sums split in two, where predictions are stored; with more tangents than have ends; with lists of
+    // Products with epilogues; with sums split in two, where predictions are stored; with more tangents than have epilogues; with lists of
     // what moves.
     for (n, p, tangents) in [(40, 30, 1), (7, 2050, 1), (33, 21, 8), (257, 258, 1)] {
         let sweep = sweep(n, p, tangents);
@@ -81,7 +81,7 @@ fn results_have_the_same_bits_with_any_tiles() {
         let cache = TileCache::in_folder(folder.path());
         let Some(mut off) = engine(&cache, Tuning::Off) else { return };
         let plan = sweep.plan(&off).unwrap();
-        assert_eq!(plan.support, n > 256);
+        assert_eq!(plan.active_sets, n > 256);
         let usual = off.tiles(&plan);
         let expected = bits(&sweep.run(&mut off).unwrap());
         let winners = engine(&cache, Tuning::Auto).unwrap().tune(&plan).unwrap();
@@ -93,18 +93,22 @@ fn results_have_the_same_bits_with_any_tiles() {
             let mut tuned = engine(&cache, Tuning::Auto).unwrap();
             let tiles = tuned.tiles(&plan);
             for w in &others {
-                let of = if w.key.ended { tiles.ended } else { tiles.stored };
+                let of = if w.key.fused { tiles.fused } else { tiles.stored };
                 assert!(of.contains(&w.tile), "{w:?} is not among {tiles:?}");
             }
             assert!(depth == 0 || tiles != usual);
-            assert_eq!(bits(&sweep.run(&mut tuned).unwrap()), expected, "{n} x {p}, {tangents} tangents, {others:?}");
+            assert_eq!(
+                bits(&sweep.run(&mut tuned).unwrap()),
+                expected,
+                "{n} x {p}, {tangents} tangents, {others:?}"
+            );
         }
     }
 }
 
 /// A tile of a family, as the tuner tries it on every kind of device.
 fn other(won: &TunedTile, depth: usize, group: [usize; 2]) -> Tile {
-    Tile { rows: 8, quads: (2 / won.key.width).max(1), group, depth, unroll: 1 }
+    Tile { rows: 8, lane4s: (2 / won.key.width).max(1), group, depth, unroll: 1 }
 }
 
 #[test]
@@ -162,7 +166,11 @@ fn proxjet(cache: &TileCache, tuner: &str, args: &[&str]) -> String {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&out.stdout).to_string();
-    assert!(matches!(out.status.code(), Some(0 | 3)), "{args:?}: {text}{}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        matches!(out.status.code(), Some(0 | 3)),
+        "{args:?}: {text}{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     text
 }
 
@@ -177,16 +185,18 @@ fn the_program_lists_and_clears_tiles() {
         driver: "a driver 1.2".into(),
         precision: Precision::F64,
         side: Side::Transposed,
-        ended: true,
+        fused: true,
         rows: 2048,
         inner: 1024,
         lanes: 256,
         width: 2,
     };
-    let tile = Tile { rows: 8, quads: 1, group: [16, 16], depth: 16, unroll: 1 };
+    let tile = Tile { rows: 8, lane4s: 1, group: [16, 16], depth: 16, unroll: 1 };
     cache.add(&[TunedTile { key, tile, seconds: 0.002, usual_seconds: 0.003 }]).unwrap();
     let text = list(&[]);
-    for part in ["Some GPU", "a driver 1.2", "f64", "Xᵀ m", "fused", "2048", "128x128x16 shared", "2.000", "1.50"] {
+    for part in
+        ["Some GPU", "a driver 1.2", "f64", "Xᵀ m", "fused", "2048", "128x128x16 shared", "2.000", "1.50"]
+    {
         assert!(text.contains(part), "no {part} in {text}");
     }
     let json: serde_json::Value = serde_json::from_str(&list(&["--json"])).unwrap();
@@ -215,7 +225,7 @@ fn the_program_tunes_when_asked_and_not_when_forbidden() {
             "l1",
             "--alphas",
             "1,0.5",
-            "--form",
+            "--strategy",
             "direct",
         ];
         let rest = ["--iterations", "5", "--engine", "gpu", "--json"];

@@ -6,22 +6,22 @@
 @group(1) @binding(2) var<storage, read> lanes: array<real4>;
 @group(1) @binding(3) var<storage, read_write> partials: array<real4>;
 
-@compute @workgroup_size(GROUP_QUADS, GROUP_BLOCKS)
+@compute @workgroup_size(GROUP_LANE4S, GROUP_BLOCKS)
 fn criterion(@builtin(global_invocation_id) id: vec3<u32>) {
-    let quad = id.x;
+    let lane4 = id.x;
     let first = id.y * ROW_BLOCK;
-    if (quad >= QUADS || first >= STATE_ROWS) {
+    if (lane4 >= LANE4S || first >= STATE_ROWS) {
         return;
     }
-    let a = lanes_probe_step(quad);
-    let l1 = lanes_l1(quad);
-    let l2 = lanes_l2(quad);
+    let a = lanes_probe_step(lane4);
+    let l1 = lanes_l1(lane4);
+    let l2 = lanes_l2(lane4);
     let ridge = select(real4(0.0), l2, RIDGE_IN_LOSS);
     var ratio = real4(1.0);
     // Squared norms of x, of its image and of their difference, then the same of each tangent.
     var sums: array<real4, MAX_NORMS>;
     for (var j = first; j < min(first + ROW_BLOCK, STATE_ROWS); j++) {
-        let at = place(j, quad);
+        let at = place(j, lane4);
         let here = x[at];
         let factor = factor_of(j);
         let w = here - a * (g[at] + ridge * factor * here);
@@ -34,11 +34,11 @@ fn criterion(@builtin(global_invocation_id) id: vec3<u32>) {
         sums[1] += prox.value * prox.value;
         sums[2] += (here - prox.value) * (here - prox.value);
         for (var t = 0u; t < TANGENTS; t++) {
-            let c = at + (1u + t) * QUADS;
+            let c = at + (1u + t) * LANE4S;
             let dhere = x[c];
             let moves = strength_tangent(j, t);
-            let dl1 = lanes_dl1(quad, t) * moves;
-            let dl2 = lanes_dl2(quad, t) * moves;
+            let dl1 = lanes_dl1(lane4, t) * moves;
+            let dl2 = lanes_dl2(lane4, t) * moves;
             let dridge = select(real4(0.0), dl2, RIDGE_IN_LOSS);
             let dw = dhere - a * (g[c] + ridge * factor * dhere + dridge * here);
             let image = prox.by_input * dw + prox.by_l1 * dl1 + prox.by_l2 * dl2;
@@ -47,8 +47,8 @@ fn criterion(@builtin(global_invocation_id) id: vec3<u32>) {
             sums[3u * t + 5u] += (dhere - image) * (dhere - image);
         }
     }
-    leave(PART_RATIO, id.y, quad, ratio);
+    store_partial(PART_RATIO, id.y, lane4, ratio);
     for (var i = 0u; i < 3u * WIDTH; i++) {
-        leave(PART_NORMS + i * BLOCKS_NORMS, id.y, quad, sums[i]);
+        store_partial(PART_NORMS + i * BLOCKS_NORMS, id.y, lane4, sums[i]);
     }
 }

@@ -4,21 +4,21 @@
 @group(1) @binding(1) var<storage, read> rows: array<real>;
 @group(1) @binding(2) var<storage, read_write> r: array<real4>;
 
-@compute @workgroup_size(GROUP_QUADS, GROUP_BLOCKS)
+@compute @workgroup_size(GROUP_LANE4S, GROUP_BLOCKS)
 fn curvatures(@builtin(global_invocation_id) id: vec3<u32>) {
-    let quad = id.x;
+    let lane4 = id.x;
     let first = id.y * ROW_BLOCK;
-    if (quad >= QUADS) {
+    if (lane4 >= LANE4S) {
         return;
     }
     for (var i = first; i < min(first + ROW_BLOCK, ROWS); i++) {
-        let at = place(i, quad);
+        let at = place(i, lane4);
         let target_value = rows[i * ROW_FIELDS];
         let weight = rows[i * ROW_FIELDS + 1u];
-        r[at] = weight * loss_curve(z[at], target_value);
-        let by_prediction = weight * loss_curve_slope(z[at], target_value);
+        r[at] = weight * loss_d2(z[at], target_value);
+        let by_prediction = weight * loss_d3(z[at], target_value);
         for (var t = 0u; t < TANGENTS; t++) {
-            r[at + (1u + t) * QUADS] = by_prediction * z[at + (1u + t) * QUADS];
+            r[at + (1u + t) * LANE4S] = by_prediction * z[at + (1u + t) * LANE4S];
         }
     }
 }

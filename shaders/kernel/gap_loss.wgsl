@@ -4,17 +4,17 @@
 @group(1) @binding(1) var<storage, read> rows: array<real>;
 @group(1) @binding(2) var<storage, read_write> partials: array<real4>;
 
-@compute @workgroup_size(GROUP_QUADS, GROUP_BLOCKS)
+@compute @workgroup_size(GROUP_LANE4S, GROUP_BLOCKS)
 fn gap_loss(@builtin(global_invocation_id) id: vec3<u32>) {
-    let quad = id.x;
+    let lane4 = id.x;
     let first = id.y * ROW_BLOCK;
-    if (quad >= QUADS || first >= ROWS) {
+    if (lane4 >= LANE4S || first >= ROWS) {
         return;
     }
-    let scale = dual_scale(quad);
+    let scale = dual_scale(lane4);
     var gap = real4(0.0);
     for (var i = first; i < min(first + ROW_BLOCK, ROWS); i++) {
-        gap += rows[i * ROW_FIELDS + 1u] * loss_gap(z[place(i, quad)], rows[i * ROW_FIELDS], scale);
+        gap += rows[i * ROW_FIELDS + 1u] * loss_gap(z[place(i, lane4)], rows[i * ROW_FIELDS], scale);
     }
-    leave(PART_GAP_LOSS, id.y, quad, gap);
+    store_partial(PART_GAP_LOSS, id.y, lane4, gap);
 }

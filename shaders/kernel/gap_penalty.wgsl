@@ -5,20 +5,20 @@
 @group(1) @binding(2) var<storage, read> lanes: array<real4>;
 @group(1) @binding(3) var<storage, read_write> partials: array<real4>;
 
-@compute @workgroup_size(GROUP_QUADS, GROUP_BLOCKS)
+@compute @workgroup_size(GROUP_LANE4S, GROUP_BLOCKS)
 fn gap_penalty(@builtin(global_invocation_id) id: vec3<u32>) {
-    let quad = id.x;
+    let lane4 = id.x;
     let first = id.y * ROW_BLOCK;
-    if (quad >= QUADS || first >= STATE_ROWS) {
+    if (lane4 >= LANE4S || first >= STATE_ROWS) {
         return;
     }
-    let scale = dual_scale(quad);
-    let l1 = lanes_l1(quad);
-    let l2 = lanes_l2(quad);
+    let scale = dual_scale(lane4);
+    let l1 = lanes_l1(lane4);
+    let l2 = lanes_l2(lane4);
     var gap = real4(0.0);
     for (var j = first; j < min(first + ROW_BLOCK, PENALISED); j++) {
-        let at = place(j, quad);
+        let at = place(j, lane4);
         gap += penalty_gap(x[at], -scale * g[at], l1 * factor_of(j), l2 * factor_of(j));
     }
-    leave(PART_GAP_PENALTY, id.y, quad, gap);
+    store_partial(PART_GAP_PENALTY, id.y, lane4, gap);
 }

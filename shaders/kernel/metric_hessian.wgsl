@@ -3,19 +3,19 @@
 @group(0) @binding(0) var<uniform> params: Params;
 @group(1) @binding(0) var<storage, read> g: array<real4>;
 @group(1) @binding(1) var<storage, read> bound: array<real>;
-@group(1) @binding(2) var<storage, read> book: array<real4>;
+@group(1) @binding(2) var<storage, read> lane_state: array<real4>;
 @group(1) @binding(3) var<storage, read_write> metric: array<real4>;
 
-@compute @workgroup_size(GROUP_QUADS, GROUP_BLOCKS)
+@compute @workgroup_size(GROUP_LANE4S, GROUP_BLOCKS)
 fn metric_hessian(@builtin(global_invocation_id) id: vec3<u32>) {
-    let quad = id.x;
+    let lane4 = id.x;
     let first = id.y * ROW_BLOCK;
-    if (quad >= QUADS) {
+    if (lane4 >= LANE4S) {
         return;
     }
-    let refreshes = vec4<u32>(told(quad, DONE)) % METRIC_EVERY == vec4<u32>();
+    let refreshes = vec4<u32>(lane_state4(lane4, DONE)) % METRIC_EVERY == vec4<u32>();
     for (var j = first; j < min(first + ROW_BLOCK, STATE_ROWS); j++) {
-        let at = place(j, quad);
+        let at = place(j, lane4);
         // A column of zeros has no curvature: any step will do.
         let most = select(real(1.0), bound[j], bound[j] > real(0.0));
         let least = most / METRIC_GAIN;
@@ -23,7 +23,7 @@ fn metric_hessian(@builtin(global_invocation_id) id: vec3<u32>) {
         let d = real(1.0) / min(max(g[at], real4(least)), real4(most));
         metric[at] = select(metric[at], d, refreshes);
         for (var t = 0u; t < TANGENTS; t++) {
-            let c = at + (1u + t) * QUADS;
+            let c = at + (1u + t) * LANE4S;
             metric[c] = select(metric[c], select(real4(0.0), -d * d * g[c], inside), refreshes);
         }
     }

@@ -7,16 +7,16 @@ fn own(row: u32, lane: u32) -> real {
     return metric_table[row * METRIC_LANES + min(lane, METRIC_LANES - 1u)];
 }
 
-@compute @workgroup_size(GROUP_QUADS, GROUP_BLOCKS)
+@compute @workgroup_size(GROUP_LANE4S, GROUP_BLOCKS)
 fn metric_table_kernel(@builtin(global_invocation_id) id: vec3<u32>) {
-    let quad = id.x;
+    let lane4 = id.x;
     let first = id.y * ROW_BLOCK;
-    if (quad >= QUADS) {
+    if (lane4 >= LANE4S) {
         return;
     }
     for (var j = first; j < min(first + ROW_BLOCK, STATE_ROWS); j++) {
         let row = params.table_row * STATE_ROWS + j;
-        let lane = 4u * quad;
-        metric[place(j, quad)] = real4(own(row, lane), own(row, lane + 1u), own(row, lane + 2u), own(row, lane + 3u));
+        let lane = 4u * lane4;
+        metric[place(j, lane4)] = real4(own(row, lane), own(row, lane + 1u), own(row, lane + 2u), own(row, lane + 3u));
     }
 }

@@ -4,20 +4,20 @@ fn loss_value(z: real4, y: real) -> real4 {
     return select(LOSS_DELTA * (r - real(0.5) * LOSS_DELTA), real(0.5) * r * r, r <= real4(LOSS_DELTA));
 }
 
-fn loss_slope(z: real4, y: real) -> real4 {
+fn loss_d1(z: real4, y: real) -> real4 {
     return max(min(z - y, real4(LOSS_DELTA)), real4(-LOSS_DELTA));
 }
 
-fn loss_curve(z: real4, y: real) -> real4 {
+fn loss_d2(z: real4, y: real) -> real4 {
     return ones_where(abs(z - y) < real4(LOSS_DELTA));
 }
 
-fn loss_curve_slope(z: real4, y: real) -> real4 {
+fn loss_d3(z: real4, y: real) -> real4 {
     return real4(0.0);
 }
 
-fn loss_slope_by_target(z: real4, y: real) -> real4 {
-    return -loss_curve(z, y);
+fn loss_d1_by_target(z: real4, y: real) -> real4 {
+    return -loss_d2(z, y);
 }
 
 fn loss_gap(z: real4, y: real, scale: real4) -> real4 {

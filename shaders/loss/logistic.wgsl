@@ -10,22 +10,22 @@ fn loss_value(z: real4, y: real) -> real4 {
     return real_log1p(real_exp(-abs(m))) + max(-m, real4(0.0));
 }
 
-fn loss_slope(z: real4, y: real) -> real4 {
+fn loss_d1(z: real4, y: real) -> real4 {
     return -y * sigmoid(-y * z);
 }
 
-fn loss_curve(z: real4, y: real) -> real4 {
+fn loss_d2(z: real4, y: real) -> real4 {
     let e = real_exp(-abs(z));
     return e / ((real(1.0) + e) * (real(1.0) + e));
 }
 
-fn loss_curve_slope(z: real4, y: real) -> real4 {
+fn loss_d3(z: real4, y: real) -> real4 {
     let e = real_exp(-abs(z));
-    return -loss_curve(z, y) * sign(z) * (real(1.0) - e) / (real(1.0) + e);
+    return -loss_d2(z, y) * sign(z) * (real(1.0) - e) / (real(1.0) + e);
 }
 
 // A class label has no derivative; the host refuses the direction.
-fn loss_slope_by_target(z: real4, y: real) -> real4 {
+fn loss_d1_by_target(z: real4, y: real) -> real4 {
     return real4(0.0);
 }
 

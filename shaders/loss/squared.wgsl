@@ -4,19 +4,19 @@ fn loss_value(z: real4, y: real) -> real4 {
     return real(0.5) * r * r;
 }
 
-fn loss_slope(z: real4, y: real) -> real4 {
+fn loss_d1(z: real4, y: real) -> real4 {
     return z - y;
 }
 
-fn loss_curve(z: real4, y: real) -> real4 {
+fn loss_d2(z: real4, y: real) -> real4 {
     return real4(1.0);
 }
 
-fn loss_curve_slope(z: real4, y: real) -> real4 {
+fn loss_d3(z: real4, y: real) -> real4 {
     return real4(0.0);
 }
 
-fn loss_slope_by_target(z: real4, y: real) -> real4 {
+fn loss_d1_by_target(z: real4, y: real) -> real4 {
     return real4(-1.0);
 }
 

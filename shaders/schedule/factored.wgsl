@@ -22,13 +22,13 @@ fn rule_momentum(stage: u32, lane: u32, k: u32, ahead: u32) -> real {
 
 fn rule_dstep(stage: u32, lane: u32, k: u32, t: u32, ahead: u32) -> real {
     let own = rule_unit(stage, lane, k, 0u) * lane_base(lane, rule_phase(stage, lane, k), 2u + 2u * t);
-    if (MOVES[t] == MOVES_EVERY_STEP) {
+    if (SCHEDULE_SEEDS[t] == SEED_EVERY_STEP) {
         return own + rule_step(stage, lane, k, ahead);
     }
-    return own + select(real(0.0), real(1.0), MOVES[t] == MOVES_STEP && MOVES_AT[t] == k);
+    return own + select(real(0.0), real(1.0), SCHEDULE_SEEDS[t] == SEED_STEP && SEED_ITERATIONS[t] == k);
 }
 
 fn rule_dmomentum(stage: u32, lane: u32, k: u32, t: u32, ahead: u32) -> real {
     let own = rule_unit(stage, lane, k, 1u) * lane_base(lane, rule_phase(stage, lane, k), 3u + 2u * t);
-    return own + select(real(0.0), real(1.0), MOVES[t] == MOVES_MOMENTUM && MOVES_AT[t] == k);
+    return own + select(real(0.0), real(1.0), SCHEDULE_SEEDS[t] == SEED_MOMENTUM && SEED_ITERATIONS[t] == k);
 }

@@ -1,6 +1,6 @@
 // Steps and momenta as the host tabulates them, lane by lane, for the iterations of a chunk.
 fn rule_field(stage: u32, lane: u32, field: u32, ahead: u32) -> real {
-    return rules[(((table_row + ahead) * STAGES + stage) * (RULE_FIELDS + 2u) + field) * LANES4 + lane];
+    return rules[(((table_row + ahead) * STAGES + stage) * (RULE_FIELDS + 2u) + field) * PADDED_LANES + lane];
 }
 
 fn rule_code(stage: u32, lane: u32, k: u32, ahead: u32) -> Code {

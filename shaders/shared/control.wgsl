@@ -14,51 +14,51 @@ fn flag(on: bool) -> real {
 }
 
 fn control(lane: u32) {
-    let k = u32(book_at(lane, DONE));
+    let k = u32(get_state(lane, DONE));
     let first = rule_code(0u, lane, k, 0u);
     var identified = false;
     var switched = false;
     var switches = false;
     if (IDENTIFIES) {
-        var quiet = book_at(lane, MEMORY_QUIET);
-        identified = book_at(lane, MEMORY_IDENTIFIED) > real(0.0);
+        var quiet = get_state(lane, MEMORY_QUIET);
+        identified = get_state(lane, MEMORY_IDENTIFIED) > real(0.0);
         if (k > 0u) {
-            quiet = select(quiet + real(1.0), real(0.0), book_at(lane, SEEN_MOVED) > real(0.0));
+            quiet = select(quiet + real(1.0), real(0.0), get_state(lane, SEEN_MOVED) > real(0.0));
             identified = identified || quiet >= PATIENCE;
         }
-        keep(lane, MEMORY_IDENTIFIED, flag(identified));
-        switched = book_at(lane, MEMORY_SWITCHED) > real(0.0);
+        set_state(lane, MEMORY_IDENTIFIED, flag(identified));
+        switched = get_state(lane, MEMORY_SWITCHED) > real(0.0);
         let waits = has(first, WAITS) && !switched;
         if (waits && has(first, STARTS)) {
             quiet = real(0.0);
         }
-        keep(lane, MEMORY_QUIET, quiet);
+        set_state(lane, MEMORY_QUIET, quiet);
         switches = waits && quiet >= PATIENCE;
         switched = switched || switches;
-        keep(lane, MEMORY_SWITCHED, flag(switched));
+        set_state(lane, MEMORY_SWITCHED, flag(switched));
     }
     let stage = select(0u, STAGES - 1u, switched);
     let code = rule_code(stage, lane, k, 0u);
-    let square = book_at(lane, SEEN_SQUARE);
-    let secant = book_at(lane, SEEN_SECANT);
+    let square = get_state(lane, SEEN_SQUARE);
+    let secant = get_state(lane, SEEN_SECANT);
 
     let begins = has(code, STARTS) || switches;
-    var count = u32(book_at(lane, MEMORY_COUNT));
+    var count = u32(get_state(lane, MEMORY_COUNT));
     // What nothing decides keeps its scale.
-    var scale = select(real(1.0), book_at(lane, MEMORY_SCALE), DECIDES);
+    var scale = select(real(1.0), get_state(lane, MEMORY_SCALE), ADAPTIVE);
     var taken_back = false;
     if (begins) {
         count = 0u;
         scale = real(1.0);
-    } else if (DECIDES) {
-        let rose = has(code, RESTARTS_BY_FUNCTION) && book_at(lane, SEEN_OBJECTIVE) > book_at(lane, MEMORY_OBJECTIVE);
-        let turned = has(code, RESTARTS_BY_GRADIENT) && book_at(lane, SEEN_RESTART) > real(0.0);
+    } else if (ADAPTIVE) {
+        let rose = has(code, RESTARTS_BY_FUNCTION) && get_state(lane, SEEN_OBJECTIVE) > get_state(lane, MEMORY_OBJECTIVE);
+        let turned = has(code, RESTARTS_BY_GRADIENT) && get_state(lane, SEEN_RESTART) > real(0.0);
         if (rose || turned) {
             count = 0u;
         }
         if (has(code, BACKTRACKS)) {
             let least = real(1.0) / constants[code.base];
-            taken_back = book_at(lane, MEMORY_STEP) * secant > square && scale > least;
+            taken_back = get_state(lane, MEMORY_STEP) * secant > square && scale > least;
             if (taken_back) {
                 scale = max(scale * constants[code.base + 1u], least);
                 count = 0u;
@@ -67,20 +67,20 @@ fn control(lane: u32) {
     }
     // Nothing is known of the start's objective: the first iterate cannot have risen. A step that is taken back leaves the
     // objective of its start.
-    if (DECIDES) {
+    if (ADAPTIVE) {
         if (k == 0u) {
-            keep(lane, MEMORY_OBJECTIVE, REAL_MAX);
+            set_state(lane, MEMORY_OBJECTIVE, REAL_MAX);
         } else if (!taken_back) {
-            keep(lane, MEMORY_OBJECTIVE, book_at(lane, SEEN_OBJECTIVE));
+            set_state(lane, MEMORY_OBJECTIVE, get_state(lane, SEEN_OBJECTIVE));
         }
-        keep(lane, MEMORY_SCALE, scale);
+        set_state(lane, MEMORY_SCALE, scale);
     }
 
     let high = scale * rule_step(stage, lane, k, 0u);
     var step = high;
     // Which tangent the step has: 0 the rule's, 1 that of the lowest step, 2 that of the measured curvature.
     var kind = 0u;
-    if (DECIDES && has(code, USES_SECANT_STEP)) {
+    if (ADAPTIVE && has(code, USES_SECANT_STEP)) {
         let low = high / constants[code.base];
         // No curvature, or NaN: the lowest step.
         let found = select(real(0.0), square / secant, secant > real(0.0));
@@ -92,57 +92,57 @@ fn control(lane: u32) {
             kind = 2u;
         }
     }
-    if (DECIDES) {
-        keep(lane, MEMORY_STEP, step);
+    if (ADAPTIVE) {
+        set_state(lane, MEMORY_STEP, step);
     }
 
-    let resets = DECIDES && has(code, RESTARTS_BY_FUNCTION | RESTARTS_BY_GRADIENT | BACKTRACKS);
+    let resets = ADAPTIVE && has(code, RESTARTS_BY_FUNCTION | RESTARTS_BY_GRADIENT | BACKTRACKS);
     let begun = !has(code, COUNTS) && count == 0u && resets;
     var momentum = rule_momentum(stage, lane, k, 0u);
-    if (DECIDES && has(code, COUNTS)) {
+    if (ADAPTIVE && has(code, COUNTS)) {
         momentum = constants[code.base + 2u + count];
     } else if (begun) {
         momentum = real(0.0);
     }
-    if (DECIDES) {
-        keep(lane, MEMORY_COUNT, real(count + 1u));
+    if (ADAPTIVE) {
+        set_state(lane, MEMORY_COUNT, real(count + 1u));
     }
 
-    let looks = has(code, LOOKS_AHEAD);
-    keep(lane, TOLD_STEP, step);
-    keep(lane, TOLD_MOMENTUM, momentum);
-    keep(lane, TOLD_LOOK, select(real(0.0), momentum, looks));
+    let extrapolates = has(code, EXTRAPOLATES);
+    set_state(lane, PARAM_STEP, step);
+    set_state(lane, PARAM_MOMENTUM, momentum);
+    set_state(lane, PARAM_EXTRAPOLATION, select(real(0.0), momentum, extrapolates));
     if (TANGENTS > 0u) {
         let by_iteration = TANGENT_START != 0xffffffffu;
-        keep(lane, TOLD_TANGENTS, flag((by_iteration && k >= TANGENT_START) || (!by_iteration && identified)));
+        set_state(lane, PARAM_TANGENTS, flag((by_iteration && k >= TANGENT_START) || (!by_iteration && identified)));
     }
     if (MEASURES_CURVATURE) {
-        keep(lane, TOLD_RESTORE, flag(taken_back));
+        set_state(lane, PARAM_RESTORE, flag(taken_back));
     }
     for (var t = 0u; t < TANGENTS; t++) {
         var dstep = scale * rule_dstep(stage, lane, k, t, 0u);
         if (kind == 1u) {
             dstep = dstep / constants[code.base];
         } else if (kind == 2u) {
-            dstep = (book_at(lane, SEEN_TANGENTS + 2u * t) - step * book_at(lane, SEEN_TANGENTS + 2u * t + 1u)) / secant;
+            dstep = (get_state(lane, SEEN_TANGENTS + 2u * t) - step * get_state(lane, SEEN_TANGENTS + 2u * t + 1u)) / secant;
         }
         var dmomentum = rule_dmomentum(stage, lane, k, t, 0u);
         if (begun) {
             dmomentum = real(0.0);
         }
-        keep(lane, TOLD_TANGENT_FIELDS + 3u * t, dstep);
-        keep(lane, TOLD_TANGENT_FIELDS + 3u * t + 1u, dmomentum);
-        keep(lane, TOLD_TANGENT_FIELDS + 3u * t + 2u, select(real(0.0), dmomentum, looks));
+        set_state(lane, PARAM_TANGENT_FIELDS + 3u * t, dstep);
+        set_state(lane, PARAM_TANGENT_FIELDS + 3u * t + 1u, dmomentum);
+        set_state(lane, PARAM_TANGENT_FIELDS + 3u * t + 2u, select(real(0.0), dmomentum, extrapolates));
     }
     if (PREDICTS_AHEAD) {
         // Nothing that happens changes what comes: how far the next iteration looks is known.
         let comes = k + 1u < ITERATIONS;
         let next = select(k, k + 1u, comes);
         let next_code = rule_code(0u, lane, next, 1u);
-        let next_looks = comes && has(next_code, LOOKS_AHEAD);
-        keep(lane, TOLD_NEXT_LOOK, select(real(0.0), rule_momentum(0u, lane, next, 1u), next_looks));
+        let next_extrapolates = comes && has(next_code, EXTRAPOLATES);
+        set_state(lane, PARAM_NEXT_EXTRAPOLATION, select(real(0.0), rule_momentum(0u, lane, next, 1u), next_extrapolates));
         for (var t = 0u; t < TANGENTS; t++) {
-            keep(lane, TOLD_NEXT_DLOOKS + t, select(real(0.0), rule_dmomentum(0u, lane, next, t, 1u), next_looks));
+            set_state(lane, PARAM_NEXT_DEXTRAPOLATIONS + t, select(real(0.0), rule_dmomentum(0u, lane, next, t, 1u), next_extrapolates));
         }
     }
 }

@@ -1,6 +1,6 @@
-// The constants of a lane that decide what it does next, as the host packs them: [LANE_FIELDS, QUADS].
+// The constants of a lane that decide what it does next, as the host packs them: [LANE_FIELDS, LANE4S].
 fn lane_field(lane: u32, field: u32) -> real {
-    return lanes[field * QUADS + lane / 4u][lane % 4u];
+    return lanes[field * LANE4S + lane / 4u][lane % 4u];
 }
 
 fn lane_objective_limit(lane: u32) -> real {

@@ -1,4 +1,4 @@
-// x = prox_{step g}(w) with its partial derivatives, for a quad of lanes.
+// x = prox_{step g}(w) with its partial derivatives, for four lanes.
 struct Prox {
     value: real4,
     by_input: real4,

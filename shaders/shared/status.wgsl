@@ -1,6 +1,6 @@
 // Writes the record of the iteration a lane has just done and decides its status, from `totals`, the sums over all rows.
 fn record(lane: u32, field: u32, v: real) {
-    records[(record_row * RECORD_FIELDS + field) * LANES4 + lane] = v;
+    records[(record_row * RECORD_FIELDS + field) * PADDED_LANES + lane] = v;
 }
 
 // Drivers may assume that there is no NaN: look at the exponent's bits. The scale brings the largest f64 into f32.
@@ -19,22 +19,22 @@ fn relative(field: u32) -> real {
     return select(REAL_MAX, ratio, is_finite(size) && is_finite(ratio));
 }
 
-fn close_iteration(lane: u32) {
+fn finalize_iteration(lane: u32) {
     if (!is_running(lane)) {
         return;
     }
-    let done = u32(book_at(lane, DONE)) + 1u;
-    keep(lane, DONE, real(done));
-    let objective = LOSS_AT_ZERO + totals[TOTAL_LOSS] + totals[TOTAL_PRICE];
+    let done = u32(get_state(lane, DONE)) + 1u;
+    set_state(lane, DONE, real(done));
+    let objective = LOSS_AT_ZERO + totals[TOTAL_LOSS] + totals[TOTAL_PENALTY_VALUE];
     let change = sqrt(totals[TOTAL_CHANGE]);
     record(lane, 0u, objective);
     record(lane, 1u, change);
     record(lane, 2u, totals[TOTAL_SUPPORT]);
     record(lane, 3u, totals[TOTAL_VALIDATION]);
     record(lane, 4u, totals[TOTAL_ACTIVE_CHANGE]);
-    record(lane, 5u, book_at(lane, TOLD_STEP));
-    let restored = MEASURES_CURVATURE && book_at(lane, TOLD_RESTORE) > real(0.0);
-    record(lane, 6u, select(book_at(lane, TOLD_MOMENTUM), real(-1.0), restored));
+    record(lane, 5u, get_state(lane, PARAM_STEP));
+    let restored = MEASURES_CURVATURE && get_state(lane, PARAM_RESTORE) > real(0.0);
+    record(lane, 6u, select(get_state(lane, PARAM_MOMENTUM), real(-1.0), restored));
     var finite = is_finite(objective) && is_finite(change);
     for (var t = 0u; t < TANGENTS; t++) {
         let dchange = sqrt(totals[TOTAL_DCHANGE + t]);
@@ -44,18 +44,18 @@ fn close_iteration(lane: u32) {
     }
     // What the control of the next iteration wants to know.
     if (IDENTIFIES) {
-        keep(lane, SEEN_MOVED, totals[TOTAL_ACTIVE_CHANGE]);
+        set_state(lane, SEEN_MOVED, totals[TOTAL_ACTIVE_CHANGE]);
     }
-    if (DECIDES) {
-        keep(lane, SEEN_OBJECTIVE, objective);
-        keep(lane, SEEN_RESTART, totals[TOTAL_RESTART]);
+    if (ADAPTIVE) {
+        set_state(lane, SEEN_OBJECTIVE, objective);
+        set_state(lane, SEEN_RESTART, totals[TOTAL_RESTART]);
     }
     if (MEASURES_CURVATURE) {
-        keep(lane, SEEN_SQUARE, totals[TOTAL_SQUARE]);
-        keep(lane, SEEN_SECANT, totals[TOTAL_SECANT_STATE] + totals[TOTAL_SECANT_ROWS]);
+        set_state(lane, SEEN_SQUARE, totals[TOTAL_SQUARE]);
+        set_state(lane, SEEN_SECANT, totals[TOTAL_SECANT_STATE] + totals[TOTAL_SECANT_ROWS]);
         for (var t = 0u; t < TANGENTS; t++) {
-            keep(lane, SEEN_TANGENTS + 2u * t, totals[TOTAL_DSQUARE + t]);
-            keep(lane, SEEN_TANGENTS + 2u * t + 1u, totals[TOTAL_DSECANT_STATE + t] + totals[TOTAL_DSECANT_ROWS + t]);
+            set_state(lane, SEEN_TANGENTS + 2u * t, totals[TOTAL_DSQUARE + t]);
+            set_state(lane, SEEN_TANGENTS + 2u * t + 1u, totals[TOTAL_DSECANT_STATE + t] + totals[TOTAL_DSECANT_ROWS + t]);
         }
     }
     var meets = false;
@@ -69,18 +69,18 @@ fn close_iteration(lane: u32) {
                 residual = max(residual, relative(TOTAL_NORMS + 3u * t + 3u));
             }
         }
-        keep(lane, MEASURED_GAP, gap);
-        keep(lane, MEASURED_STATIONARITY, stationarity);
-        keep(lane, MEASURED_RESIDUAL, residual);
+        set_state(lane, MEASURED_GAP, gap);
+        set_state(lane, MEASURED_STATIONARITY, stationarity);
+        set_state(lane, MEASURED_RESIDUAL, residual);
         meets = TOL > real(0.0) && select(stationarity, gap, lane_has_gap(lane)) <= TOL && residual <= TOL;
     }
     if (!finite) {
-        keep(lane, STATUS, NOT_FINITE);
+        set_state(lane, STATUS, NOT_FINITE);
     } else if (objective > lane_objective_limit(lane)) {
-        keep(lane, STATUS, DIVERGED);
+        set_state(lane, STATUS, DIVERGED);
     } else if (meets) {
-        keep(lane, STATUS, CONVERGED);
+        set_state(lane, STATUS, CONVERGED);
     } else if (last) {
-        keep(lane, STATUS, MAX_ITERATIONS);
+        set_state(lane, STATUS, MAX_ITERATIONS);
     }
 }

@@ -1,28 +1,28 @@
-// The penalty of a quad of lanes: its strengths, their tangents, and the factors of the coefficients, from `lanes`,
-// [LANE_FIELDS, QUADS], then the numbers that all lanes share.
-fn lanes_l1(quad: u32) -> real4 {
-    return lanes[quad];
+// The penalty of four lanes: its strengths, their tangents, and the factors of the coefficients, from `lanes`,
+// [LANE_FIELDS, LANE4S], then the numbers that all lanes share.
+fn lanes_l1(lane4: u32) -> real4 {
+    return lanes[lane4];
 }
 
-fn lanes_l2(quad: u32) -> real4 {
-    return lanes[QUADS + quad];
+fn lanes_l2(lane4: u32) -> real4 {
+    return lanes[LANE4S + lane4];
 }
 
-fn lanes_probe_step(quad: u32) -> real4 {
-    return lanes[2u * QUADS + quad];
+fn lanes_probe_step(lane4: u32) -> real4 {
+    return lanes[2u * LANE4S + lane4];
 }
 
-fn lanes_dl1(quad: u32, t: u32) -> real4 {
-    return lanes[(5u + 2u * t) * QUADS + quad];
+fn lanes_dl1(lane4: u32, t: u32) -> real4 {
+    return lanes[(5u + 2u * t) * LANE4S + lane4];
 }
 
-fn lanes_dl2(quad: u32, t: u32) -> real4 {
-    return lanes[(6u + 2u * t) * QUADS + quad];
+fn lanes_dl2(lane4: u32, t: u32) -> real4 {
+    return lanes[(6u + 2u * t) * LANE4S + lane4];
 }
 
-// Number `at` of those that all lanes share, which follow the lanes' fields, one for each lane of a quad.
+// Number `at` of those that all lanes share, which follow the lanes' fields, one for each lane of four lanes.
 fn shared_at(at: u32) -> real4 {
-    return lanes[LANE_FIELDS * QUADS + at];
+    return lanes[LANE_FIELDS * LANE4S + at];
 }
 
 // The penalty factor of coefficient j.
@@ -35,7 +35,7 @@ fn factor_of(j: u32) -> real4 {
 
 // By how much tangent t moves the strengths of coefficient j, per unit of dl1 and dl2.
 fn strength_tangent(j: u32, t: u32) -> real4 {
-    let only = ONLY[t];
+    let only = FACTOR_SEEDS[t];
     if (only < 0) {
         return factor_of(j);
     }

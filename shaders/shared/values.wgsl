@@ -1,2 +1,2 @@
-// What a product has computed for one row and quad of lanes: the iterates' numbers, then the tangents'.
+// What a product has computed for one row and group of four lanes: the iterates' numbers, then the tangents'.
 var<private> values: array<real4, WIDTH>;

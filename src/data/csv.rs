@@ -24,7 +24,12 @@ pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<D
     }
     let mut seen = HashSet::new();
     if let Some(name) = names.iter().find(|n| !seen.insert(n.as_str())) {
-        return Err(Error::data(format!("{file}, line 1"), format!("column '{name}' twice"), "distinct names", ""));
+        return Err(Error::data(
+            format!("{file}, line 1"),
+            format!("column '{name}' twice"),
+            "distinct names",
+            "",
+        ));
     }
     if names.iter().all(|n| n.parse::<f64>().is_ok()) {
         return Err(Error::data(
@@ -90,7 +95,12 @@ fn number(cell: &str, file: &str, line: u64, column: &str) -> Result<f64> {
         Ok(v) => Err(Error::data(at(), v.to_string(), "a finite number", remedy)),
         Err(_) => {
             let shown: String = cell.chars().take(40).collect();
-            Err(Error::data(at(), format!("'{shown}'"), "a number", "Encode text columns as numbers, or drop them."))
+            Err(Error::data(
+                at(),
+                format!("'{shown}'"),
+                "a number",
+                "Encode text columns as numbers, or drop them.",
+            ))
         }
     }
 }

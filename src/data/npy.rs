@@ -42,8 +42,9 @@ pub(super) fn parse_npy(bytes: &[u8], file: &str, options: &ReadOptions) -> Resu
 
 /// `X [n, p]`, `y [n]`, and optionally `sample_weight [n]` and `feature_names [p]`.
 pub(super) fn parse_npz(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<Dataset> {
-    let failed =
-        |e: &dyn std::fmt::Display| Error::data(file, e.to_string(), "a NPZ archive, as numpy.savez makes", "");
+    let failed = |e: &dyn std::fmt::Display| {
+        Error::data(file, e.to_string(), "a NPZ archive, as numpy.savez makes", "")
+    };
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|e| failed(&e))?;
     let present: Vec<String> = archive
         .file_names()
@@ -72,7 +73,8 @@ pub(super) fn parse_npz(bytes: &[u8], file: &str, options: &ReadOptions) -> Resu
     };
     let mut data = Dataset::new(x, y)?;
     if let Some(weight) = get("sample_weight")? {
-        data = data.with_sample_weight(vector(numbers(weight, &at("sample_weight"))?, &at("sample_weight"))?)?;
+        data =
+            data.with_sample_weight(vector(numbers(weight, &at("sample_weight"))?, &at("sample_weight"))?)?;
     }
     data = match get("feature_names")? {
         Some(Array::Text(names)) => data.with_feature_names(names)?,
@@ -105,7 +107,8 @@ fn vector(values: ArrayD<f64>, at: &str) -> Result<Array1<f64>> {
     let shape = values.shape().to_vec();
     // [n, 1] is a common way to save a column.
     let flat = if shape.len() == 2 && shape[1] == 1 { values.index_axis_move(Axis(1), 0) } else { values };
-    flat.into_dimensionality().map_err(|_| Error::data(at, format!("shape {shape:?}"), "one dimension, [rows]", ""))
+    flat.into_dimensionality()
+        .map_err(|_| Error::data(at, format!("shape {shape:?}"), "one dimension, [rows]", ""))
 }
 
 /// Decodes the bytes of a NPY file, after checking its size against its header.
@@ -123,7 +126,12 @@ fn array(bytes: &[u8], at: &str, max_bytes: u64) -> Result<Array> {
         return Err(Error::data(at, "Python objects", "numbers or text", remedy));
     }
     let npyz::DType::Plain(dtype) = npy.dtype() else {
-        return Err(Error::data(at, "a structured array", "numbers or text", "Save its columns as a plain matrix."));
+        return Err(Error::data(
+            at,
+            "a structured array",
+            "numbers or text",
+            "Save its columns as a plain matrix.",
+        ));
     };
     // The header promises `count` items: the data must hold them, or reading would stop in the middle.
     let promised = dtype.num_bytes().and_then(|size| count.checked_mul(size as u64)).unwrap_or(u64::MAX);

@@ -41,7 +41,8 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
     };
     let extension = stem.rsplit_once('.').map_or("", |(_, e)| e);
     if !EXTENSIONS.contains(&extension) {
-        let found = if extension.is_empty() { "a name without extension".into() } else { format!("'.{extension}'") };
+        let found =
+            if extension.is_empty() { "a name without extension".into() } else { format!("'.{extension}'") };
         let known = EXTENSIONS.iter().map(|e| format!(".{e}")).collect::<Vec<_>>().join(", ");
         let remedy = "Rename the file after its format.";
         return Err(Error::data(shown, found, format!("one of {known}, or the same with .gz"), remedy));
@@ -54,7 +55,8 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
         _ => svmlight::parse(&bytes, &shown, options),
     };
     // Dataset's own checks do not know the file.
-    let named = |e: Error| if e.at.starts_with(&shown) { e } else { Error { at: format!("{shown}: {}", e.at), ..e } };
+    let named =
+        |e: Error| if e.at.starts_with(&shown) { e } else { Error { at: format!("{shown}: {}", e.at), ..e } };
     data.map(|d| d.with_source(&shown)).map_err(named)
 }
 
@@ -69,7 +71,8 @@ pub(super) fn read_bytes(path: &Path, gzipped: bool, max_bytes: u64) -> Result<V
     if file.metadata().map_err(failed)?.is_dir() {
         return Err(Error::data(&shown, "a folder", "a file", ""));
     }
-    let mut source: Box<dyn Read> = if gzipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    let mut source: Box<dyn Read> =
+        if gzipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
     let mut bytes = Vec::new();
     source.by_ref().take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > max_bytes {
@@ -115,7 +118,9 @@ pub(super) fn classes(at: &str, labels: &[String]) -> Result<(ndarray::Array1<f6
             let target = labels.iter().map(|l| f64::from(l == *high)).collect();
             Ok((target, [low.to_string(), high.to_string()]))
         }
-        (Some(only), None, _) => Err(Error::data(at, format!("one class only ('{only}')"), "two classes", "")),
+        (Some(only), None, _) => {
+            Err(Error::data(at, format!("one class only ('{only}')"), "two classes", ""))
+        }
         _ => Err(Error::data(
             at,
             format!("{} different text labels", names.len()),

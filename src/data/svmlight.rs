@@ -9,8 +9,9 @@ use crate::error::{Error, Result};
 /// Parses svmlight text. Indices count from 1, or from 0 where an index 0 appears (scikit-learn's rule); `#` starts a
 /// comment and `qid:` is ignored.
 pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<Dataset> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|e| Error::data(file, format!("bytes that are not UTF-8 at {}", e.valid_up_to()), "text", ""))?;
+    let text = std::str::from_utf8(bytes).map_err(|e| {
+        Error::data(file, format!("bytes that are not UTF-8 at {}", e.valid_up_to()), "text", "")
+    })?;
     let (mut target, mut entries) = (Vec::new(), Vec::<(usize, u64, f64)>::new());
     let (mut lowest, mut highest) = (u64::MAX, 0u64);
     for (number, line) in text.lines().enumerate() {
@@ -26,7 +27,8 @@ pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<D
         let mut previous = None;
         for token in tokens.filter(|t| !t.starts_with("qid:")) {
             let pair = token.split_once(':').and_then(|(i, v)| Some((i.parse::<u64>().ok()?, finite(v)?)));
-            let (index, value) = pair.ok_or_else(|| bad(token, "INDEX:VALUE, a whole index and a finite value"))?;
+            let (index, value) =
+                pair.ok_or_else(|| bad(token, "INDEX:VALUE, a whole index and a finite value"))?;
             if previous.is_some_and(|p| index <= p) {
                 return Err(bad(token, "indices that increase along the line"));
             }

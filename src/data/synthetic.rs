@@ -40,7 +40,8 @@ impl Synthetic {
         let (first, last) = self.scale;
         let scale = |j: usize| first + (last - first) * j as f64 / (p.max(2) - 1) as f64;
         let x = Array2::from_shape_fn((n, p), |(_, j)| scale(j) * normal());
-        let truth: Array1<f64> = (0..p).map(|j| if j < self.relevant { self.effect * normal() } else { 0.0 }).collect();
+        let truth: Array1<f64> =
+            (0..p).map(|j| if j < self.relevant { self.effect * normal() } else { 0.0 }).collect();
         let mut y = x.dot(&truth) + Array1::from_shape_simple_fn(n, || self.noise * normal());
         if self.classes {
             y.mapv_inplace(|v| if v > 0.0 { 1.0 } else { 0.0 });

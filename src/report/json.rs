@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use crate::data::{Standardization, Validation};
-use crate::derivative::LaneAnalysis;
-use crate::driver::{LaneResult, RunInfo, SweepResult};
-use crate::problem::Problem;
+use crate::diff::LaneAnalysis;
+use crate::objective::Objective;
+use crate::solve::{LaneResult, RunInfo, SweepResult};
 
 /// What `result.json` says of the data.
 #[derive(Debug, Clone, Serialize)]
@@ -26,7 +26,7 @@ pub struct DataInfo {
 
 impl DataInfo {
     /// What a problem knows of its data.
-    pub fn new(problem: &Problem, validation: Option<Validation>) -> Self {
+    pub fn new(problem: &Objective, validation: Option<Validation>) -> Self {
         DataInfo {
             source: problem.source().into(),
             target: problem.target_name().into(),

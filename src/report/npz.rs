@@ -7,7 +7,7 @@ use npyz::WriterBuilder;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use crate::trace::Trace;
+use crate::result::Trace;
 
 /// Writes a trace as a NPZ archive; float64, C order, `iteration` as int64. Shapes are those of [`Trace`].
 ///
@@ -44,7 +44,11 @@ struct Archive<W: Write + Seek> {
 }
 
 impl<W: Write + Seek> Archive<W> {
-    fn array<S: Data<Elem = f64>, D: Dimension>(&mut self, name: &str, array: &ArrayBase<S, D>) -> std::io::Result<()> {
+    fn array<S: Data<Elem = f64>, D: Dimension>(
+        &mut self,
+        name: &str,
+        array: &ArrayBase<S, D>,
+    ) -> std::io::Result<()> {
         self.put(name, array.shape(), array.iter().copied())
     }
 
@@ -58,7 +62,8 @@ impl<W: Write + Seek> Archive<W> {
         self.zip.start_file(format!("{name}.npy"), options)?;
         let shape: Vec<u64> = shape.iter().map(|s| *s as u64).collect();
         // The header is written at once as the shape is known: no seeking back into the archive.
-        let mut npy = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut self.zip).begin_nd()?;
+        let mut npy =
+            npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut self.zip).begin_nd()?;
         npy.extend(values)?;
         npy.finish()
     }

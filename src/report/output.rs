@@ -69,7 +69,13 @@ fn failed(at: &Path, error: &std::io::Error) -> Error {
         Io::NotADirectory | Io::AlreadyExists => "Choose an --out that is not a file.",
         _ => "Choose another --out.",
     };
-    Error::new(ErrorKind::Output, at.display().to_string(), error.to_string(), "a file that can be written", remedy)
+    Error::new(
+        ErrorKind::Output,
+        at.display().to_string(),
+        error.to_string(),
+        "a file that can be written",
+        remedy,
+    )
 }
 
 #[cfg(all(test, unix))]

@@ -2,14 +2,15 @@
 
 use std::fmt::Write;
 
-use crate::derivative::{LaneAnalysis, LateStart};
-use crate::driver::{LaneResult, RunInfo, SweepResult};
+use crate::diff::{LaneAnalysis, LateStart};
 use crate::engine::Status;
 use crate::schedule::Algorithm;
+use crate::solve::{LaneResult, RunInfo, SweepResult};
 
 /// A table of the lanes, tab-separated with a header: for stdout.
 pub fn lane_table(lanes: &[LaneResult]) -> String {
-    let mut out = String::from("alpha\tl1_ratio\tstatus\titerations\tobjective\tgap\tsupport\tvalidation_loss\n");
+    let mut out =
+        String::from("alpha\tl1_ratio\tstatus\titerations\tobjective\tgap\tsupport\tvalidation_loss\n");
     let number = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.6e}"));
     for lane in lanes {
         let _ = writeln!(
@@ -32,12 +33,12 @@ pub fn lane_table(lanes: &[LaneResult]) -> String {
 fn engine_line(info: &RunInfo) -> String {
     let software = if info.engine.software { ", a software adapter" } else { "" };
     format!(
-        "{} engine: {} ({}{software}), {}, {} form",
+        "{} engine: {} ({}{software}), {}, {} strategy",
         info.engine.engine,
         info.engine.adapter,
         info.engine.driver,
         info.precision.name(),
-        info.execution_form
+        info.strategy
     )
 }
 
@@ -58,9 +59,9 @@ pub fn summary(result: &SweepResult) -> String {
     let ended: Vec<String> =
         all.iter().filter(|s| count(**s) > 0).map(|s| format!(" {} {}", count(*s), s.name())).collect();
     let _ = writeln!(out, "{}", ended.join(","));
-    if result.info.coefficients_spared > 0.005 {
-        let spared = 100.0 * result.info.coefficients_spared;
-        let _ = writeln!(out, "{spared:.0} % of the work left out: on coefficients that are zero");
+    if result.info.skipped_work > 0.005 {
+        let skipped = 100.0 * result.info.skipped_work;
+        let _ = writeln!(out, "{skipped:.0} % of the work left out: on coefficients that are zero");
     }
     if let Some(best) = best_lane(lanes) {
         let lane = &lanes[best];
@@ -121,7 +122,11 @@ pub fn convergence_summary(lanes: &[LaneAnalysis]) -> String {
         let worst = |of: &dyn Fn(&LateStart) -> f64| late.iter().map(|l| of(l)).fold(0.0, f64::max);
         let largest = |v: &[f64]| v.iter().copied().fold(0.0, f64::max);
         let proved = late.iter().filter(|l| l.bound.is_some()).count();
-        let _ = write!(out, "derivatives started late: error at the end at most {:.1e}", worst(&|l| largest(&l.error)));
+        let _ = write!(
+            out,
+            "derivatives started late: error at the end at most {:.1e}",
+            worst(&|l| largest(&l.error))
+        );
         let _ = match proved {
             0 => writeln!(out, "; no bound is proved here"),
             _ => writeln!(

@@ -28,7 +28,7 @@ impl Algorithm {
     }
 
     /// Whether the gradient is taken at the extrapolated point.
-    pub fn looks_ahead(self) -> bool {
+    pub fn extrapolates(self) -> bool {
         self == Algorithm::Fista
     }
 }

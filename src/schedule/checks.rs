@@ -1,14 +1,20 @@
 //! What a schedule can get wrong, said with its place.
 
-use super::lanes::Move;
-use super::{Algorithm, LaneCurvature, Metric, Momentum, Phase, Restart, Schedule, Step, TangentStart, Until};
+use super::lanes::ScheduleSeed;
+use super::{
+    Algorithm, LaneCurvature, Metric, Momentum, Phase, Restart, Schedule, Step, TangentStart, Until,
+};
 use crate::error::{Error, Result};
-use crate::problem::Derivative;
+use crate::objective::Derivative;
 
 impl Schedule {
     /// What to call phase `i` in messages; nothing where there is only one.
     pub(super) fn place(&self, i: usize) -> String {
-        if self.phases.len() == 1 { String::new() } else { format!("phase {} of {}: ", i + 1, self.phases.len()) }
+        if self.phases.len() == 1 {
+            String::new()
+        } else {
+            format!("phase {} of {}: ", i + 1, self.phases.len())
+        }
     }
 
     /// Checks that the phases follow each other and cover the run.
@@ -56,7 +62,12 @@ impl Schedule {
                 Until::Identified => {
                     if let Some(first) = identified.replace(i) {
                         let found = format!("'identified' a second time, after phase {}", first + 1);
-                        return refuse(i, found, "one phase that ends so".into(), "A lane is identified once.");
+                        return refuse(
+                            i,
+                            found,
+                            "one phase that ends so".into(),
+                            "A lane is identified once.",
+                        );
                     }
                 }
             }
@@ -87,8 +98,9 @@ pub(super) fn check_phase(
     lanes: &[LaneCurvature],
 ) -> Result<Momentum> {
     let inside = |e: Error| Error { at: format!("{}{}", schedule.place(i), e.at), ..e };
-    let refuse =
-        |at: &str, found: String, expected: &str, remedy: &str| Err(inside(Error::usage(at, found, expected, remedy)));
+    let refuse = |at: &str, found: String, expected: &str, remedy: &str| {
+        Err(inside(Error::usage(at, found, expected, remedy)))
+    };
     let momentum = phase.momentum_rule();
     let pgd = phase.algorithm == Algorithm::Pgd;
     if pgd && !momentum.is_none() {
@@ -102,7 +114,12 @@ pub(super) fn check_phase(
     }
     if pgd && phase.restart != Restart::None {
         let found = format!("'{}' with algorithm 'pgd'", phase.restart);
-        return refuse("--restart", found, "'none'", "There is no momentum to restart; use fista or heavy_ball.");
+        return refuse(
+            "--restart",
+            found,
+            "'none'",
+            "There is no momentum to restart; use fista or heavy_ball.",
+        );
     }
     if let Step::BarzilaiBorwein { .. } = phase.step {
         if !pgd {
@@ -129,23 +146,32 @@ pub(super) fn check_phase(
 }
 
 /// What a derivative moves in the schedule.
-pub(super) fn check_move(schedule: &Schedule, derivative: &Derivative, iterations: usize) -> Result<Move> {
+pub(super) fn check_seed(
+    schedule: &Schedule,
+    derivative: &Derivative,
+    iterations: usize,
+) -> Result<ScheduleSeed> {
     let at = || format!("derivative '{}'", derivative.name());
     let moves = match *derivative {
-        Derivative::LogStep => Move::EveryStep,
-        Derivative::Step(k) => Move::Step(k),
-        Derivative::Momentum(k) => Move::Momentum(k),
-        _ => return Ok(Move::Nothing),
+        Derivative::LogStep => ScheduleSeed::EveryStep,
+        Derivative::Step(k) => ScheduleSeed::Step(k),
+        Derivative::Momentum(k) => ScheduleSeed::Momentum(k),
+        _ => return Ok(ScheduleSeed::Nothing),
     };
     if let Derivative::Step(k) | Derivative::Momentum(k) = *derivative
         && k >= iterations
     {
-        return Err(Error::usage(at(), format!("iteration {k}"), format!("an iteration below {iterations}"), ""));
+        return Err(Error::usage(
+            at(),
+            format!("iteration {k}"),
+            format!("an iteration below {iterations}"),
+            "",
+        ));
     }
     // How far backtracking shrinks its step is locally constant, so that all steps together can be moved, but not one of them.
     let found = |p: &&Phase| match p.step {
-        Step::BarzilaiBorwein { .. } => matches!(moves, Move::EveryStep | Move::Step(_)),
-        Step::Backtracking { .. } => matches!(moves, Move::Step(_)),
+        Step::BarzilaiBorwein { .. } => matches!(moves, ScheduleSeed::EveryStep | ScheduleSeed::Step(_)),
+        Step::Backtracking { .. } => matches!(moves, ScheduleSeed::Step(_)),
         _ => false,
     };
     if let Some(p) = schedule.phases.iter().find(found) {

@@ -51,7 +51,8 @@ impl Schedule {
     /// A file that cannot be read, is not TOML, or has an unknown key or a rule out of range; the phase is named.
     pub fn read(path: &Path, max_bytes: u64) -> Result<Self> {
         let at = path.display().to_string();
-        let fail = |found: String| Err(Error::usage(&at, found, "a schedule in TOML", "See docs/schedules.md."));
+        let fail =
+            |found: String| Err(Error::usage(&at, found, "a schedule in TOML", "See docs/schedules.md."));
         match std::fs::metadata(path) {
             Ok(meta) if meta.len() <= max_bytes => {}
             Ok(meta) => return fail(format!("{} bytes", meta.len())),
@@ -71,13 +72,15 @@ impl Schedule {
         let file: File = toml::from_str(text).map_err(|e| {
             let line = e.span().map_or(0, |s| text[..s.start].matches('\n').count() + 1);
             let found = format!("line {line}: {}", e.message());
-            let remedy = "See docs/schedules.md for the keys; rules are words in quotes, as in step = \"constant:1\".";
+            let remedy =
+                "See docs/schedules.md for the keys; rules are words in quotes, as in step = \"constant:1\".";
             Error::usage(name, found, "a schedule in TOML", remedy)
         })?;
         let count = file.phase.len();
         let table = |file: &str| read_array(&folder.join(file), max_bytes);
         let phase = |(i, p): (usize, &FilePhase)| -> Result<Phase> {
-            let inside = |e: Error| Error { at: format!("{name}: phase {} of {count}: {}", i + 1, key(&e)), ..e };
+            let inside =
+                |e: Error| Error { at: format!("{name}: phase {} of {count}: {}", i + 1, key(&e)), ..e };
             let build = || -> Result<Phase> {
                 let mut phase = Phase::new(p.algorithm.parse()?);
                 if let Some(rule) = &p.step {
@@ -105,7 +108,14 @@ impl Schedule {
         let mut phases = file.phase.iter().enumerate().map(phase);
         let mut schedule: Schedule = match phases.next() {
             Some(first) => first?.into(),
-            None => return Err(Error::usage(name, "no phase", "at least one [[phase]]", "See docs/schedules.md.")),
+            None => {
+                return Err(Error::usage(
+                    name,
+                    "no phase",
+                    "at least one [[phase]]",
+                    "See docs/schedules.md.",
+                ));
+            }
         };
         for phase in phases {
             schedule = schedule.then(phase?);
@@ -123,7 +133,8 @@ impl Schedule {
         Ok(match file.patience {
             Some(patience) => {
                 let text = patience.text();
-                let refuse = || Error::usage(format!("{name}: patience"), &text, "a whole number of iterations", "");
+                let refuse =
+                    || Error::usage(format!("{name}: patience"), &text, "a whole number of iterations", "");
                 schedule.patience(text.parse().map_err(|_| refuse())?)
             }
             None => schedule,

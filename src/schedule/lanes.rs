@@ -2,11 +2,13 @@
 
 use num_dual::Dual64;
 
-use super::checks::{check_momentum_at, check_move, check_phase};
+use super::checks::{check_momentum_at, check_phase, check_seed};
 use super::curvature::Number;
-use super::{Algorithm, LaneCurvature, Metric, Momentum, Phase, Restart, Schedule, Step, TangentStart, Until};
+use super::{
+    Algorithm, LaneCurvature, Metric, Momentum, Phase, Restart, Schedule, Step, TangentStart, Until,
+};
 use crate::error::{Error, Result};
-use crate::problem::Derivative;
+use crate::objective::Derivative;
 
 /// Steps and momenta of a run: rules, and the lanes they apply to.
 ///
@@ -22,7 +24,7 @@ pub struct LaneSchedule {
     /// `[b][d]`: derivatives of the curvature bounds.
     tangents: Vec<Vec<LaneCurvature>>,
     /// `[d]`: what the tangents move in the schedule itself.
-    moves: Vec<Move>,
+    schedule_seeds: Vec<ScheduleSeed>,
 }
 
 /// A phase with its numbers.
@@ -39,20 +41,20 @@ struct Laid {
 
 /// What a tangent moves in the schedule itself.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Move {
+pub(crate) enum ScheduleSeed {
     Nothing,
     EveryStep,
     Step(usize),
     Momentum(usize),
 }
 
-impl Move {
+impl ScheduleSeed {
     /// What it adds to the tangents of step and momentum of iteration `k`.
     pub(crate) fn at(self, k: usize, step: f64) -> (f64, f64) {
         match self {
-            Move::EveryStep => (step, 0.0),
-            Move::Step(at) if at == k => (1.0, 0.0),
-            Move::Momentum(at) if at == k => (0.0, 1.0),
+            ScheduleSeed::EveryStep => (step, 0.0),
+            ScheduleSeed::Step(at) if at == k => (1.0, 0.0),
+            ScheduleSeed::Momentum(at) if at == k => (0.0, 1.0),
             _ => (0.0, 0.0),
         }
     }
@@ -70,7 +72,7 @@ impl Code {
     /// Names and values of the bits, as in WGSL.
     #[cfg(feature = "gpu")]
     pub(crate) const BITS: [(&'static str, u32); 8] = [
-        ("LOOKS_AHEAD", 1),
+        ("EXTRAPOLATES", 1),
         ("COUNTS", 2),
         ("RESTARTS_BY_FUNCTION", 4),
         ("RESTARTS_BY_GRADIENT", 8),
@@ -79,7 +81,7 @@ impl Code {
         ("STARTS", 64),
         ("WAITS", 128),
     ];
-    pub(crate) const LOOKS_AHEAD: u32 = 1;
+    pub(crate) const EXTRAPOLATES: u32 = 1;
     pub(crate) const COUNTS: u32 = 2;
     pub(crate) const RESTARTS_BY_FUNCTION: u32 = 4;
     pub(crate) const RESTARTS_BY_GRADIENT: u32 = 8;
@@ -120,12 +122,12 @@ impl LaneSchedule {
         derivatives: &[Derivative],
     ) -> Result<Self> {
         schedule.check_order(iterations)?;
-        let adapts = schedule.adapts();
+        let adaptive = schedule.is_adaptive();
         let (mut phases, mut from, mut base, mut split) = (Vec::new(), 0, 0, None);
         for (i, phase) in schedule.phases.iter().enumerate() {
             let momentum = check_phase(&schedule, i, phase, iterations, &lanes)?;
             let counted = momentum.counted(iterations);
-            let own = if adapts { 2 + counted.as_ref().map_or(0, Vec::len) } else { 0 };
+            let own = if adaptive { 2 + counted.as_ref().map_or(0, Vec::len) } else { 0 };
             phases.push(Laid { units: phase.step.units(iterations), momentum, counted, from, base });
             base += own;
             match phase.until {
@@ -134,10 +136,11 @@ impl LaneSchedule {
                 Until::End => {}
             }
         }
-        let moves = derivatives.iter().map(|d| check_move(&schedule, d, iterations)).collect::<Result<_>>()?;
-        let laid = LaneSchedule { schedule, phases, split, lanes, tangents, moves };
-        for moved in &laid.moves {
-            if let Move::Momentum(k) = moved {
+        let schedule_seeds =
+            derivatives.iter().map(|d| check_seed(&schedule, d, iterations)).collect::<Result<_>>()?;
+        let laid = LaneSchedule { schedule, phases, split, lanes, tangents, schedule_seeds };
+        for moved in &laid.schedule_seeds {
+            if let ScheduleSeed::Momentum(k) = moved {
                 let possible: Vec<&Phase> =
                     (0..laid.stages()).map(|stage| &laid.schedule.phases[laid.phase_at(stage, *k)]).collect();
                 check_momentum_at(*k, &possible)?;
@@ -187,7 +190,8 @@ impl LaneSchedule {
             Some(split) => (split + 1, self.phases.len() - 1),
             None => (0, self.phases.len() - 1),
         };
-        let goes_on = |i: &usize| !matches!(self.schedule.phases[*i].until, Until::Iteration(end) if end <= k);
+        let goes_on =
+            |i: &usize| !matches!(self.schedule.phases[*i].until, Until::Iteration(end) if end <= k);
         (first..last).find(goes_on).unwrap_or(last)
     }
 
@@ -232,8 +236,8 @@ impl LaneSchedule {
     }
 
     /// What the tangents move in the schedule itself.
-    pub(crate) fn moves(&self) -> &[Move] {
-        &self.moves
+    pub(crate) fn schedule_seeds(&self) -> &[ScheduleSeed] {
+        &self.schedule_seeds
     }
 
     /// Iteration `k` in a stage; with factors 1 where the rules have none.
@@ -264,7 +268,7 @@ impl LaneSchedule {
 
     /// Numbers of an entry or of a phase's bases: step, momentum, and for each tangent both of theirs.
     pub(crate) fn fields(&self) -> usize {
-        2 + 2 * self.moves.len()
+        2 + 2 * self.schedule_seeds.len()
     }
 
     /// Writes iteration `k` of a lane in a stage: step, momentum, and the tangents of both, moves included.
@@ -272,7 +276,7 @@ impl LaneSchedule {
         let (of, phase) = (&self.lanes[lane], self.phase_at(stage, k));
         out[0] = self.step_of(phase, k, lane, of);
         out[1] = self.momentum_of(phase, k, lane, of);
-        for (t, moves) in self.moves.iter().enumerate() {
+        for (t, seed) in self.schedule_seeds.iter().enumerate() {
             let (mut dstep, mut dmomentum) = (0.0, 0.0);
             let tangent = &self.tangents[lane][t];
             if *tangent != STILL {
@@ -280,7 +284,7 @@ impl LaneSchedule {
                 dstep = self.step_of(phase, k, lane, &dual).eps;
                 dmomentum = self.momentum_of(phase, k, lane, &dual).eps;
             }
-            let (by_step, by_momentum) = moves.at(k, out[0]);
+            let (by_step, by_momentum) = seed.at(k, out[0]);
             out[2 + 2 * t] = dstep + by_step;
             out[3 + 2 * t] = dmomentum + by_momentum;
         }
@@ -289,8 +293,8 @@ impl LaneSchedule {
     fn code(&self, stage: usize, phase: usize, k: usize) -> Code {
         let rules = &self.schedule.phases[phase];
         let flags = [
-            (Code::LOOKS_AHEAD, rules.algorithm.looks_ahead()),
-            (Code::COUNTS, self.phases[phase].counted.is_some() && self.schedule.adapts()),
+            (Code::EXTRAPOLATES, rules.algorithm.extrapolates()),
+            (Code::COUNTS, self.phases[phase].counted.is_some() && self.schedule.is_adaptive()),
             (Code::RESTARTS_BY_FUNCTION, rules.restart == Restart::Function),
             (Code::RESTARTS_BY_GRADIENT, rules.restart == Restart::Gradient),
             (Code::BACKTRACKS, matches!(rules.step, Step::Backtracking { .. })),
@@ -304,7 +308,7 @@ impl LaneSchedule {
 
     /// Numbers of the phases that adapt: for each its unit and shrink factor, and its momenta by count.
     pub(crate) fn constants(&self) -> Vec<f64> {
-        if !self.schedule.adapts() {
+        if !self.schedule.is_adaptive() {
             return Vec::new();
         }
         let of = |(rules, laid): (&Phase, &Laid)| {
@@ -356,7 +360,8 @@ impl LaneSchedule {
         self.find_step(iterations, beyond).map(|(phase, k, lane, step)| {
             let after = self.split.is_some_and(|split| phase > split);
             let when = if after { "after identification".into() } else { format!("at iteration {k}") };
-            let by_metric = if gain > 1.0 { format!(" with the gain {gain} of --metric") } else { String::new() };
+            let by_metric =
+                if gain > 1.0 { format!(" with the gain {gain} of --metric") } else { String::new() };
             format!(
                 "{}step size {step:.6e} {when} in lane {lane} is {:.6}/L{by_metric}, outside (0, {:.6}/L)",
                 self.schedule.place(phase),
@@ -395,21 +400,24 @@ impl LaneSchedule {
         iterations: usize,
         bad: impl Fn(usize, usize, usize, f64) -> bool,
     ) -> Option<(usize, usize, usize, f64)> {
-        (0..self.stages()).flat_map(|stage| (0..iterations).map(move |k| (stage, k))).find_map(|(stage, k)| {
-            let phase = self.phase_at(stage, k);
-            self.lanes.iter().enumerate().find_map(|(lane, of)| {
-                let step = self.step_of(phase, k, lane, of);
-                bad(phase, k, lane, step).then_some((phase, k, lane, step))
-            })
-        })
+        (0..self.stages()).flat_map(|stage| (0..iterations).map(move |k| (stage, k))).find_map(
+            |(stage, k)| {
+                let phase = self.phase_at(stage, k);
+                self.lanes.iter().enumerate().find_map(|(lane, of)| {
+                    let step = self.step_of(phase, k, lane, of);
+                    bad(phase, k, lane, step).then_some((phase, k, lane, step))
+                })
+            },
+        )
     }
 }
 
-const STILL: LaneCurvature = LaneCurvature { lipschitz: 0.0, strong_convexity: 0.0, prox_strong_convexity: 0.0 };
+const STILL: LaneCurvature =
+    LaneCurvature { lipschitz: 0.0, strong_convexity: 0.0, prox_strong_convexity: 0.0 };
 
 impl Schedule {
     /// Whether anything is decided by the iterates.
-    pub(crate) fn adapts(&self) -> bool {
+    pub(crate) fn is_adaptive(&self) -> bool {
         self.phases.iter().any(|p| {
             p.until == Until::Identified
                 || p.restart != Restart::None
@@ -426,7 +434,11 @@ impl Schedule {
             } else if p.step.rises() {
                 Some(format!("{}momentum '{momentum}' with the varying step '{}'", self.place(i), p.step))
             } else if self.metric.varies() {
-                Some(format!("{}momentum '{momentum}' with the varying metric '{}'", self.place(i), self.metric))
+                Some(format!(
+                    "{}momentum '{momentum}' with the varying metric '{}'",
+                    self.place(i),
+                    self.metric
+                ))
             } else {
                 None
             }
@@ -496,10 +508,12 @@ mod tests {
         };
         let h = 1e-6;
         for step in ["1/L", "2/(L+m)", "constant:1.3", "uniform:0.2:1.8:3", "decreasing:1:0.5"] {
-            let phase = Phase::new(Algorithm::Fista).step(step.parse().unwrap()).momentum(Momentum::StronglyConvex);
+            let phase =
+                Phase::new(Algorithm::Fista).step(step.parse().unwrap()).momentum(Momentum::StronglyConvex);
             let lay = |h: f64| {
                 let tangents = vec![vec![by]];
-                LaneSchedule::new(phase.clone().into(), 10, vec![at(h)], tangents, &[Derivative::LogAlpha]).unwrap()
+                LaneSchedule::new(phase.clone().into(), 10, vec![at(h)], tangents, &[Derivative::LogAlpha])
+                    .unwrap()
             };
             let laid = lay(0.0);
             let mut row = [0.0; 4];
@@ -507,7 +521,11 @@ mod tests {
             if laid.is_factored() {
                 let (unit, bases) = (laid.unit(0, 4), laid.bases(0));
                 let factors = [unit.step, unit.momentum, unit.step, unit.momentum];
-                assert_eq!(row.to_vec(), bases.iter().zip(factors).map(|(b, u)| b * u).collect::<Vec<_>>(), "{step}");
+                assert_eq!(
+                    row.to_vec(),
+                    bases.iter().zip(factors).map(|(b, u)| b * u).collect::<Vec<_>>(),
+                    "{step}"
+                );
             }
             let difference = |f: &dyn Fn(LaneSchedule) -> f64| (f(lay(h)) - f(lay(-h))) / (2.0 * h);
             assert!((row[2] - difference(&|s| s.step_at(4, 0))).abs() < 1e-9, "{step}: {row:?}");
@@ -518,12 +536,13 @@ mod tests {
     #[test]
     fn phases_follow_each_other_and_count_from_their_start() {
         let pgd = Phase::new(Algorithm::Pgd).until(Until::Iteration(3));
-        let s = lay(Schedule::from(pgd).then(Phase::new(Algorithm::Fista).momentum(Momentum::Nesterov(2.0)))).unwrap();
+        let s = lay(Schedule::from(pgd).then(Phase::new(Algorithm::Fista).momentum(Momentum::Nesterov(2.0))))
+            .unwrap();
         let units: Vec<Unit> = (0..6).map(|k| s.unit(0, k)).collect();
         assert_eq!(units.iter().map(|u| u.momentum).collect::<Vec<_>>(), [0.0, 0.0, 0.0, 0.0, 0.25, 0.4]);
         let starts: Vec<bool> = units.iter().map(|u| u.code.has(Code::STARTS)).collect();
         assert_eq!(starts, [true, false, false, true, false, false]);
-        assert!(!units[2].code.has(Code::LOOKS_AHEAD) && units[3].code.has(Code::LOOKS_AHEAD));
+        assert!(!units[2].code.has(Code::EXTRAPOLATES) && units[3].code.has(Code::EXTRAPOLATES));
     }
 
     #[test]
@@ -538,18 +557,30 @@ mod tests {
         refused(overlap, "phase 2 of 3: until: found 5: the phases overlap");
         let gap = Schedule::from(phase(Until::Iteration(5))).then(phase(Until::Iteration(8)));
         refused(gap, "phase 2 of 2: until: found 8: no phase for the iterations 8 to 9");
-        refused(Schedule::from(phase(Until::End)).then(end()), "phase 1 of 2: until: found the end of the run");
+        refused(
+            Schedule::from(phase(Until::End)).then(end()),
+            "phase 1 of 2: until: found the end of the run",
+        );
         let twice = Schedule::from(phase(Until::Identified)).then(phase(Until::Identified)).then(end());
         refused(twice, "'identified' a second time");
         let table = |v: Vec<usize>| ArrayD::ones(v);
         let two = |p: Phase| Schedule::from(phase(Until::Iteration(2))).then(p);
         let short = end().step(Step::Table(table(vec![3])));
-        refused(two(short), "phase 2 of 2: --step table: found a table of 3 iterations, expected at least 10");
+        refused(
+            two(short),
+            "phase 2 of 2: --step table: found a table of 3 iterations, expected at least 10",
+        );
         refused(end().step(Step::Table(table(vec![10, 3]))).into(), "found a table of shape [10, 3]");
         let mut negative = table(vec![10, 2]);
         negative[[7, 1]] = -0.5;
-        refused(two(end().step(Step::Table(negative))), "phase 2 of 2: --step: found -0.5 at iteration 7, lane 1");
-        refused(two(phase(Until::End).momentum(Momentum::Fista)), "phase 2 of 2: --momentum: found 'fista' with");
+        refused(
+            two(end().step(Step::Table(negative))),
+            "phase 2 of 2: --step: found -0.5 at iteration 7, lane 1",
+        );
+        refused(
+            two(phase(Until::End).momentum(Momentum::Fista)),
+            "phase 2 of 2: --momentum: found 'fista' with",
+        );
         let flat = vec![lane(4.0, 0.0)];
         let strong = Phase::new(Algorithm::Fista).momentum(Momentum::StronglyConvex);
         let e = LaneSchedule::new(strong.into(), 10, flat, vec![vec![]], &[]).unwrap_err();
@@ -569,7 +600,10 @@ mod tests {
         );
         let random = Step::Uniform { low: 0.5, high: 1.0, seed: 1 };
         let words = two(Phase::new(Algorithm::Fista).step(random)).unsafe_momentum().unwrap();
-        assert!(words.contains("phase 2 of 2: momentum 'fista' with the varying step 'uniform:0.5:1:1'"), "{words}");
+        assert!(
+            words.contains("phase 2 of 2: momentum 'fista' with the varying step 'uniform:0.5:1:1'"),
+            "{words}"
+        );
         assert!(
             two(Phase::new(Algorithm::Fista).step(Step::Decreasing { scale: 1.0, power: 0.5 }))
                 .unsafe_momentum()

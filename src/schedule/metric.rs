@@ -5,7 +5,7 @@ use std::fmt;
 use ndarray::{ArrayD, Dimension};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::problem::catalog::split;
+use crate::objective::catalog::split;
 
 /// The diagonal metric `D_k` of a run. `L` and `m` of the step rules are then those of `D^½ H D^½`.
 #[derive(Debug, Clone, PartialEq, Default)]

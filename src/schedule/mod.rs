@@ -20,7 +20,7 @@ mod step;
 pub use algorithm::Algorithm;
 pub use curvature::LaneCurvature;
 pub use lanes::LaneSchedule;
-pub(crate) use lanes::{Code, Move, Unit};
+pub(crate) use lanes::{Code, ScheduleSeed, Unit};
 pub use metric::Metric;
 pub use momentum::Momentum;
 pub use restart::Restart;
@@ -61,7 +61,13 @@ pub struct Phase {
 impl Phase {
     /// A phase to the end of the run: step `1/L`, the algorithm's own momentum, no restart.
     pub fn new(algorithm: Algorithm) -> Self {
-        Phase { algorithm, step: Step::InverseLipschitz, momentum: None, restart: Restart::None, until: Until::End }
+        Phase {
+            algorithm,
+            step: Step::InverseLipschitz,
+            momentum: None,
+            restart: Restart::None,
+            until: Until::End,
+        }
     }
     /// The step rule.
     pub fn step(mut self, step: Step) -> Self {
@@ -243,14 +249,17 @@ impl std::str::FromStr for TangentStart {
         match (text, text.parse()) {
             ("identified", _) => Ok(TangentStart::Identified),
             (_, Ok(k)) => Ok(TangentStart::Iteration(k)),
-            _ => Err(Error::usage("--tangent-start", format!("'{text}'"), "an iteration or 'identified'", "")),
+            _ => {
+                Err(Error::usage("--tangent-start", format!("'{text}'"), "an iteration or 'identified'", ""))
+            }
         }
     }
 }
 
 /// Checks a table of shape `[iterations]` or `[iterations, lanes]`.
 fn check_table(at: &str, table: &ArrayD<f64>, iterations: usize, lanes: usize) -> Result<()> {
-    let refuse = |found: String, expected: String, remedy: &str| Err(Error::usage(at, found, expected, remedy));
+    let refuse =
+        |found: String, expected: String, remedy: &str| Err(Error::usage(at, found, expected, remedy));
     let shape = table.shape();
     match shape {
         [_] => {}

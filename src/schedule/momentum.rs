@@ -7,7 +7,7 @@ use ndarray::ArrayD;
 use super::curvature::{LaneCurvature, Number};
 use super::{Algorithm, Step};
 use crate::error::{Error, ErrorKind, Result};
-use crate::problem::catalog::split;
+use crate::objective::catalog::split;
 
 /// A rule for the momentum `β_k`. `fista` and `nesterov` count from the start of their phase, or from the last restart.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +54,8 @@ impl Momentum {
                 match table.indexed_iter().find(|(_, v)| !inside(**v)) {
                     None => Ok(()),
                     Some((at, v)) => {
-                        let lane = if table.ndim() == 2 { format!(", lane {}", at[1]) } else { String::new() };
+                        let lane =
+                            if table.ndim() == 2 { format!(", lane {}", at[1]) } else { String::new() };
                         refuse(format!("{v} at iteration {}{lane}", at[0]))
                     }
                 }

@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::curvature::{LaneCurvature, Number};
 use crate::error::{Error, ErrorKind, Result};
-use crate::problem::catalog::split;
+use crate::objective::catalog::split;
 
 /// A rule for the step size `α_k`; `L` and `m` are the lane's, `k` is the iteration of the run, from 0.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,7 +59,7 @@ pub enum Step {
     },
     /// `2/(L_S + m_S)`, the extreme eigenvalues of the Hessian restricted to the manifold of the lane's solution: for phases after
     /// identification, where they may be far beyond `2/L`. One step per lane; `None` until
-    /// [`resolve_manifold`](crate::derivative::resolve_manifold) has found them.
+    /// [`resolve_manifold`](crate::diff::resolve_manifold) has found them.
     Manifold(Option<Vec<f64>>),
     /// Steps as given, `[iterations]` or `[iterations, lanes]`.
     Table(ArrayD<f64>),
@@ -171,7 +171,9 @@ impl std::str::FromStr for Step {
             _ => {}
         }
         let name = text.split(':').next().unwrap_or_default();
-        if !["constant", "uniform", "cyclic", "decreasing", "backtracking", "barzilai_borwein"].contains(&name) {
+        if !["constant", "uniform", "cyclic", "decreasing", "backtracking", "barzilai_borwein"]
+            .contains(&name)
+        {
             return Err(Error::unknown(ErrorKind::Usage, at, text, Step::NAMES));
         }
         let (_, values) = split(at, text)?;
@@ -188,7 +190,9 @@ impl std::str::FromStr for Step {
                     return Ok(Step::Cyclic { low: *low, high: *high, period: period as usize });
                 }
             }
-            ("decreasing", [scale, power]) if *scale > 0.0 && scale.is_finite() && (0.0..=1.0).contains(power) => {
+            ("decreasing", [scale, power])
+                if *scale > 0.0 && scale.is_finite() && (0.0..=1.0).contains(power) =>
+            {
                 return Ok(Step::Decreasing { scale: *scale, power: *power });
             }
             ("backtracking", [start, shrink])
@@ -205,8 +209,12 @@ impl std::str::FromStr for Step {
             "constant" => "constant:V, V > 0 in units of 1/L",
             "uniform" => "uniform:LO:HI:SEED, 0 <= LO < HI in units of 1/L and a whole SEED",
             "decreasing" => "decreasing:V:POWER, V > 0 in units of 1/L and POWER from 0 to 1",
-            "backtracking" => "backtracking:START:SHRINK, START >= 1 in units of 1/L and SHRINK between 0 and 1",
-            "barzilai_borwein" => "barzilai_borwein:HI, HI > 1 in units of 1/L (below 2 to stay safe, for example 1.9)",
+            "backtracking" => {
+                "backtracking:START:SHRINK, START >= 1 in units of 1/L and SHRINK between 0 and 1"
+            }
+            "barzilai_borwein" => {
+                "barzilai_borwein:HI, HI > 1 in units of 1/L (below 2 to stay safe, for example 1.9)"
+            }
             _ => "cyclic:LO:HI:PERIOD, 0 < LO <= HI in units of 1/L and a whole PERIOD >= 1",
         };
         Err(Error::usage(at, format!("'{text}'"), expected, ""))

@@ -3,10 +3,10 @@
 
 use ndarray::{Array1, Array2};
 use proxjet::data::Dataset;
-use proxjet::driver::SweepResult;
 use proxjet::engine::Engine;
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::engine::gpu::{GpuEngine, Pick};
+use proxjet::solve::SweepResult;
 use rand::{RngExt, SeedableRng};
 
 /// An engine by name; `None` only where there is no adapter and nobody requires one.
@@ -21,7 +21,9 @@ pub(crate) fn engine(name: &str) -> Option<Box<dyn Engine>> {
 pub(crate) fn gpu() -> Option<GpuEngine> {
     match GpuEngine::request(Pick::Any) {
         Ok(gpu) => Some(gpu),
-        Err(e) if std::env::var_os("PROXJET_REQUIRE_GPU").is_some() => panic!("a GPU test without an adapter: {e}"),
+        Err(e) if std::env::var_os("PROXJET_REQUIRE_GPU").is_some() => {
+            panic!("a GPU test without an adapter: {e}")
+        }
         Err(e) => {
             eprintln!("SKIPPED, no adapter: {e}");
             None

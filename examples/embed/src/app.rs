@@ -78,7 +78,8 @@ impl App {
 
         let viewport = self.size.map(|v| v as f32);
         let plot = self.plot();
-        let view = View { plot, viewport, range: RANGE, band: BAND, half_width: 1.4, linear: 1.0, opacity: 0.34 };
+        let view =
+            View { plot, viewport, range: RANGE, band: BAND, half_width: 1.4, linear: 1.0, opacity: 0.34 };
         self.path.set(&self.host.queue, &view);
         self.axes();
         self.quads.set(&self.host.queue, viewport);
@@ -89,7 +90,10 @@ impl App {
                 view: &self.samples,
                 depth_slice: None,
                 resolve_target: Some(target),
-                ops: wgpu::Operations { load: wgpu::LoadOp::Clear(wgpu::Color::WHITE), store: wgpu::StoreOp::Discard },
+                ops: wgpu::Operations {
+                    load: wgpu::LoadOp::Clear(wgpu::Color::WHITE),
+                    store: wgpu::StoreOp::Discard,
+                },
             })],
             ..Default::default()
         });

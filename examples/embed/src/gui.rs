@@ -56,7 +56,12 @@ impl CallbackTrait for Plot {
     }
 
     /// While egui draws: the path, from the solver's buffers. egui has set viewport and scissor to the plot.
-    fn paint(&self, _: egui::PaintCallbackInfo, pass: &mut wgpu::RenderPass<'static>, resources: &CallbackResources) {
+    fn paint(
+        &self,
+        _: egui::PaintCallbackInfo,
+        pass: &mut wgpu::RenderPass<'static>,
+        resources: &CallbackResources,
+    ) {
         if let Some(guest) = resources.get::<Guest>() {
             guest.path.draw(pass, guest.session.current());
         }
@@ -109,21 +114,28 @@ impl Gui {
     ///
     /// # Errors
     /// A device that was lost.
-    pub fn frame(&mut self, mut input: egui::RawInput, target: &wgpu::TextureView) -> Result<(), Box<dyn Error>> {
+    pub fn frame(
+        &mut self,
+        mut input: egui::RawInput,
+        target: &wgpu::TextureView,
+    ) -> Result<(), Box<dyn Error>> {
         let size = egui::vec2(self.size[0] as f32, self.size[1] as f32);
         input.screen_rect = Some(egui::Rect::from_min_size(egui::Pos2::ZERO, size));
         let context = self.context.clone();
         let output = context.run_ui(input, |ui| self.widgets(ui));
-        if let Some(failure) = self.renderer.callback_resources.get::<Guest>().and_then(|g| g.failure.clone()) {
+        if let Some(failure) = self.renderer.callback_resources.get::<Guest>().and_then(|g| g.failure.clone())
+        {
             return Err(failure.into());
         }
         let (device, queue) = (&self.host.device, &self.host.queue);
         for (id, deltas) in &output.textures_delta.set {
             deltas.iter().for_each(|delta| self.renderer.update_texture(device, queue, *id, delta));
         }
-        let screen = ScreenDescriptor { size_in_pixels: self.size, pixels_per_point: output.pixels_per_point };
+        let screen =
+            ScreenDescriptor { size_in_pixels: self.size, pixels_per_point: output.pixels_per_point };
         let shapes = context.tessellate(output.shapes, output.pixels_per_point);
-        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("egui") });
+        let mut encoder =
+            device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("egui") });
         let mut commands = self.renderer.update_buffers(device, queue, &mut encoder, &shapes, &screen);
         let pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
             label: Some("egui"),
@@ -131,7 +143,10 @@ impl Gui {
                 view: &self.samples,
                 depth_slice: None,
                 resolve_target: Some(target),
-                ops: wgpu::Operations { load: wgpu::LoadOp::Clear(wgpu::Color::WHITE), store: wgpu::StoreOp::Discard },
+                ops: wgpu::Operations {
+                    load: wgpu::LoadOp::Clear(wgpu::Color::WHITE),
+                    store: wgpu::StoreOp::Discard,
+                },
             })],
             ..Default::default()
         });
@@ -145,7 +160,8 @@ impl Gui {
     fn widgets(&mut self, ui: &mut egui::Ui) {
         let Some(session) = self.session() else { return };
         let (done, most) = (session.iteration(), session.plan().request.iterations);
-        let words = format!("iteration {done}, {} of {} lanes going", session.running(), session.layout().lanes);
+        let words =
+            format!("iteration {done}, {} of {} lanes going", session.running(), session.layout().lanes);
         let share = if session.is_done() { 1.0 } else { done as f32 / most as f32 };
         egui::Panel::left("settings").exact_size(230.0).show(ui, |ui| {
             ui.add_space(8.0);
@@ -174,7 +190,8 @@ impl Gui {
         let Some(session) = self.session() else { return };
         let (response, painter) = ui.allocate_painter(ui.available_size(), egui::Sense::hover());
         let outer = response.rect;
-        let rect = egui::Rect::from_min_max(outer.min + egui::vec2(48.0, 12.0), outer.max - egui::vec2(20.0, 52.0));
+        let rect =
+            egui::Rect::from_min_max(outer.min + egui::vec2(48.0, 12.0), outer.max - egui::vec2(20.0, 52.0));
         let (ink, grid) = (ui.visuals().text_color(), egui::Color32::from_gray(226));
         let font = egui::FontId::proportional(13.0);
         for value in (-30..=30).step_by(10) {

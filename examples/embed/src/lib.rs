@@ -4,10 +4,10 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
-use proxjet::driver::{Alphas, Sweep};
 use proxjet::engine::gpu::{GpuContext, GpuEngine, Keep, Session, wgpu};
-use proxjet::plan::Precision;
-use proxjet::prelude::{Penalty, Problem, bundled};
+use proxjet::prelude::{Objective, Penalty, bundled};
+use proxjet::program::Precision;
+use proxjet::solve::{Alphas, Sweep};
 
 pub mod app;
 pub mod gui;
@@ -94,7 +94,8 @@ impl Host {
             mapped_at_creation: false,
         });
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(stride), rows_per_image: None };
+        let layout =
+            wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(stride), rows_per_image: None };
         let to = wgpu::TexelCopyBufferInfo { buffer: &buffer, layout };
         encoder.copy_texture_to_buffer(texture.as_image_copy(), to, texture.size());
         self.queue.submit([encoder.finish()]);
@@ -110,7 +111,7 @@ impl Host {
 /// # Errors
 /// None that data inside the program could cause.
 pub fn sweep() -> Result<Sweep, proxjet::error::Error> {
-    let problem = Problem::builder(bundled("diabetes")?.standardize()).penalty(Penalty::l1()).build()?;
+    let problem = Objective::builder(bundled("diabetes")?.standardize()).penalty(Penalty::l1()).build()?;
     let alphas = Alphas::Path { epsilon: 1e-3, count: 200 };
     Ok(Sweep::new(problem).alphas(alphas).iterations(1000).tol(1e-5).precision(Precision::F32))
 }

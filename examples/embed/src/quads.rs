@@ -116,11 +116,16 @@ impl Quads {
             usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
             view_formats: &[],
         });
-        let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(ATLAS as u32), rows_per_image: None };
+        let layout = wgpu::TexelCopyBufferLayout {
+            offset: 0,
+            bytes_per_row: Some(ATLAS as u32),
+            rows_per_image: None,
+        };
         queue.write_texture(texture.as_image_copy(), &coverage, layout, texture.size());
         let module = device.create_shader_module(wgpu::include_wgsl!("quads.wgsl"));
         let vec4 = wgpu::VertexFormat::Float32x4;
-        let attribute = |i: u32| wgpu::VertexAttribute { format: vec4, offset: 16 * u64::from(i), shader_location: i };
+        let attribute =
+            |i: u32| wgpu::VertexAttribute { format: vec4, offset: 16 * u64::from(i), shader_location: i };
         let pipeline = device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
             label: Some("quads"),
             layout: None,
@@ -134,7 +139,10 @@ impl Quads {
                     attributes: &[attribute(0), attribute(1), attribute(2)],
                 })],
             },
-            primitive: wgpu::PrimitiveState { topology: wgpu::PrimitiveTopology::TriangleStrip, ..Default::default() },
+            primitive: wgpu::PrimitiveState {
+                topology: wgpu::PrimitiveTopology::TriangleStrip,
+                ..Default::default()
+            },
             depth_stencil: None,
             multisample: wgpu::MultisampleState { count: samples, ..Default::default() },
             fragment: Some(wgpu::FragmentState {
@@ -152,7 +160,12 @@ impl Quads {
         });
         let buffer = |label, size, usage| {
             let usage = usage | wgpu::BufferUsages::COPY_DST;
-            device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
         };
         let viewport = buffer("viewport", 16, wgpu::BufferUsages::UNIFORM);
         let instances = buffer("quads", (MOST * size_of::<Quad>()) as u64, wgpu::BufferUsages::VERTEX);
@@ -185,7 +198,8 @@ impl Quads {
 
     /// Text whose baseline begins at a place, moved left by `anchor` of its width.
     pub fn text(&mut self, text: &str, at: [f32; 2], anchor: f32, size: usize, color: [u8; 3]) {
-        let letters: Vec<Letter> = text.chars().filter_map(|c| self.letters.get(&(size, c)).copied()).collect();
+        let letters: Vec<Letter> =
+            text.chars().filter_map(|c| self.letters.get(&(size, c)).copied()).collect();
         let width: f32 = letters.iter().map(|l| l.advance).sum();
         let (mut x, y) = ((at[0] - anchor * width).round(), at[1].round());
         for letter in letters {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::engine::gpu::wgpu;
-use proxjet::plan::Precision;
+use proxjet::program::Precision;
 use proxjet_embed::app::{App, RANGE};
 use proxjet_embed::gui::Gui;
 use proxjet_embed::path::COLORS;
@@ -36,7 +36,8 @@ fn has(pixels: &[u8], [x, y]: [f32; 2], color: [u8; 3]) -> bool {
 
 /// Pixels of a colour, about, in columns from `left` on.
 fn count(pixels: &[u8], left: usize, color: [u8; 3]) -> usize {
-    let places = (0..SIZE[1] as usize).flat_map(|y| (left..SIZE[0] as usize).map(move |x| [x as f32, y as f32]));
+    let places =
+        (0..SIZE[1] as usize).flat_map(|y| (left..SIZE[0] as usize).map(move |x| [x as f32, y as f32]));
     places.filter(|at| has(pixels, *at, color)).count()
 }
 

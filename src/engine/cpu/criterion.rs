@@ -3,10 +3,10 @@
 use rayon::prelude::*;
 
 use super::super::LaneOutcome;
-use super::part::Part;
-use super::step::moved_by;
+use super::block::Block;
+use super::step::strength_seed;
 use super::vector::sum;
-use crate::problem::{LossFunction, PenaltyFunction, Prox, Real, with_loss, with_penalty};
+use crate::objective::{LossFunction, PenaltyFunction, Prox, Real, with_loss, with_penalty};
 
 impl LaneOutcome {
     /// Whether both the iterate and its derivatives are within `tol`.
@@ -16,7 +16,7 @@ impl LaneOutcome {
     }
 }
 
-impl<T: Real> Part<'_, T> {
+impl<T: Real> Block<'_, T> {
     /// Measures every lane at its iterate `x`, given the residual there: one more product `Xᵀ r`.
     ///
     /// With `u = s ω φ'(X x)` and `v = −Xᵀ u`, `s ≤ 1` making `v` feasible, the gap is the sum of the Fenchel–Young terms
@@ -32,12 +32,12 @@ impl<T: Real> Part<'_, T> {
     fn scale_dual<P: PenaltyFunction>(&mut self, penalty: P) {
         let width = self.design.q * (1 + self.common.d);
         let (factors, penalised) = (self.factors, self.penalised);
-        self.seats.par_iter_mut().zip(self.g.par_chunks_exact(width)).for_each(|(seat, g)| {
-            let (l1, l2) = (T::of(seat.numbers.l1), T::of(seat.numbers.l2));
+        self.slots.par_iter_mut().zip(self.g.par_chunks_exact(width)).for_each(|(slot, g)| {
+            let (l1, l2) = (T::of(slot.numbers.l1), T::of(slot.numbers.l2));
             let ratio = (0..penalised)
                 .map(|j| penalty.dual_ratio(-g[j], l1 * factors[j], l2 * factors[j]))
                 .fold(T::one(), |a, b| if b > a { b } else { a });
-            seat.measures.dual_scale = (T::one() / ratio).f64();
+            slot.measures.dual_scale = (T::one() / ratio).f64();
         });
     }
 
@@ -45,31 +45,33 @@ impl<T: Real> Part<'_, T> {
         let rows = &self.common.rows;
         let (n, width) = (self.design.n, self.design.n * (1 + self.common.d));
         let (y, weight) = (&rows.target[..n], &rows.weight[..n]);
-        self.seats.par_iter_mut().zip(self.z.par_chunks_exact(width)).for_each(|(seat, z)| {
-            let (z, scale) = (&z[..n], T::of(seat.measures.dual_scale));
+        self.slots.par_iter_mut().zip(self.z.par_chunks_exact(width)).for_each(|(slot, z)| {
+            let (z, scale) = (&z[..n], T::of(slot.measures.dual_scale));
             let gap = || sum(n, |i| weight[i] * loss.gap(z[i], y[i], scale)).f64();
-            seat.measures.gap = seat.numbers.has_gap.then(gap);
+            slot.measures.gap = slot.numbers.has_gap.then(gap);
         });
     }
 
     fn gap_of_penalty_and_residuals<P: PenaltyFunction>(&mut self, penalty: P) {
         let common = self.common;
         let q = self.design.q;
-        let (factors, penalised, only) = (self.factors, self.penalised, self.only);
+        let (factors, penalised, factor_seeds) = (self.factors, self.penalised, self.factor_seeds);
         let width = q * (1 + common.d);
-        let lanes = self.seats.par_iter_mut().zip(self.x.par_chunks_exact(width)).zip(self.g.par_chunks_exact(width));
-        lanes.for_each(|((seat, x), g)| {
+        let lanes =
+            self.slots.par_iter_mut().zip(self.x.par_chunks_exact(width)).zip(self.g.par_chunks_exact(width));
+        lanes.for_each(|((slot, x), g)| {
             common.with_scratch(|scratch| {
                 let (prox, image) = (&mut scratch.partials.prox[..q], &mut scratch.partials.image[..q]);
-                let numbers = &seat.numbers;
+                let numbers = &slot.numbers;
                 let (l1, l2) = (T::of(numbers.l1), T::of(numbers.l2));
                 let ((x, dx), (g, dg)) = (x.split_at(q), g.split_at(q));
-                let measures = &mut seat.measures;
+                let measures = &mut slot.measures;
 
                 let scale = T::of(measures.dual_scale);
                 measures.gap = measures.gap.map(|of_loss| {
-                    let of_penalty =
-                        sum(penalised, |j| penalty.gap(x[j], -scale * g[j], l1 * factors[j], l2 * factors[j]));
+                    let of_penalty = sum(penalised, |j| {
+                        penalty.gap(x[j], -scale * g[j], l1 * factors[j], l2 * factors[j])
+                    });
                     (of_loss + of_penalty.f64()) / common.gap_unit
                 });
 
@@ -91,10 +93,11 @@ impl<T: Real> Part<'_, T> {
                 for (t, (dx, dg)) in tangents.filter(|(t, _)| common.tested[*t]) {
                     let (dl1, dl2) = (T::of(numbers.dl1[t]), T::of(numbers.dl2[t]));
                     for j in 0..q {
-                        let moves = moved_by(only[t], factors, j);
+                        let moves = strength_seed(factor_seeds[t], factors, j);
                         let dridge = if P::RIDGE_IN_LOSS { dl2 * moves } else { T::zero() };
                         let dw = dx[j] - a * (dg[j] + ridge * factors[j] * dx[j] + dridge * x[j]);
-                        image[j] = prox[j].by_input * dw + moves * (prox[j].by_l1 * dl1 + prox[j].by_l2 * dl2);
+                        image[j] =
+                            prox[j].by_input * dw + moves * (prox[j].by_l1 * dl1 + prox[j].by_l2 * dl2);
                     }
                     let residual = relative(dx, image);
                     // `max` would swallow a NaN.

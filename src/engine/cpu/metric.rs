@@ -2,17 +2,18 @@
 
 use rayon::prelude::*;
 
-use super::super::MetricSource;
-use super::part::{Design, Part};
-use crate::problem::{LossFunction, Real, with_loss};
+use super::block::{Block, Design};
+use crate::lanes::MetricSource;
+use crate::objective::{LossFunction, Real, with_loss};
 
-impl<T: Real> Part<'_, T> {
+impl<T: Real> Block<'_, T> {
     /// Sets the metric of the lanes that refresh it now; `squares` is the design squared, where curvatures are asked for.
     pub(super) fn refresh_metric(&mut self, source: &MetricSource, squares: Option<Design<'_, T>>) {
         if self.metric.is_none() {
             return;
         }
-        let due: Vec<bool> = self.seats.iter().map(|seat| source.refreshes(seat.outcome.iterations)).collect();
+        let due: Vec<bool> =
+            self.slots.iter().map(|slot| source.refreshes(slot.outcome.iterations)).collect();
         if !due.contains(&true) {
             return;
         }
@@ -23,9 +24,9 @@ impl<T: Real> Part<'_, T> {
         }
         let (q, width) = (self.design.q, self.design.q * (1 + self.common.d));
         let Some(metric) = &mut self.metric else { return };
-        let lanes = metric.chunks_exact_mut(width).zip(&*self.seats).zip(&due).filter(|(_, due)| **due);
-        for ((columns, seat), _) in lanes {
-            let entry = |j: usize| T::of(source.entry(seat.outcome.iterations, seat.lane, j));
+        let lanes = metric.chunks_exact_mut(width).zip(&*self.slots).zip(&due).filter(|(_, due)| **due);
+        for ((columns, slot), _) in lanes {
+            let entry = |j: usize| T::of(source.entry(slot.outcome.iterations, slot.lane, j));
             columns[..q].iter_mut().enumerate().for_each(|(j, d)| *d = entry(j));
         }
     }
@@ -37,12 +38,12 @@ impl<T: Real> Part<'_, T> {
         let (y, weight) = (&rows.target[..n], &rows.weight[..n]);
         self.r.par_chunks_exact_mut(width).zip(self.z.par_chunks_exact(width)).for_each(|(r, z)| {
             for i in 0..n {
-                r[i] = weight[i] * loss.curve(z[i], y[i]);
+                r[i] = weight[i] * loss.d2(z[i], y[i]);
             }
             let (z, dz) = z.split_at(n);
             for (dr, dz) in r[n..].chunks_exact_mut(n).zip(dz.chunks_exact(n)) {
                 for i in 0..n {
-                    dr[i] = weight[i] * loss.curve_slope(z[i], y[i]) * dz[i];
+                    dr[i] = weight[i] * loss.d3(z[i], y[i]) * dz[i];
                 }
             }
         });

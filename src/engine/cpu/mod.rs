@@ -5,23 +5,24 @@
 
 use ndarray::{Array3, ArrayViewMut2, Axis};
 
-use super::{Chunk, ControlRules, Engine, EngineInfo, Frame, Job, LaneState, Numbers, Run, Seat, Status};
+use super::{Chunk, Engine, EngineInfo, Frame, Run, Slot, Status};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::{Limits, Plan, Precision, RecordLayout};
-use crate::problem::{Problem, Real};
+use crate::lanes::{ControlRules, Job, LaneState, Numbers};
+use crate::objective::{Objective, Real};
+use crate::program::{Limits, Plan, Precision, RecordLayout};
 use crate::schedule::Unit;
 
+mod block;
 mod criterion;
 mod metric;
 mod observe;
-mod part;
 mod residual;
 mod state;
 mod step;
 mod vector;
 mod working_set;
 
-use part::{Design, Seated};
+use block::{ActiveLane, Design};
 use state::State;
 
 /// Runs plans on the processor, on all threads of the current rayon pool.
@@ -58,7 +59,7 @@ impl Engine for CpuEngine {
             flops_wide: 0.0,
             element: 0.0,
             wide: true,
-            flops_resident: 0.0,
+            flops_persistent: 0.0,
             dispatch: 0.0,
             lane: 0.0,
             workgroup_bytes: 0,
@@ -77,14 +78,20 @@ impl Engine for CpuEngine {
     }
 
     fn recover(&mut self) -> Result<()> {
-        Err(Error::new(ErrorKind::Device, "CPU engine", "a failure", "none: it has no device", "Please report this."))
+        Err(Error::new(
+            ErrorKind::Device,
+            "CPU engine",
+            "a failure",
+            "none: it has no device",
+            "Please report this.",
+        ))
     }
 }
 
 /// Seconds that the product library alone needs for `count` times the two products of an iteration, `X M` and `Xᵀ R`
 /// with `columns` columns: the yardstick of the benchmarks.
-pub fn products_alone(problem: &Problem, columns: usize, precision: Precision, count: usize) -> f64 {
-    fn of<T: Real>(problem: &Problem, columns: usize, count: usize) -> f64 {
+pub fn products_alone(problem: &Objective, columns: usize, precision: Precision, count: usize) -> f64 {
+    fn of<T: Real>(problem: &Objective, columns: usize, count: usize) -> f64 {
         let (n, q) = problem.design().dim();
         let values: Vec<T> = problem.design().iter().map(|v| T::of(*v)).collect();
         let design = Design { values: &values, n, q, by_rows: true };
@@ -122,85 +129,86 @@ impl<'a, T: Real> CpuRun<'a, T> {
     }
 
     /// Decides what every lane does next: α, β and their tangents, from the schedule and from what was seen.
-    fn direct(&mut self) {
+    fn decide(&mut self) {
         let schedule = self.job.schedule;
         let fields = schedule.fields();
         // Most lanes are at the same iteration.
         let mut known: Option<(usize, [Unit; 2])> = None;
-        for seat in self.state.seats.iter_mut().filter(|s| s.outcome.status == Status::Running) {
-            let k = seat.outcome.iterations;
+        for slot in self.state.slots.iter_mut().filter(|s| s.outcome.status == Status::Running) {
+            let k = slot.outcome.iterations;
             let units = match known {
                 Some((at, units)) if at == k => units,
                 _ => [0, schedule.stages() - 1].map(|stage| schedule.unit(stage, k)),
             };
             known = Some((k, units));
-            let (stage, switches) = seat.control.stage(&self.rules, k, &units[0]);
+            let (stage, switches) = slot.control.stage(&self.rules, k, &units[0]);
             let unit = units[stage];
             let numbers = if schedule.is_factored() {
-                Numbers::Factored { unit, base: &seat.numbers.bases[unit.phase * fields..][..fields] }
+                Numbers::Factored { unit, base: &slot.numbers.bases[unit.phase * fields..][..fields] }
             } else {
-                schedule.entry(stage, k, seat.lane, &mut self.row);
+                schedule.entry(stage, k, slot.lane, &mut self.row);
                 Numbers::Tabulated(&self.row)
             };
-            seat.control.direct(&self.rules, (k, switches), unit.code, &numbers, &mut seat.told);
+            slot.control.decide(&self.rules, (k, switches), unit.code, &numbers, &mut slot.params);
         }
     }
 
     /// Counts the iteration, decides the status of every lane, and keeps its record.
-    fn close(&mut self, mut records: ArrayViewMut2<'_, f64>) {
-        let going = self.state.seats.iter().filter(|s| s.outcome.status == Status::Running);
-        if going.clone().any(|seat| self.plan.is_check(seat.outcome.iterations + 1)) {
+    fn finalize(&mut self, mut records: ArrayViewMut2<'_, f64>) {
+        let going = self.state.slots.iter().filter(|s| s.outcome.status == Status::Running);
+        if going.clone().any(|slot| self.plan.is_check(slot.outcome.iterations + 1)) {
             self.state.measure();
         }
         let layout = RecordLayout::new(self.job.derivatives.len());
-        for (seat, mut row) in self.state.seats.iter_mut().zip(records.rows_mut()) {
-            seat.advanced = seat.outcome.status == Status::Running;
-            if !seat.advanced {
+        for (slot, mut row) in self.state.slots.iter_mut().zip(records.rows_mut()) {
+            slot.advanced = slot.outcome.status == Status::Running;
+            if !slot.advanced {
                 continue;
             }
-            seat.outcome.iterations += 1;
-            row.iter_mut().zip(&seat.record).for_each(|(to, from)| *to = *from);
-            let check = self.plan.is_check(seat.outcome.iterations);
+            slot.outcome.iterations += 1;
+            row.iter_mut().zip(&slot.record).for_each(|(to, from)| *to = *from);
+            let check = self.plan.is_check(slot.outcome.iterations);
             if check {
-                let measured = &seat.measures;
-                seat.outcome.gap = measured.gap;
-                seat.outcome.stationarity = measured.stationarity;
-                seat.outcome.derivative_residual = measured.derivative_residual;
+                let measured = &slot.measures;
+                slot.outcome.gap = measured.gap;
+                slot.outcome.stationarity = measured.stationarity;
+                slot.outcome.derivative_residual = measured.derivative_residual;
             }
-            seat.outcome.status = status(seat, layout, check.then_some(self.job.tol), self.plan.request.iterations);
+            slot.outcome.status =
+                status(slot, layout, check.then_some(self.job.tol), self.plan.request.iterations);
         }
     }
 
     /// The lanes that have a frame at their iterate.
     fn frame(&self) -> Option<Frame> {
-        let seats = &self.state.seats;
-        let due = |seat: &Seated<T>| seat.advanced && self.plan.is_frame(seat.outcome.iterations);
-        let slots: Vec<usize> = (0..seats.len()).filter(|i| due(&seats[*i])).collect();
-        if slots.is_empty() {
+        let slots = &self.state.slots;
+        let due = |slot: &ActiveLane<T>| slot.advanced && self.plan.is_frame(slot.outcome.iterations);
+        let due_slots: Vec<usize> = (0..slots.len()).filter(|i| due(&slots[*i])).collect();
+        if due_slots.is_empty() {
             return None;
         }
         let (d, q) = (self.job.derivatives.len(), self.job.problem.state_rows());
-        let mut state = Array3::zeros((slots.len(), 1 + d, q));
-        for (mut to, slot) in state.outer_iter_mut().zip(&slots) {
+        let mut state = Array3::zeros((due_slots.len(), 1 + d, q));
+        for (mut to, slot) in state.outer_iter_mut().zip(&due_slots) {
             to.assign(&self.state.columns(*slot));
         }
-        let lanes = slots.iter().map(|i| (seats[*i].lane, seats[*i].outcome.iterations)).collect();
+        let lanes = due_slots.iter().map(|i| (slots[*i].lane, slots[*i].outcome.iterations)).collect();
         Some(Frame { lanes, state })
     }
 }
 
 /// The status of a lane after an iteration; `tol` where the stop rule was tested.
-fn status<T>(seat: &Seated<T>, layout: RecordLayout, tol: Option<f64>, iterations: usize) -> Status {
-    let record = &seat.record;
-    let mut changes = (0..seat.numbers.dl1.len()).map(|t| record[layout.derivative_change(t)]);
+fn status<T>(slot: &ActiveLane<T>, layout: RecordLayout, tol: Option<f64>, iterations: usize) -> Status {
+    let record = &slot.record;
+    let mut changes = (0..slot.numbers.dl1.len()).map(|t| record[layout.derivative_change(t)]);
     let objective = record[RecordLayout::OBJECTIVE];
     if !(objective.is_finite() && record[RecordLayout::CHANGE].is_finite() && changes.all(f64::is_finite)) {
         Status::NotFinite
-    } else if objective > seat.numbers.objective_limit {
+    } else if objective > slot.numbers.objective_limit {
         Status::Diverged
-    } else if tol.is_some_and(|tol| tol > 0.0 && seat.outcome.meets(tol)) {
+    } else if tol.is_some_and(|tol| tol > 0.0 && slot.outcome.meets(tol)) {
         Status::Converged
-    } else if seat.outcome.iterations == iterations {
+    } else if slot.outcome.iterations == iterations {
         Status::MaxIterations
     } else {
         Status::Running
@@ -209,16 +217,16 @@ fn status<T>(seat: &Seated<T>, layout: RecordLayout, tol: Option<f64>, iteration
 
 impl<T: Real> Run for CpuRun<'_, T> {
     fn free(&self) -> usize {
-        self.plan.seats - self.state.seats.len()
+        self.plan.slots - self.state.slots.len()
     }
 
-    fn admit(&mut self, lanes: Vec<LaneState>) -> Result<()> {
-        self.state.admit(self.job, lanes);
+    fn load(&mut self, lanes: Vec<LaneState>) -> Result<()> {
+        self.state.load(self.job, lanes);
         Ok(())
     }
 
-    fn release(&mut self, lanes: &[usize]) {
-        self.state.release(lanes);
+    fn evict(&mut self, lanes: &[usize]) {
+        self.state.evict(lanes);
     }
 
     fn submit(&mut self, iterations: usize) -> Result<usize> {
@@ -239,34 +247,34 @@ impl<T: Real> Run for CpuRun<'_, T> {
             let found = "no chunk to collect";
             return Err(Error::new(ErrorKind::Device, "CPU engine", found, "one", "Please report this."));
         };
-        let mut records = Array3::zeros((iterations, self.state.seats.len(), self.plan.record_fields));
+        let mut records = Array3::zeros((iterations, self.state.slots.len(), self.plan.record_fields));
         let mut frames = Vec::new();
-        let spared = self.state.spared();
-        self.state.seats.iter_mut().for_each(|seat| seat.first = seat.outcome.iterations);
+        let skipped = self.state.skipped();
+        self.state.slots.iter_mut().for_each(|slot| slot.first = slot.outcome.iterations);
         for mut row in records.axis_iter_mut(Axis(0)) {
-            if !self.state.seats.iter().any(|seat| seat.outcome.status == Status::Running) {
+            if !self.state.slots.iter().any(|slot| slot.outcome.status == Status::Running) {
                 break;
             }
-            self.direct();
+            self.decide();
             self.state.advance(self.job.metric);
-            self.close(row.view_mut());
+            self.finalize(row.view_mut());
             frames.extend(self.frame());
         }
-        let rows = self.state.seats.iter().map(|s| s.outcome.iterations - s.first).max().unwrap_or(0);
+        let rows = self.state.slots.iter().map(|s| s.outcome.iterations - s.first).max().unwrap_or(0);
         if rows < iterations {
             records = records.slice_axis(Axis(0), (..rows).into()).to_owned();
         }
-        let seat = |s: &Seated<T>| Seat { lane: s.lane, first: s.first, outcome: s.outcome };
+        let slot = |s: &ActiveLane<T>| Slot { lane: s.lane, first: s.first, outcome: s.outcome };
         Ok(Chunk {
-            seats: self.state.seats.iter().map(seat).collect(),
+            slots: self.state.slots.iter().map(slot).collect(),
             records,
             frames,
-            spared: self.state.spared() - spared,
+            skipped: self.state.skipped() - skipped,
         })
     }
 
     fn state(&self, lane: usize) -> LaneState {
-        let slot = self.state.seats.iter().position(|seat| seat.lane == lane).expect("a lane that is seated");
+        let slot = self.state.slots.iter().position(|slot| slot.lane == lane).expect("a lane that is active");
         self.state.lane(slot)
     }
 }

@@ -2,10 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::part::{Part, Rows};
+use super::block::{Block, Rows};
 use super::vector::{sum, vectorised};
-use crate::plan::RecordLayout;
-use crate::problem::{LossFunction, PenaltyFunction, Real, with_loss, with_penalty};
+use crate::objective::{LossFunction, PenaltyFunction, Real, with_loss, with_penalty};
+use crate::program::RecordLayout;
 
 /// Held-out rows.
 pub(super) struct HeldOut<T> {
@@ -13,7 +13,7 @@ pub(super) struct HeldOut<T> {
     pub(super) rows: Rows<T>,
 }
 
-impl<T: Real> Part<'_, T> {
+impl<T: Real> Block<'_, T> {
     /// Records the new iterates: objective, changes, support, and the loss of held-out rows with its derivatives, whose
     /// predictions are `held_out`.
     pub(super) fn observe(&mut self, held_out: Option<(&HeldOut<T>, &[T])>) {
@@ -23,10 +23,10 @@ impl<T: Real> Part<'_, T> {
             with_loss!(self.common.loss, f => self.record_held_out(f, rows, z));
         }
         with_loss!(self.common.loss, f => self.measure_secant(f));
-        for seat in self.seats.iter_mut() {
-            let seen = &mut seat.control.seen;
-            seen.objective = T::of(seat.record[RecordLayout::OBJECTIVE]);
-            seen.moved = seat.record[RecordLayout::ACTIVE_CHANGE] > 0.0;
+        for slot in self.slots.iter_mut() {
+            let seen = &mut slot.control.seen;
+            seen.objective = T::of(slot.record[RecordLayout::OBJECTIVE]);
+            seen.moved = slot.record[RecordLayout::ACTIVE_CHANGE] > 0.0;
         }
     }
 
@@ -35,16 +35,16 @@ impl<T: Real> Part<'_, T> {
         let q = self.design.q;
         let (factors, penalised) = (self.factors, self.penalised);
         let width = q * (1 + self.common.d);
-        self.seats
+        self.slots
             .par_iter_mut()
             .zip(self.x.par_chunks_exact(width))
             .zip(self.x_previous.par_chunks_exact(width))
-            .for_each(|((seat, x), xp)| {
-                let (l1, l2) = (T::of(seat.numbers.l1), T::of(seat.numbers.l2));
-                let told = &seat.told;
-                let record = &mut seat.record;
-                record[RecordLayout::STEP] = told.step.f64();
-                record[RecordLayout::MOMENTUM] = if told.restore { -1.0 } else { told.momentum.f64() };
+            .for_each(|((slot, x), xp)| {
+                let (l1, l2) = (T::of(slot.numbers.l1), T::of(slot.numbers.l2));
+                let params = &slot.params;
+                let record = &mut slot.record;
+                record[RecordLayout::STEP] = params.step.f64();
+                record[RecordLayout::MOMENTUM] = if params.restore { -1.0 } else { params.momentum.f64() };
                 vectorised(StepRecord { penalty, q, factors, penalised, l1, l2, x, xp, record });
             });
     }
@@ -55,20 +55,21 @@ impl<T: Real> Part<'_, T> {
         let (n, width) = (self.design.n, self.design.n * (1 + self.common.d));
         let (y, weight, dy) = (&rows.target[..n], &rows.weight[..n], &rows.target_tangent);
         let Some(extrapolated) = &self.extrapolated else { return };
-        self.seats
+        self.slots
             .par_iter_mut()
             .zip(self.z.par_chunks_exact(width))
             .zip(extrapolated.par_chunks_exact(width))
             .zip(self.r.par_chunks_exact(width))
-            .for_each(|(((seat, z), e), r)| {
-                let seen = &mut seat.control.seen;
-                let turned = |i: usize| weight[i] * loss.slope(z[i], y[i]) - r[i];
+            .for_each(|(((slot, z), e), r)| {
+                let seen = &mut slot.control.seen;
+                let turned = |i: usize| weight[i] * loss.d1(z[i], y[i]) - r[i];
                 seen.secant += sum(n, |i| (z[i] - e[i]) * turned(i));
                 for (t, dsecant) in seen.dsecant.iter_mut().enumerate() {
                     *dsecant += sum(n, |i| {
                         let c = (t + 1) * n + i;
-                        let by_target = dy.get(t).map_or(T::zero(), |dy| loss.slope_by_target(z[i], y[i]) * dy[i]);
-                        let dturned = weight[i] * (loss.curve(z[i], y[i]) * z[c] + by_target) - r[c];
+                        let by_target =
+                            dy.get(t).map_or(T::zero(), |dy| loss.d1_by_target(z[i], y[i]) * dy[i]);
+                        let dturned = weight[i] * (loss.d2(z[i], y[i]) * z[c] + by_target) - r[c];
                         (z[c] - e[c]) * turned(i) + (z[i] - e[i]) * dturned
                     });
                 }
@@ -79,8 +80,8 @@ impl<T: Real> Part<'_, T> {
     fn record_loss<L: LossFunction>(&mut self, loss: L) {
         let rows = &self.common.rows;
         let (n, width) = (self.design.n, self.design.n * (1 + self.common.d));
-        self.seats.par_iter_mut().zip(self.z.par_chunks_exact(width)).for_each(|(seat, z)| {
-            seat.record[RecordLayout::OBJECTIVE] += vectorised(MeanLoss { loss, rows, z: &z[..n] }).f64();
+        self.slots.par_iter_mut().zip(self.z.par_chunks_exact(width)).for_each(|(slot, z)| {
+            slot.record[RecordLayout::OBJECTIVE] += vectorised(MeanLoss { loss, rows, z: &z[..n] }).f64();
         });
     }
 
@@ -88,12 +89,12 @@ impl<T: Real> Part<'_, T> {
         let rows = &held_out.rows;
         let n = rows.target.len();
         let layout = RecordLayout::new(self.common.d);
-        self.seats.par_iter_mut().zip(z.par_chunks_exact(n * (1 + self.common.d))).for_each(|(seat, z)| {
+        self.slots.par_iter_mut().zip(z.par_chunks_exact(n * (1 + self.common.d))).for_each(|(slot, z)| {
             let (z, dz) = z.split_at(n);
-            seat.record[RecordLayout::VALIDATION] = vectorised(MeanLoss { loss, rows, z }).f64();
+            slot.record[RecordLayout::VALIDATION] = vectorised(MeanLoss { loss, rows, z }).f64();
             for (t, dz) in dz.chunks_exact(n).enumerate() {
-                let slope = sum(n, |i| rows.weight[i] * loss.slope(z[i], rows.target[i]) * dz[i]);
-                seat.record[layout.hypergradient(t)] = slope.f64();
+                let slope = sum(n, |i| rows.weight[i] * loss.d1(z[i], rows.target[i]) * dz[i]);
+                slot.record[layout.hypergradient(t)] = slope.f64();
             }
         });
     }
@@ -120,8 +121,8 @@ impl<T: Real, P: PenaltyFunction> pulp::WithSimd for StepRecord<'_, T, P> {
         let StepRecord { penalty, q, factors, penalised, l1, l2, x, xp, record } = self;
         let layout = RecordLayout::new(x.len() / q - 1);
         let (now, was, factors) = (&x[..penalised], &xp[..penalised], &factors[..penalised]);
-        let price = sum(penalised, |j| penalty.value(now[j], l1 * factors[j], l2 * factors[j]));
-        record[RecordLayout::OBJECTIVE] = price.f64();
+        let penalty_value = sum(penalised, |j| penalty.value(now[j], l1 * factors[j], l2 * factors[j]));
+        record[RecordLayout::OBJECTIVE] = penalty_value.f64();
         let mark = |on: bool| if on { T::one() } else { T::zero() };
         record[RecordLayout::SUPPORT] = sum(penalised, |j| mark(now[j] != T::zero())).f64();
         let moved = |j: usize| mark(penalty.is_active(now[j]) != penalty.is_active(was[j]));

@@ -2,25 +2,25 @@
 
 use rayon::prelude::*;
 
-use super::part::{Part, Rows};
+use super::block::{Block, Rows};
 use super::vector::vectorised;
-use crate::problem::{LossFunction, Real, with_loss};
+use crate::objective::{LossFunction, Real, with_loss};
 
 /// Where a gradient is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Probe {
     /// At `x`.
     Here,
-    /// At `e = x + look (x − x₋)`, as the lane's directive says.
+    /// At `e = x + extrapolation (x − x₋)`, as the lane's step_params says.
     Ahead,
 }
 
-impl<T: Real> Part<'_, T> {
-    /// `r = ω φ'(X e)` and `dr = ω (φ''(X e) X de + ∂_y φ' dy)`, with `X e = z + look (z − z_previous)` per lane.
+impl<T: Real> Block<'_, T> {
+    /// `r = ω φ'(X e)` and `dr = ω (φ''(X e) X de + ∂_y φ' dy)`, with `X e = z + extrapolation (z − z_previous)` per lane.
     pub(super) fn residual(&mut self, probe: Probe) {
         with_loss!(self.common.loss, f => self.residual_of(f, probe));
         if probe == Probe::Ahead {
-            self.keep_extrapolated();
+            self.store_extrapolated();
         }
     }
 
@@ -31,52 +31,61 @@ impl<T: Real> Part<'_, T> {
             .par_chunks_exact_mut(width)
             .zip(self.z.par_chunks_exact(width))
             .zip(self.z_previous.par_chunks_exact(width))
-            .zip(&*self.seats)
-            .for_each(|(((r, z), zp), seat)| {
-                let (look, dlook) = match probe {
-                    Probe::Ahead => (seat.told.look, &seat.told.dlook[..]),
+            .zip(&*self.slots)
+            .for_each(|(((r, z), zp), slot)| {
+                let (extrapolation, dextrapolation) = match probe {
+                    Probe::Ahead => (slot.params.extrapolation, &slot.params.dextrapolation[..]),
                     Probe::Here => (T::zero(), &[][..]),
                 };
                 common.with_scratch(|scratch| {
-                    let curve = &mut scratch.curve[..n];
-                    vectorised(LaneResidual { loss, rows: &common.rows, look, dlook, z, zp, r, curve });
+                    let d2 = &mut scratch.d2[..n];
+                    vectorised(LaneResidual {
+                        loss,
+                        rows: &common.rows,
+                        extrapolation,
+                        dextrapolation,
+                        z,
+                        zp,
+                        r,
+                        d2,
+                    });
                 });
             });
     }
 
     /// Predictions of `e`, where the schedule measures the curvature of the step that follows.
-    fn keep_extrapolated(&mut self) {
+    fn store_extrapolated(&mut self) {
         let (n, width) = (self.design.n, self.design.n * (1 + self.common.d));
         let Some(extrapolated) = &mut self.extrapolated else { return };
         extrapolated
             .par_chunks_exact_mut(width)
             .zip(self.z.par_chunks_exact(width))
             .zip(self.z_previous.par_chunks_exact(width))
-            .zip(&*self.seats)
-            .for_each(|(((e, z), zp), seat)| {
+            .zip(&*self.slots)
+            .for_each(|(((e, z), zp), slot)| {
                 for i in 0..width {
-                    e[i] = z[i] + seat.told.look * (z[i] - zp[i]);
+                    e[i] = z[i] + slot.params.extrapolation * (z[i] - zp[i]);
                 }
-                for (t, dlook) in seat.told.dlook.iter().enumerate() {
+                for (t, dextrapolation) in slot.params.dextrapolation.iter().enumerate() {
                     for i in 0..n {
-                        e[(t + 1) * n + i] += *dlook * (z[i] - zp[i]);
+                        e[(t + 1) * n + i] += *dextrapolation * (z[i] - zp[i]);
                     }
                 }
             });
     }
 }
 
-/// The residual of one lane; `curve` is room for `n` numbers.
+/// The residual of one lane; `d2` is room for `n` numbers.
 struct LaneResidual<'a, T, L> {
     loss: L,
     rows: &'a Rows<T>,
-    look: T,
+    extrapolation: T,
     /// `[d]`, or empty.
-    dlook: &'a [T],
+    dextrapolation: &'a [T],
     z: &'a [T],
     zp: &'a [T],
     r: &'a mut [T],
-    curve: &'a mut [T],
+    d2: &'a mut [T],
 }
 
 impl<T: Real, L: LossFunction> pulp::WithSimd for LaneResidual<'_, T, L> {
@@ -84,37 +93,37 @@ impl<T: Real, L: LossFunction> pulp::WithSimd for LaneResidual<'_, T, L> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        let LaneResidual { loss, rows, look, dlook, z, zp, r, curve } = self;
-        let n = curve.len();
+        let LaneResidual { loss, rows, extrapolation, dextrapolation, z, zp, r, d2 } = self;
+        let n = d2.len();
         let (y, weight) = (&rows.target[..n], &rows.weight[..n]);
         let (r, dr) = r.split_at_mut(n);
         let (z, dz) = z.split_at(n);
         let (zp, dzp) = zp.split_at(n);
         if dr.is_empty() {
             for i in 0..n {
-                r[i] = weight[i] * loss.slope(z[i] + look * (z[i] - zp[i]), y[i]);
+                r[i] = weight[i] * loss.d1(z[i] + extrapolation * (z[i] - zp[i]), y[i]);
             }
             return;
         }
         for i in 0..n {
-            let e = z[i] + look * (z[i] - zp[i]);
-            r[i] = weight[i] * loss.slope(e, y[i]);
-            curve[i] = weight[i] * loss.curve(e, y[i]);
+            let e = z[i] + extrapolation * (z[i] - zp[i]);
+            r[i] = weight[i] * loss.d1(e, y[i]);
+            d2[i] = weight[i] * loss.d2(e, y[i]);
         }
         let tangents = dr.chunks_exact_mut(n).zip(dz.chunks_exact(n)).zip(dzp.chunks_exact(n));
         for (t, ((dr, dz), dzp)) in tangents.enumerate() {
             for i in 0..n {
-                dr[i] = curve[i] * (dz[i] + look * (dz[i] - dzp[i]));
+                dr[i] = d2[i] * (dz[i] + extrapolation * (dz[i] - dzp[i]));
             }
-            if let Some(dlook) = dlook.get(t).filter(|v| **v != T::zero()) {
+            if let Some(dextrapolation) = dextrapolation.get(t).filter(|v| **v != T::zero()) {
                 for i in 0..n {
-                    dr[i] += curve[i] * *dlook * (z[i] - zp[i]);
+                    dr[i] += d2[i] * *dextrapolation * (z[i] - zp[i]);
                 }
             }
             if let Some(dy) = rows.target_tangent.get(t) {
                 for i in 0..n {
-                    let e = z[i] + look * (z[i] - zp[i]);
-                    dr[i] += weight[i] * loss.slope_by_target(e, y[i]) * dy[i];
+                    let e = z[i] + extrapolation * (z[i] - zp[i]);
+                    dr[i] += weight[i] * loss.d1_by_target(e, y[i]) * dy[i];
                 }
             }
         }

@@ -1,16 +1,17 @@
-//! The columns of all seated lanes.
+//! The columns of all active lanes.
 
 use faer::Par;
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
-use super::super::{Control, Directive, Job, LaneOutcome, LaneState, MetricSource, RunNumbers};
+use super::super::LaneOutcome;
+use super::block::{ActiveLane, Block, Common, Design, FactorSeed, Measures, Rows};
 use super::observe::HeldOut;
-use super::part::{Common, Design, Measures, Only, Part, Rows, Seated};
 use super::residual::Probe;
-use super::working_set::{FullColumns, GROUP, PERIOD, Predictions, Whole, WorkingSet};
-use crate::plan::{Plan, RecordLayout};
-use crate::problem::Real;
+use super::working_set::{FullColumns, GROUP, PERIOD, Predictions, View, WorkingSet};
+use crate::lanes::{Control, Job, LaneState, MetricSource, RunNumbers, StepParams};
+use crate::objective::Real;
+use crate::program::{Plan, RecordLayout};
 
 /// Working sets of groups of lanes.
 struct Sets<T> {
@@ -23,20 +24,20 @@ struct Sets<T> {
     iterations: usize,
     next_try: usize,
     wait: usize,
-    /// Columns of lanes spared so far, in units of all columns of one for an iteration.
-    spared: f64,
+    /// Columns of lanes skipped so far, in units of all columns of one for an iteration.
+    skipped: f64,
     nothing: Vec<T>,
 }
 
 /// Share of the columns below which working sets pay, and above which they do not any more: products of few columns are slower
 /// per operation.
-const PAYS: f64 = 0.5;
-const LEAVES: f64 = 0.7;
+const ENABLE_BELOW: f64 = 0.5;
+const DISABLE_ABOVE: f64 = 0.7;
 /// Iterations before the first attempt, and between attempts at most.
 const FIRST_WAIT: usize = 8;
 const MOST_WAIT: usize = 64;
 
-/// Lanes in their columns, in the order in which they were seated.
+/// Lanes in their columns, in the order in which they were active.
 pub(super) struct State<T> {
     n: usize,
     q: usize,
@@ -48,9 +49,9 @@ pub(super) struct State<T> {
     /// Squares of the design, for a metric made of curvatures.
     squares: Option<Vec<T>>,
     factors: Vec<T>,
-    only: Vec<Only>,
+    factor_seeds: Vec<FactorSeed>,
     held_out: Option<(HeldOut<T>, Vec<T>)>,
-    pub(super) seats: Vec<Seated<T>>,
+    pub(super) slots: Vec<ActiveLane<T>>,
     /// `[q]`-columns: the iterate and the one before; the gradient; the metric.
     x: Vec<T>,
     x_previous: Vec<T>,
@@ -71,7 +72,8 @@ fn cast<'a, T: Real>(values: impl IntoIterator<Item = &'a f64>) -> Vec<T> {
 
 impl<T: Real> Sets<T> {
     fn new(design: ArrayView2<'_, f64>, plan: &Plan) -> Self {
-        let groups = (0..plan.seats.div_ceil(GROUP)).map(|i| WorkingSet::new(i, design.nrows(), plan.seats.min(GROUP)));
+        let groups = (0..plan.slots.div_ceil(GROUP))
+            .map(|i| WorkingSet::new(i, design.nrows(), plan.slots.min(GROUP)));
         Sets {
             on: false,
             groups: groups.collect(),
@@ -80,8 +82,8 @@ impl<T: Real> Sets<T> {
             iterations: 0,
             next_try: FIRST_WAIT,
             wait: FIRST_WAIT,
-            spared: 0.0,
-            nothing: vec![T::zero(); 2 * plan.seats.div_ceil(GROUP)],
+            skipped: 0.0,
+            nothing: vec![T::zero(); 2 * plan.slots.div_ceil(GROUP)],
         }
     }
 }
@@ -93,7 +95,7 @@ impl<T: Real> State<T> {
         let numbers = RunNumbers::new(job);
         let (n, q) = problem.design.dim();
         let d = job.derivatives.len();
-        let zeros = |rows: usize| vec![T::zero(); rows * plan.seats * (1 + d)];
+        let zeros = |rows: usize| vec![T::zero(); rows * plan.slots * (1 + d)];
         let rows = Rows {
             target: cast(&problem.target),
             weight: cast(&problem.weight),
@@ -115,7 +117,8 @@ impl<T: Real> State<T> {
             numbers.gap_unit,
             job.schedule.watches_restarts(),
         );
-        let only = numbers.only.iter().map(|o| o.map_or(Only::All, Only::Column)).collect();
+        let factor_seeds =
+            numbers.factor_seeds.iter().map(|o| o.map_or(FactorSeed::All, FactorSeed::Column)).collect();
         let squares = matches!(job.metric, MetricSource::Hessian { .. });
         State {
             n,
@@ -125,9 +128,9 @@ impl<T: Real> State<T> {
             design: cast(&problem.design),
             squares: squares.then(|| problem.design.iter().map(|v| T::of(v * v)).collect()),
             factors: cast(&numbers.factors),
-            only,
+            factor_seeds,
             held_out,
-            seats: Vec::with_capacity(plan.seats),
+            slots: Vec::with_capacity(plan.slots),
             x: zeros(q),
             x_previous: zeros(q),
             g: zeros(q),
@@ -142,16 +145,16 @@ impl<T: Real> State<T> {
     }
 
     /// All lanes, on all coefficients.
-    pub(super) fn whole(&mut self) -> Part<'_, T> {
-        let columns = self.seats.len() * (1 + self.d);
+    pub(super) fn view(&mut self) -> Block<'_, T> {
+        let columns = self.slots.len() * (1 + self.d);
         let (in_q, in_n) = (..columns * self.q, ..columns * self.n);
-        Part {
+        Block {
             common: &self.common,
-            seats: &mut self.seats,
+            slots: &mut self.slots,
             design: Design { values: &self.design, n: self.n, q: self.q, by_rows: true },
             factors: &self.factors,
             penalised: self.numbers.penalised,
-            only: &self.only,
+            factor_seeds: &self.factor_seeds,
             x: &mut self.x[in_q],
             x_previous: &mut self.x_previous[in_q],
             g: &mut self.g[in_q],
@@ -171,13 +174,13 @@ impl<T: Real> State<T> {
         }
         let squares = self.squares.take();
         let (n, q) = (self.n, self.q);
-        let mut part = self.whole();
-        part.restore();
-        part.refresh_metric(metric, squares.as_ref().map(|s| Design { values: s, n, q, by_rows: true })); // D
-        part.residual(Probe::Ahead); // r = ω φ'(X e)              dr = ω (φ''(X e) X de + ∂_u φ')
-        part.gradient(); //             g = Xᵀ r                   dg = Xᵀ dr
-        part.step(); //                 x⁺ = prox(x + β(x − x₋) − α D g), with its tangents
-        part.predict(); //              z⁺ = X x⁺                  dz⁺ = X dx⁺
+        let mut block = self.view();
+        block.restore();
+        block.refresh_metric(metric, squares.as_ref().map(|s| Design { values: s, n, q, by_rows: true })); // D
+        block.residual(Probe::Ahead); // r = ω φ'(X e)              dr = ω (φ''(X e) X de + ∂_u φ')
+        block.gradient(); //             g = Xᵀ r                   dg = Xᵀ dr
+        block.step(); //                 x⁺ = prox(x + β(x − x₋) − α D g), with its tangents
+        block.predict(); //              z⁺ = X x⁺                  dz⁺ = X dx⁺
         self.squares = squares;
         self.flip();
         self.observe();
@@ -186,15 +189,15 @@ impl<T: Real> State<T> {
 
     /// The same on the working sets of groups of lanes.
     fn advance_groups(&mut self) {
-        self.each_group(|set, whole, seats, mut full, mut predictions| {
-            let mut part = set.part(whole, seats, full.reborrow(), predictions.reborrow());
-            part.restore();
-            part.residual(Probe::Ahead);
-            set.renew(whole, seats, &mut full, &predictions);
-            let mut part = set.part(whole, seats, full, predictions);
-            part.gradient();
-            part.step();
-            part.predict();
+        self.each_group(|set, view, slots, mut full, mut predictions| {
+            let mut block = set.block(view, slots, full.reborrow(), predictions.reborrow());
+            block.restore();
+            block.residual(Probe::Ahead);
+            set.renew(view, slots, &mut full, &predictions);
+            let mut block = set.block(view, slots, full, predictions);
+            block.gradient();
+            block.step();
+            block.predict();
         });
         self.flip();
         self.observe();
@@ -214,7 +217,7 @@ impl<T: Real> State<T> {
         let mut held_out = self.held_out.take();
         if let Some((rows, z)) = &mut held_out {
             self.expand();
-            let columns = self.seats.len() * (1 + self.d);
+            let columns = self.slots.len() * (1 + self.d);
             let n = rows.rows.target.len();
             let design = Design { values: &rows.design, n, q: self.q, by_rows: true };
             design.apply(&mut z[..columns * n], &self.x[..columns * self.q], Par::rayon(0));
@@ -223,12 +226,13 @@ impl<T: Real> State<T> {
         if self.sets.as_ref().is_some_and(|sets| sets.on) {
             let n = of.map_or(0, |(rows, _)| rows.rows.target.len());
             let width = GROUP * (1 + self.d) * n;
-            self.each_group(|set, whole, seats, full, predictions| {
-                let z = of.map(|(rows, z)| (rows, &z[set.index * width..(set.index * width + width).min(z.len())]));
-                set.part(whole, seats, full, predictions).observe(z);
+            self.each_group(|set, view, slots, full, predictions| {
+                let z = of
+                    .map(|(rows, z)| (rows, &z[set.index * width..(set.index * width + width).min(z.len())]));
+                set.block(view, slots, full, predictions).observe(z);
             });
         } else {
-            self.whole().observe(of);
+            self.view().observe(of);
         }
         self.held_out = held_out;
     }
@@ -236,37 +240,43 @@ impl<T: Real> State<T> {
     /// Measures every lane for the stop rule.
     pub(super) fn measure(&mut self) {
         if self.sets.as_ref().is_some_and(|sets| sets.on) {
-            return self.each_group(|set, whole, seats, mut full, mut predictions| {
-                set.part(whole, seats, full.reborrow(), predictions.reborrow()).residual(Probe::Here);
-                set.renew(whole, seats, &mut full, &predictions);
-                set.part(whole, seats, full, predictions).measure();
+            return self.each_group(|set, view, slots, mut full, mut predictions| {
+                set.block(view, slots, full.reborrow(), predictions.reborrow()).residual(Probe::Here);
+                set.renew(view, slots, &mut full, &predictions);
+                set.block(view, slots, full, predictions).measure();
             });
         }
-        let mut part = self.whole();
-        part.residual(Probe::Here);
-        part.measure();
+        let mut block = self.view();
+        block.residual(Probe::Here);
+        block.measure();
     }
 
     /// Works on every group of lanes, in parallel.
     fn each_group(
         &mut self,
-        work: impl Fn(&mut WorkingSet<T>, &Whole<'_, T>, &mut [Seated<T>], FullColumns<'_, T>, Predictions<'_, T>) + Sync,
+        work: impl Fn(
+            &mut WorkingSet<T>,
+            &View<'_, T>,
+            &mut [ActiveLane<T>],
+            FullColumns<'_, T>,
+            Predictions<'_, T>,
+        ) + Sync,
     ) {
         let Some(sets) = &mut self.sets else { return };
-        let columns = self.seats.len() * (1 + self.d);
+        let columns = self.slots.len() * (1 + self.d);
         let (in_q, in_n) = (..columns * self.q, ..columns * self.n);
         let (q, n) = (GROUP * (1 + self.d) * self.q, GROUP * (1 + self.d) * self.n);
-        let whole = Whole {
+        let view = View {
             common: &self.common,
             design: Design { values: &self.design, n: self.n, q: self.q, by_rows: true },
             factors: &self.factors,
             penalised: self.numbers.penalised,
-            only: &self.only,
+            factor_seeds: &self.factor_seeds,
             norms: &sets.norms,
             most: sets.most,
             now: sets.iterations,
         };
-        let groups = self.seats.len().div_ceil(GROUP);
+        let groups = self.slots.len().div_ceil(GROUP);
         // Where there are no such columns, each group gets a number that nobody reads.
         let (has_metric, has_extrapolated) = (self.metric.is_some(), self.extrapolated.is_some());
         let (none, nor_this) = sets.nothing.split_at_mut(groups);
@@ -275,7 +285,7 @@ impl<T: Real> State<T> {
             self.extrapolated.as_mut().map_or((nor_this, 1), |e| (&mut e[in_n], n));
         sets.groups[..groups]
             .par_iter_mut()
-            .zip(self.seats.par_chunks_mut(GROUP))
+            .zip(self.slots.par_chunks_mut(GROUP))
             .zip(self.x[in_q].par_chunks_mut(q))
             .zip(self.x_previous[in_q].par_chunks_mut(q))
             .zip(self.g[in_q].par_chunks_mut(q))
@@ -284,11 +294,14 @@ impl<T: Real> State<T> {
             .zip(self.r[in_n].par_chunks_mut(n))
             .zip(metric.par_chunks_mut(metric_width))
             .zip(extrapolated.par_chunks_mut(extrapolated_width))
-            .for_each(|(((((((((set, seats), x), x_previous), g), z), z_previous), r), metric), extrapolated)| {
-                let (metric, extrapolated) = (has_metric.then_some(metric), has_extrapolated.then_some(extrapolated));
-                let full = FullColumns { x, x_previous, g, metric };
-                work(set, &whole, seats, full, Predictions { z, z_previous, r, extrapolated });
-            });
+            .for_each(
+                |(((((((((set, slots), x), x_previous), g), z), z_previous), r), metric), extrapolated)| {
+                    let (metric, extrapolated) =
+                        (has_metric.then_some(metric), has_extrapolated.then_some(extrapolated));
+                    let full = FullColumns { x, x_previous, g, metric };
+                    work(set, &view, slots, full, Predictions { z, z_previous, r, extrapolated });
+                },
+            );
     }
 
     /// Turns to working sets where they pay, and back where they do not.
@@ -299,16 +312,16 @@ impl<T: Real> State<T> {
         if !was_on && sets.iterations != sets.next_try {
             if sets.iterations + PERIOD == sets.next_try {
                 // From here on movement is measured.
-                self.each_group(|set, whole, _, _, predictions| {
-                    set.refer(whole.now, whole.design.n, 1 + whole.common.d, predictions.r);
+                self.each_group(|set, view, _, _, predictions| {
+                    set.refer(view.now, view.design.n, 1 + view.common.d, predictions.r);
                 });
             }
             return;
         }
-        self.each_group(|set, whole, seats, full, predictions| {
-            set.try_again(whole, seats, &full, &predictions);
+        self.each_group(|set, view, slots, full, predictions| {
+            set.try_again(view, slots, &full, &predictions);
         });
-        let lanes = self.seats.len();
+        let lanes = self.slots.len();
         let Some(sets) = &mut self.sets else { return };
         let rows = |(i, set): (usize, &WorkingSet<T>)| {
             let own = (lanes - i * GROUP).min(GROUP);
@@ -317,13 +330,13 @@ impl<T: Real> State<T> {
         let used: usize = sets.groups[..lanes.div_ceil(GROUP)].iter().enumerate().map(rows).sum();
         let share = used as f64 / (lanes * self.q) as f64;
         if was_on {
-            sets.spared += (1.0 - share) * lanes as f64;
+            sets.skipped += (1.0 - share) * lanes as f64;
         }
-        let pays = share < if was_on { LEAVES } else { PAYS };
+        let pays = share < if was_on { DISABLE_ABOVE } else { ENABLE_BELOW };
         if pays {
             sets.on = true;
         } else if was_on {
-            self.leave_sets();
+            self.disable_sets();
         } else {
             // Each vain attempt makes the next one wait longer.
             sets.wait = (2 * sets.wait).min(MOST_WAIT);
@@ -345,7 +358,7 @@ impl<T: Real> State<T> {
     }
 
     /// Goes back to all coefficients.
-    fn leave_sets(&mut self) {
+    fn disable_sets(&mut self) {
         self.expand();
         if let Some(sets) = &mut self.sets {
             sets.on = false;
@@ -355,19 +368,20 @@ impl<T: Real> State<T> {
         }
     }
 
-    /// Products with columns that working sets spared, in units of all columns of a lane for an iteration; and the lanes' iterations.
-    pub(super) fn spared(&self) -> f64 {
-        self.sets.as_ref().map_or(0.0, |sets| sets.spared)
+    /// Products with columns that working sets skipped, in units of all columns of a lane for an iteration; and the lanes' iterations.
+    pub(super) fn skipped(&self) -> f64 {
+        self.sets.as_ref().map_or(0.0, |sets| sets.skipped)
     }
 
-    /// Seats lanes behind those that are here.
-    pub(super) fn admit(&mut self, job: &Job<'_>, lanes: Vec<LaneState>) {
-        self.leave_sets();
+    /// Slots lanes behind those that are here.
+    pub(super) fn load(&mut self, job: &Job<'_>, lanes: Vec<LaneState>) {
+        self.disable_sets();
         let width = 1 + self.d;
-        let first = self.seats.len();
+        let first = self.slots.len();
         for state in lanes {
-            let at = self.seats.len() * width * self.q;
-            let put = |to: &mut [T], from: &Array2<f64>| to.iter_mut().zip(from).for_each(|(t, f)| *t = T::of(*f));
+            let at = self.slots.len() * width * self.q;
+            let put =
+                |to: &mut [T], from: &Array2<f64>| to.iter_mut().zip(from).for_each(|(t, f)| *t = T::of(*f));
             put(&mut self.x[at..at + width * self.q], &state.state);
             put(&mut self.x_previous[at..at + width * self.q], &state.previous);
             if let Some(metric) = &mut self.metric {
@@ -381,20 +395,20 @@ impl<T: Real> State<T> {
                     }
                 }
             }
-            self.seats.push(Seated {
+            self.slots.push(ActiveLane {
                 lane: state.lane,
                 first: state.iteration,
                 outcome: LaneOutcome::open(state.iteration),
                 advanced: false,
                 numbers: self.numbers.lane(job, state.lane),
                 control: Control::from_memory(&state.memory),
-                told: Directive::new(self.d),
+                params: StepParams::new(self.d),
                 record: vec![0.0; RecordLayout::new(self.d).fields()],
                 measures: Measures::none(),
             });
         }
         let (q, n) = (self.q, self.n);
-        let new = first * width..self.seats.len() * width;
+        let new = first * width..self.slots.len() * width;
         let in_q = new.start * q..new.end * q;
         let in_n = new.start * n..new.end * n;
         let design = Design { values: &self.design, n, q, by_rows: true };
@@ -403,9 +417,9 @@ impl<T: Real> State<T> {
     }
 
     /// Takes lanes out of the columns, moving those behind them together.
-    pub(super) fn release(&mut self, lanes: &[usize]) {
-        self.leave_sets();
-        let keep: Vec<bool> = self.seats.iter().map(|seat| !lanes.contains(&seat.lane)).collect();
+    pub(super) fn evict(&mut self, lanes: &[usize]) {
+        self.disable_sets();
+        let keep: Vec<bool> = self.slots.iter().map(|slot| !lanes.contains(&slot.lane)).collect();
         let width = 1 + self.d;
         let squeeze = |columns: &mut Vec<T>, rows: usize| {
             let mut to = 0;
@@ -422,7 +436,7 @@ impl<T: Real> State<T> {
             squeeze(columns, self.n);
         }
         let mut kept = keep.iter();
-        self.seats.retain(|_| *kept.next().expect("one mark per lane"));
+        self.slots.retain(|_| *kept.next().expect("one mark per lane"));
     }
 
     /// The iterate of the lane in a slot and its tangents, `[1 + d, q]`.
@@ -451,16 +465,16 @@ impl<T: Real> State<T> {
 
     /// A lane as it is now.
     pub(super) fn lane(&self, slot: usize) -> LaneState {
-        let seat = &self.seats[slot];
+        let active = &self.slots[slot];
         // A metric of curvatures comes without working sets.
         let metric = self.squares.as_ref().and(self.metric.as_deref());
         LaneState {
-            lane: seat.lane,
-            iteration: seat.outcome.iterations,
+            lane: active.lane,
+            iteration: active.outcome.iterations,
             state: self.columns(slot),
             previous: self.take(slot, &self.x_previous, WorkingSet::previous_column),
             metric: metric.map(|m| self.take(slot, m, WorkingSet::column)),
-            memory: seat.control.memory(),
+            memory: active.control.memory(),
         }
     }
 }

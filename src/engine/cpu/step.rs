@@ -2,12 +2,12 @@
 
 use rayon::prelude::*;
 
-use super::super::Directive;
-use super::part::{Only, Part};
+use super::block::{Block, FactorSeed};
 use super::vector::{sum, vectorised};
-use crate::problem::{PenaltyFunction, Prox, Real, with_penalty};
+use crate::lanes::StepParams;
+use crate::objective::{PenaltyFunction, Prox, Real, with_penalty};
 
-impl<T: Real> Part<'_, T> {
+impl<T: Real> Block<'_, T> {
     /// `w = x + β(x − x₋) − α D g`, `x⁺ = prox(w)`, and the tangents `dx⁺ = J dw + ∂_u prox`. The new iterate replaces the
     /// previous one, and the two change names. A lane that ended keeps its state.
     pub(super) fn step(&mut self) {
@@ -19,25 +19,25 @@ impl<T: Real> Part<'_, T> {
         let common = self.common;
         let q = self.design.q;
         let width = q * (1 + common.d);
-        let (factors, penalised, only) = (self.factors, self.penalised, self.only);
+        let (factors, penalised, factor_seeds) = (self.factors, self.penalised, self.factor_seeds);
         let measures_curvature = self.extrapolated.is_some();
         let metric = self.metric.as_deref();
         self.x_previous
             .par_chunks_exact_mut(width)
             .zip(self.x.par_chunks_exact(width))
             .zip(self.g.par_chunks_exact(width))
-            .zip(&mut *self.seats)
+            .zip(&mut *self.slots)
             .enumerate()
-            .for_each(|(i, (((xp, x), g), seat))| {
-                if seat.outcome.status != super::Status::Running {
+            .for_each(|(i, (((xp, x), g), slot))| {
+                if slot.outcome.status != super::Status::Running {
                     xp.copy_from_slice(x);
                     return;
                 }
                 let diagonal = metric.map(|m| &m[i * width..(i + 1) * width]);
-                let numbers = &seat.numbers;
+                let numbers = &slot.numbers;
                 let l2 = T::of(numbers.l2);
                 let lane = LaneStep {
-                    told: &seat.told,
+                    params: &slot.params,
                     l1: T::of(numbers.l1),
                     l2,
                     ridge: if P::RIDGE_IN_LOSS { l2 } else { T::zero() },
@@ -47,7 +47,7 @@ impl<T: Real> Part<'_, T> {
                     ddiagonal: diagonal.map(|m| &m[q..]),
                     watches_restarts: common.watches_restarts,
                 };
-                let seen = &mut seat.control.seen;
+                let seen = &mut slot.control.seen;
                 common.with_scratch(|scratch| {
                     let partials = &mut scratch.partials;
                     let (xp, dxp) = xp.split_at_mut(q);
@@ -64,12 +64,12 @@ impl<T: Real> Part<'_, T> {
                     }
                     let columns = dxp.chunks_exact_mut(q).zip(dx.chunks_exact(q)).zip(dg.chunks_exact(q));
                     for (t, ((dxp, dx), dg)) in columns.enumerate() {
-                        if !lane.told.tangents {
+                        if !lane.params.tangents {
                             dxp.fill(T::zero());
                             continue;
                         }
                         if measures_curvature {
-                            lane.keep_tangent_of_e(dxp, dx, t, partials);
+                            lane.store_tangent_of_e(dxp, dx, t, partials);
                         }
                         let by = (T::of(numbers.dl1[t]), T::of(numbers.dl2[t]));
                         vectorised(Tangent::<P, T> {
@@ -81,14 +81,14 @@ impl<T: Real> Part<'_, T> {
                             partials,
                             by,
                             t,
-                            only: only[t],
+                            factor_seeds: factor_seeds[t],
                         });
                         if measures_curvature {
                             let p = &partials;
                             let ds = |j: usize| dxp[j] - p.de[j];
                             seen.dsquare[t] = sum(q, |j| (p.s[j] + p.s[j]) * ds(j));
                             seen.dsecant[t] = sum(q, |j| {
-                                let moves = moved_by(only[t], factors, j);
+                                let moves = strength_seed(factor_seeds[t], factors, j);
                                 let dridge = if P::RIDGE_IN_LOSS { by.1 * moves } else { T::zero() };
                                 p.s[j] * (dridge * p.s[j] + lane.ridge * factors[j] * (ds(j) + ds(j)))
                             });
@@ -101,17 +101,17 @@ impl<T: Real> Part<'_, T> {
 
 /// By how much a tangent moves the strengths of column `j`, per unit.
 #[inline(always)]
-pub(super) fn moved_by<T: Real>(only: Only, factors: &[T], j: usize) -> T {
-    match only {
-        Only::All => factors[j],
-        Only::Column(column) if column == j => T::one(),
+pub(super) fn strength_seed<T: Real>(factor_seeds: FactorSeed, factors: &[T], j: usize) -> T {
+    match factor_seeds {
+        FactorSeed::All => factors[j],
+        FactorSeed::Column(column) if column == j => T::one(),
         _ => T::zero(),
     }
 }
 
 /// The step of one lane.
 struct LaneStep<'a, T> {
-    told: &'a Directive<T>,
+    params: &'a StepParams<T>,
     l1: T,
     l2: T,
     /// Strength of the ridge in the smooth loss.
@@ -127,19 +127,19 @@ struct LaneStep<'a, T> {
 impl<T: Real> LaneStep<'_, T> {
     /// Whether a tangent moves the step or the momentum of coefficients.
     #[inline(always)]
-    fn moves_schedule(&self) -> bool {
-        let told = self.told;
-        self.ddiagonal.is_some() || told.dstep.iter().chain(&told.dmomentum).any(|v| *v != T::zero())
+    fn seeds_schedule(&self) -> bool {
+        let params = self.params;
+        self.ddiagonal.is_some() || params.dstep.iter().chain(&params.dmomentum).any(|v| *v != T::zero())
     }
 
     /// Keeps `de` before `dx₋` is overwritten.
-    fn keep_tangent_of_e(&self, dxp: &[T], dx: &[T], t: usize, partials: &mut Partials<T>) {
-        let (look, dlook) = (self.told.look, self.told.dlook[t]);
+    fn store_tangent_of_e(&self, dxp: &[T], dx: &[T], t: usize, partials: &mut Partials<T>) {
+        let (extrapolation, dextrapolation) = (self.params.extrapolation, self.params.dextrapolation[t]);
         for j in 0..dx.len() {
-            partials.de[j] = dx[j] + look * (dx[j] - dxp[j]);
+            partials.de[j] = dx[j] + extrapolation * (dx[j] - dxp[j]);
         }
-        if dlook != T::zero() {
-            (0..dx.len()).for_each(|j| partials.de[j] += dlook * partials.moved[j]);
+        if dextrapolation != T::zero() {
+            (0..dx.len()).for_each(|j| partials.de[j] += dextrapolation * partials.moved[j]);
         }
     }
 }
@@ -162,10 +162,11 @@ impl<T: Real, P: PenaltyFunction> pulp::WithSimd for Iterate<'_, T, P> {
         let Iterate { lane, penalty, xp, x, g, partials } = self;
         let q = x.len();
         let (xp, g, p) = (&mut xp[..q], &g[..q], partials);
-        let (step, momentum, look) = (lane.told.step, lane.told.momentum, lane.told.look);
+        let (step, momentum, extrapolation) =
+            (lane.params.step, lane.params.momentum, lane.params.extrapolation);
         let (factors, diagonal) = (&lane.factors[..q], &lane.diagonal[..q]);
-        let moves_schedule = lane.moves_schedule();
-        if moves_schedule {
+        let seeds_schedule = lane.seeds_schedule();
+        if seeds_schedule {
             (0..q).for_each(|j| p.moved[j] = x[j] - xp[j]);
         }
         if lane.watches_restarts {
@@ -175,10 +176,10 @@ impl<T: Real, P: PenaltyFunction> pulp::WithSimd for Iterate<'_, T, P> {
         let e = &mut p.e[..q];
         for j in 0..q {
             let moved = x[j] - xp[j];
-            e[j] = x[j] + look * moved;
+            e[j] = x[j] + extrapolation * moved;
             let a = step * diagonal[j];
-            let slope = if P::RIDGE_IN_LOSS { g[j] + lane.ridge * factors[j] * e[j] } else { g[j] };
-            let w = x[j] + momentum * moved - a * slope;
+            let gradient = if P::RIDGE_IN_LOSS { g[j] + lane.ridge * factors[j] * e[j] } else { g[j] };
+            let w = x[j] + momentum * moved - a * gradient;
             let prox = if j < lane.penalised {
                 penalty.prox(w, a, lane.l1 * factors[j], lane.l2 * factors[j])
             } else {
@@ -189,7 +190,7 @@ impl<T: Real, P: PenaltyFunction> pulp::WithSimd for Iterate<'_, T, P> {
             by_l1[j] = prox.by_l1;
             by_l2[j] = prox.by_l2;
         }
-        if moves_schedule {
+        if seeds_schedule {
             for j in 0..q {
                 // ∂x⁺/∂a = J (x⁺ − x − β(x − x₋))/a: the step enters w, and the proximal map by −J (w − x⁺)/a.
                 let travelled = xp[j] - x[j] - momentum * p.moved[j];
@@ -209,7 +210,7 @@ struct Tangent<'a, P, T> {
     partials: &'a Partials<T>,
     by: (T, T),
     t: usize,
-    only: Only,
+    factor_seeds: FactorSeed,
 }
 
 impl<T: Real, P: PenaltyFunction> pulp::WithSimd for Tangent<'_, P, T> {
@@ -217,11 +218,11 @@ impl<T: Real, P: PenaltyFunction> pulp::WithSimd for Tangent<'_, P, T> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        let Tangent { lane, dxp, dx, dg, partials: p, by, t, only, .. } = self;
+        let Tangent { lane, dxp, dx, dg, partials: p, by, t, factor_seeds, .. } = self;
         let q = dx.len();
         let (dxp, dg) = (&mut dxp[..q], &dg[..q]);
-        let told = lane.told;
-        let (step, momentum, look) = (told.step, told.momentum, told.look);
+        let params = lane.params;
+        let (step, momentum, extrapolation) = (params.step, params.momentum, params.extrapolation);
         let (factors, diagonal) = (&lane.factors[..q], &lane.diagonal[..q]);
         let (by_input, by_l1, by_l2, e) = (&p.by_input[..q], &p.by_l1[..q], &p.by_l2[..q], &p.e[..q]);
         // ∂_u of the proximal map and of the ridge's gradient, per unit of factor
@@ -229,23 +230,28 @@ impl<T: Real, P: PenaltyFunction> pulp::WithSimd for Tangent<'_, P, T> {
             let by_prox = by_l1[j] * by.0 + by_l2[j] * by.1;
             if P::RIDGE_IN_LOSS { by_prox - by_input[j] * step * diagonal[j] * by.1 * e[j] } else { by_prox }
         };
-        let shared = if only == Only::All { T::one() } else { T::zero() };
+        let shared = if factor_seeds == FactorSeed::All { T::one() } else { T::zero() };
         for j in 0..q {
             let a = step * diagonal[j];
             let moved = dx[j] - dxp[j];
-            let dslope =
-                if P::RIDGE_IN_LOSS { dg[j] + lane.ridge * factors[j] * (dx[j] + look * moved) } else { dg[j] };
-            let dw = dx[j] + momentum * moved - a * dslope;
+            let dgradient = if P::RIDGE_IN_LOSS {
+                dg[j] + lane.ridge * factors[j] * (dx[j] + extrapolation * moved)
+            } else {
+                dg[j]
+            };
+            let dw = dx[j] + momentum * moved - a * dgradient;
             dxp[j] = by_input[j] * dw + shared * factors[j] * by_strength(j);
         }
-        if let Only::Column(column) = only {
+        if let FactorSeed::Column(column) = factor_seeds {
             dxp[column] += by_strength(column);
         }
-        let (dstep, dmomentum, dlook) = (told.dstep[t], told.dmomentum[t], told.dlook[t]);
+        let (dstep, dmomentum, dextrapolation) =
+            (params.dstep[t], params.dmomentum[t], params.dextrapolation[t]);
         if dmomentum != T::zero() {
             for j in 0..q {
                 let a = step * diagonal[j];
-                dxp[j] += by_input[j] * (dmomentum - a * lane.ridge * factors[j] * dlook) * p.moved[j];
+                dxp[j] +=
+                    by_input[j] * (dmomentum - a * lane.ridge * factors[j] * dextrapolation) * p.moved[j];
             }
         }
         if dstep != T::zero() || lane.ddiagonal.is_some() {

@@ -19,7 +19,7 @@ pub(super) fn settle() {
 
 /// Sums `term(i)` in eight interleaved partial sums: vectorises, and rounds less than one running sum.
 #[inline(always)]
-pub(super) fn sum<T: crate::problem::Real>(len: usize, term: impl Fn(usize) -> T) -> T {
+pub(super) fn sum<T: crate::objective::Real>(len: usize, term: impl Fn(usize) -> T) -> T {
     let mut parts = [T::zero(); 8];
     for block in 0..len / 8 {
         for (lane, part) in parts.iter_mut().enumerate() {

@@ -8,10 +8,10 @@
 
 use faer::Par;
 
-use super::part::{Common, Design, Only, Part, Seated};
+use super::block::{ActiveLane, Block, Common, Design, FactorSeed};
 use super::vector::sum;
-use crate::plan::GROUP_LANES;
-use crate::problem::Real;
+use crate::objective::Real;
+use crate::program::GROUP_LANES;
 
 /// Lanes that share a set.
 pub(super) const GROUP: usize = GROUP_LANES;
@@ -27,7 +27,7 @@ pub(super) struct WorkingSet<T> {
     /// `[n, rows]`, column-major.
     design: Vec<T>,
     factors: Vec<T>,
-    only: Vec<Only>,
+    factor_seeds: Vec<FactorSeed>,
     penalised: usize,
     x: Vec<T>,
     x_previous: Vec<T>,
@@ -41,12 +41,12 @@ pub(super) struct WorkingSet<T> {
 }
 
 /// What sets are chosen from.
-pub(super) struct Whole<'a, T> {
+pub(super) struct View<'a, T> {
     pub(super) common: &'a Common<T>,
     pub(super) design: Design<'a, T>,
     pub(super) factors: &'a [T],
     pub(super) penalised: usize,
-    pub(super) only: &'a [Only],
+    pub(super) factor_seeds: &'a [FactorSeed],
     /// `[q]`: `‖X_j‖`.
     pub(super) norms: &'a [T],
     /// Rows of a set at most.
@@ -106,7 +106,7 @@ impl<T: Real> WorkingSet<T> {
             rows: Vec::new(),
             design: Vec::new(),
             factors: Vec::new(),
-            only: Vec::new(),
+            factor_seeds: Vec::new(),
             penalised: 0,
             x: Vec::new(),
             x_previous: Vec::new(),
@@ -119,19 +119,20 @@ impl<T: Real> WorkingSet<T> {
     }
 
     /// The group as a part, on the set or on all coefficients.
-    pub(super) fn part<'a>(
+    pub(super) fn block<'a>(
         &'a mut self,
-        whole: &Whole<'a, T>,
-        seats: &'a mut [Seated<T>],
+        view: &View<'a, T>,
+        slots: &'a mut [ActiveLane<T>],
         full: FullColumns<'a, T>,
         predictions: Predictions<'a, T>,
-    ) -> Part<'a, T> {
+    ) -> Block<'a, T> {
         let Predictions { z, z_previous, r, extrapolated } = predictions;
-        let (design, factors, penalised, only) = if self.active {
-            let design = Design { values: &self.design, n: whole.design.n, q: self.rows.len(), by_rows: false };
-            (design, &self.factors[..], self.penalised, &self.only[..])
+        let (design, factors, penalised, factor_seeds) = if self.active {
+            let design =
+                Design { values: &self.design, n: view.design.n, q: self.rows.len(), by_rows: false };
+            (design, &self.factors[..], self.penalised, &self.factor_seeds[..])
         } else {
-            (whole.design, whole.factors, whole.penalised, whole.only)
+            (view.design, view.factors, view.penalised, view.factor_seeds)
         };
         let FullColumns { x, x_previous, g, metric } = if self.active {
             FullColumns {
@@ -143,15 +144,15 @@ impl<T: Real> WorkingSet<T> {
         } else {
             full
         };
-        let common = whole.common;
+        let common = view.common;
         let par = Par::Seq;
-        Part {
+        Block {
             common,
-            seats,
+            slots,
             design,
             factors,
             penalised,
-            only,
+            factor_seeds,
             x,
             x_previous,
             g,
@@ -179,10 +180,12 @@ impl<T: Real> WorkingSet<T> {
 
     /// Whether the residuals `r`, every `width`-th column of which is an iterate's, are within the radius.
     pub(super) fn holds(&self, n: usize, width: usize, r: &[T]) -> bool {
-        r.chunks_exact(n * width).zip(self.reference.chunks_exact(n)).zip(&self.radius).all(|((r, was), radius)| {
-            // A NaN is not within.
-            sum(n, |i| (r[i] - was[i]) * (r[i] - was[i])) <= *radius * *radius
-        })
+        r.chunks_exact(n * width).zip(self.reference.chunks_exact(n)).zip(&self.radius).all(
+            |((r, was), radius)| {
+                // A NaN is not within.
+                sum(n, |i| (r[i] - was[i]) * (r[i] - was[i])) <= *radius * *radius
+            },
+        )
     }
 
     /// Keeps the residuals of iteration `now` as a reference, with radii by how far they came since the last one.
@@ -199,19 +202,19 @@ impl<T: Real> WorkingSet<T> {
     /// Makes sure that the set holds for the residuals of the group, or chooses another from correlations computed anew.
     pub(super) fn renew(
         &mut self,
-        whole: &Whole<'_, T>,
-        seats: &[Seated<T>],
+        view: &View<'_, T>,
+        slots: &[ActiveLane<T>],
         full: &mut FullColumns<'_, T>,
         predictions: &Predictions<'_, T>,
     ) {
-        let (n, q, width) = (whole.design.n, whole.design.q, 1 + whole.common.d);
+        let (n, q, width) = (view.design.n, view.design.q, 1 + view.common.d);
         if !self.active || self.holds(n, width, predictions.r) {
             return;
         }
         self.scatter(q, full);
-        let correlations = &mut full.g[..seats.len() * q];
-        whole.design.apply_transposed(correlations, predictions.r, width, Par::Seq);
-        self.choose(whole, seats, (correlations, 1), predictions.r, full.x, full.x_previous);
+        let correlations = &mut full.g[..slots.len() * q];
+        view.design.apply_transposed(correlations, predictions.r, width, Par::Seq);
+        self.choose(view, slots, (correlations, 1), predictions.r, full.x, full.x_previous);
         if self.active {
             self.gather(q, full);
         }
@@ -220,16 +223,16 @@ impl<T: Real> WorkingSet<T> {
     /// Tries to restrict a group that is not, from the correlations that its last iteration computed.
     pub(super) fn try_again(
         &mut self,
-        whole: &Whole<'_, T>,
-        seats: &[Seated<T>],
+        view: &View<'_, T>,
+        slots: &[ActiveLane<T>],
         full: &FullColumns<'_, T>,
         predictions: &Predictions<'_, T>,
     ) {
-        if !self.active && whole.now >= self.since + PERIOD {
-            let width = 1 + whole.common.d;
-            self.choose(whole, seats, (full.g, width), predictions.r, full.x, full.x_previous);
+        if !self.active && view.now >= self.since + PERIOD {
+            let width = 1 + view.common.d;
+            self.choose(view, slots, (full.g, width), predictions.r, full.x, full.x_previous);
             if self.active {
-                self.gather(whole.design.q, full);
+                self.gather(view.design.q, full);
             }
         }
     }
@@ -238,19 +241,21 @@ impl<T: Real> WorkingSet<T> {
     /// coefficients that are not at rest. Leaves the group unrestricted where the set would be too large.
     pub(super) fn choose(
         &mut self,
-        whole: &Whole<'_, T>,
-        seats: &[Seated<T>],
+        view: &View<'_, T>,
+        slots: &[ActiveLane<T>],
         (g, stride): (&[T], usize),
         r: &[T],
         x: &[T],
         x_previous: &[T],
     ) {
-        let (n, q, width) = (whole.design.n, whole.design.q, 1 + whole.common.d);
-        self.refer(whole.now, n, width, r);
+        let (n, q, width) = (view.design.n, view.design.q, 1 + view.common.d);
+        self.refer(view.now, n, width, r);
         // Rounding of a correlation, and of the bound on it.
         let rounding = T::epsilon() * T::of(8.0 * (n as f64).sqrt());
-        let reach: Vec<T> = (0..seats.len())
-            .map(|i| self.radius[i] + rounding * sum(n, |k| r[i * width * n + k] * r[i * width * n + k]).sqrt())
+        let reach: Vec<T> = (0..slots.len())
+            .map(|i| {
+                self.radius[i] + rounding * sum(n, |k| r[i * width * n + k] * r[i * width * n + k]).sqrt()
+            })
             .collect();
         let zero = T::zero();
         let moves = |j: usize| {
@@ -259,17 +264,17 @@ impl<T: Real> WorkingSet<T> {
         };
         self.rows.clear();
         for j in 0..q {
-            let can_move = j >= whole.penalised
+            let can_move = j >= view.penalised
                 || moves(j)
-                || seats.iter().enumerate().any(|(i, seat)| {
-                    let correlation = g[i * stride * q + j].abs() + whole.norms[j] * reach[i];
-                    let threshold = T::of(seat.numbers.l1) * whole.factors[j];
+                || slots.iter().enumerate().any(|(i, slot)| {
+                    let correlation = g[i * stride * q + j].abs() + view.norms[j] * reach[i];
+                    let threshold = T::of(slot.numbers.l1) * view.factors[j];
                     // A NaN can move.
                     correlation.partial_cmp(&threshold).is_none_or(|order| order.is_gt())
                 });
             if can_move {
                 self.rows.push(j);
-                if self.rows.len() > whole.most {
+                if self.rows.len() > view.most {
                     self.active = false;
                     return;
                 }
@@ -279,17 +284,19 @@ impl<T: Real> WorkingSet<T> {
             self.rows.push(0);
         }
         self.active = true;
-        self.penalised = self.rows.iter().filter(|j| **j < whole.penalised).count();
+        self.penalised = self.rows.iter().filter(|j| **j < view.penalised).count();
         self.factors.clear();
-        self.factors.extend(self.rows.iter().map(|j| whole.factors[*j]));
-        self.only.clear();
-        self.only.extend(whole.only.iter().map(|only| match only {
-            Only::Column(j) => self.rows.binary_search(j).map_or(Only::Elsewhere, Only::Column),
-            only => *only,
+        self.factors.extend(self.rows.iter().map(|j| view.factors[*j]));
+        self.factor_seeds.clear();
+        self.factor_seeds.extend(view.factor_seeds.iter().map(|factor_seeds| match factor_seeds {
+            FactorSeed::Column(j) => {
+                self.rows.binary_search(j).map_or(FactorSeed::Elsewhere, FactorSeed::Column)
+            }
+            factor_seeds => *factor_seeds,
         }));
         self.design.resize(n * self.rows.len(), T::zero());
         // By rows of the design, which are contiguous.
-        for (i, row) in whole.design.values.chunks_exact(q).enumerate() {
+        for (i, row) in view.design.values.chunks_exact(q).enumerate() {
             for (a, j) in self.rows.iter().enumerate() {
                 self.design[a * n + i] = row[*j];
             }

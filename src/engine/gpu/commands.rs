@@ -158,6 +158,11 @@ impl Clock {
         };
         self.readable.unmap();
         let seconds = |i: usize| ticks[i] as f64 * self.tick;
-        Ok(self.names.drain(..).enumerate().map(|(i, name)| (name, seconds(2 * i), seconds(2 * i + 1))).collect())
+        Ok(self
+            .names
+            .drain(..)
+            .enumerate()
+            .map(|(i, name)| (name, seconds(2 * i), seconds(2 * i + 1)))
+            .collect())
     }
 }

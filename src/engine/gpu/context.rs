@@ -100,7 +100,10 @@ const STORAGE_BUFFERS: u32 = 8;
 
 fn unusable(limits: &wgpu::Limits) -> Option<String> {
     (limits.max_storage_buffers_per_shader_stage < STORAGE_BUFFERS).then(|| {
-        format!("{} storage buffers per stage, {STORAGE_BUFFERS} needed", limits.max_storage_buffers_per_shader_stage)
+        format!(
+            "{} storage buffers per stage, {STORAGE_BUFFERS} needed",
+            limits.max_storage_buffers_per_shader_stage
+        )
     })
 }
 
@@ -145,7 +148,8 @@ impl GpuContext {
         let mut list = sorted().await;
         let found_any = !list.is_empty();
         list.retain(|a| {
-            (pick == Pick::Any || a.get_info().device_type != wgpu::DeviceType::Cpu) && unusable(&a.limits()).is_none()
+            (pick == Pick::Any || a.get_info().device_type != wgpu::DeviceType::Cpu)
+                && unusable(&a.limits()).is_none()
         });
         let Some(adapter) = list.into_iter().next() else {
             let (found, remedy) = if found_any {
@@ -190,7 +194,13 @@ impl GpuContext {
         let at = || format!("adapter {}", self.info.name);
         if !self.own {
             let remedy = "Give the engine a fresh device, or run with on_fault 'cpu'.";
-            return Err(Error::new(ErrorKind::Device, at(), "a borrowed device that failed", "one of our own", remedy));
+            return Err(Error::new(
+                ErrorKind::Device,
+                at(),
+                "a borrowed device that failed",
+                "one of our own",
+                remedy,
+            ));
         }
         let same = |a: &wgpu::Adapter| {
             let info = a.get_info();
@@ -199,7 +209,13 @@ impl GpuContext {
         };
         match all().await.iter().find(|a| same(a)) {
             Some(adapter) => Self::open(adapter).await,
-            None => Err(Error::new(ErrorKind::Device, at(), "an adapter that is gone", "a fresh device", NO_ADAPTER)),
+            None => Err(Error::new(
+                ErrorKind::Device,
+                at(),
+                "an adapter that is gone",
+                "a fresh device",
+                NO_ADAPTER,
+            )),
         }
     }
 
@@ -221,7 +237,9 @@ impl GpuContext {
             note(&lost, format!("the device was lost ({reason:?}): {message}"));
         });
         let failed = context.failure.clone();
-        context.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| note(&failed, error.to_string())));
+        context
+            .device
+            .on_uncaptured_error(Arc::new(move |error: wgpu::Error| note(&failed, error.to_string())));
         Ok(context)
     }
 
@@ -236,25 +254,31 @@ impl GpuContext {
             Some(found) => {
                 let at = format!("borrowed device on {}", info.name);
                 let remedy = "Create the device with GpuContext::required_limits(&adapter).";
-                Err(Error::new(ErrorKind::Device, at, found, "a device created with the limits of its adapter", remedy))
+                Err(Error::new(
+                    ErrorKind::Device,
+                    at,
+                    found,
+                    "a device created with the limits of its adapter",
+                    remedy,
+                ))
             }
         }
     }
 
-    /// Features that a host is to ask for, as far as the adapter has them: `SHADER_F64` for sweeps in f64 and for the forms with `XᵀX`, whose
+    /// Features that a host is to ask for, as far as the adapter has them: `SHADER_F64` for sweeps in f64 and for the strategies with `XᵀX`, whose
     /// sums are in f64, and `TIMESTAMP_QUERY` for a [`Session`](super::Session) to measure its iterations. None is needed for sweeps in
-    /// f32 in the direct form.
+    /// f32 in the direct strategy.
     pub fn required_features(adapter: &wgpu::Adapter) -> wgpu::Features {
         adapter.features() & (wgpu::Features::SHADER_F64 | wgpu::Features::TIMESTAMP_QUERY)
     }
 
     /// Limits that a host is to ask for: the adapter's own, so that large problems fit. A device with wgpu's defaults works too, with
-    /// smaller buffers, and without the resident form and exact sparsity, which bind nine storage buffers.
+    /// smaller buffers, and without the persistent strategy and exact sparsity, which bind nine storage buffers.
     pub fn required_limits(adapter: &wgpu::Adapter) -> wgpu::Limits {
         adapter.limits()
     }
 
-    /// Runs what creates things on the device, and returns as an error what a host's handler would otherwise be told.
+    /// Runs what creates things on the device, and returns as an error what a host's handler would otherwise be params.
     pub(super) fn guarded<T>(&self, create: impl FnOnce() -> Result<T>) -> Result<T> {
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);

@@ -17,7 +17,7 @@ pub(super) const STATUS_CODES: [(&str, Status, u32); 5] = [
     ("NOT_FINITE", Status::NotFinite, 4),
 ];
 
-/// Code of a seat without a lane.
+/// Code of a slot without a lane.
 pub(super) const EMPTY: u32 = 5;
 
 /// Bytes of a kernel's parameters in the uniform buffer; the portable alignment of dynamic offsets.
@@ -142,8 +142,10 @@ fn compile(context: &GpuContext, params: &wgpu::BindGroupLayout, shader: &Compos
         source: wgpu::ShaderSource::Wgsl(shader.source.as_str().into()),
     });
     let (bindings, entries): (Vec<_>, Vec<_>) = storage_bindings(&shader.source).into_iter().unzip();
-    let layout = device
-        .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(shader.name), entries: &entries });
+    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: Some(shader.name),
+        entries: &entries,
+    });
     let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
         label: Some(shader.name),
         bind_group_layouts: &[Some(params), Some(&layout)],
@@ -164,7 +166,9 @@ fn compile(context: &GpuContext, params: &wgpu::BindGroupLayout, shader: &Compos
             let places: Vec<String> = info
                 .messages
                 .iter()
-                .filter_map(|m| Some(format!("{}: {}", shader.locate(m.location?.line_number as usize), m.message)))
+                .filter_map(|m| {
+                    Some(format!("{}: {}", shader.locate(m.location?.line_number as usize), m.message))
+                })
                 .collect();
             let found = if places.is_empty() { error.to_string() } else { places.join("; ") };
             Err(context.error(format!("shader '{}' refused: {found}", shader.name)))
@@ -175,7 +179,8 @@ fn compile(context: &GpuContext, params: &wgpu::BindGroupLayout, shader: &Compos
 /// The storage bindings of group 1, read off the text, where they are numbered from 0 without gaps.
 fn storage_bindings(source: &str) -> Vec<(String, wgpu::BindGroupLayoutEntry)> {
     let binding = |(i, line): (usize, &str)| {
-        let name = line.split_once("> ").and_then(|(_, rest)| rest.split_once(':')).map_or("", |(name, _)| name);
+        let name =
+            line.split_once("> ").and_then(|(_, rest)| rest.split_once(':')).map_or("", |(name, _)| name);
         let entry = wgpu::BindGroupLayoutEntry {
             binding: i as u32,
             visibility: wgpu::ShaderStages::COMPUTE,

@@ -2,11 +2,11 @@
 
 use ndarray::Array2;
 
-use crate::engine::{Job, LaneNumbers, MEMORY, RunNumbers, memory_fields};
-use crate::plan::{ROW_BLOCK, RecordLayout, rows_per_sum};
+use crate::lanes::{Job, LaneNumbers, MEMORY, RunNumbers, memory_fields};
+use crate::program::{ROW_BLOCK, RecordLayout, rows_per_sum};
 
 /// A count in whole vec4s.
-pub(super) fn whole(count: usize) -> usize {
+pub(super) fn pad4(count: usize) -> usize {
     count.next_multiple_of(4)
 }
 
@@ -16,7 +16,7 @@ pub(super) struct Layout {
     pub(super) rows: usize,
     pub(super) state_rows: usize,
     pub(super) validation_rows: usize,
-    /// Seats.
+    /// Slots.
     pub(super) lanes: usize,
     /// Tangents.
     pub(super) d: usize,
@@ -26,10 +26,10 @@ pub(super) struct Layout {
     /// Whether a step follows from the curvature along the last one.
     pub(super) measures_curvature: bool,
     /// Whether what happens decides what comes.
-    pub(super) adapts: bool,
-    /// Whether the form has `XᵀX`.
+    pub(super) adaptive: bool,
+    /// Whether the strategy has `XᵀX`.
     pub(super) gram: bool,
-    /// Invocations of the resident form that share a lane's coefficients, and add up what they have of each sum.
+    /// Invocations of the persistent strategy that share a lane's coefficients, and add up what they have of each sum.
     pub(super) groups: Option<usize>,
 }
 
@@ -49,16 +49,16 @@ pub(super) struct Sum {
 
 impl Layout {
     /// Lanes in whole vec4s.
-    pub(super) fn lanes4(&self) -> usize {
-        whole(self.lanes)
+    pub(super) fn padded_lanes(&self) -> usize {
+        pad4(self.lanes)
     }
-    /// Columns of the matrices: `t · lanes4 + lane`.
+    /// Columns of the matrices: `t · padded_lanes + lane`.
     pub(super) fn columns(&self) -> usize {
-        (1 + self.d) * self.lanes4()
+        (1 + self.d) * self.padded_lanes()
     }
     /// Rows of the state, and row stride of the design.
     pub(super) fn stride(&self) -> usize {
-        whole(self.state_rows)
+        pad4(self.state_rows)
     }
     /// Rows of the product with the iterate that is carried from one dispatch to the next.
     pub(super) fn carried_rows(&self) -> usize {
@@ -85,20 +85,20 @@ impl Layout {
         RecordLayout::new(self.d).fields()
     }
 
-    /// Fields of the book, in their order: name and place.
-    pub(super) fn book(&self) -> Vec<(&'static str, usize)> {
-        let mut list = vec![("STATUS", BOOK_STATUS), ("DONE", BOOK_DONE)];
-        list.extend(MEASURED.iter().enumerate().map(|(i, name)| (*name, BOOK_MEASURED + i)));
-        list.extend(MEMORY.iter().enumerate().map(|(i, name)| (*name, BOOK_MEMORY + i)));
-        list.push(("SEEN_TANGENTS", BOOK_MEMORY + MEMORY.len()));
-        let told = BOOK_MEMORY + memory_fields(self.d);
-        list.extend(TOLD.iter().enumerate().map(|(i, name)| (*name, told + i)));
-        list.push(("TOLD_TANGENT_FIELDS", told + TOLD.len()));
-        list.push(("TOLD_NEXT_DLOOKS", told + TOLD.len() + 3 * self.d));
+    /// Fields of the lane state, in their order: name and place.
+    pub(super) fn lane_state(&self) -> Vec<(&'static str, usize)> {
+        let mut list = vec![("STATUS", STATE_STATUS), ("DONE", STATE_DONE)];
+        list.extend(MEASURED.iter().enumerate().map(|(i, name)| (*name, STATE_MEASURED + i)));
+        list.extend(MEMORY.iter().enumerate().map(|(i, name)| (*name, STATE_MEMORY + i)));
+        list.push(("SEEN_TANGENTS", STATE_MEMORY + MEMORY.len()));
+        let params = STATE_MEMORY + memory_fields(self.d);
+        list.extend(STEP_PARAMS.iter().enumerate().map(|(i, name)| (*name, params + i)));
+        list.push(("PARAM_TANGENT_FIELDS", params + STEP_PARAMS.len()));
+        list.push(("PARAM_NEXT_DEXTRAPOLATIONS", params + STEP_PARAMS.len() + 3 * self.d));
         list
     }
-    pub(super) fn book_fields(&self) -> usize {
-        BOOK_MEMORY + memory_fields(self.d) + TOLD.len() + 4 * self.d
+    pub(super) fn lane_state_fields(&self) -> usize {
+        STATE_MEMORY + memory_fields(self.d) + STEP_PARAMS.len() + 4 * self.d
     }
 
     /// Sums that blocks of rows leave of each lane, in their order: those of every iteration, then those of the stop rule.
@@ -107,16 +107,18 @@ impl Layout {
         let mut list: Vec<Sum> = Vec::new();
         let mut add = |name: &'static str, count: usize, (rows, block): (usize, usize), check: bool| {
             let blocks = self.groups.filter(|_| !check).unwrap_or(rows.div_ceil(block));
-            let (start, index) = list.last().map_or((0, 0), |s| (s.start + s.count * s.blocks, s.index + s.count));
+            let (start, index) =
+                list.last().map_or((0, 0), |s| (s.start + s.count * s.blocks, s.index + s.count));
             list.push(Sum { name, index, count, start, blocks, check });
         };
         // Where products end in a step or an observation, a block is the rows of an invocation.
         let own = rows_per_sum(d);
-        let (state, rows, held_out) = ((self.state_rows, own), (self.carried_rows(), own), (self.validation_rows, own));
-        for name in ["PRICE", "CHANGE", "SUPPORT", "ACTIVE_CHANGE"] {
+        let (state, rows, held_out) =
+            ((self.state_rows, own), (self.carried_rows(), own), (self.validation_rows, own));
+        for name in ["PENALTY_VALUE", "CHANGE", "SUPPORT", "ACTIVE_CHANGE"] {
             add(name, 1, state, false);
         }
-        add("RESTART", usize::from(self.adapts), state, false);
+        add("RESTART", usize::from(self.adaptive), state, false);
         add("DCHANGE", d, state, false);
         add("LOSS", 1, rows, false);
         let curvature = usize::from(self.measures_curvature);
@@ -132,19 +134,19 @@ impl Layout {
         add("GAP_PENALTY", 1, state, true);
         add("RATIO", 1, state, true);
         add("NORMS", 3 * (1 + d), state, true);
-        // In forms with `XᵀX` it follows from the loss.
+        // In strategies with `XᵀX` it follows from the loss.
         add("GAP_LOSS", 1, if self.gram { (1, 1) } else { rows }, true);
         list
     }
-    /// Rows of `lanes4` numbers that all of them take.
+    /// Rows of `padded_lanes` numbers that all of them take.
     pub(super) fn sum_rows(&self) -> usize {
         self.sums().last().map_or(0, |s| s.start + s.count * s.blocks)
     }
 
-    /// What the lanes' buffer holds: `[lane_fields, lanes4]`, then the penalty factors, then, in the Gram form, `[q, 1 + d]` numbers of
-    /// the target; these once for each lane of a quad. Seats without a lane are zeros.
+    /// What the lanes' buffer holds: `[lane_fields, padded_lanes]`, then the penalty factors, then, in the Gram strategy, `[q, 1 + d]` numbers of
+    /// the target; these once for each lane of a lane4. Slots without a lane are zeros.
     pub(super) fn lane_buffer(&self) -> usize {
-        self.lane_fields() * self.lanes4() + 4 * self.shared_fields()
+        self.lane_fields() * self.padded_lanes() + 4 * self.shared_fields()
     }
     /// Numbers that all lanes share.
     fn shared_fields(&self) -> usize {
@@ -152,34 +154,54 @@ impl Layout {
     }
 
     /// Writes numbers that all lanes share into the image of that buffer, beginning at the `at`th of them.
-    pub(super) fn put_shared<'v>(&self, image: &mut [f64], at: usize, numbers: impl IntoIterator<Item = &'v f64>) {
-        let from = self.lane_fields() * self.lanes4() + 4 * at;
-        image[from..].chunks_exact_mut(4).zip(numbers).for_each(|(quad, v)| quad.fill(*v));
+    pub(super) fn put_shared<'v>(
+        &self,
+        image: &mut [f64],
+        at: usize,
+        numbers: impl IntoIterator<Item = &'v f64>,
+    ) {
+        let from = self.lane_fields() * self.padded_lanes() + 4 * at;
+        image[from..].chunks_exact_mut(4).zip(numbers).for_each(|(lane4, v)| lane4.fill(*v));
     }
 
     /// Writes a lane's numbers into the image of that buffer.
-    pub(super) fn put_lane(&self, image: &mut [f64], seat: usize, numbers: &LaneNumbers) {
-        let fixed =
-            [numbers.l1, numbers.l2, numbers.probe_step, numbers.objective_limit, f64::from(u8::from(numbers.has_gap))];
+    pub(super) fn put_lane(&self, image: &mut [f64], slot: usize, numbers: &LaneNumbers) {
+        let fixed = [
+            numbers.l1,
+            numbers.l2,
+            numbers.probe_step,
+            numbers.objective_limit,
+            f64::from(u8::from(numbers.has_gap)),
+        ];
         let tangents = numbers.dl1.iter().zip(&numbers.dl2).flat_map(|(a, b)| [*a, *b]);
         let bases = numbers.bases.iter().copied().take(self.phases * self.rule_fields());
         for (field, v) in fixed.into_iter().chain(tangents).chain(bases).enumerate() {
-            image[field * self.lanes4() + seat] = v;
+            image[field * self.padded_lanes() + slot] = v;
         }
     }
 }
 
-/// Fields of the book.
-pub(super) const BOOK_STATUS: usize = 0;
-pub(super) const BOOK_DONE: usize = 1;
-pub(super) const BOOK_MEASURED: usize = 2;
-pub(super) const BOOK_MEMORY: usize = BOOK_MEASURED + MEASURED.len();
+/// Fields of the lane state.
+pub(super) const STATE_STATUS: usize = 0;
+pub(super) const STATE_DONE: usize = 1;
+pub(super) const STATE_MEASURED: usize = 2;
+pub(super) const STATE_MEMORY: usize = STATE_MEASURED + MEASURED.len();
 const MEASURED: [&str; 3] = ["MEASURED_GAP", "MEASURED_STATIONARITY", "MEASURED_RESIDUAL"];
-const TOLD: [&str; 6] = ["TOLD_STEP", "TOLD_MOMENTUM", "TOLD_LOOK", "TOLD_TANGENTS", "TOLD_RESTORE", "TOLD_NEXT_LOOK"];
+const STEP_PARAMS: [&str; 6] = [
+    "PARAM_STEP",
+    "PARAM_MOMENTUM",
+    "PARAM_EXTRAPOLATION",
+    "PARAM_TANGENTS",
+    "PARAM_RESTORE",
+    "PARAM_NEXT_EXTRAPOLATION",
+];
 
 /// Rows padded with zeros to whole vec4s.
-pub(super) fn padded<'r>(rows: impl IntoIterator<Item = ndarray::ArrayView1<'r, f64>>, width: usize) -> Vec<f64> {
-    let pad = whole(width) - width;
+pub(super) fn padded<'r>(
+    rows: impl IntoIterator<Item = ndarray::ArrayView1<'r, f64>>,
+    width: usize,
+) -> Vec<f64> {
+    let pad = pad4(width) - width;
     rows.into_iter().flat_map(|row| row.to_vec().into_iter().chain(std::iter::repeat_n(0.0, pad))).collect()
 }
 
@@ -202,5 +224,7 @@ pub(super) fn row_fields(job: &Job<'_>, numbers: &RunNumbers) -> Vec<f64> {
     let (target, weight) = (job.problem.target(), job.problem.weight());
     let none = Array2::zeros((target.len(), job.derivatives.len()));
     let tangent = numbers.target_tangent.as_ref().unwrap_or(&none);
-    (0..target.len()).flat_map(|i| [target[i], weight[i]].into_iter().chain(tangent.row(i).to_vec())).collect()
+    (0..target.len())
+        .flat_map(|i| [target[i], weight[i]].into_iter().chain(tangent.row(i).to_vec()))
+        .collect()
 }

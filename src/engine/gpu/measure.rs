@@ -9,12 +9,12 @@ use super::commands::{Clock, Commands, Dispatch};
 use super::compose::Composed;
 use super::context::GpuContext;
 use super::kernels::{Kernel, Library, PARAMS_BYTES, PARAMS_STRIDE};
-use super::layout::whole;
-use super::product::{Columns, Product, Side, Support, Tile};
+use super::layout::pad4;
+use super::product::{ActiveSet, Columns, Product, Side, Tile};
 use super::readback::encode;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result, bytes};
-use crate::plan::{Precision, splits};
+use crate::program::{Precision, split_k};
 
 /// Times of the two products of an iteration by themselves, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -69,23 +69,23 @@ pub(super) struct Measured {
     pub(super) lanes: usize,
     /// Columns of a lane, which an invocation takes together.
     pub(super) width: usize,
-    pub(super) splits: usize,
+    pub(super) split_k: usize,
     pub(super) precision: Precision,
 }
 
 impl Measured {
     /// A product that is stored: every column counts as a lane.
     pub(super) fn stored(design: (usize, usize), columns: usize, side: Side, precision: Precision) -> Self {
-        let splits = match side {
-            Side::Plain => splits(design.0, design.1),
-            Side::Transposed => splits(design.1, design.0),
+        let split_k = match side {
+            Side::Plain => split_k(design.0, design.1),
+            Side::Transposed => split_k(design.1, design.0),
         };
-        Measured { design, side, lanes: columns, width: 1, splits, precision }
+        Measured { design, side, lanes: columns, width: 1, split_k, precision }
     }
 
     /// Rows of the result and of the operand, padding included.
     fn shape(&self) -> (usize, usize) {
-        let (rows, stride) = (self.design.0, whole(self.design.1));
+        let (rows, stride) = (self.design.0, pad4(self.design.1));
         match self.side {
             Side::Plain => (rows, stride),
             Side::Transposed => (stride, rows),
@@ -94,7 +94,7 @@ impl Measured {
 
     /// Columns of operand and result, padding included.
     pub(super) fn columns(&self) -> usize {
-        self.width * whole(self.lanes)
+        self.width * pad4(self.lanes)
     }
 
     /// Workgroups of the product.
@@ -103,16 +103,16 @@ impl Measured {
     }
 
     fn product(&self, tile: Tile) -> Product<'static> {
-        let result = if self.splits > 1 { "shares" } else { "result" };
+        let result = if self.split_k > 1 { "split_partials" } else { "result" };
         Product {
             names: ("design", "operand", Some(result)),
             shape: self.shape(),
             side: self.side,
             columns: Columns::OfLane { first: 0, count: self.width },
-            splits: self.splits,
-            support: Support::None,
+            split_k: self.split_k,
+            active_set: ActiveSet::None,
             tile,
-            ends: &[],
+            epilogues: &[],
             rows_per_sum: 1,
         }
     }
@@ -122,19 +122,21 @@ impl Measured {
         let (rows, columns) = (self.shape().0, self.columns());
         let prelude = format!(
             "alias real = {scalar};\nalias real4 = vec4<{scalar}>;\nconst STRIDE4: u32 = {}u;\nconst COLUMNS4: u32 = {}u;\n\
-             const QUADS: u32 = {}u;\n{}",
-            whole(self.design.1) / 4,
+             const LANE4S: u32 = {}u;\n{}",
+            pad4(self.design.1) / 4,
             columns / 4,
             columns / 4 / self.width,
             include_str!("../../../shaders/shared/params.wgsl"),
         );
         let text = format!("{prelude}{}", self.product(tile).source("product", ""));
         let mut all = vec![Composed::alone("product", text, self.groups(tile))];
-        if self.splits > 1 {
-            let gather = include_str!("../../../shaders/kernel/gather.wgsl");
-            let text =
-                format!("{prelude}const SPLITS: u32 = {}u;\nconst GATHERED: u32 = {rows}u;\n{gather}", self.splits);
-            all.push(Composed::alone("gather", text, [(columns / 4).div_ceil(64) as u32, rows as u32, 1]));
+        if self.split_k > 1 {
+            let reduce = include_str!("../../../shaders/kernel/reduce.wgsl");
+            let text = format!(
+                "{prelude}const SPLIT_K: u32 = {}u;\nconst REDUCED_ROWS: u32 = {rows}u;\n{reduce}",
+                self.split_k
+            );
+            all.push(Composed::alone("reduce", text, [(columns / 4).div_ceil(64) as u32, rows as u32, 1]));
         }
         all
     }
@@ -152,7 +154,7 @@ fn noise(place: usize) -> f64 {
 
 /// An entry of the design, padding included.
 fn design_entry(what: &Measured, place: usize) -> f64 {
-    if place % whole(what.design.1) < what.design.1 { noise(place) } else { 0.0 }
+    if place % pad4(what.design.1) < what.design.1 { noise(place) } else { 0.0 }
 }
 
 /// An entry of the operand, padding rows included.
@@ -202,7 +204,9 @@ impl Rig {
             Ok(device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(label),
                 size,
-                usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+                usage: wgpu::BufferUsages::STORAGE
+                    | wgpu::BufferUsages::COPY_SRC
+                    | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
             }))
         };
@@ -218,7 +222,7 @@ impl Rig {
             }
             Ok(buffer)
         };
-        let shares = if what.splits > 1 { what.splits * rows * columns } else { 0 };
+        let shares = if what.split_k > 1 { what.split_k * rows * columns } else { 0 };
         let params = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("params"),
             size: PARAMS_STRIDE,
@@ -226,10 +230,10 @@ impl Rig {
             mapped_at_creation: false,
         });
         Ok(Rig {
-            design: filled("design", what.design.0 * whole(what.design.1), &|i| design_entry(&what, i))?,
+            design: filled("design", what.design.0 * pad4(what.design.1), &|i| design_entry(&what, i))?,
             operand: filled("operand", inner * columns, &|i| operand_entry(&what, i))?,
             result: create("result", rows * columns)?,
-            shares: create("shares", shares)?,
+            shares: create("split_partials", shares)?,
             params: device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some("params"),
                 layout: &library.params(context),
@@ -256,7 +260,7 @@ impl Rig {
         let buffer = |name: &str| match name {
             "design" => &self.design,
             "operand" => &self.operand,
-            "shares" => &self.shares,
+            "split_partials" => &self.shares,
             _ => &self.result,
         };
         let bound = |shader: Composed| {
@@ -297,7 +301,8 @@ impl Rig {
         self.submit(context, kernels, times);
         if let Some(clock) = &mut self.clock {
             let all = clock.read(context)?;
-            let one = |dispatches: &[(&str, f64, f64)]| dispatches.iter().map(|(_, begin, end)| end - begin).sum();
+            let one =
+                |dispatches: &[(&str, f64, f64)]| dispatches.iter().map(|(_, begin, end)| end - begin).sum();
             return Ok(all.chunks(kernels.len()).map(one).collect());
         }
         context.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| context.error(e.to_string()))?;
@@ -359,7 +364,8 @@ mod tests {
                 usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
             });
-            let mut encoder = context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            let mut encoder =
+                context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             encoder.copy_buffer_to_buffer(&self.result, 0, &target, 0, self.result.size());
             let submission = context.queue.submit([encoder.finish()]);
             let (bytes, _) = Pending::new(target, submission).take(&context, <[u8]>::to_vec).unwrap();
@@ -371,7 +377,10 @@ mod tests {
         match GpuEngine::request(Pick::Any) {
             Ok(engine) => Some(engine),
             Err(e) => {
-                assert!(std::env::var_os("PROXJET_REQUIRE_GPU").is_none(), "a GPU test without an adapter: {e}");
+                assert!(
+                    std::env::var_os("PROXJET_REQUIRE_GPU").is_none(),
+                    "a GPU test without an adapter: {e}"
+                );
                 eprintln!("SKIPPED, no adapter: {e}");
                 None
             }
@@ -380,8 +389,8 @@ mod tests {
 
     /// The product in f64, and for each of its entries the sum of its terms' sizes.
     fn truth(what: &Measured) -> (Array2<f64>, Array2<f64>) {
-        let design = Array2::from_shape_fn((what.design.0, whole(what.design.1)), |(i, j)| {
-            design_entry(what, i * whole(what.design.1) + j)
+        let design = Array2::from_shape_fn((what.design.0, pad4(what.design.1)), |(i, j)| {
+            design_entry(what, i * pad4(what.design.1) + j)
         });
         let operand = Array2::from_shape_fn((what.shape().1, what.columns()), |(i, j)| {
             operand_entry(what, i * what.columns() + j)
@@ -392,17 +401,21 @@ mod tests {
 
     /// Tiles of both families, for products of `width` columns a lane.
     fn tiles(width: usize) -> Vec<Tile> {
-        let direct = Tile { rows: 8, quads: 2, group: [8, 8], depth: 0, unroll: 1 };
+        let direct = Tile { rows: 8, lane4s: 2, group: [8, 8], depth: 0, unroll: 1 };
         let shared = Tile { depth: 16, ..direct };
-        let mut all =
-            vec![direct, shared, Tile { depth: 8, ..direct }, Tile { rows: 4, quads: 1, group: [4, 4], ..shared }];
+        let mut all = vec![
+            direct,
+            shared,
+            Tile { depth: 8, ..direct },
+            Tile { rows: 4, lane4s: 1, group: [4, 4], ..shared },
+        ];
         if width == 1 {
             all.extend([
-                Tile { rows: 16, quads: 4, unroll: 4, ..direct },
-                Tile { rows: 4, quads: 1, group: [16, 4], unroll: 2, ..direct },
-                Tile { rows: 8, quads: 2, group: [16, 16], depth: 8, ..shared },
+                Tile { rows: 16, lane4s: 4, unroll: 4, ..direct },
+                Tile { rows: 4, lane4s: 1, group: [16, 4], unroll: 2, ..direct },
+                Tile { rows: 8, lane4s: 2, group: [16, 16], depth: 8, ..shared },
                 // Neither blocks of the design nor of the operand come out even.
-                Tile { rows: 12, quads: 3, group: [5, 3], depth: 4, ..shared },
+                Tile { rows: 12, lane4s: 3, group: [5, 3], depth: 4, ..shared },
             ]);
         }
         all
@@ -413,7 +426,7 @@ mod tests {
         let Some(mut engine) = engine() else { return };
         let has_f64 = engine.context.device.features().contains(wgpu::Features::SHADER_F64);
         let limits = engine.context.device.limits();
-        for (design, lanes, width, splits) in [
+        for (design, lanes, width, split_k) in [
             ((45, 11), 5, 1, 1),
             ((130, 67), 37, 1, 1),
             ((130, 67), 13, 3, 1),
@@ -425,20 +438,25 @@ mod tests {
                     if precision == Precision::F64 && !has_f64 {
                         continue;
                     }
-                    let what = Measured { design, side, lanes, width, splits, precision };
+                    let what = Measured { design, side, lanes, width, split_k, precision };
                     let (expected, sizes) = truth(&what);
-                    let unit = if precision == Precision::F32 { f64::from(f32::EPSILON) } else { f64::EPSILON };
+                    let unit =
+                        if precision == Precision::F32 { f64::from(f32::EPSILON) } else { f64::EPSILON };
                     let mut rig = Rig::new(&engine.context, &mut engine.compiled, what).unwrap();
                     let mut first: Option<Vec<f64>> = None;
                     for tile in tiles(width) {
-                        if tile.workgroup_bytes(width, precision) > u64::from(limits.max_compute_workgroup_storage_size)
+                        if tile.workgroup_bytes(width, precision)
+                            > u64::from(limits.max_compute_workgroup_storage_size)
                         {
                             continue;
                         }
                         let got = rig.result(&mut engine, tile);
                         for ((got, expected), size) in got.iter().zip(&expected).zip(&sizes) {
                             let bound = unit * size * what.shape().1 as f64;
-                            assert!((got - expected).abs() <= bound, "{what:?} {tile:?}: {got} for {expected}");
+                            assert!(
+                                (got - expected).abs() <= bound,
+                                "{what:?} {tile:?}: {got} for {expected}"
+                            );
                         }
                         let first = first.get_or_insert_with(|| got.clone());
                         let same = first.iter().zip(&got).all(|(a, b)| a.to_bits() == b.to_bits());

@@ -1,8 +1,9 @@
 //! The GPU engine: the plan of [`super::cpu`], run by wgpu. The only place that names wgpu.
 
-use super::{Engine, EngineInfo, Job, Run};
+use super::{Engine, EngineInfo, Run};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::{Limits, Plan, Precision};
+use crate::lanes::Job;
+use crate::program::{Limits, Plan, Precision};
 
 use kernels::Library;
 pub use product::{DeviceKind, Side, Tile, Tiles};
@@ -84,10 +85,10 @@ impl GpuEngine {
 
     /// Tiles that do well on devices of this kind, and fit this one.
     fn usual(&self, design: (usize, usize), width: usize, lanes: usize, precision: Precision) -> Tiles {
-        let Tiles { stored, ended } = Tiles::usual(self.kind(), design, width, lanes);
+        let Tiles { stored, fused } = Tiles::usual(self.kind(), design, width, lanes);
         let memory = self.context.device.limits().max_compute_workgroup_storage_size;
         let fitting = |tile: Tile, width| tile.within(u64::from(memory), width, precision);
-        Tiles { stored: stored.map(|t| fitting(t, 1)), ended: ended.map(|t| fitting(t, width)) }
+        Tiles { stored: stored.map(|t| fitting(t, 1)), fused: fused.map(|t| fitting(t, width)) }
     }
 }
 
@@ -103,7 +104,8 @@ impl Engine for GpuEngine {
     }
 
     fn limits(&self, precision: Precision) -> Result<Limits> {
-        if precision == Precision::F64 && !self.context.device.features().contains(wgpu::Features::SHADER_F64) {
+        if precision == Precision::F64 && !self.context.device.features().contains(wgpu::Features::SHADER_F64)
+        {
             return Err(Error::new(
                 ErrorKind::Device,
                 format!("adapter {}", self.context.info.name),
@@ -116,13 +118,14 @@ impl Engine for GpuEngine {
         // Estimates only, by kind of device: operations a second of products, of sums in f64, of products within workgroups, then
         // seconds of an entry of what is between products, of a dispatch, and of a lane's decisions. Those of the software driver are
         // measured on two cores (docs/gpu.md).
-        let (single, wide, resident, element, dispatch, lane) = match self.context.info.device_type {
+        let (single, wide, persistent, element, dispatch, lane) = match self.context.info.device_type {
             wgpu::DeviceType::Cpu => (2.5e10, 1.2e10, 7e9, 5e-9, 6e-5, 3e-7),
             wgpu::DeviceType::DiscreteGpu => (1e13, 5e11, 4e12, 1e-11, 5e-6, 1e-9),
             _ => (2e11, 1e10, 1e11, 2e-10, 1e-5, 1e-8),
         };
         let f64s = precision == Precision::F64;
-        let (flops, flops_resident) = if f64s { (wide, resident * wide / single) } else { (single, resident) };
+        let (flops, flops_persistent) =
+            if f64s { (wide, persistent * wide / single) } else { (single, persistent) };
         Ok(Limits {
             engine: "gpu",
             max_buffer_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
@@ -130,7 +133,7 @@ impl Engine for GpuEngine {
             max_lanes: usize::MAX,
             flops,
             flops_wide: wide / 3.0,
-            flops_resident,
+            flops_persistent,
             element,
             dispatch,
             lane,

@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use super::GpuEngine;
 use super::run::GpuRun;
-use crate::engine::{Job, Run};
+use crate::engine::Run;
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::Plan;
+use crate::lanes::Job;
+use crate::program::Plan;
 
 /// Times of a run's kernels.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -40,7 +41,7 @@ impl GpuEngine {
         self.context.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
     }
 
-    /// Runs some chunks with all seats taken and times every dispatch. The first chunk warms up and is left out.
+    /// Runs some chunks with all slots taken and times every dispatch. The first chunk warms up and is left out.
     ///
     /// # Errors
     /// An adapter without timestamps; a device that failed.
@@ -52,7 +53,7 @@ impl GpuEngine {
             let at = format!("adapter {}", self.context.info.name);
             Error::new(ErrorKind::Device, at, "no timestamps", "TIMESTAMP_QUERY", "Time whole runs instead.")
         })?);
-        run.admit((0..plan.seats).map(|lane| job.begin(lane)).collect())?;
+        run.load((0..plan.slots).map(|lane| job.begin(lane)).collect())?;
         let (mut iterations, mut device_seconds, mut busy) = (0, 0.0, 0.0);
         let mut kernels: BTreeMap<&'static str, (usize, f64)> = BTreeMap::new();
         for chunk in 0..=chunks {
@@ -72,7 +73,13 @@ impl GpuEngine {
                 busy += end - begin;
             }
         }
-        let kernels = kernels.into_iter().map(|(name, (dispatches, seconds))| KernelTime { name, dispatches, seconds });
-        Ok(Profile { iterations, device_seconds, gap_seconds: device_seconds - busy, kernels: kernels.collect() })
+        let kernels =
+            kernels.into_iter().map(|(name, (dispatches, seconds))| KernelTime { name, dispatches, seconds });
+        Ok(Profile {
+            iterations,
+            device_seconds,
+            gap_seconds: device_seconds - busy,
+            kernels: kernels.collect(),
+        })
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::context::GpuContext;
 use crate::error::Result;
-use crate::plan::Precision;
+use crate::program::Precision;
 
 /// What became of a buffer that is to be mapped.
 #[derive(Debug, Clone)]
@@ -30,10 +30,12 @@ impl Drop for Told {
 
 impl Mapping {
     /// What wgpu is to call.
-    pub(super) fn callback(&self) -> impl FnOnce(std::result::Result<(), wgpu::BufferAsyncError>) + Send + 'static {
-        let told = Told(self.0.clone());
+    pub(super) fn callback(
+        &self,
+    ) -> impl FnOnce(std::result::Result<(), wgpu::BufferAsyncError>) + Send + 'static {
+        let params = Told(self.0.clone());
         move |result| {
-            let _ = told.0.set(result.map_or_else(|e| Mapped::Failed(e.to_string()), |()| Mapped::Ready));
+            let _ = params.0.set(result.map_or_else(|e| Mapped::Failed(e.to_string()), |()| Mapped::Ready));
         }
     }
 
@@ -59,7 +61,11 @@ impl Pending {
     }
 
     /// Waits for the bytes, shows them, and hands the buffer back.
-    pub(super) fn take<T>(self, context: &GpuContext, see: impl FnOnce(&[u8]) -> T) -> Result<(T, wgpu::Buffer)> {
+    pub(super) fn take<T>(
+        self,
+        context: &GpuContext,
+        see: impl FnOnce(&[u8]) -> T,
+    ) -> Result<(T, wgpu::Buffer)> {
         let wait = wgpu::PollType::Wait { submission_index: Some(self.submission), timeout: None };
         context.device.poll(wait).map_err(|e| context.error(e.to_string()))?;
         context.check()?;
@@ -76,7 +82,11 @@ impl Pending {
 }
 
 /// Shows the bytes of a buffer that is mapped; unmaps it.
-pub(super) fn see_bytes<T>(context: &GpuContext, buffer: &wgpu::Buffer, see: impl FnOnce(&[u8]) -> T) -> Result<T> {
+pub(super) fn see_bytes<T>(
+    context: &GpuContext,
+    buffer: &wgpu::Buffer,
+    see: impl FnOnce(&[u8]) -> T,
+) -> Result<T> {
     let mapped = buffer.get_mapped_range(..).map_err(|e| context.error(e.to_string()))?;
     let seen = see(&mapped);
     drop(mapped);

@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use super::commands::{Commands, Dispatch};
 use super::context::GpuContext;
 use super::kernels::{EMPTY, Kernels, Library, PARAMS_BYTES, PARAMS_STRIDE};
-use super::layout::{BOOK_STATUS, Layout, padded, row_fields};
+use super::layout::{Layout, STATE_STATUS, padded, row_fields};
 use super::product::Tiles;
 use super::readback::encode;
 use super::spec::ShaderSpec;
-use crate::engine::{Job, MetricSource, RunNumbers};
 use crate::error::Result;
-use crate::plan::{Form, MetricForm, Plan};
+use crate::lanes::{Job, MetricSource, RunNumbers};
+use crate::program::{MetricKind, Plan, Strategy};
 
 /// What a run holds on the device.
 pub(super) struct Resources {
@@ -23,11 +23,11 @@ pub(super) struct Resources {
     pub(super) params: [wgpu::BindGroup; 2],
     pub(super) arrival_params: wgpu::BindGroup,
     /// Quads of lanes that share a list of coefficients which are not zero.
-    pub(super) support_quads: usize,
+    pub(super) active_set_lane4s: usize,
     /// Groups of lanes that have such a list.
     pub(super) listed_groups: usize,
     /// Whether a prediction's end leaves the residual of the iteration to come.
-    pub(super) looks_ahead: bool,
+    pub(super) stores_next_residual: bool,
     /// Bytes of the device's buffers, staging left out.
     pub(super) held_bytes: u64,
     /// Lanes whose columns fit into an upload.
@@ -37,7 +37,7 @@ pub(super) struct Resources {
 /// Device buffers by name. Some are pairs, that alternate by the parity of the iterate or from chunk to chunk.
 pub(super) struct Buffers {
     by_name: HashMap<&'static str, [wgpu::Buffer; 2]>,
-    /// Products with the iterates and with those before, which dispatches leave to the next; in the resident form, which leaves
+    /// Products with the iterates and with those before, which dispatches leave to the next; in the persistent strategy, which leaves
     /// none, any two buffers.
     carried: [&'static str; 2],
 }
@@ -49,18 +49,18 @@ impl Buffers {
     }
 
     /// The buffer that a kernel's variable means, when `parity` is that of its iterate.
-    fn of_kernel(&self, kernel: &str, variable: &str, parity: usize, slot: usize) -> &wgpu::Buffer {
+    fn of_kernel(&self, kernel: &str, variable: &str, parity: usize, chunk_parity: usize) -> &wgpu::Buffer {
         match (kernel, variable) {
-            ("gather_z", "whole") => self.get("z", parity),
-            ("gather_g", "whole") => self.get("g", 0),
-            // What is carried with the iterates, by form.
-            ("admit", "carried") => self.get(self.carried[0], parity),
-            ("admit", "carried_before") => self.get(self.carried[1], 1 - parity),
+            ("reduce_z", "whole") => self.get("z", parity),
+            ("reduce_g", "whole") => self.get("g", 0),
+            // What is carried with the iterates, by strategy.
+            ("load", "carried") => self.get(self.carried[0], parity),
+            ("load", "carried_before") => self.get(self.carried[1], 1 - parity),
             (_, "x" | "z" | "v") => self.get(variable, parity),
             (_, "x_previous") => self.get("x", 1 - parity),
             (_, "z_before") => self.get("z", 1 - parity),
             (_, "v_before") => self.get("v", 1 - parity),
-            _ => self.get(variable, slot),
+            _ => self.get(variable, chunk_parity),
         }
     }
 }
@@ -95,7 +95,9 @@ impl Resources {
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(label),
                 size: (count as u64 * real).max(4 * real),
-                usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+                usage: wgpu::BufferUsages::STORAGE
+                    | wgpu::BufferUsages::COPY_SRC
+                    | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
             })
         };
@@ -110,24 +112,24 @@ impl Resources {
         };
         one("design", filled("design", padded(problem.design().rows(), q)));
         one("rows", filled("rows", row_fields(job, numbers)));
-        match spec.form {
-            Form::Direct => one("r", create("residual", n * columns)),
+        match spec.strategy {
+            Strategy::Direct => one("r", create("residual", n * columns)),
             // Filled only for the stop rule.
-            Form::Resident => one("v", create("carried", state_rows * columns)),
-            Form::Gram => {}
+            Strategy::Persistent => one("v", create("carried", state_rows * columns)),
+            Strategy::Gram => {}
         }
         if layout.gram {
             one("gram", create("gram", state_rows * state_rows));
         }
         one("g", create("gradient", state_rows * columns));
-        one("partials", create("partials", layout.sum_rows() * layout.lanes4()));
+        one("partials", create("partials", layout.sum_rows() * layout.padded_lanes()));
         one("lanes", create("lanes", layout.lane_buffer()));
         one("constants", filled("constants", at_least_one(job.schedule.constants())));
-        let mut empty = vec![0.0; layout.book_fields() * layout.lanes4()];
-        empty[BOOK_STATUS * layout.lanes4()..][..layout.lanes4()].fill(f64::from(EMPTY));
-        one("book", filled("book", empty));
+        let mut empty = vec![0.0; layout.lane_state_fields() * layout.padded_lanes()];
+        empty[STATE_STATUS * layout.padded_lanes()..][..layout.padded_lanes()].fill(f64::from(EMPTY));
+        one("lane_state", filled("lane_state", empty));
         one("extrapolated", create("extrapolated", if spec.measures_curvature { n * columns } else { 1 }));
-        let has_metric = spec.metric != MetricForm::None;
+        let has_metric = spec.metric != MetricKind::None;
         one("metric", filled("metric", vec![1.0; if has_metric { state_rows * columns } else { 1 }]));
         if let MetricSource::Hessian { bound, .. } = job.metric {
             let squares = problem.design().mapv(|v| v * v);
@@ -142,25 +144,25 @@ impl Resources {
                 one("validation_z", create("validation_prediction", h.target.len() * columns));
             }
         }
-        let shares = |splits: usize, rows: usize| if splits > 1 { splits * rows * columns } else { 0 };
-        let shares = shares(spec.splits[0], n).max(shares(spec.splits[1], state_rows));
+        let shares = |split_k: usize, rows: usize| if split_k > 1 { split_k * rows * columns } else { 0 };
+        let shares = shares(spec.split_k[0], n).max(shares(spec.split_k[1], state_rows));
         if shares > 0 {
-            one("shares", create("shares", shares));
+            one("split_partials", create("split_partials", shares));
         }
         let mut listed_groups = 0;
-        if spec.support {
-            let groups = (layout.lanes4() / 4).div_ceil(spec.support_quads());
-            one("support", create("support", groups * (state_rows / 4 + 1)));
+        if spec.active_set {
+            let groups = (layout.padded_lanes() / 4).div_ceil(spec.active_set_lane4s());
+            one("active_set", create("active_set", groups * (state_rows / 4 + 1)));
             // Numbers of four bytes, all of them.
-            one("listed", create("listed", groups));
+            one("active_counts", create("active_counts", groups));
             listed_groups = groups;
         }
         if spec.tangents_wait() {
-            one("stepped", create("stepped", 2 * q * layout.lanes4()));
+            one("stepped", create("stepped", 2 * q * layout.padded_lanes()));
         }
-        let heads = (2 + layout.book_fields()) as u64 * real;
+        let heads = (2 + layout.lane_state_fields()) as u64 * real;
         let lane_bytes = 3 * (1 + layout.d) as u64 * q as u64 * real;
-        let fitting = ((ARRIVAL_BYTES / (heads + lane_bytes)).max(1) as usize).min(plan.seats);
+        let fitting = ((ARRIVAL_BYTES / (heads + lane_bytes)).max(1) as usize).min(plan.slots);
         one("arrivals", create("arrivals", fitting * ((heads + lane_bytes) / real) as usize));
         let uniform = |label: &str, size: u64| {
             device.create_buffer(&wgpu::BufferDescriptor {
@@ -179,31 +181,34 @@ impl Resources {
             all.insert(name, [make(), make()]);
         };
         pair("x", &|| create("state", state_rows * columns));
-        if spec.form == Form::Gram {
+        if spec.strategy == Strategy::Gram {
             pair("v", &|| create("carried", state_rows * columns));
-        } else if spec.form == Form::Direct {
+        } else if spec.strategy == Strategy::Direct {
             pair("z", &|| create("prediction", n * columns));
         }
-        pair("records", &|| create("records", plan.chunk * plan.record_fields * layout.lanes4()));
+        pair("records", &|| create("records", plan.chunk * plan.record_fields * layout.padded_lanes()));
         pair("params", &|| uniform("params", 2 * (plan.chunk as u64 + 1) * PARAMS_STRIDE));
         if !spec.factored {
             let rows = (plan.chunk + 1) * layout.stages;
-            pair("rules", &|| create("step_tables", rows * (2 + layout.rule_fields()) * layout.lanes4()));
+            pair("rules", &|| {
+                create("step_tables", rows * (2 + layout.rule_fields()) * layout.padded_lanes())
+            });
         }
         if let MetricSource::Table(_) = job.metric {
             pair("metric_table", &|| create("metric_tables", plan.chunk * q * spec.metric_lanes));
         }
-        let carried = match spec.form {
-            Form::Direct => ["z", "z"],
-            Form::Gram => ["v", "v"],
-            Form::Resident => ["v", "g"],
+        let carried = match spec.strategy {
+            Strategy::Direct => ["z", "z"],
+            Strategy::Gram => ["v", "v"],
+            Strategy::Persistent => ["v", "g"],
         };
         let buffers = Buffers { by_name: all, carried };
 
-        let bind = |name: &str, parity: usize, slot: usize| {
-            kernels.bind(device, name, |variable| buffers.of_kernel(name, variable, parity, slot))
+        let bind = |name: &str, parity: usize, chunk_parity: usize| {
+            kernels.bind(device, name, |variable| buffers.of_kernel(name, variable, parity, chunk_parity))
         };
-        let groups = kernels.names().map(|name| (name, [0, 1].map(|p| [0, 1].map(|s| bind(name, p, s))))).collect();
+        let groups =
+            kernels.names().map(|name| (name, [0, 1].map(|p| [0, 1].map(|s| bind(name, p, s))))).collect();
         let bind_params = |buffer: &wgpu::Buffer| {
             device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some("params"),
@@ -219,11 +224,11 @@ impl Resources {
             })
         };
         let resources = Resources {
-            params: [0, 1].map(|slot| bind_params(buffers.get("params", slot))),
+            params: [0, 1].map(|chunk_parity| bind_params(buffers.get("params", chunk_parity))),
             arrival_params: bind_params(buffers.get("arrival_params", 0)),
-            support_quads: spec.support_quads(),
+            active_set_lane4s: spec.active_set_lane4s(),
             listed_groups,
-            looks_ahead: spec.looks_ahead(),
+            stores_next_residual: spec.stores_next_residual(),
             layout,
             groups,
             buffers,
@@ -249,7 +254,8 @@ impl Resources {
                 let params = self.buffers.get("arrival_params", 0);
                 context.queue.write_buffer(params, 0, bytemuck::cast_slice(&first));
                 let label = Some("gram");
-                let mut encoder = context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
+                let mut encoder =
+                    context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
                 let mut commands = Commands::new(&mut encoder, None);
                 commands.dispatch(&Dispatch {
                     name: "gram",
@@ -269,28 +275,28 @@ impl Resources {
         &self,
         commands: &mut Commands<'_>,
         name: &'static str,
-        (parity, slot): (usize, usize),
+        (parity, chunk_parity): (usize, usize),
         offset: u32,
     ) {
         let kernel = self.kernels.get(name);
         commands.dispatch(&Dispatch {
             name,
             pipeline: &kernel.pipeline,
-            params: (&self.params[slot], offset),
-            storage: &self.groups[name][parity][slot],
+            params: (&self.params[chunk_parity], offset),
+            storage: &self.groups[name][parity][chunk_parity],
             groups: kernel.groups,
         });
     }
 
-    /// Seats lanes that were uploaded.
-    pub(super) fn dispatch_admit(&self, commands: &mut Commands<'_>, parity: usize, arrivals: usize) {
-        let kernel = self.kernels.get("admit");
+    /// Slots lanes that were uploaded.
+    pub(super) fn dispatch_load(&self, commands: &mut Commands<'_>, parity: usize, arrivals: usize) {
+        let kernel = self.kernels.get("load");
         let [_, rows, _] = kernel.groups;
         commands.dispatch(&Dispatch {
-            name: "admit",
+            name: "load",
             pipeline: &kernel.pipeline,
             params: (&self.arrival_params, 0),
-            storage: &self.groups["admit"][parity][0],
+            storage: &self.groups["load"][parity][0],
             groups: [arrivals.div_ceil(64) as u32, rows, 1],
         });
     }

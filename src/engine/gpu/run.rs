@@ -13,16 +13,15 @@ use ndarray::{Array2, Array3, Axis};
 use super::commands::{Clock, Commands};
 use super::context::GpuContext;
 use super::kernels::{Library, PARAMS_STRIDE, STATUS_CODES};
-use super::layout::{BOOK_DONE, BOOK_MEASURED, BOOK_MEMORY, BOOK_STATUS, Layout, gram_target};
+use super::layout::{Layout, STATE_DONE, STATE_MEASURED, STATE_MEMORY, STATE_STATUS, gram_target};
 use super::product::Tiles;
 use super::readback::{Pending, decode, encode, number};
 use super::resources::Resources;
-use super::spec::{CHECKED, CLOSES, CONTROLS};
-use crate::engine::{
-    Chunk, Frame, Job, LaneOutcome, LaneState, MetricSource, Run, RunNumbers, Seat, Status, memory_fields,
-};
+use super::spec::{CHECKED, CONTROLS, FINALIZES};
+use crate::engine::{Chunk, Frame, LaneOutcome, Run, Slot, Status};
 use crate::error::Result;
-use crate::plan::{Form, Plan, Precision};
+use crate::lanes::{Job, LaneState, MetricSource, RunNumbers, memory_fields};
+use crate::program::{Plan, Precision, Strategy};
 
 /// A run on a device.
 pub(super) struct GpuRun<'a> {
@@ -33,13 +32,13 @@ pub(super) struct GpuRun<'a> {
     pub(super) held: Resources,
     precision: Precision,
     /// Who sits where.
-    seats: Vec<Option<Occupant>>,
+    slots: Vec<Option<ActiveLane>>,
     /// Image of the buffer of lanes.
     lanes: Vec<f64>,
     /// Iterations submitted: their parity says which of a pair of buffers is the iterate's.
     pub(super) submitted: usize,
     /// Which of a pair of buffers the next chunk uses.
-    pub(super) slot: usize,
+    pub(super) chunk_parity: usize,
     /// What chunks bring back.
     pub(super) brings: Brings,
     /// Times dispatches, where they are timed.
@@ -50,13 +49,13 @@ pub(super) struct GpuRun<'a> {
     staging: Vec<wgpu::Buffer>,
     /// What the last chunk collected left.
     snapshot: Option<Snapshot>,
-    /// Lanes that no snapshot has yet, as they were admitted.
+    /// Lanes that no snapshot has yet, as they were loaded.
     arrived: HashMap<usize, LaneState>,
 }
 
-/// A seated lane.
+/// A active lane.
 #[derive(Debug, Clone, Copy)]
-struct Occupant {
+struct ActiveLane {
     lane: usize,
     /// Iterations done as of the last chunk collected.
     known: usize,
@@ -65,18 +64,18 @@ struct Occupant {
     has_gap: bool,
 }
 
-/// What chunks bring back besides the book.
+/// What chunks bring back besides the lane state.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Brings {
     pub(super) records: bool,
     pub(super) frames: bool,
-    /// All that is needed to seat lanes again elsewhere.
+    /// All that is needed to slot lanes again elsewhere.
     pub(super) snapshot: bool,
 }
 
 /// What a chunk is to do.
-pub(super) struct Ahead {
-    /// By iteration: (seat, iterate) of each frame.
+pub(super) struct ChunkSteps {
+    /// By iteration: (slot, iterate) of each frame.
     frames: Vec<Vec<(usize, usize)>>,
     /// By iteration: whether the stop rule is tested.
     checks: Vec<bool>,
@@ -87,17 +86,17 @@ pub(super) struct Ahead {
 /// What a chunk was submitted for.
 pub(super) struct Order {
     pub(super) iterations: usize,
-    /// Lane of each seat.
+    /// Lane of each slot.
     lanes: Vec<Option<usize>>,
-    /// (seat, iterate) of each frame.
+    /// (slot, iterate) of each frame.
     frames: Vec<Vec<(usize, usize)>>,
 }
 
 /// The bytes of a chunk's end.
 struct Snapshot {
     lanes: Vec<Option<usize>>,
-    /// `[fields, lanes4]`.
-    book: Vec<f64>,
+    /// `[fields, padded_lanes]`.
+    lane_state: Vec<f64>,
     /// The state, the one before, and a metric of curvatures, in device order.
     bytes: Vec<u8>,
 }
@@ -126,10 +125,10 @@ impl<'a> GpuRun<'a> {
             numbers,
             held,
             precision: plan.request.precision,
-            seats: vec![None; plan.seats],
+            slots: vec![None; plan.slots],
             lanes,
             submitted: 0,
-            slot: 0,
+            chunk_parity: 0,
             brings: Brings { records: true, frames: true, snapshot: true },
             clock: None,
             residual_ready: false,
@@ -144,26 +143,27 @@ impl<'a> GpuRun<'a> {
         self.held.layout
     }
 
-    fn occupants(&self) -> impl Iterator<Item = &Occupant> {
-        self.seats.iter().flatten()
+    fn active_lanes(&self) -> impl Iterator<Item = &ActiveLane> {
+        self.slots.iter().flatten()
     }
 
-    /// Uploads some lanes and seats them.
-    fn seat(&mut self, arrivals: &[(usize, LaneState)]) {
+    /// Uploads some lanes and slots them.
+    fn slot(&mut self, arrivals: &[(usize, LaneState)]) {
         let layout = self.layout();
-        let blank = |s: &LaneState| s.metric.is_none() && s.state.iter().chain(&s.previous).all(|v| *v == 0.0);
+        let blank =
+            |s: &LaneState| s.metric.is_none() && s.state.iter().chain(&s.previous).all(|v| *v == 0.0);
         let has_metric = *self.job.metric != MetricSource::None;
         let all_blank = !has_metric && arrivals.iter().all(|(_, s)| blank(s));
         let width = 3 * (1 + layout.d) * layout.state_rows;
         let mut image = Vec::new();
-        for (seat, state) in arrivals {
-            image.extend([*seat as f64, f64::from(u8::from(all_blank))]);
-            let mut book = vec![0.0; layout.book_fields()];
-            book[BOOK_STATUS] = f64::from(STATUS_CODES[0].2);
-            book[BOOK_DONE] = state.iteration as f64;
-            book[BOOK_MEASURED..BOOK_MEASURED + 3].fill(f64::MAX);
-            book[BOOK_MEMORY..BOOK_MEMORY + state.memory.len()].copy_from_slice(&state.memory);
-            image.extend(book);
+        for (slot, state) in arrivals {
+            image.extend([*slot as f64, f64::from(u8::from(all_blank))]);
+            let mut lane_state = vec![0.0; layout.lane_state_fields()];
+            lane_state[STATE_STATUS] = f64::from(STATUS_CODES[0].2);
+            lane_state[STATE_DONE] = state.iteration as f64;
+            lane_state[STATE_MEASURED..STATE_MEASURED + 3].fill(f64::MAX);
+            lane_state[STATE_MEMORY..STATE_MEMORY + state.memory.len()].copy_from_slice(&state.memory);
+            image.extend(lane_state);
         }
         if !all_blank {
             for (_, state) in arrivals {
@@ -175,7 +175,9 @@ impl<'a> GpuRun<'a> {
                             0 => self.job.metric.entry(state.iteration, state.lane, j),
                             _ => 0.0,
                         };
-                        image.extend((0..=layout.d).flat_map(|t| (0..layout.state_rows).map(move |j| entry(t, j))));
+                        image.extend(
+                            (0..=layout.d).flat_map(|t| (0..layout.state_rows).map(move |j| entry(t, j))),
+                        );
                     }
                 }
             }
@@ -186,13 +188,13 @@ impl<'a> GpuRun<'a> {
         let params = [arrivals.len() as u32, columns, 0, 0];
         context.queue.write_buffer(buffers.get("arrival_params", 0), 0, bytemuck::cast_slice(&params));
         let mut encoder =
-            context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("admit") });
+            context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("load") });
         let mut commands = Commands::new(&mut encoder, None);
-        self.held.dispatch_admit(&mut commands, self.submitted % 2, arrivals.len());
+        self.held.dispatch_load(&mut commands, self.submitted % 2, arrivals.len());
         if !all_blank {
             // The products of all columns anew: those of lanes under way come out the same.
-            let carried = if layout.gram { ("gram_product", "none") } else { ("predict", "gather_z") };
-            if !self.held.kernels.has("resident") {
+            let carried = if layout.gram { ("gram_product", "none") } else { ("predict", "reduce_z") };
+            if !self.held.kernels.has("persistent") {
                 [0, 1].into_iter().for_each(|parity| self.product(&mut commands, carried, parity, 0));
             }
         }
@@ -203,13 +205,15 @@ impl<'a> GpuRun<'a> {
 
     /// Encodes and submits a chunk.
     fn submit_chunk(&mut self, iterations: usize) -> usize {
-        let ahead = self.look_ahead(iterations);
+        let ahead = self.prepare_chunk(iterations);
         for (name, bytes) in self.tables(&ahead) {
-            self.context.queue.write_buffer(self.held.buffers.get(name, self.slot), 0, &bytes);
+            self.context.queue.write_buffer(self.held.buffers.get(name, self.chunk_parity), 0, &bytes);
         }
         let target = self.staging.pop().unwrap_or_else(|| self.staging());
-        let mut encoder =
-            self.context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("chunk") });
+        let mut encoder = self
+            .context
+            .device
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("chunk") });
         let order = self.encode_chunk(&mut encoder, ahead, &target);
         let submission = self.context.queue.submit([encoder.finish()]);
         let iterations = order.iterations;
@@ -220,21 +224,23 @@ impl<'a> GpuRun<'a> {
 
 impl Run for GpuRun<'_> {
     fn free(&self) -> usize {
-        self.seats.iter().filter(|s| s.is_none()).count()
+        self.slots.iter().filter(|s| s.is_none()).count()
     }
 
-    fn admit(&mut self, lanes: Vec<LaneState>) -> Result<()> {
+    fn load(&mut self, lanes: Vec<LaneState>) -> Result<()> {
         let layout = self.layout();
         let mut arrivals = Vec::new();
-        let mut places =
-            (0..self.seats.len()).filter(|place| self.seats[*place].is_none()).collect::<Vec<_>>().into_iter();
+        let mut places = (0..self.slots.len())
+            .filter(|place| self.slots[*place].is_none())
+            .collect::<Vec<_>>()
+            .into_iter();
         for state in lanes {
             let Some(place) = places.next() else {
-                return Err(self.context.error("more lanes than seats"));
+                return Err(self.context.error("more lanes than slots"));
             };
             let numbers = self.numbers.lane(&self.job, state.lane);
             let (lane, known, next) = (state.lane, state.iteration, state.iteration);
-            self.seats[place] = Some(Occupant { lane, known, next, has_gap: numbers.has_gap });
+            self.slots[place] = Some(ActiveLane { lane, known, next, has_gap: numbers.has_gap });
             layout.put_lane(&mut self.lanes, place, &numbers);
             self.arrived.insert(state.lane, state.clone());
             arrivals.push((place, state));
@@ -245,15 +251,15 @@ impl Run for GpuRun<'_> {
             &encode(self.lanes.iter().copied(), self.precision),
         );
         for piece in arrivals.chunks(self.held.arrivals) {
-            self.seat(piece);
+            self.slot(piece);
         }
         self.context.check()
     }
 
-    fn release(&mut self, lanes: &[usize]) {
-        for seat in &mut self.seats {
-            if seat.is_some_and(|o| lanes.contains(&o.lane)) {
-                *seat = None;
+    fn evict(&mut self, lanes: &[usize]) {
+        for slot in &mut self.slots {
+            if slot.is_some_and(|o| lanes.contains(&o.lane)) {
+                *slot = None;
             }
         }
     }
@@ -285,18 +291,18 @@ impl Run for GpuRun<'_> {
         if let Some(state) = self.arrived.get(&lane) {
             return state.clone();
         }
-        let snapshot = self.snapshot.as_ref().expect("a lane that is seated");
-        let seat = snapshot.lanes.iter().position(|l| *l == Some(lane)).expect("a lane that is seated");
+        let snapshot = self.snapshot.as_ref().expect("a lane that is active");
+        let slot = snapshot.lanes.iter().position(|l| *l == Some(lane)).expect("a lane that is active");
         let size = self.state_bytes() as usize;
-        let image = |i: usize| self.columns(&snapshot.bytes[i * size..(i + 1) * size], seat);
-        let at = |field: usize| snapshot.book[field * self.layout().lanes4() + seat];
+        let image = |i: usize| self.columns(&snapshot.bytes[i * size..(i + 1) * size], slot);
+        let at = |field: usize| snapshot.lane_state[field * self.layout().padded_lanes() + slot];
         LaneState {
             lane,
-            iteration: at(BOOK_DONE) as usize,
+            iteration: at(STATE_DONE) as usize,
             state: image(0),
             previous: image(1),
             metric: self.keeps_metric().then(|| image(2)),
-            memory: (0..memory_fields(self.layout().d)).map(|i| at(BOOK_MEMORY + i)).collect(),
+            memory: (0..memory_fields(self.layout().d)).map(|i| at(STATE_MEMORY + i)).collect(),
         }
     }
 }

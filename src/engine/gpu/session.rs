@@ -11,9 +11,10 @@ use super::commands::Clock;
 use super::context::GpuContext;
 use super::readback::{Mapped, Mapping, number, see_bytes};
 use super::run::{Brings, GpuRun, Order};
-use crate::engine::{Chunk, LaneOutcome, OwnedJob, Run, Status};
+use crate::engine::{Chunk, LaneOutcome, Run, Status};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::{Plan, Precision};
+use crate::lanes::OwnedJob;
+use crate::program::{Plan, Precision};
 
 /// What of a finished chunk a [`Session`] keeps for [`Session::collect`]. How lanes stand is always brought back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +107,7 @@ struct Flying {
 ///
 /// The iterate and its derivatives stay on the device, in [`buffers`](Self::buffers), for the application's own shaders.
 ///
-/// Dropping a session ends it; commands that were recorded may still be submitted.
+/// Dropping a session epilogues it; commands that were recorded may still be submitted.
 pub struct Session {
     cell: Cell,
     keep: Keep,
@@ -116,7 +117,7 @@ pub struct Session {
     spare: Vec<Kit>,
     chunks: VecDeque<Chunk>,
     /// Seconds of an iteration: the plan's estimate, then as measured.
-    pace: f64,
+    chunk_sizer: f64,
     measured: bool,
     failure: Option<Error>,
 }
@@ -124,7 +125,10 @@ pub struct Session {
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let of = (self.iteration(), self.running(), self.flying.len());
-        f.debug_struct("Session").field("layout", &self.layout).field("iteration_running_in_flight", &of).finish()
+        f.debug_struct("Session")
+            .field("layout", &self.layout)
+            .field("iteration_running_in_flight", &of)
+            .finish()
     }
 }
 
@@ -132,14 +136,14 @@ impl std::fmt::Debug for Session {
 const IN_FLIGHT: [usize; 2] = [16, 4];
 
 impl GpuEngine {
-    /// Seats all lanes of a job on this engine's device. This compiles kernels, uploads the data and submits once; it does not wait
+    /// Slots all lanes of a job on this engine's device. This compiles kernels, uploads the data and submits once; it does not wait
     /// for the device. The session holds the device by itself, not the engine.
     ///
     /// # Errors
     /// A plan that cannot run all lanes at once, or a device that failed.
     pub fn session(&mut self, plan: Plan, job: OwnedJob, keep: Keep) -> Result<Session> {
-        if plan.seats < job.lanes.len() {
-            let found = format!("{} lanes, of which {} fit at a time", job.lanes.len(), plan.seats);
+        if plan.slots < job.lanes.len() {
+            let found = format!("{} lanes, of which {} fit at a time", job.lanes.len(), plan.slots);
             let remedy = "Use fewer lanes, a larger memory budget where that is the limit, or Sweep::submit, in which lanes take turns.";
             return Err(Error::new(ErrorKind::Memory, "session", found, "all lanes at once", remedy));
         }
@@ -150,9 +154,10 @@ impl GpuEngine {
             Cell::try_new(Owner { context: context.clone(), plan, job }, |owner| {
                 let job = owner.job.job();
                 let mut run = GpuRun::new(&owner.context, library, &owner.plan, &job, tiles)?;
-                run.brings = Brings { records: keep != Keep::Nothing, frames: keep == Keep::Frames, snapshot: false };
+                run.brings =
+                    Brings { records: keep != Keep::Nothing, frames: keep == Keep::Frames, snapshot: false };
                 run.clock = Clock::new(&owner.context, false);
-                run.admit((0..job.lanes.len()).map(|lane| job.begin(lane)).collect())?;
+                run.load((0..job.lanes.len()).map(|lane| job.begin(lane)).collect())?;
                 Ok(run)
             })
         })?;
@@ -162,7 +167,7 @@ impl GpuEngine {
             rows: of.state_rows,
             lanes: of.lanes,
             tangents: of.d,
-            tangent_stride: of.lanes4(),
+            tangent_stride: of.padded_lanes(),
             row_stride: of.columns(),
             precision: owner.plan.request.precision,
         };
@@ -170,7 +175,7 @@ impl GpuEngine {
             keep,
             layout,
             outcomes: vec![LaneOutcome::open(0); owner.job.lanes.len()],
-            pace: (owner.plan.seconds / owner.plan.request.iterations.max(1) as f64).max(1e-9),
+            chunk_sizer: (owner.plan.seconds / owner.plan.request.iterations.max(1) as f64).max(1e-9),
             measured: false,
             flying: VecDeque::new(),
             spare: Vec::new(),
@@ -199,21 +204,23 @@ impl Session {
         }
         let plan = self.plan();
         let left = plan.request.iterations - self.iteration();
-        let fitting = ((budget.as_secs_f64() / self.pace) as usize).clamp(1, plan.chunk);
+        let fitting = ((budget.as_secs_f64() / self.chunk_sizer) as usize).clamp(1, plan.chunk);
         let kit = match self.spare.pop() {
             Some(kit) => kit,
             None => self.kit()?,
         };
         let flying = self.cell.with_dependent_mut(|owner, run| {
-            let ahead = run.look_ahead(fitting.min(left));
+            let ahead = run.prepare_chunk(fitting.min(left));
             let tables = run.tables(&ahead);
             {
-                let mut mapped =
-                    kit.upload.get_mapped_range_mut(..).map_err(|e| failed(&owner.context, &e.to_string()))?;
+                let mut mapped = kit
+                    .upload
+                    .get_mapped_range_mut(..)
+                    .map_err(|e| failed(&owner.context, &e.to_string()))?;
                 let mut at = 0;
                 for (name, bytes) in &tables {
                     mapped.slice(at..at + bytes.len()).copy_from_slice(bytes);
-                    let to = run.held.buffers.get(name, run.slot);
+                    let to = run.held.buffers.get(name, run.chunk_parity);
                     encoder.copy_buffer_to_buffer(&kit.upload, at as u64, to, 0, bytes.len() as u64);
                     at += bytes.len().next_multiple_of(8);
                 }
@@ -288,13 +295,13 @@ impl Session {
     pub fn calibrate(&mut self) -> Result<()> {
         self.wait()?;
         // The first chunk warms up, with the iterate in both buffers.
-        let warms = 2.0 * (self.plan().request.check_every + 1) as f64 * self.pace;
-        for (warm, budget) in [(true, warms), (false, 8.0 * self.pace)] {
+        let warms = 2.0 * (self.plan().request.check_every + 1) as f64 * self.chunk_sizer;
+        for (warm, budget) in [(true, warms), (false, 8.0 * self.chunk_sizer)] {
             let clock = std::time::Instant::now();
             let iterations = self.submit(Duration::from_secs_f64(budget))?;
             self.wait()?;
             if !warm && iterations > 0 {
-                self.pace = (clock.elapsed().as_secs_f64() / iterations as f64).max(1e-9);
+                self.chunk_sizer = (clock.elapsed().as_secs_f64() / iterations as f64).max(1e-9);
             }
         }
         Ok(())
@@ -320,7 +327,12 @@ impl Session {
         self.wait()?;
         if !self.flying.is_empty() {
             let found = "commands that were recorded and not submitted yet";
-            return Err(Error::usage("session", found, "all of them submitted", "Submit the encoder, then read."));
+            return Err(Error::usage(
+                "session",
+                found,
+                "all of them submitted",
+                "Submit the encoder, then read.",
+            ));
         }
         if !matches!(mapping.get(), Some(Mapped::Ready)) {
             return Err(failed(&context, &format!("a state that never came ({:?})", mapping.get())));
@@ -387,8 +399,8 @@ impl Session {
     }
 
     /// Device time of an iteration: an estimate, or as measured.
-    pub fn pace(&self) -> Duration {
-        Duration::from_secs_f64(self.pace)
+    pub fn chunk_sizer(&self) -> Duration {
+        Duration::from_secs_f64(self.chunk_sizer)
     }
 
     /// Buffers for one more chunk.
@@ -422,10 +434,12 @@ impl Session {
         }
         if self.flying.iter().any(|f| matches!(f.readable.get(), Some(Mapped::Forgotten))) {
             let context = &self.cell.borrow_owner().context;
-            let error = failed(context, "recorded commands that were dropped, or never ran as the device was lost");
+            let error =
+                failed(context, "recorded commands that were dropped, or never ran as the device was lost");
             return self.fail(error);
         }
-        while let Some(flying) = self.flying.pop_front_if(|f| f.readable.get().is_some() && f.writable.get().is_some())
+        while let Some(flying) =
+            self.flying.pop_front_if(|f| f.readable.get().is_some() && f.writable.get().is_some())
         {
             if let Err(error) = self.land(flying) {
                 return self.fail(error);
@@ -441,7 +455,9 @@ impl Session {
         for mapping in [&writable, &readable] {
             match mapping.get() {
                 Some(Mapped::Ready) => {}
-                Some(Mapped::Failed(e)) => return Err(failed(context, &format!("results that never came: {e}"))),
+                Some(Mapped::Failed(e)) => {
+                    return Err(failed(context, &format!("results that never came: {e}")));
+                }
                 Some(Mapped::Forgotten) | None => return Err(failed(context, "results that never came")),
             }
         }
@@ -453,18 +469,20 @@ impl Session {
                 (run.unpack(order, bytes), seconds)
             })
         })?;
-        let late = chunk.seats.iter().find(|s| s.outcome.status == Status::Running && s.outcome.iterations != end);
-        if let Some(seat) = late {
-            let found = format!("lane {} after {} of {end} iterations", seat.lane, seat.outcome.iterations);
+        let late =
+            chunk.slots.iter().find(|s| s.outcome.status == Status::Running && s.outcome.iterations != end);
+        if let Some(slot) = late {
+            let found = format!("lane {} after {} of {end} iterations", slot.lane, slot.outcome.iterations);
             return Err(failed(&self.cell.borrow_owner().context, &found));
         }
         if seconds > 0.0 {
-            let pace = (seconds / iterations as f64).max(1e-9);
+            let chunk_sizer = (seconds / iterations as f64).max(1e-9);
             // A single slow chunk, as the first with its compilation, is not to shrink many that follow for long.
-            self.pace = if self.measured { pace.max(self.pace / 2.0) } else { pace };
+            self.chunk_sizer =
+                if self.measured { chunk_sizer.max(self.chunk_sizer / 2.0) } else { chunk_sizer };
             self.measured = true;
         }
-        chunk.seats.iter().for_each(|seat| self.outcomes[seat.lane] = seat.outcome);
+        chunk.slots.iter().for_each(|slot| self.outcomes[slot.lane] = slot.outcome);
         self.spare.push(kit);
         if self.keep != Keep::Nothing {
             self.chunks.push_back(chunk);
@@ -477,8 +495,7 @@ impl Session {
 fn failed(context: &GpuContext, found: &str) -> Error {
     let at = format!("session on {}", context.info.name);
     let expected = "a device that works, and every recorded encoder submitted once, in order";
-    let remedy =
-        "Begin a new session, on a new device if this one was lost; the application's own errors may say more.";
+    let remedy = "Begin a new session, on a new device if this one was lost; the application's own errors may say more.";
     Error::new(ErrorKind::Device, at, found, expected, remedy)
 }
 

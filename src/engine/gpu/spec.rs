@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use super::layout::{Layout, Sum, gram_target};
 use super::product::{Tile, Tiles};
-use crate::engine::{Job, MetricSource, RunNumbers};
-use crate::plan::{FUSED_TANGENTS, Form, MetricForm, Plan, Precision, ROW_BLOCK, ResidentTile};
-use crate::problem::{Loss, Penalty};
-use crate::schedule::{Code, Move};
+use crate::lanes::{Job, MetricSource, RunNumbers};
+use crate::objective::{Loss, Penalty};
+use crate::program::{FUSED_TANGENTS, MetricKind, PersistentTile, Plan, Precision, ROW_BLOCK, Strategy};
+use crate::schedule::{Code, ScheduleSeed};
 
 /// What the constants of a run's shaders follow from.
 #[derive(Debug, Clone)]
@@ -28,21 +28,21 @@ pub struct ShaderSpec {
     pub has_factors: bool,
     /// Held-out rows.
     pub validation_rows: usize,
-    /// Seats.
+    /// Slots.
     pub lanes: usize,
     /// For each tangent, the one feature whose strength it moves, if it is one.
-    pub only: Vec<Option<usize>>,
+    pub factor_seeds: Vec<Option<usize>>,
     /// For each tangent, whether the stop rule tests it.
     pub tested: Vec<bool>,
     /// For each tangent, what it moves in the schedule: kind and iteration.
-    pub moves: Vec<(u32, u32)>,
+    pub schedule_seeds: Vec<(u32, u32)>,
     /// Whether a tangent moves the target.
-    pub moves_target: bool,
+    pub seeds_target: bool,
     /// Phases of the schedule.
     pub phases: usize,
     /// Whether steps and momenta are products of a factor of the iteration and one of the lane, rather than tabulated.
     pub factored: bool,
-    /// Stages of an iteration: two where a phase ends with identification.
+    /// Stages of an iteration: two where a phase epilogues with identification.
     pub stages: usize,
     /// Iterations without a change of the active set that count as identification.
     pub patience: usize,
@@ -51,9 +51,9 @@ pub struct ShaderSpec {
     /// Whether a step follows from the curvature along the last one.
     pub measures_curvature: bool,
     /// Whether what happens decides what comes.
-    pub adapts: bool,
+    pub adaptive: bool,
     /// The metric.
-    pub metric: MetricForm,
+    pub metric: MetricKind,
     /// Lanes of the metric's table.
     pub metric_lanes: usize,
     /// Largest multiple of the metric's lower bound.
@@ -66,47 +66,47 @@ pub struct ShaderSpec {
     pub iterations: usize,
     /// Iterations between tests of the stop rule; 0: at the end only.
     pub check_every: usize,
-    /// The execution form.
-    pub form: Form,
-    /// How workgroups of the resident form are cut.
-    pub resident: Option<ResidentTile>,
-    /// The loss of zero coefficients, where the form leaves it out of its sums.
+    /// The execution strategy.
+    pub strategy: Strategy,
+    /// How workgroups of the persistent strategy are cut.
+    pub persistent: Option<PersistentTile>,
+    /// The loss of zero coefficients, where the strategy leaves it out of its sums.
     pub loss_at_zero: f64,
     /// Parts into which the sums of predictions and of gradients are split.
-    pub splits: [usize; 2],
+    pub split_k: [usize; 2],
     /// Whether predictions leave out coefficients that are zero in all lanes of a workgroup, and tangents of a gradient wait until
     /// it is known which they are.
-    pub support: bool,
+    pub active_set: bool,
     /// How products are cut.
     pub tiles: Tiles,
 }
 
 /// What a tangent moves in the schedule, as a number.
-const MOVES: [(&str, u32); 4] =
-    [("MOVES_NOTHING", 0), ("MOVES_EVERY_STEP", 1), ("MOVES_STEP", 2), ("MOVES_MOMENTUM", 3)];
+const SCHEDULE_SEEDS: [(&str, u32); 4] =
+    [("SEED_NOTHING", 0), ("SEED_EVERY_STEP", 1), ("SEED_STEP", 2), ("SEED_MOMENTUM", 3)];
 
-fn move_code(moves: Move) -> (u32, u32) {
+fn seed_code(seed: ScheduleSeed) -> (u32, u32) {
     // Iterations that a device can count fit.
-    match moves {
-        Move::Nothing => (0, 0),
-        Move::EveryStep => (1, 0),
-        Move::Step(k) => (2, k as u32),
-        Move::Momentum(k) => (3, k as u32),
+    match seed {
+        ScheduleSeed::Nothing => (0, 0),
+        ScheduleSeed::EveryStep => (1, 0),
+        ScheduleSeed::Step(k) => (2, k as u32),
+        ScheduleSeed::Momentum(k) => (3, k as u32),
     }
 }
 
 /// Parts of a turn, as bits.
-pub(super) const CLOSES: u32 = 1;
+pub(super) const FINALIZES: u32 = 1;
 pub(super) const CONTROLS: u32 = 2;
 pub(super) const CHECKED: u32 = 4;
 
-/// Quads of lanes that a workgroup of `turn` serves, where its invocations share sums.
-const TURN_QUADS: usize = 4;
+/// Quads of lanes that a workgroup of `finalize` serves, where its invocations share sums.
+const FINALIZE_LANE4S: usize = 4;
 /// Shares of a sum that are not worth being shared out.
 const SHORT_SUM: usize = 16;
 /// Bytes of workgroup memory that it may use: less than every device has.
-const TURN_BYTES: usize = 8 << 10;
-/// Invocations of a workgroup of an element-wise kernel: along the quads of lanes, along blocks of rows.
+const FINALIZE_BYTES: usize = 8 << 10;
+/// Invocations of a workgroup of an element-wise kernel: along the groups of four lanes, along blocks of rows.
 pub(super) const GROUP: [usize; 2] = [8, 8];
 
 impl ShaderSpec {
@@ -122,21 +122,21 @@ impl ShaderSpec {
             penalised: numbers.penalised,
             has_factors: numbers.factors[..numbers.penalised].iter().any(|f| *f != 1.0),
             validation_rows: r.validation_rows,
-            lanes: plan.seats,
-            only: numbers.only.clone(),
+            lanes: plan.slots,
+            factor_seeds: numbers.factor_seeds.clone(),
             tested: numbers.tested.clone(),
-            moves: schedule.moves().iter().copied().map(move_code).collect(),
-            moves_target: numbers.target_tangent.is_some(),
+            schedule_seeds: schedule.schedule_seeds().iter().copied().map(seed_code).collect(),
+            seeds_target: numbers.target_tangent.is_some(),
             phases: schedule.schedule().phases().len(),
             factored: schedule.is_factored(),
             stages: schedule.stages(),
             patience: schedule.schedule().patience,
             tangent_start: u32::try_from(schedule.tangent_start()).unwrap_or(u32::MAX),
             measures_curvature: schedule.uses_secant(),
-            adapts: schedule.schedule().adapts(),
+            adaptive: schedule.schedule().is_adaptive(),
             metric: r.metric,
             metric_lanes: match job.metric {
-                MetricSource::Table(table) if table.ndim() == 3 => plan.seats,
+                MetricSource::Table(table) if table.ndim() == 3 => plan.slots,
                 _ => 1,
             },
             metric_gain: if let MetricSource::Hessian { gain, .. } = job.metric { *gain } else { 1.0 },
@@ -144,39 +144,39 @@ impl ShaderSpec {
             gap_unit: numbers.gap_unit,
             iterations: r.iterations,
             check_every: r.check_every,
-            form: plan.form,
-            resident: plan.resident,
-            loss_at_zero: if plan.form == Form::Direct { 0.0 } else { gram_target(job, numbers).1 },
-            splits: r.splits(),
-            support: plan.support,
+            strategy: plan.strategy,
+            persistent: plan.persistent,
+            loss_at_zero: if plan.strategy == Strategy::Direct { 0.0 } else { gram_target(job, numbers).1 },
+            split_k: r.split_k(),
+            active_set: plan.active_sets,
             tiles,
         }
     }
 
-    /// Whether the step, and what is seen of new predictions, are ends of products.
+    /// Whether the step, and what is seen of new predictions, are epilogues of products.
     pub(super) fn steps_in_product(&self) -> bool {
-        self.only.len() <= FUSED_TANGENTS && self.splits[1] == 1
+        self.factor_seeds.len() <= FUSED_TANGENTS && self.split_k[1] == 1
     }
     pub(super) fn observes_in_product(&self) -> bool {
-        self.only.len() <= FUSED_TANGENTS && self.splits[0] == 1
+        self.factor_seeds.len() <= FUSED_TANGENTS && self.split_k[0] == 1
     }
     /// Whether a prediction's end leaves the residual of the iteration to come.
-    pub(super) fn looks_ahead(&self) -> bool {
-        self.form == Form::Direct && self.observes_in_product() && !self.adapts
+    pub(super) fn stores_next_residual(&self) -> bool {
+        self.strategy == Strategy::Direct && self.observes_in_product() && !self.adaptive
     }
     /// Whether tangents take a step of their own, after the iterate has, and only where a coefficient moves. Two products in place of one
     /// cost a little more where all do; which it is must not depend on how a run goes, as compilers may round them differently.
     pub(super) fn tangents_wait(&self) -> bool {
-        self.support && !self.only.is_empty()
+        self.active_set && !self.factor_seeds.is_empty()
     }
     pub(super) fn validates_in_product(&self) -> bool {
-        self.only.len() <= FUSED_TANGENTS
+        self.factor_seeds.len() <= FUSED_TANGENTS
     }
 
     /// Quads of lanes of a workgroup of products that share a list of coefficients.
-    pub(super) fn support_quads(&self) -> usize {
-        let Tile { quads, group, .. } = self.tiles.ended[0];
-        quads * group[0]
+    pub(super) fn active_set_lane4s(&self) -> usize {
+        let Tile { lane4s, group, .. } = self.tiles.fused[0];
+        lane4s * group[0]
     }
 
     pub(super) fn layout(&self) -> Layout {
@@ -185,13 +185,13 @@ impl ShaderSpec {
             state_rows: self.state_rows,
             validation_rows: self.validation_rows,
             lanes: self.lanes,
-            d: self.only.len(),
+            d: self.factor_seeds.len(),
             phases: if self.factored { self.phases } else { 0 },
             stages: self.stages,
             measures_curvature: self.measures_curvature,
-            adapts: self.adapts,
-            gram: self.form != Form::Direct,
-            groups: self.resident.map(|tile| tile.groups),
+            adaptive: self.adaptive,
+            gram: self.strategy != Strategy::Direct,
+            groups: self.persistent.map(|tile| tile.groups),
         }
     }
 
@@ -199,12 +199,14 @@ impl ShaderSpec {
         match self.precision {
             // The largest finite number stands for infinity.
             // All digits of it: a shortened decimal may lie outside of f32.
-            Precision::F32 => format!("{:e}f", f64::from(v.clamp(-f64::from(f32::MAX), f64::from(f32::MAX)) as f32)),
+            Precision::F32 => {
+                format!("{:e}f", f64::from(v.clamp(-f64::from(f32::MAX), f64::from(f32::MAX)) as f32))
+            }
             Precision::F64 => format!("{:e}lf", v.clamp(-f64::MAX, f64::MAX)),
         }
     }
 
-    /// Invocations that add up the shares of a lane: the more the longer the sums are, at least one for each lane of a quad.
+    /// Invocations that add up the shares of a lane: the more the longer the sums are, at least one for each lane of a lane4.
     fn reducers(&self) -> usize {
         (self.longest_sum() / 16).next_power_of_two().clamp(4, 32)
     }
@@ -218,14 +220,14 @@ impl ShaderSpec {
         self.longest_sum() <= SHORT_SUM
     }
 
-    /// Quads of lanes that a workgroup of `turn` serves.
-    pub(super) fn turn_quads(&self) -> usize {
-        if self.adds_up_alone() { 4 * TURN_QUADS } else { TURN_QUADS }
+    /// Quads of lanes that a workgroup of `finalize` serves.
+    pub(super) fn finalize_lane4s(&self) -> usize {
+        if self.adds_up_alone() { 4 * FINALIZE_LANE4S } else { FINALIZE_LANE4S }
     }
 
     /// Sums that a workgroup adds up at a time.
     fn sum_batch(&self) -> usize {
-        (TURN_BYTES / (self.reducers() * TURN_QUADS * 4 * self.precision.bytes() as usize)).max(1)
+        (FINALIZE_BYTES / (self.reducers() * FINALIZE_LANE4S * 4 * self.precision.bytes() as usize)).max(1)
     }
 
     pub(super) fn prelude(&self) -> String {
@@ -243,21 +245,21 @@ impl ShaderSpec {
         count("PENALISED", self.penalised);
         count("VALIDATION_ROWS", self.validation_rows);
         count("LANES", self.lanes);
-        count("LANES4", layout.lanes4());
+        count("PADDED_LANES", layout.padded_lanes());
         count("TANGENTS", d);
         count("MAX_TANGENTS", d.max(1));
         count("MAX_NORMS", 3 * (1 + d));
         count("WIDTH", 1 + d);
         count("COLUMNS", layout.columns());
         count("COLUMNS4", layout.columns() / 4);
-        count("QUADS", layout.lanes4() / 4);
+        count("LANE4S", layout.padded_lanes() / 4);
         count("ROW_BLOCK", ROW_BLOCK);
-        count("GROUP_QUADS", GROUP[0]);
+        count("GROUP_LANE4S", GROUP[0]);
         count("GROUP_BLOCKS", GROUP[1]);
-        count("TURN_QUADS", self.turn_quads());
+        count("FINALIZE_LANE4S", self.finalize_lane4s());
         count("REDUCERS", self.reducers());
         count("SUM_BATCH", self.sum_batch());
-        count("TURN_SHARES", self.sum_batch() * self.reducers() * TURN_QUADS);
+        count("FINALIZE_PARTIALS", self.sum_batch() * self.reducers() * FINALIZE_LANE4S);
         count("ROW_FIELDS", 2 + d);
         count("LANE_FIELDS", layout.lane_fields());
         count("LANE_BASES", layout.lane_bases());
@@ -269,44 +271,44 @@ impl ShaderSpec {
         count("STAGES", self.stages);
         count("TANGENT_START", self.tangent_start as usize);
         count("METRIC_LANES", self.metric_lanes);
-        count("METRIC_EVERY", if let MetricForm::Hessian { every } = self.metric { every } else { 1 });
-        layout.book().iter().for_each(|(name, v)| count(name, *v));
+        count("METRIC_EVERY", if let MetricKind::Hessian { every } = self.metric { every } else { 1 });
+        layout.lane_state().iter().for_each(|(name, v)| count(name, *v));
         let sums = layout.sums();
         for s in &sums {
             count(&format!("PART_{}", s.name), s.start);
             count(&format!("BLOCKS_{}", s.name), s.blocks);
             count(&format!("TOTAL_{}", s.name), s.index);
         }
-        if let Some(tile) = self.resident {
+        if let Some(tile) = self.persistent {
             let own = tile.own_rows(self.state_rows);
-            count("LOCAL_QUADS", tile.quads);
-            count("LOCAL_LANES", 4 * tile.quads);
+            count("LOCAL_LANE4S", tile.lane4s);
+            count("LOCAL_LANES", 4 * tile.lane4s);
             count("ROW_GROUPS", tile.groups);
             count("OWN_ROWS", own);
             count("OWN_VALUES", own * (1 + d));
-            count("POOL", 2 * layout.stride() * (1 + d) * tile.quads);
-            count("PAGES", layout.book_fields() * 4 * tile.quads);
+            count("POOL", 2 * layout.stride() * (1 + d) * tile.lane4s);
+            count("PAGES", layout.lane_state_fields() * 4 * tile.lane4s);
             count(
-                "LOCAL_SHARES",
-                sums.iter().filter(|s| !s.check).map(|s| s.count).sum::<usize>() * tile.groups * tile.quads,
+                "LOCAL_PARTIALS",
+                sums.iter().filter(|s| !s.check).map(|s| s.count).sum::<usize>() * tile.groups * tile.lane4s,
             );
         }
         count("SUMS", sums.iter().map(|s| s.count).sum());
         count("SUMS_OF_EACH", sums.iter().filter(|s| !s.check).map(|s| s.count).sum());
-        count("BOOK_FIELDS", layout.book_fields());
-        Code::BITS.iter().chain(&MOVES).for_each(|(name, bit)| count(name, *bit as usize));
-        for (name, bit) in [("CLOSES", CLOSES), ("CONTROLS", CONTROLS), ("CHECKED", CHECKED)] {
+        count("STATE_FIELDS", layout.lane_state_fields());
+        Code::BITS.iter().chain(&SCHEDULE_SEEDS).for_each(|(name, bit)| count(name, *bit as usize));
+        for (name, bit) in [("FINALIZES", FINALIZES), ("CONTROLS", CONTROLS), ("CHECKED", CHECKED)] {
             count(name, bit as usize);
         }
         let _ = writeln!(out, "const MEASURES_CURVATURE: bool = {};", self.measures_curvature);
-        let _ = writeln!(out, "const DECIDES: bool = {};", self.adapts);
+        let _ = writeln!(out, "const ADAPTIVE: bool = {};", self.adaptive);
         let identifies = self.stages > 1 || self.tangent_start == u32::MAX;
         let _ = writeln!(out, "const IDENTIFIES: bool = {identifies};");
-        let _ = writeln!(out, "const PREDICTS_AHEAD: bool = {};", self.looks_ahead());
+        let _ = writeln!(out, "const PREDICTS_AHEAD: bool = {};", self.stores_next_residual());
         let _ = writeln!(out, "const HAS_FACTORS: bool = {};", self.has_factors);
-        let _ = writeln!(out, "const HAS_METRIC: bool = {};", self.metric != MetricForm::None);
+        let _ = writeln!(out, "const HAS_METRIC: bool = {};", self.metric != MetricKind::None);
         let _ = writeln!(out, "const RIDGE_IN_LOSS: bool = {};", self.penalty.ridge_in_loss());
-        let _ = writeln!(out, "const MOVES_TARGET: bool = {};", self.moves_target);
+        let _ = writeln!(out, "const SEEDS_TARGET: bool = {};", self.seeds_target);
         let mut number = |name: String, v: f64| {
             let _ = writeln!(out, "const {name}: real = {};", self.real(v));
         };
@@ -317,7 +319,9 @@ impl ShaderSpec {
         number("GAP_UNIT".into(), self.gap_unit);
         number("PATIENCE".into(), self.patience as f64);
         number("METRIC_GAIN".into(), self.metric_gain);
-        super::kernels::STATUS_CODES.iter().for_each(|(name, _, code)| number((*name).into(), f64::from(*code)));
+        super::kernels::STATUS_CODES
+            .iter()
+            .for_each(|(name, _, code)| number((*name).into(), f64::from(*code)));
         for (kind, parameters) in [("LOSS", self.loss.parameters()), ("PENALTY", self.penalty.parameters())] {
             for (name, v) in parameters {
                 number(format!("{kind}_{}", name.to_uppercase()), v);
@@ -328,10 +332,25 @@ impl ShaderSpec {
             let kind = format!("array<{kind}, {}>", values.len());
             let _ = writeln!(out, "var<private> {name}: {kind} = {kind}({});", values.join(", "));
         };
-        list("ONLY", "i32", "-1", self.only.iter().map(|f| f.map_or("-1".into(), |j| j.to_string())).collect());
+        list(
+            "FACTOR_SEEDS",
+            "i32",
+            "-1",
+            self.factor_seeds.iter().map(|f| f.map_or("-1".into(), |j| j.to_string())).collect(),
+        );
         list("TESTED", "bool", "false", self.tested.iter().map(bool::to_string).collect());
-        list("MOVES", "u32", "0u", self.moves.iter().map(|m| format!("{}u", m.0)).collect());
-        list("MOVES_AT", "u32", "0u", self.moves.iter().map(|m| format!("{}u", m.1)).collect());
+        list(
+            "SCHEDULE_SEEDS",
+            "u32",
+            "0u",
+            self.schedule_seeds.iter().map(|m| format!("{}u", m.0)).collect(),
+        );
+        list(
+            "SEED_ITERATIONS",
+            "u32",
+            "0u",
+            self.schedule_seeds.iter().map(|m| format!("{}u", m.1)).collect(),
+        );
         // Of each sum by itself: where its shares begin, and how many there are.
         let each = |f: &dyn Fn(&Sum, usize) -> usize| {
             sums.iter().flat_map(|s| (0..s.count).map(move |i| format!("{}u", f(s, i)))).collect::<Vec<_>>()

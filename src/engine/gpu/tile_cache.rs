@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::product::{Side, Tile};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::Precision;
+use crate::program::Precision;
 
 /// What a tile was tuned for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub struct TileKey {
     /// Side of the design that is summed over.
     pub side: Side,
     /// Whether an end follows: a step, or an observation.
-    pub ended: bool,
+    pub fused: bool,
     /// Rows of the result, rounded to a power of two.
     pub rows: usize,
     /// Terms of a sum, rounded to a power of two.
@@ -76,7 +76,9 @@ impl TileCache {
     /// is neither, tiles are kept as long as their engine.
     pub fn of_user() -> Self {
         let asked = std::env::var_os("PROXJET_CACHE").filter(|v| !v.is_empty()).map(PathBuf::from);
-        TileCache { folder: asked.or_else(|| Some(choose_native_strategy().ok()?.cache_dir().join("proxjet"))) }
+        TileCache {
+            folder: asked.or_else(|| Some(choose_native_strategy().ok()?.cache_dir().join("proxjet"))),
+        }
     }
 
     /// In a folder, which is created when there is something to keep.
@@ -100,7 +102,10 @@ impl TileCache {
         match read(&file) {
             Ok(tiles) => tiles,
             Err(e) => {
-                log::warn!("tuned tiles are ignored: {}: {e}; `proxjet tuner clear` removes them", file.display());
+                log::warn!(
+                    "tuned tiles are ignored: {}: {e}; `proxjet tuner clear` removes them",
+                    file.display()
+                );
                 Vec::new()
             }
         }
@@ -119,7 +124,13 @@ impl TileCache {
         tiles.drain(..tiles.len().saturating_sub(MAX_TILES));
         write(folder, &file, &Content { version: VERSION, tiles }).map_err(|e| {
             let remedy = "Let PROXJET_CACHE name a folder that can be written.";
-            Error::new(ErrorKind::Output, file.display().to_string(), e.to_string(), "a file of tuned tiles", remedy)
+            Error::new(
+                ErrorKind::Output,
+                file.display().to_string(),
+                e.to_string(),
+                "a file of tuned tiles",
+                remedy,
+            )
         })
     }
 
@@ -188,13 +199,13 @@ mod tests {
                 driver: "D 1 (Vulkan)".into(),
                 precision: Precision::F64,
                 side: Side::Transposed,
-                ended: true,
+                fused: true,
                 rows,
                 inner: 64,
                 lanes: 32,
                 width: 2,
             },
-            tile: Tile { rows: 8, quads: 2, group: [8, 8], depth: 16, unroll: 1 },
+            tile: Tile { rows: 8, lane4s: 2, group: [8, 8], depth: 16, unroll: 1 },
             seconds,
             usual_seconds: 2.0 * seconds,
         }
@@ -240,8 +251,8 @@ mod tests {
             "[1, 2]".into(),
             good[..good.len() / 2].to_string(),
             good.replace("\"version\": 1", "\"version\": 2"),
-            good.replace("\"quads\": 2", "\"quads\": -2"),
-            good.replace("\"quads\"", "\"quarts\""),
+            good.replace("\"lane4s\": 2", "\"lane4s\": -2"),
+            good.replace("\"lane4s\"", "\"quarts\""),
             " ".repeat(MAX_BYTES as usize + 1),
         ];
         for text in bad {

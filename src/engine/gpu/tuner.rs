@@ -6,13 +6,13 @@ use std::sync::OnceLock;
 
 use super::GpuEngine;
 use super::kernels::Library;
-use super::layout::whole;
+use super::layout::pad4;
 use super::measure::{Measured, Rig};
 use super::product::{DeviceKind, Side, Tile, Tiles};
 use super::tile_cache::{TileCache, TileKey, TunedTile};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::{FUSED_TANGENTS, Form, Limits, Plan, rows_per_sum};
+use crate::program::{FUSED_TANGENTS, Limits, Plan, Strategy, rows_per_sum};
 
 /// When tiles are timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,9 @@ impl Tuning {
 
     /// What `PROXJET_TUNER` asks for; `Auto` where it asks for nothing, or, with a warning, for something else.
     pub fn from_env() -> Self {
-        let Some(text) = std::env::var_os("PROXJET_TUNER").filter(|v| !v.is_empty()) else { return Tuning::Auto };
+        let Some(text) = std::env::var_os("PROXJET_TUNER").filter(|v| !v.is_empty()) else {
+            return Tuning::Auto;
+        };
         text.to_string_lossy().parse().unwrap_or_else(|e| {
             log::warn!("{e}; auto is taken");
             Tuning::Auto
@@ -75,26 +77,26 @@ impl Tuner {
 struct Wanted {
     what: Measured,
     /// Whether an end follows; its sums are over so many rows.
-    ended: bool,
+    fused: bool,
     rows_per_sum: usize,
 }
 
 impl Wanted {
     /// A product that is stored.
     fn stored(what: Measured) -> Self {
-        Wanted { what, ended: false, rows_per_sum: 4 }
+        Wanted { what, fused: false, rows_per_sum: 4 }
     }
 
-    /// The products of every iteration of a plan: plain and transposed, with their ends where they have some.
+    /// The products of every iteration of a plan: plain and transposed, with their epilogues where they have some.
     fn of_iterations(plan: &Plan) -> Vec<Wanted> {
         let r = &plan.request;
         let width = 1 + r.tangents;
         let of = |stored: Wanted| {
-            if r.tangents > FUSED_TANGENTS || stored.what.splits > 1 {
+            if r.tangents > FUSED_TANGENTS || stored.what.split_k > 1 {
                 return stored;
             }
-            let what = Measured { lanes: plan.seats, width, ..stored.what };
-            Wanted { what, ended: true, rows_per_sum: rows_per_sum(r.tangents) }
+            let what = Measured { lanes: plan.slots, width, ..stored.what };
+            Wanted { what, fused: true, rows_per_sum: rows_per_sum(r.tangents) }
         };
         Wanted::of_matrices(plan).into_iter().map(of).collect()
     }
@@ -102,7 +104,7 @@ impl Wanted {
     /// The products of a plan as they are stored: of tests of the stop rule, of lanes that come with a start.
     fn of_matrices(plan: &Plan) -> Vec<Wanted> {
         let r = &plan.request;
-        let columns = (1 + r.tangents) * whole(plan.seats);
+        let columns = (1 + r.tangents) * pad4(plan.slots);
         let of = |side| Wanted::stored(Measured::stored((r.rows, r.state_rows), columns, side, r.precision));
         vec![of(Side::Plain), of(Side::Transposed)]
     }
@@ -110,16 +112,17 @@ impl Wanted {
     /// All of them.
     fn of_plan(plan: &Plan) -> Vec<Wanted> {
         let mut all = Wanted::of_iterations(plan);
-        // Where there are no ends, those of iterations are stored already.
-        let has_end = |side| all.iter().any(|w| w.ended && w.what.side == side);
-        let more: Vec<Wanted> = Wanted::of_matrices(plan).into_iter().filter(|w| has_end(w.what.side)).collect();
+        // Where there are no epilogues, those of iterations are stored already.
+        let has_end = |side| all.iter().any(|w| w.fused && w.what.side == side);
+        let more: Vec<Wanted> =
+            Wanted::of_matrices(plan).into_iter().filter(|w| has_end(w.what.side)).collect();
         all.extend(more);
         all
     }
 
     /// Its tile among those of a run.
     fn place<'t>(&self, tiles: &'t mut Tiles) -> &'t mut Tile {
-        let pair = if self.ended { &mut tiles.ended } else { &mut tiles.stored };
+        let pair = if self.fused { &mut tiles.fused } else { &mut tiles.stored };
         match self.what.side {
             Side::Plain => &mut pair[0],
             Side::Transposed => &mut pair[1],
@@ -132,9 +135,9 @@ impl Wanted {
 
     /// The same for fewer lanes, where a product would take long: their rate is what counts.
     fn shortened(&self, flops: f64) -> Measured {
-        let of_lane = self.flops() / whole(self.what.lanes) as f64;
+        let of_lane = self.flops() / pad4(self.what.lanes) as f64;
         let most = (TIMED_SECONDS * flops / of_lane).clamp(FEWEST_LANES, 1e9) as usize;
-        Measured { lanes: self.what.lanes.min(whole(most)), ..self.what }
+        Measured { lanes: self.what.lanes.min(pad4(most)), ..self.what }
     }
 }
 
@@ -210,14 +213,15 @@ fn candidates(kind: DeviceKind, wanted: &Wanted, usual: Tile, limits: &wgpu::Lim
     let Measured { lanes, width, side, precision, .. } = wanted.what;
     let memory = u64::from(limits.max_compute_workgroup_storage_size);
     // Only transposed products without workgroup memory are unrolled.
-    let plainly = |tile: Tile| if side == Side::Plain || tile.depth > 0 { Tile { unroll: 1, ..tile } } else { tile };
+    let plainly =
+        |tile: Tile| if side == Side::Plain || tile.depth > 0 { Tile { unroll: 1, ..tile } } else { tile };
     let mut all = vec![plainly(usual)];
     for &(rows, columns, group, depth, unroll) in templates(kind) {
-        let quads = (columns / width).max(1).min(lanes.div_ceil(4));
-        let rows = if rows * quads * width > ACCUMULATORS { 4 } else { rows };
+        let lane4s = (columns / width).max(1).min(lanes.div_ceil(4));
+        let rows = if rows * lane4s * width > ACCUMULATORS { 4 } else { rows };
         // Sums are over whole blocks of an invocation's rows.
         let rows = rows.next_multiple_of(wanted.rows_per_sum);
-        let tile = plainly(Tile { rows, quads, group, depth, unroll }).within(memory, width, precision);
+        let tile = plainly(Tile { rows, lane4s, group, depth, unroll }).within(memory, width, precision);
         let [x, y] = group.map(|count| count as u32);
         let runs = x * y <= limits.max_compute_invocations_per_workgroup
             && x <= limits.max_compute_workgroup_size_x
@@ -233,7 +237,10 @@ fn candidates(kind: DeviceKind, wanted: &Wanted, usual: Tile, limits: &wgpu::Lim
 }
 
 /// The fastest tile, its seconds, and those of the first. `seconds` need not be exact beyond its second argument.
-fn fastest(candidates: &[Tile], mut seconds: impl FnMut(Tile, f64) -> Result<f64>) -> Result<(Tile, f64, f64)> {
+fn fastest(
+    candidates: &[Tile],
+    mut seconds: impl FnMut(Tile, f64) -> Result<f64>,
+) -> Result<(Tile, f64, f64)> {
     let usual = seconds(candidates[0], f64::INFINITY)?;
     let mut best = (candidates[0], usual);
     for &tile in &candidates[1..] {
@@ -283,7 +290,7 @@ impl GpuEngine {
         })
     }
 
-    /// Times the tiles of a plan's products for which none is tuned yet, with and without ends, whether that pays or not, and keeps
+    /// Times the tiles of a plan's products for which none is tuned yet, with and without epilogues, whether that pays or not, and keeps
     /// the winners. Returns what is known afterwards.
     ///
     /// A product with an end is timed without it, but with all columns of a lane taken together and stored.
@@ -292,7 +299,8 @@ impl GpuEngine {
     /// An engine whose tuning is off; a device that failed; a cache folder that cannot be written.
     pub fn tune(&mut self, plan: &Plan) -> Result<Vec<TunedTile>> {
         if !self.tunes(plan) {
-            let (expected, remedy) = ("a tuner that is on, and a plan in direct form", "Unset PROXJET_TUNER.");
+            let (expected, remedy) =
+                ("a tuner that is on, and a plan in direct strategy", "Unset PROXJET_TUNER.");
             return Err(Error::new(ErrorKind::Usage, "tuner", "nothing that may be tuned", expected, remedy));
         }
         let all = Wanted::of_plan(plan);
@@ -339,14 +347,14 @@ impl GpuEngine {
     }
 
     fn tunes(&self, plan: &Plan) -> bool {
-        // Other forms have other products.
-        self.tuner.tuning != Tuning::Off && plan.form == Form::Direct
+        // Other strategies have other products.
+        self.tuner.tuning != Tuning::Off && plan.strategy == Strategy::Direct
     }
 
     fn usual_of(&self, plan: &Plan) -> Tiles {
         let r = &plan.request;
-        let rows = if plan.form == Form::Direct { r.rows } else { r.state_rows };
-        self.usual((rows, r.state_rows), 1 + r.tangents, plan.seats, r.precision)
+        let rows = if plan.strategy == Strategy::Direct { r.rows } else { r.state_rows };
+        self.usual((rows, r.state_rows), 1 + r.tangents, plan.slots, r.precision)
     }
 
     /// Those products for which no tile is tuned, with the usual ones.
@@ -359,7 +367,10 @@ impl GpuEngine {
     /// Times the candidates of some products, and remembers the winners.
     fn time_all(&mut self, plan: &Plan, missing: &[(Wanted, Tile)]) -> Result<Vec<TunedTile>> {
         let limits = self.limits(plan.request.precision)?;
-        let new = missing.iter().map(|(w, usual)| self.time(w, *usual, &limits)).collect::<Result<Vec<TunedTile>>>()?;
+        let new = missing
+            .iter()
+            .map(|(w, usual)| self.time(w, *usual, &limits))
+            .collect::<Result<Vec<TunedTile>>>()?;
         self.tuner.known();
         self.tuner.known.get_mut().expect("initialised a line above").extend_from_slice(&new);
         Ok(new)
@@ -374,7 +385,7 @@ impl GpuEngine {
             driver: info.driver,
             precision,
             side,
-            ended: wanted.ended,
+            fused: wanted.fused,
             rows: bucket(rows),
             inner: bucket(inner),
             lanes: bucket(lanes),
@@ -386,7 +397,9 @@ impl GpuEngine {
     fn known(&self, wanted: &Wanted, usual: Tile) -> Option<&TunedTile> {
         let key = self.key(wanted);
         let tuned = self.tuner.known().iter().rev().find(|tuned| tuned.key == key)?;
-        candidates(self.kind(), wanted, usual, &self.context.device.limits()).contains(&tuned.tile).then_some(tuned)
+        candidates(self.kind(), wanted, usual, &self.context.device.limits())
+            .contains(&tuned.tile)
+            .then_some(tuned)
     }
 
     /// Times the candidates for a product.
@@ -394,9 +407,12 @@ impl GpuEngine {
         let what = wanted.shortened(limits.flops);
         let candidates = candidates(self.kind(), wanted, usual, &self.context.device.limits());
         let Measured { side, design: (n, q), lanes, width, .. } = what;
-        log::info!("timing {} tiles: {side:?} product, {n} x {q}, {lanes} lanes of {width} columns", candidates.len());
+        log::info!(
+            "timing {} tiles: {side:?} product, {n} x {q}, {lanes} lanes of {width} columns",
+            candidates.len()
+        );
         let context = &self.context;
-        // Kernels that lose are not kept, and those that win lack their ends.
+        // Kernels that lose are not kept, and those that win lack their epilogues.
         let mut library = Library::default();
         let mut rig = Rig::new(context, &mut library, what)?;
         let (tile, seconds, usual_seconds) = fastest(&candidates, |tile, enough| {
@@ -412,7 +428,7 @@ impl GpuEngine {
 mod tests {
     use super::*;
     use crate::engine::gpu::{GpuContext, Pick};
-    use crate::plan::{Precision, Request};
+    use crate::program::{Precision, Request};
 
     #[test]
     fn a_long_run_is_tuned_on_a_device_of_our_own() {
@@ -423,14 +439,15 @@ mod tests {
         let GpuContext { device, queue, info, .. } = own.context.clone();
         let borrowed = GpuEngine::new(GpuContext::from_device(device, queue, info).unwrap());
         let request = |iterations: usize| Request {
-            form: Some(Form::Direct),
+            strategy: Some(Strategy::Direct),
             check_every: 10,
             factored: false,
             ..Request::plain((12, 8), 4, 0, iterations, Precision::F32)
         };
         for (engine, tuned) in [(borrowed, 0), (own, 2)] {
             let mut engine = engine.tuning(Tuning::Auto).tile_cache(TileCache::none());
-            let plan = |iterations| Plan::new(request(iterations), &engine.limits(Precision::F32).unwrap()).unwrap();
+            let plan =
+                |iterations| Plan::new(request(iterations), &engine.limits(Precision::F32).unwrap()).unwrap();
             let (short, long) = (plan(100), plan(1 << 24));
             engine.tune_for_run(&short);
             assert_eq!(engine.tuner.known().len(), 0);
@@ -439,19 +456,32 @@ mod tests {
         }
     }
 
-    fn wanted(design: (usize, usize), lanes: usize, tangents: usize, ended: bool, precision: Precision) -> [Wanted; 2] {
+    fn wanted(
+        design: (usize, usize),
+        lanes: usize,
+        tangents: usize,
+        fused: bool,
+        precision: Precision,
+    ) -> [Wanted; 2] {
         let width = 1 + tangents;
         [Side::Plain, Side::Transposed].map(|side| {
-            let stored = Measured::stored(design, width * whole(lanes), side, precision);
-            let what = Measured { lanes, width, splits: 1, ..stored };
-            if ended { Wanted { what, ended, rows_per_sum: rows_per_sum(tangents) } } else { Wanted::stored(stored) }
+            let stored = Measured::stored(design, width * pad4(lanes), side, precision);
+            let what = Measured { lanes, width, split_k: 1, ..stored };
+            if fused {
+                Wanted { what, fused, rows_per_sum: rows_per_sum(tangents) }
+            } else {
+                Wanted::stored(stored)
+            }
         })
     }
 
     #[test]
     fn sizes_are_rounded_by_ratio() {
         let of = |list: &[usize]| list.iter().map(|n| bucket(*n)).collect::<Vec<_>>();
-        assert_eq!(of(&[0, 1, 2, 3, 5, 6, 1000, 1025, 1448, 1449]), [1, 1, 2, 4, 4, 8, 1024, 1024, 1024, 2048]);
+        assert_eq!(
+            of(&[0, 1, 2, 3, 5, 6, 1000, 1025, 1448, 1449]),
+            [1, 1, 2, 4, 4, 8, 1024, 1024, 1024, 2048]
+        );
     }
 
     #[test]
@@ -460,9 +490,11 @@ mod tests {
         for kind in [DeviceKind::Software, DeviceKind::Integrated, DeviceKind::Discrete] {
             for limits in [wgpu::Limits::default(), floor.clone()] {
                 for precision in [Precision::F32, Precision::F64] {
-                    for (tangents, ended) in [(0, true), (1, true), (4, true), (7, true), (1, false), (9, false)] {
-                        for w in wanted((300, 500), 100, tangents, ended, precision) {
-                            let usual = Tile { rows: 8, quads: 1, group: [8, 8], depth: 0, unroll: 1 };
+                    for (tangents, fused) in
+                        [(0, true), (1, true), (4, true), (7, true), (1, false), (9, false)]
+                    {
+                        for w in wanted((300, 500), 100, tangents, fused, precision) {
+                            let usual = Tile { rows: 8, lane4s: 1, group: [8, 8], depth: 0, unroll: 1 };
                             let list = candidates(kind, &w, usual, &limits);
                             assert_eq!(list[0], usual);
                             let depths: Vec<bool> = list.iter().map(|t| t.depth > 0).collect();
@@ -479,8 +511,8 @@ mod tests {
                                 let memory = tile.workgroup_bytes(w.what.width, precision);
                                 assert!(memory <= u64::from(limits.max_compute_workgroup_storage_size));
                                 assert!(tile.rows.is_multiple_of(4) && tile.depth.is_multiple_of(4));
-                                assert!(!w.ended || tile.rows.is_multiple_of(rows_per_sum(tangents)));
-                                assert!(tile.rows * tile.quads * w.what.width <= ACCUMULATORS);
+                                assert!(!w.fused || tile.rows.is_multiple_of(rows_per_sum(tangents)));
+                                assert!(tile.rows * tile.lane4s * w.what.width <= ACCUMULATORS);
                             }
                         }
                     }
@@ -491,7 +523,7 @@ mod tests {
 
     #[test]
     fn the_fastest_wins_and_chance_does_not() {
-        let tile = |rows: usize| Tile { rows, quads: 1, group: [8, 8], depth: 0, unroll: 1 };
+        let tile = |rows: usize| Tile { rows, lane4s: 1, group: [8, 8], depth: 0, unroll: 1 };
         let run = |seconds: &[f64]| {
             let list: Vec<Tile> = (0..seconds.len()).map(tile).collect();
             let mut asked = Vec::new();

@@ -8,13 +8,13 @@ use super::engine::EngineArgs;
 use super::sweep::{run_with_progress, save};
 use super::{INTERRUPTED, interrupt, print};
 use crate::data::{Validation, bundled};
-use crate::driver::{Alphas, Sweep, SweepResult};
 use crate::engine::{Engine, cpu::CpuEngine};
 use crate::error::Result;
-use crate::plan::Precision;
-use crate::problem::{Loss, Penalty, Problem};
+use crate::objective::{Loss, Objective, Penalty};
+use crate::program::Precision;
 use crate::report::{DataInfo, OutputDir, ResultFile, errors_against, plot};
 use crate::schedule::{Algorithm, Momentum, Step};
+use crate::solve::{Alphas, Sweep, SweepResult};
 
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
@@ -91,28 +91,37 @@ pub(super) fn run(args: &Args) -> Result<u8> {
         plot::path(fista, 0, problem.feature_names(), case.title, &subtitle)?
             .write(&out, &format!("{}-path", case.name))?;
         let reference = reference(&case, &problem)?;
-        let curves: Vec<plot::ConvergenceCurve> = runs.iter().map(|(label, r)| curve(label, r, &reference)).collect();
+        let curves: Vec<plot::ConvergenceCurve> =
+            runs.iter().map(|(label, r)| curve(label, r, &reference)).collect();
         let title = format!("{}: iterates and derivatives converge together", case.title);
-        plot::convergence(&curves, &title, &format!("{subtitle}; line: median over the lanes, band: 10 to 90 %"))?
-            .write(&out, &format!("{}-convergence", case.name))?;
+        plot::convergence(
+            &curves,
+            &title,
+            &format!("{subtitle}; line: median over the lanes, band: 10 to 90 %"),
+        )?
+        .write(&out, &format!("{}-convergence", case.name))?;
         describe(&case, &problem, &runs);
     }
     closing(&out, &engines, precision, clock.elapsed().as_secs_f64());
     Ok(0)
 }
 
-fn problem(case: &Case) -> Result<Problem> {
+fn problem(case: &Case) -> Result<Objective> {
     let (fitted, held_out) = bundled(case.data)?.split(VALIDATION)?;
     let fitted = fitted.standardize();
     let held_out = match fitted.standardization() {
         Some(s) => held_out.standardize_like(s),
         None => held_out,
     };
-    Problem::builder(fitted).loss(case.loss).penalty(case.penalty).validation(held_out).build()
+    Objective::builder(fitted).loss(case.loss).penalty(case.penalty).validation(held_out).build()
 }
 
 /// FISTA, and proximal gradient under a random time-varying step, for exactly the same iterations.
-fn sweeps<'a>(case: &'a Case, problem: &'a Problem, precision: Precision) -> [(&'static str, &'static str, Sweep); 2] {
+fn sweeps<'a>(
+    case: &'a Case,
+    problem: &'a Objective,
+    precision: Precision,
+) -> [(&'static str, &'static str, Sweep); 2] {
     let base = Sweep::new(problem.clone())
         .alphas(case.alphas.clone())
         .iterations(ITERATIONS)
@@ -120,11 +129,14 @@ fn sweeps<'a>(case: &'a Case, problem: &'a Problem, precision: Precision) -> [(&
         .tol(0.0)
         .precision(precision);
     let random = Step::Uniform { low: 2.0 / 3.0, high: 4.0 / 3.0, seed: 7 };
-    [("FISTA", "fista", base.clone()), ("PGD, step U(2/3, 4/3)/L", "pgd", base.algorithm(Algorithm::Pgd).step(random))]
+    [
+        ("FISTA", "fista", base.clone()),
+        ("PGD, step U(2/3, 4/3)/L", "pgd", base.algorithm(Algorithm::Pgd).step(random)),
+    ]
 }
 
 /// Solution and derivative to rounding: many more iterations of accelerated proximal gradient in f64 on the CPU.
-fn reference(case: &Case, problem: &Problem) -> Result<SweepResult> {
+fn reference(case: &Case, problem: &Objective) -> Result<SweepResult> {
     Sweep::new(problem.clone())
         .alphas(case.alphas.clone())
         .momentum(Momentum::Nesterov(50.0))
@@ -137,7 +149,8 @@ fn reference(case: &Case, problem: &Problem) -> Result<SweepResult> {
 fn curve(label: &str, result: &SweepResult, reference: &SweepResult) -> plot::ConvergenceCurve {
     let last = reference.trace.iteration.len() - 1;
     let coef = reference.trace.coef.index_axis(Axis(0), last);
-    let dcoef: Array2<f64> = reference.trace.dcoef.index_axis(Axis(0), last).index_axis(Axis(1), 0).to_owned();
+    let dcoef: Array2<f64> =
+        reference.trace.dcoef.index_axis(Axis(0), last).index_axis(Axis(1), 0).to_owned();
     let (error, derivative_error) = errors_against(&result.trace, 0, coef, dcoef.view());
     plot::ConvergenceCurve {
         label: label.into(),
@@ -148,7 +161,7 @@ fn curve(label: &str, result: &SweepResult, reference: &SweepResult) -> plot::Co
     }
 }
 
-fn describe(case: &Case, problem: &Problem, runs: &[(&str, SweepResult)]) {
+fn describe(case: &Case, problem: &Objective, runs: &[(&str, SweepResult)]) {
     print(&format!("\n{}\n", case.title));
     for (label, result) in runs {
         let info = &result.info;
@@ -161,7 +174,7 @@ fn describe(case: &Case, problem: &Problem, runs: &[(&str, SweepResult)]) {
     }
     let lanes = &runs[0].1.lanes;
     let best = lanes.iter().enumerate().min_by(|a, b| {
-        let loss = |l: &crate::driver::LaneResult| l.validation_loss.unwrap_or(f64::INFINITY);
+        let loss = |l: &crate::solve::LaneResult| l.validation_loss.unwrap_or(f64::INFINITY);
         loss(a.1).total_cmp(&loss(b.1))
     });
     if let Some((i, lane)) = best {
@@ -173,7 +186,11 @@ fn describe(case: &Case, problem: &Problem, runs: &[(&str, SweepResult)]) {
             lane.alpha,
             lane.support,
             problem.features(),
-            if i + 1 == lanes.len() { "; it is the last of the path: smaller alphas may do better" } else { "" }
+            if i + 1 == lanes.len() {
+                "; it is the last of the path: smaller alphas may do better"
+            } else {
+                ""
+            }
         ));
     }
 }

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use crate::engine::gpu::{GpuEngine, Pick, Tuning, adapters};
 use crate::engine::{Engine, cpu::CpuEngine};
 use crate::error::{Error, Result};
-use crate::plan::Precision;
+use crate::program::Precision;
 
 /// Which engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -54,7 +54,8 @@ impl EngineArgs {
                 return Err(Error::usage("--device", found, "the GPU engine", remedy));
             }
             Some(list) => {
-                let adapters: Vec<_> = adapters().iter().map(|a| (a.software, a.unusable.is_some())).collect();
+                let adapters: Vec<_> =
+                    adapters().iter().map(|a| (a.software, a.unusable.is_some())).collect();
                 let open = |index: usize| GpuEngine::request_at(index);
                 chosen(list, &adapters)?.into_iter().map(open).collect::<Result<Vec<_>>>()?
             }
@@ -132,7 +133,13 @@ fn chosen(list: &str, adapters: &[(bool, bool)]) -> Result<Vec<usize>> {
     use crate::engine::gpu::NO_ADAPTER;
     use crate::error::ErrorKind;
     if adapters.iter().all(|(_, unusable)| *unusable) {
-        return Err(Error::new(ErrorKind::Device, "--device", "no usable adapter", "a GPU adapter", NO_ADAPTER));
+        return Err(Error::new(
+            ErrorKind::Device,
+            "--device",
+            "no usable adapter",
+            "a GPU adapter",
+            NO_ADAPTER,
+        ));
     }
     if list == "all" {
         let real = adapters.iter().any(|(software, unusable)| !software && !unusable);

@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use super::settings::Settings;
 use super::{print, print_json};
-use crate::derivative::check;
+use crate::diff::check;
 use crate::error::Result;
-use crate::plan::Precision;
+use crate::program::Precision;
 
 /// Arguments of `grad-check`.
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,9 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<u8> {
     let (mut engine, precision) = args.settings.engine.open(args.settings.precision()?)?;
     if precision == Precision::F32 {
-        log::warn!("central differences lose half the digits: in f32 expect errors near 1e-2; use --precision f64");
+        log::warn!(
+            "central differences lose half the digits: in f32 expect errors near 1e-2; use --precision f64"
+        );
     }
     let sweep = args.settings.sweep(precision)?;
     let rows = check(&sweep, engine.as_mut(), args.width)?;
@@ -38,10 +40,16 @@ pub(super) fn run(args: &Args) -> Result<u8> {
         let mut out = String::from("derivative\tcompared\texcluded\tmax_error\tworst_lane\n");
         for r in &rows {
             let worst = r.worst_lane.map_or("-".into(), |l| l.to_string());
-            let _ = writeln!(out, "{}\t{}\t{}\t{:.3e}\t{worst}", r.derivative, r.compared, r.excluded, r.max_error);
+            let _ = writeln!(
+                out,
+                "{}\t{}\t{}\t{:.3e}\t{worst}",
+                r.derivative, r.compared, r.excluded, r.max_error
+            );
         }
         print(&out);
-        eprintln!("excluded: lanes whose active set differs between the perturbed runs at some iteration (a kink)");
+        eprintln!(
+            "excluded: lanes whose active set differs between the perturbed runs at some iteration (a kink)"
+        );
     }
     let passes = rows.iter().all(|r| r.compared > 0 && r.max_error <= args.accept);
     Ok(if passes { 0 } else { super::SOME_NOT_CONVERGED })

@@ -7,17 +7,17 @@ use std::time::Instant;
 use super::engine::{self, Choice, EngineArgs};
 use super::{INTERRUPTED, interrupt, print};
 use crate::data::{self, Dataset, ReadOptions};
-use crate::driver::DEFAULT_MEMORY_BUDGET;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::front::reproduce::page::{Figure, Section, page};
 use crate::front::reproduce::table::{ExperimentFile, engine_name, markdown, write_csv};
 use crate::front::reproduce::{self, Experiment, Reference, Rule, RuleRun};
-use crate::plan::Precision;
-use crate::problem::{Loss, Penalty};
+use crate::objective::{Loss, Penalty};
+use crate::program::Precision;
 use crate::report::OutputDir;
 use crate::report::plot::{self, ConvergenceCurve};
 use crate::schedule::{Algorithm, Phase, Schedule, Step, TangentStart};
+use crate::solve::DEFAULT_MEMORY_BUDGET;
 
 /// Arguments of `reproduce`.
 #[derive(Debug, clap::Args)]
@@ -53,7 +53,8 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let (mut engine, mut second, note) = engines(&args.engine)?;
     let mut sections = Vec::new();
     let mut files = Vec::new();
-    let mut experiments = vec![(reproduce::lasso(args.starts)?, true), (reproduce::logistic(args.starts)?, true)];
+    let mut experiments =
+        vec![(reproduce::lasso(args.starts)?, true), (reproduce::logistic(args.starts)?, true)];
     match &args.data {
         Some(file) => experiments.push((own(file, args.target.clone())?, false)),
         None => experiments.extend(reproduce::real()?.into_iter().map(|e| (e, false))),
@@ -113,7 +114,11 @@ fn engines(args: &EngineArgs) -> Result<(Opened, Option<Opened>, String)> {
     }
 }
 
-fn rules(experiment: &Experiment, reference: &Reference, (engine, precision): &mut Opened) -> Result<Vec<RuleRun>> {
+fn rules(
+    experiment: &Experiment,
+    reference: &Reference,
+    (engine, precision): &mut Opened,
+) -> Result<Vec<RuleRun>> {
     let name = engine.info().engine;
     experiment.run(reference, engine.as_mut(), *precision, |rule| {
         eprintln!("{} on the {name} engine: {}", experiment.name, rule.name());
@@ -130,7 +135,8 @@ fn own(file: &str, target: Option<String>) -> Result<Experiment> {
     values.sort_by(f64::total_cmp);
     values.dedup();
     let classes = data.class_names().is_some() || values.len() == 2;
-    let (loss, penalty) = if classes { (Loss::logistic(), Penalty::l2()) } else { (Loss::squared(), Penalty::l1()) };
+    let (loss, penalty) =
+        if classes { (Loss::logistic(), Penalty::l2()) } else { (Loss::squared(), Penalty::l1()) };
     reproduce::on_data("own", data, loss, penalty)
 }
 
@@ -172,7 +178,8 @@ fn figures(experiment: &Experiment, runs: &[RuleRun], out: &OutputDir) -> Result
         );
         let picture = plot::convergence(&curves, &format!("{}: {title}", experiment.short), &subtitle)?;
         picture.write(out, &format!("{}-{file}", experiment.name))?;
-        let identified = if experiment.problem.penalty() == Penalty::l1() { IDENTIFIED_WORDS } else { SMOOTH_WORDS };
+        let identified =
+            if experiment.problem.penalty() == Penalty::l1() { IDENTIFIED_WORDS } else { SMOOTH_WORDS };
         figures.push(Figure { picture, words: format!("{words} {identified}") });
     }
     Ok(figures)
@@ -190,7 +197,8 @@ const MOMENTUM_WORDS: &str = "The same with momentum. Rules whose momentum tends
 
 /// Far starts, with and without the early derivatives.
 fn curse((engine, precision): &mut Opened, out: &OutputDir) -> Result<Section> {
-    let experiment = Experiment { spread: 30.0, starts: 20, name: "curse".into(), ..reproduce::logistic(20)? };
+    let experiment =
+        Experiment { spread: 30.0, starts: 20, name: "curse".into(), ..reproduce::logistic(20)? };
     let reference = experiment.reference()?;
     let (mut curves, mut lines) = (Vec::new(), Vec::new());
     for (start, label) in [
@@ -198,7 +206,8 @@ fn curse((engine, precision): &mut Opened, out: &OutputDir) -> Result<Section> {
         (200, "derivatives from iteration 200"),
         (600, "derivatives from iteration 600"),
     ] {
-        let schedule = Schedule::from(Phase::new(Algorithm::Pgd)).tangent_start(TangentStart::Iteration(start));
+        let schedule =
+            Schedule::from(Phase::new(Algorithm::Pgd)).tangent_start(TangentStart::Iteration(start));
         let sweep = experiment.sweep(schedule, 1500).precision(*precision);
         let result = sweep.run(engine.as_mut())?;
         let run = experiment.measure(Rule::Inverse, &sweep, result, &reference)?;
@@ -209,15 +218,17 @@ fn curse((engine, precision): &mut Opened, out: &OutputDir) -> Result<Section> {
         let mut there = run.derivative_error.row(at).to_vec();
         there.sort_by(f64::total_cmp);
         let there = there[there.len() / 2];
-        let proved =
-            if start == 0 { String::new() } else { format!("; at the end it is proved to be below {bound:.0e}") };
+        let proved = if start == 0 {
+            String::new()
+        } else {
+            format!("; at the end it is proved to be below {bound:.0e}")
+        };
         lines.push(format!(
             "{label}: the error peaks at {peak:.1} times the derivative and is {there:.1e} (median) at iteration 1000{proved}"
         ));
         curves.push(curve(format!("{label} (peak {peak:.1})"), &run));
     }
-    let subtitle =
-        "logistic regression with an l2 penalty, PGD 1/L; 20 starts 300 times farther away: median and 10–90 % band";
+    let subtitle = "logistic regression with an l2 penalty, PGD 1/L; 20 starts 300 times farther away: median and 10–90 % band";
     let picture = plot::convergence(&curves, "The curse of unrolling, and a late start", subtitle)?;
     picture.write(out, "curse-of-unrolling")?;
     let words = "Far from the solution the Jacobians are not those of the solution, and what they feed into the derivative must decay \
@@ -241,7 +252,8 @@ fn secant((engine, precision): &mut Opened, out: &OutputDir) -> Result<Section> 
         let sweep = experiment.sweep(schedule, 1000).every(2).precision(*precision);
         let result = sweep.run(engine.as_mut())?;
         let run = experiment.measure(Rule::Inverse, &sweep, result, &reference)?;
-        let peak = run.derivative_error.iter().fold(0.0, |m: f64, v| if v.is_finite() { m.max(*v) } else { m });
+        let peak =
+            run.derivative_error.iter().fold(0.0, |m: f64, v| if v.is_finite() { m.max(*v) } else { m });
         let last = |of: &ndarray::Array2<f64>| {
             let mut row = of.outer_iter().next_back().map(|r| r.to_vec()).unwrap_or_default();
             row.sort_by(f64::total_cmp);

@@ -6,11 +6,11 @@ use ndarray::{Array1, Array2, Axis, Ix1, Ix2};
 
 use super::engine::EngineArgs;
 use crate::data::{self, Dataset, ReadOptions, Validation};
-use crate::driver::{Alphas, DEFAULT_MEMORY_BUDGET, Sweep};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::Precision;
-use crate::problem::{Derivative, Loss, Penalty, Problem};
+use crate::objective::{Derivative, Loss, Objective, Penalty};
+use crate::program::Precision;
 use crate::schedule::{Algorithm, Metric, Momentum, Phase, Schedule, Step};
+use crate::solve::{Alphas, DEFAULT_MEMORY_BUDGET, Sweep};
 
 /// Options of a sweep.
 #[derive(Debug, Clone, clap::Args)]
@@ -95,10 +95,10 @@ pub(super) struct Settings {
     /// f32 or f64 [default: f64 on the CPU engine, f32 on a GPU]
     #[arg(long, value_name = "P")]
     precision: Option<String>,
-    /// How a GPU computes an iteration: direct (products with the design), gram (with its XᵀX), or resident (the same, many iterations
+    /// How a GPU computes an iteration: direct (products with the design), gram (with its XᵀX), or persistent (the same, many iterations
     /// at a time) [default: the fastest by the plan's estimate]
-    #[arg(long, value_name = "FORM")]
-    form: Option<String>,
+    #[arg(alias = "form", long, value_name = "STRATEGY")]
+    strategy: Option<String>,
     /// Hold rows out of the fit and trace their loss and its derivative
     #[arg(long, value_name = "FRACTION:SEED")]
     validation: Option<String>,
@@ -181,7 +181,7 @@ impl Settings {
             .precision(precision)
             .memory_budget(self.budget()?);
         sweep = sweep
-            .form(self.form.as_deref().map(str::parse).transpose()?)
+            .strategy(self.strategy.as_deref().map(str::parse).transpose()?)
             .sparsity(!self.no_sparsity)
             .on_fault(self.on_fault.parse()?);
         if let Some(seconds) = self.deadline {
@@ -194,7 +194,9 @@ impl Settings {
             let wanted = list.iter().filter(|d| *d != "none");
             let parsed: Result<Vec<Derivative>> = wanted
                 .map(|text| match text.strip_prefix("target:") {
-                    Some(file) => self.read_vector("--derivative target", Path::new(file)).map(Derivative::Target),
+                    Some(file) => {
+                        self.read_vector("--derivative target", Path::new(file)).map(Derivative::Target)
+                    }
                     None => Derivative::parse(text, &names),
                 })
                 .collect();
@@ -206,7 +208,7 @@ impl Settings {
         if let Some(path) = &self.start {
             sweep = sweep.start(self.read_start(path)?);
         }
-        crate::derivative::resolve_manifold(sweep)
+        crate::diff::resolve_manifold(sweep)
     }
 
     /// What varies with the iteration.
@@ -215,11 +217,12 @@ impl Settings {
             return Schedule::read(path, self.budget()?);
         }
         let algorithm: Algorithm = self.algorithm.parse()?;
-        let mut phase =
-            Phase::new(algorithm).restart(self.restart.parse()?).step(match self.step.strip_prefix("table:") {
+        let mut phase = Phase::new(algorithm).restart(self.restart.parse()?).step(
+            match self.step.strip_prefix("table:") {
                 Some(file) => Step::Table(self.read_array("--step", Path::new(file))?),
                 None => self.step.parse()?,
-            });
+            },
+        );
         if let Some(rule) = &self.momentum {
             phase = phase.momentum(match rule.strip_prefix("table:") {
                 Some(file) => Momentum::Table(self.read_array("--momentum", Path::new(file))?),
@@ -230,10 +233,13 @@ impl Settings {
             Some(file) => Metric::Table(self.read_array("--metric", Path::new(file))?),
             None => self.metric.parse()?,
         };
-        Ok(Schedule::from(phase).metric(metric).tangent_start(self.tangent_start.parse()?).patience(self.patience))
+        Ok(Schedule::from(phase)
+            .metric(metric)
+            .tangent_start(self.tangent_start.parse()?)
+            .patience(self.patience))
     }
 
-    fn problem(&self, loss: Loss, penalty: Penalty) -> Result<Problem> {
+    fn problem(&self, loss: Loss, penalty: Penalty) -> Result<Objective> {
         let data = self.read_data()?;
         let (fitted, held_out) = match self.validation()? {
             None => (data, None),
@@ -251,8 +257,10 @@ impl Settings {
         } else {
             (fitted, held_out)
         };
-        let mut builder =
-            Problem::builder(fitted).loss(loss).penalty(penalty).intercept(self.intercept || !self.no_intercept);
+        let mut builder = Objective::builder(fitted)
+            .loss(loss)
+            .penalty(penalty)
+            .intercept(self.intercept || !self.no_intercept);
         if let Some(held_out) = held_out {
             builder = builder.validation(held_out);
         }

@@ -7,12 +7,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::settings::Settings;
 use super::{INTERRUPTED, SOME_NOT_CONVERGED, interrupt, print, print_json};
-use crate::derivative::{analyse, solutions};
-use crate::driver::{Sweep, SweepResult};
+use crate::diff::{analyse, solutions};
 use crate::engine::{Engine, Status};
 use crate::error::{Error, Result};
 use crate::report::{DataInfo, OutputDir, ResultFile, convergence_summary, lane_table, summary, write_trace};
 use crate::schedule::TangentStart;
+use crate::solve::{Sweep, SweepResult};
 
 /// Arguments of `sweep`.
 #[derive(Debug, clap::Args)]
@@ -90,7 +90,11 @@ pub(super) fn save(out: &OutputDir, prefix: &str, result: &SweepResult, file: &R
 }
 
 /// Runs a sweep with a progress bar on stderr (where that is a terminal) and an ear for Ctrl-C.
-pub(super) fn run_with_progress(sweep: &Sweep, engines: &mut [Box<dyn Engine>], name: &str) -> Result<SweepResult> {
+pub(super) fn run_with_progress(
+    sweep: &Sweep,
+    engines: &mut [Box<dyn Engine>],
+    name: &str,
+) -> Result<SweepResult> {
     interrupt::listen();
     let plan = sweep.plan(engines[0].as_ref())?;
     let total = (plan.request.iterations * plan.request.lanes) as u64;
@@ -100,7 +104,7 @@ pub(super) fn run_with_progress(sweep: &Sweep, engines: &mut [Box<dyn Engine>], 
     bar.set_prefix(name.to_string());
     let mut engines: Vec<&mut dyn Engine> = engines.iter_mut().map(|e| e.as_mut() as _).collect();
     let result = sweep.run_on(&mut engines, |_, progress| {
-        bar.set_position((progress.iterations + progress.spared) as u64);
+        bar.set_position((progress.iterations + progress.skipped) as u64);
         bar.set_message(format!("{} of {} lanes going", progress.running, progress.lanes));
         if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });

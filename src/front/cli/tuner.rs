@@ -5,11 +5,11 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::{print, print_json};
-use crate::driver::DEFAULT_MEMORY_BUDGET;
 use crate::engine::Engine;
 use crate::engine::gpu::{GpuEngine, Pick, Side, TileCache, TunedTile, Tuning};
 use crate::error::{Error, Result};
-use crate::plan::{Form, Plan, Precision, Request};
+use crate::program::{Plan, Precision, Request, Strategy};
+use crate::solve::DEFAULT_MEMORY_BUDGET;
 
 /// Arguments of `tuner`.
 #[derive(Debug, clap::Args)]
@@ -92,9 +92,9 @@ fn tune(args: &RunArgs) -> Result<Vec<TunedTile>> {
     if Tuning::from_env() == Tuning::Auto {
         engine = engine.tuning(Tuning::Always);
     }
-    // Only the seats follow from it.
+    // Only the slots follow from it.
     let plain = Request::plain((rows, state_rows), lanes, args.tangents, 1, args.precision);
-    let request = Request { form: Some(Form::Direct), memory_budget: DEFAULT_MEMORY_BUDGET, ..plain };
+    let request = Request { strategy: Some(Strategy::Direct), memory_budget: DEFAULT_MEMORY_BUDGET, ..plain };
     engine.tune(&Plan::new(request, &engine.limits(args.precision)?)?)
 }
 
@@ -125,17 +125,30 @@ fn text(listed: &Listed) -> String {
         let _ = writeln!(
             out,
             "{:<10} {:<11} {:<8} {:>7} {:>7} {:>7} {:>7}  {:<26} {:>9} {:>9}",
-            "precision", "product", "end", "rows", "terms", "lanes", "columns", "workgroup's outputs", "ms", "gain"
+            "precision",
+            "product",
+            "end",
+            "rows",
+            "terms",
+            "lanes",
+            "columns",
+            "workgroup's outputs",
+            "ms",
+            "gain"
         );
-        for tuned in
-            listed.tiles.iter().filter(|t| (t.key.adapter.as_str(), t.key.driver.as_str()) == (adapter, driver))
+        for tuned in listed
+            .tiles
+            .iter()
+            .filter(|t| (t.key.adapter.as_str(), t.key.driver.as_str()) == (adapter, driver))
         {
             let TunedTile { key, tile, .. } = tuned;
             let side = if key.side == Side::Plain { "X m" } else { "Xᵀ m" };
-            let columns = 4 * tile.quads * tile.group[0] * key.width;
+            let columns = 4 * tile.lane4s * tile.group[0] * key.width;
             let mut cut = format!("{}x{columns}", tile.rows * tile.group[1]);
             let _ = match tile.depth {
-                0 if key.side == Side::Transposed && tile.unroll > 1 => write!(cut, ", unrolled {}", tile.unroll),
+                0 if key.side == Side::Transposed && tile.unroll > 1 => {
+                    write!(cut, ", unrolled {}", tile.unroll)
+                }
                 0 => Ok(()),
                 depth => write!(cut, "x{depth} shared"),
             };
@@ -143,7 +156,7 @@ fn text(listed: &Listed) -> String {
                 out,
                 "{:<10} {side:<11} {:<8} {:>7} {:>7} {:>7} {:>7}  {cut:<26} {:>9.3} {:>9.2}",
                 key.precision.name(),
-                if key.ended { "fused" } else { "stored" },
+                if key.fused { "fused" } else { "stored" },
                 key.rows,
                 key.inner,
                 key.lanes,

@@ -5,16 +5,16 @@ use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::rules::{Curvatures, RULES, Rule};
-use crate::derivative::implicit::Solution;
-use crate::derivative::rates::Recursion;
-use crate::derivative::{LaneAnalysis, analyse, solutions};
-use crate::driver::{Alphas, Sweep, SweepResult};
+use crate::diff::implicit::Solution;
+use crate::diff::rates::Recursion;
+use crate::diff::{LaneAnalysis, analyse, solutions};
 use crate::engine::{Engine, cpu::CpuEngine};
 use crate::error::Result;
-use crate::plan::Precision;
-use crate::problem::{Derivative, Problem};
+use crate::objective::{Derivative, Objective};
+use crate::program::Precision;
 use crate::report::errors_against;
 use crate::schedule::{LaneSchedule, Momentum, Phase, Schedule};
+use crate::solve::{Alphas, Sweep, SweepResult};
 
 /// A problem with one alpha, and starts.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ pub struct Experiment {
     /// What it is, in plain words.
     pub words: String,
     /// The problem.
-    pub problem: Problem,
+    pub problem: Objective,
     /// Penalty strength.
     pub alpha: f64,
     /// Runs per rule: each with its own start, and its own draws where steps are random.
@@ -115,10 +115,15 @@ impl Experiment {
         let prepared = one.sweep(schedule, self.limit).prepare()?;
         let laid: &LaneSchedule = &prepared.schedule;
         let Some(mut recursion) = Recursion::new(&reference.solution) else { return Ok(self.limit) };
-        let looks = |k: usize| crate::derivative::rates::look_at(laid, k, laid.momentum_at(k, 0)).unwrap_or(0.0);
+        let extrapolates =
+            |k: usize| crate::diff::rates::extrapolation_at(laid, k, laid.momentum_at(k, 0)).unwrap_or(0.0);
         let needed = (0..self.limit).find(|k| {
-            let step = if rule == Rule::Diagonal { 1.0 / reference.curvatures.lipschitz } else { laid.step_at(*k, 0) };
-            recursion.advance(step, laid.momentum_at(*k, 0), looks(*k)) < DEPTH
+            let step = if rule == Rule::Diagonal {
+                1.0 / reference.curvatures.lipschitz
+            } else {
+                laid.step_at(*k, 0)
+            };
+            recursion.advance(step, laid.momentum_at(*k, 0), extrapolates(*k)) < DEPTH
         });
         Ok(needed.map_or(self.limit, |k| (k + IDENTIFICATION).min(self.limit)))
     }
@@ -145,7 +150,13 @@ impl Experiment {
     ///
     /// # Errors
     /// As [`Sweep::prepare`].
-    pub fn measure(&self, rule: Rule, sweep: &Sweep, result: SweepResult, reference: &Reference) -> Result<RuleRun> {
+    pub fn measure(
+        &self,
+        rule: Rule,
+        sweep: &Sweep,
+        result: SweepResult,
+        reference: &Reference,
+    ) -> Result<RuleRun> {
         let mut own = reference.solution.clone();
         if sweep.rules().metric_rule() != &crate::schedule::Metric::None {
             own = solutions(sweep, &result)?.swap_remove(0)?;

@@ -11,7 +11,7 @@ pub use rules::{Curvatures, RULES, Rule};
 
 use crate::data::{Dataset, Synthetic, bundled};
 use crate::error::Result;
-use crate::problem::{Loss, Penalty, Problem};
+use crate::objective::{Loss, Objective, Penalty};
 
 /// The lasso of 100 x 200 numbers, `alpha = alpha_max/10`.
 ///
@@ -28,7 +28,7 @@ pub fn lasso(starts: usize) -> Result<Experiment> {
         classes: false,
         seed: 1,
     };
-    let problem = Problem::builder(data.draw()?).penalty(Penalty::l1()).intercept(false).build()?;
+    let problem = Objective::builder(data.draw()?).penalty(Penalty::l1()).intercept(false).build()?;
     Ok(Experiment {
         name: "lasso".into(),
         title: "Lasso on synthetic data".into(),
@@ -59,8 +59,11 @@ pub fn logistic(starts: usize) -> Result<Experiment> {
         classes: true,
         seed: 2,
     };
-    let problem =
-        Problem::builder(data.draw()?).loss(Loss::logistic()).penalty(Penalty::l2()).intercept(false).build()?;
+    let problem = Objective::builder(data.draw()?)
+        .loss(Loss::logistic())
+        .penalty(Penalty::l2())
+        .intercept(false)
+        .build()?;
     Ok(Experiment {
         name: "logistic".into(),
         title: "Logistic regression with an l2 penalty on synthetic data".into(),
@@ -92,7 +95,7 @@ pub fn ridge(starts: usize) -> Result<Experiment> {
         classes: false,
         seed: 3,
     };
-    let problem = Problem::builder(data.draw()?).penalty(Penalty::l2()).intercept(false).build()?;
+    let problem = Objective::builder(data.draw()?).penalty(Penalty::l2()).intercept(false).build()?;
     Ok(Experiment {
         name: "ridge".into(),
         title: "Ridge regression on synthetic data".into(),
@@ -126,7 +129,7 @@ pub fn real() -> Result<Vec<Experiment>> {
 pub fn on_data(name: &str, data: Dataset, loss: Loss, penalty: Penalty) -> Result<Experiment> {
     let source = data.source().to_string();
     let (rows, features) = (data.rows(), data.features());
-    let problem = Problem::builder(data.standardize()).loss(loss).penalty(penalty).build()?;
+    let problem = Objective::builder(data.standardize()).loss(loss).penalty(penalty).build()?;
     let l1 = penalty == Penalty::l1();
     let what = if l1 { "Lasso" } else { "Logistic regression with an l2 penalty" };
     Ok(Experiment {

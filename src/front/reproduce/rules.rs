@@ -129,7 +129,8 @@ impl Rule {
             }
             Rule::Manifold => {
                 let steps = vec![2.0 / (m + of.restricted_top); lanes];
-                Schedule::from(pgd.clone().until(Until::Identified)).then(pgd.step(Step::Manifold(Some(steps))))
+                Schedule::from(pgd.clone().until(Until::Identified))
+                    .then(pgd.step(Step::Manifold(Some(steps))))
             }
             Rule::Switch => Schedule::from(pgd.until(Until::Identified)).then(apg(20.0)),
         }

@@ -5,9 +5,9 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::{Reference, RuleRun};
-use crate::derivative::LaneAnalysis;
-use crate::driver::RunInfo;
+use crate::diff::LaneAnalysis;
 use crate::engine::Status;
+use crate::solve::RunInfo;
 
 /// One rule over all starts: medians, and the 10 % and 90 % quantiles of the rates.
 #[derive(Debug, Clone, Serialize)]
@@ -113,7 +113,7 @@ impl ExperimentFile {
         ExperimentFile {
             name: experiment.name.clone(),
             title: experiment.title.clone(),
-            objective: experiment.problem.objective(),
+            objective: experiment.problem.in_words(),
             alpha: experiment.alpha,
             starts: experiment.starts,
             lipschitz: reference.curvatures.lipschitz,
@@ -155,8 +155,9 @@ pub fn write_csv(files: &[ExperimentFile], out: impl Write) -> std::io::Result<(
         for (rule, lanes) in file.rules.iter().zip(&file.lanes) {
             for (start, lane) in lanes.iter().enumerate() {
                 let drate = lane.derivative_rate[0];
-                let window =
-                    |pick: fn((usize, usize)) -> usize| lane.rate.map_or(String::new(), |r| pick(r.window).to_string());
+                let window = |pick: fn((usize, usize)) -> usize| {
+                    lane.rate.map_or(String::new(), |r| pick(r.window).to_string())
+                };
                 csv.write_record([
                     file.name.clone(),
                     rule.rule.clone(),

@@ -46,7 +46,10 @@ const ROW: i32 = 20;
 const COLUMNS: usize = 2;
 
 /// One legend for both panels, below them.
-fn legend(area: &Canvas<'_>, curves: &[ConvergenceCurve]) -> std::result::Result<(), Box<dyn std::error::Error>> {
+fn legend(
+    area: &Canvas<'_>,
+    curves: &[ConvergenceCurve],
+) -> std::result::Result<(), Box<dyn std::error::Error>> {
     for (i, curve) in curves.iter().enumerate() {
         let color = COLORS[i % COLORS.len()];
         let rows = curves.len().div_ceil(COLUMNS);
@@ -69,7 +72,8 @@ fn panel(
     let last = curves.iter().filter_map(|c| c.iteration.last()).max().copied().unwrap_or(1).max(1);
     let bands: Vec<Vec<[f64; 3]>> =
         curves.iter().map(|c| errors(c).outer_iter().map(|row| quantiles(row.iter())).collect()).collect();
-    let (low, high) = bands.iter().flatten().flatten().fold((1.0f64, 1.0f64), |(l, h), v| (l.min(*v), h.max(*v)));
+    let (low, high) =
+        bands.iter().flatten().flatten().fold((1.0f64, 1.0f64), |(l, h), v| (l.min(*v), h.max(*v)));
     let low = 10f64.powf(low.max(FLOOR).log10().floor());
     let high = 10f64.powf(high.min(1e12).log10().ceil());
     let mut chart = ChartBuilder::on(area)
@@ -112,6 +116,7 @@ fn panel(
 fn quantiles<'a>(values: impl Iterator<Item = &'a f64>) -> [f64; 3] {
     let mut sorted: Vec<f64> = values.map(|v| if v.is_finite() { *v } else { f64::MAX }).collect();
     sorted.sort_by(f64::total_cmp);
-    let at = |q: f64| sorted.get(((sorted.len().max(1) - 1) as f64 * q).round() as usize).copied().unwrap_or(1.0);
+    let at =
+        |q: f64| sorted.get(((sorted.len().max(1) - 1) as f64 * q).round() as usize).copied().unwrap_or(1.0);
     [at(0.1), at(0.5), at(0.9)]
 }

@@ -47,10 +47,12 @@ impl Picture {
     /// # Errors
     /// An SVG that cannot be rendered.
     pub fn png(&self) -> Result<Vec<u8>> {
-        let failed = |e: String| Error::new(ErrorKind::Output, "picture", e, "a picture", "Please report this.");
+        let failed =
+            |e: String| Error::new(ErrorKind::Output, "picture", e, "a picture", "Please report this.");
         let mut fonts = usvg::fontdb::Database::new();
         fonts.load_font_data(dejavu::sans::regular().to_vec());
-        let options = usvg::Options { fontdb: Arc::new(fonts), font_family: FONT.into(), ..Default::default() };
+        let options =
+            usvg::Options { fontdb: Arc::new(fonts), font_family: FONT.into(), ..Default::default() };
         let tree = usvg::Tree::from_str(&self.svg, &options).map_err(|e| failed(e.to_string()))?;
         let size = tree.size().to_int_size();
         let mut pixels = tiny_skia::Pixmap::new(2 * size.width(), 2 * size.height())
@@ -82,7 +84,8 @@ impl Picture {
             let _ = register_font(FONT, FontStyle::Normal, dejavu::sans::regular());
         });
         let mut svg = String::new();
-        let failed = |e: String| Error::new(ErrorKind::Output, "picture", e, "a picture", "Please report this.");
+        let failed =
+            |e: String| Error::new(ErrorKind::Output, "picture", e, "a picture", "Please report this.");
         {
             let canvas = SVGBackend::with_string(&mut svg, size).into_drawing_area();
             canvas.fill(&WHITE).map_err(|e| failed(e.to_string()))?;

@@ -5,8 +5,8 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 use super::{COLORS, Canvas, FONT, Picture, label};
-use crate::driver::SweepResult;
 use crate::error::Result;
+use crate::solve::SweepResult;
 
 type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<LogCoord<f64>, RangedCoordf64>>;
 
@@ -21,7 +21,13 @@ const NAMED: usize = 8;
 ///
 /// # Errors
 /// A picture that cannot be drawn.
-pub fn path(result: &SweepResult, derivative: usize, names: &[String], title: &str, subtitle: &str) -> Result<Picture> {
+pub fn path(
+    result: &SweepResult,
+    derivative: usize,
+    names: &[String],
+    title: &str,
+    subtitle: &str,
+) -> Result<Picture> {
     let validation = result.lanes.iter().all(|l| l.validation_loss.is_some());
     let height = if validation { 760 } else { 540 };
     Picture::draw::<Box<dyn std::error::Error>>((900, height), |canvas| {
@@ -45,7 +51,11 @@ pub(super) fn heading<'a>(
     subtitle: &str,
 ) -> std::result::Result<Canvas<'a>, Box<dyn std::error::Error>> {
     canvas.draw(&Text::new(title.to_string(), (24, 16), (FONT, 20).into_font()))?;
-    canvas.draw(&Text::new(subtitle.to_string(), (24, 40), (FONT, 13).into_font().color(&RGBColor(90, 90, 90))))?;
+    canvas.draw(&Text::new(
+        subtitle.to_string(),
+        (24, 40),
+        (FONT, 13).into_font().color(&RGBColor(90, 90, 90)),
+    ))?;
     Ok(canvas.margin(HEADING, 0, 0, 0))
 }
 
@@ -59,7 +69,8 @@ fn coefficients(
     let f = trace.iteration.len() - 1;
     let p = trace.coef.dim().2;
     let order = by_alpha(result);
-    let coef = |j: usize| order.iter().map(move |&i| (trace.alpha[i], trace.coef[[f, i, j]])).collect::<Vec<_>>();
+    let coef =
+        |j: usize| order.iter().map(move |&i| (trace.alpha[i], trace.coef[[f, i, j]])).collect::<Vec<_>>();
     let band = |j: usize| {
         let half = move |i: usize| BAND * trace.dcoef[[f, i, derivative, j]].abs();
         let lower = order.iter().map(move |&i| (trace.alpha[i], trace.coef[[f, i, j]] - half(i)));
@@ -107,7 +118,11 @@ fn coefficients(
     }
     if p > NAMED {
         let at = (right + 30 - origin.0, ends.last().map_or(0, |e| e.0) + 12 - origin.1);
-        area.draw(&Text::new(format!("{} more in grey", p - NAMED), at, (FONT, 12).into_font().color(&grey)))?;
+        area.draw(&Text::new(
+            format!("{} more in grey", p - NAMED),
+            at,
+            (FONT, 12).into_font().color(&grey),
+        ))?;
     }
     Ok(())
 }
@@ -118,8 +133,10 @@ fn held_out(
     derivative: usize,
 ) -> std::result::Result<(), Box<dyn std::error::Error>> {
     let order = by_alpha(result);
-    let points: Vec<(f64, f64)> =
-        order.iter().filter_map(|&i| Some((result.lanes[i].alpha, result.lanes[i].validation_loss?))).collect();
+    let points: Vec<(f64, f64)> = order
+        .iter()
+        .filter_map(|&i| Some((result.lanes[i].alpha, result.lanes[i].validation_loss?)))
+        .collect();
     let (low, high) = points.iter().fold((f64::MAX, f64::MIN), |(l, h), (_, v)| (l.min(*v), h.max(*v)));
     let pad = 0.08 * (high - low).max(1e-12);
     let (x_low, x_high) = alpha_range(result);
@@ -139,7 +156,9 @@ fn held_out(
     drop(chart);
     let origin = area.get_base_pixel();
     for (row, (text, color)) in
-        [("held-out loss", COLORS[0]), ("its hypergradient", COLORS[1]), ("lowest", COLORS[2])].iter().enumerate()
+        [("held-out loss", COLORS[0]), ("its hypergradient", COLORS[1]), ("lowest", COLORS[2])]
+            .iter()
+            .enumerate()
     {
         let at = (right.0 + 14 - origin.0, right.1 - origin.1 + 20 * row as i32);
         area.draw(&Rectangle::new([(at.0, at.1 + 5), (at.0 + 10, at.1 + 9)], color.filled()))?;

@@ -96,8 +96,9 @@ mod window {
             let size = winit::dpi::LogicalSize::new(1280, 800);
             let attributes = Window::default_attributes().with_title("proxjet").with_inner_size(size);
             let window = Arc::new(events.create_window(attributes)?);
-            let descriptor =
-                wgpu::InstanceDescriptor::new_with_display_handle_from_env(Box::new(events.owned_display_handle()));
+            let descriptor = wgpu::InstanceDescriptor::new_with_display_handle_from_env(Box::new(
+                events.owned_display_handle(),
+            ));
             let instance = wgpu::Instance::new(descriptor);
             let surface = instance.create_surface(window.clone())?;
             let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions {
@@ -124,7 +125,8 @@ mod window {
 
         fn redraw(&mut self) -> Result<(), Box<dyn Error>> {
             match self.surface.get_current_texture() {
-                wgpu::CurrentSurfaceTexture::Success(texture) | wgpu::CurrentSurfaceTexture::Suboptimal(texture) => {
+                wgpu::CurrentSurfaceTexture::Success(texture)
+                | wgpu::CurrentSurfaceTexture::Suboptimal(texture) => {
                     self.app.frame(&texture.texture.create_view(&Default::default()), BUDGET)?;
                     self.app.host().queue.present(texture);
                 }

@@ -4,8 +4,8 @@ use super::record::offset;
 use super::*;
 
 impl GpuRun<'_> {
-    /// What a chunk needs on the device before it begins: buffers of its slot, and what they are to hold (of all their bytes at most).
-    pub(in crate::engine::gpu) fn tables(&self, ahead: &Ahead) -> Vec<(&'static str, Vec<u8>)> {
+    /// What a chunk needs on the device before it begins: buffers of its chunk_parity, and what they are to hold (of all their bytes at most).
+    pub(in crate::engine::gpu) fn tables(&self, ahead: &ChunkSteps) -> Vec<(&'static str, Vec<u8>)> {
         let iterations = ahead.checks.len();
         let mut tables = vec![("params", self.params(&ahead.checks, &ahead.dispatched))];
         if !self.job.schedule.is_factored() {
@@ -36,13 +36,17 @@ impl GpuRun<'_> {
         let mut bytes = vec![0; 2 * (checks.len() + 1) * PARAMS_STRIDE as usize];
         for i in 0..=checks.len() {
             let last = i.checked_sub(1);
-            let closes = if last.is_some() { CLOSES } else { 0 };
+            let finalizes = if last.is_some() { FINALIZES } else { 0 };
             let checked = if last.is_some_and(|i| checks[i]) { CHECKED } else { 0 };
-            let resident = self.held.kernels.has("resident");
-            let controls = if i < checks.len() && !resident { CONTROLS } else { 0 };
-            let together =
-                dispatched.iter().find(|(first, _)| resident && *first == i).map_or(0, |(_, count)| *count as u32);
-            for (probe, (flags, ahead)) in [(closes | checked | controls, 1), (0, together)].into_iter().enumerate() {
+            let persistent = self.held.kernels.has("persistent");
+            let controls = if i < checks.len() && !persistent { CONTROLS } else { 0 };
+            let together = dispatched
+                .iter()
+                .find(|(first, _)| persistent && *first == i)
+                .map_or(0, |(_, count)| *count as u32);
+            for (probe, (flags, ahead)) in
+                [(finalizes | checked | controls, 1), (0, together)].into_iter().enumerate()
+            {
                 let at = offset(i, probe) as usize;
                 let values = [last.unwrap_or(0) as u32, i as u32, flags, ahead];
                 bytes[at..at + 16].copy_from_slice(bytemuck::cast_slice(&values));
@@ -51,22 +55,22 @@ impl GpuRun<'_> {
         bytes
     }
 
-    /// `[iterations, stages, 2 + rule fields, lanes4]`: codes, steps and momenta of every seat.
+    /// `[iterations, stages, 2 + rule fields, padded_lanes]`: codes, steps and momenta of every slot.
     pub(super) fn rule_table(&self, iterations: usize) -> Vec<f64> {
         let (layout, schedule) = (self.layout(), self.job.schedule);
-        let (fields, lanes4) = (2 + layout.rule_fields(), layout.lanes4());
-        let mut table = vec![0.0; iterations * layout.stages * fields * lanes4];
+        let (fields, padded_lanes) = (2 + layout.rule_fields(), layout.padded_lanes());
+        let mut table = vec![0.0; iterations * layout.stages * fields * padded_lanes];
         let mut row = vec![0.0; layout.rule_fields()];
-        for (seat, occupant) in self.seats.iter().enumerate().filter_map(|(seat, o)| o.map(|o| (seat, o))) {
-            // A lane that ends on the way reads nothing more.
-            for i in 0..iterations.min(self.plan.request.iterations.saturating_sub(occupant.next)) {
-                let k = occupant.next + i;
+        for (slot, active) in self.slots.iter().enumerate().filter_map(|(slot, o)| o.map(|o| (slot, o))) {
+            // A lane that epilogues on the way reads nothing more.
+            for i in 0..iterations.min(self.plan.request.iterations.saturating_sub(active.next)) {
+                let k = active.next + i;
                 for stage in 0..layout.stages {
-                    schedule.entry(stage, k, occupant.lane, &mut row);
+                    schedule.entry(stage, k, active.lane, &mut row);
                     let code = schedule.unit(stage, k).code;
                     let codes = [f64::from(code.bits), f64::from(code.base)];
                     for (field, v) in codes.iter().chain(&row).enumerate() {
-                        table[((i * layout.stages + stage) * fields + field) * lanes4 + seat] = *v;
+                        table[((i * layout.stages + stage) * fields + field) * padded_lanes + slot] = *v;
                     }
                 }
             }
@@ -78,9 +82,9 @@ impl GpuRun<'_> {
     pub(super) fn metric_rows(&self, iterations: usize) -> Vec<f64> {
         let q = self.layout().state_rows;
         let per_lane = matches!(self.job.metric, MetricSource::Table(table) if table.ndim() == 3);
-        let first = self.occupants().map(|o| o.next).max().unwrap_or(0);
+        let first = self.active_lanes().map(|o| o.next).max().unwrap_or(0);
         let lanes: Vec<usize> =
-            if per_lane { self.seats.iter().map(|s| s.map_or(0, |o| o.lane)).collect() } else { vec![0] };
+            if per_lane { self.slots.iter().map(|s| s.map_or(0, |o| o.lane)).collect() } else { vec![0] };
         // Beyond the table nobody reads.
         let last = self.plan.request.iterations - 1;
         let rows = (first..first + iterations).flat_map(|k| (0..q).map(move |j| (k.min(last), j)));

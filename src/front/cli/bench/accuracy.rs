@@ -3,20 +3,20 @@
 use ndarray::{ArrayView1, Axis};
 
 use super::report::Accuracy;
-use super::suite::forms;
+use super::suite::strategies;
 use crate::data::bundled;
-use crate::derivative::check;
-use crate::driver::{Alphas, Sweep, SweepResult};
+use crate::diff::check;
 use crate::engine::Engine;
 use crate::engine::cpu::CpuEngine;
 use crate::error::Result;
-use crate::plan::Precision;
-use crate::problem::{Loss, Penalty, Problem};
+use crate::objective::{Loss, Objective, Penalty};
+use crate::program::Precision;
+use crate::solve::{Alphas, Sweep, SweepResult};
 
 /// Derivatives against central differences, and every frame of the engine against the CPU engine in f64.
 pub(super) fn accuracy(engine: &mut dyn Engine) -> Result<Vec<Accuracy>> {
-    let lasso = Problem::builder(bundled("diabetes")?.standardize()).build()?;
-    let logistic = Problem::builder(bundled("breast_cancer")?.standardize())
+    let lasso = Objective::builder(bundled("diabetes")?.standardize()).build()?;
+    let logistic = Objective::builder(bundled("breast_cancer")?.standardize())
         .loss(Loss::logistic())
         .penalty(Penalty::l2())
         .build()?;
@@ -42,19 +42,21 @@ pub(super) fn accuracy(engine: &mut dyn Engine) -> Result<Vec<Accuracy>> {
             if (info.engine == "cpu" && precision == Precision::F64) || engine.limits(precision).is_err() {
                 continue;
             }
-            for form in forms(engine) {
-                let sweep = sweep.clone().precision(precision).form(Some(*form));
+            for strategy in strategies(engine) {
+                let sweep = sweep.clone().precision(precision).strategy(Some(*strategy));
                 if let Err(e) = sweep.plan(engine) {
-                    log::info!("{name}: not in the {form} form: {e}");
+                    log::info!("{name}: not in the {strategy} strategy: {e}");
                     continue;
                 }
                 let (error, compared, excluded) = disagreement(&truth, &sweep.run(engine)?);
-                let ran = format!("{} {} ({form})", info.engine, precision.name());
+                let ran = format!("{} {} ({strategy})", info.engine, precision.name());
                 rows.push(Accuracy {
                     what: format!("{name}: {ran} against CPU f64, every tenth iteration"),
                     error,
                     bound,
-                    note: format!("{compared} lanes compared, {excluded} excluded: another active set at some frame"),
+                    note: format!(
+                        "{compared} lanes compared, {excluded} excluded: another active set at some frame"
+                    ),
                 });
             }
         }
@@ -89,7 +91,8 @@ pub(super) fn difference(a: &SweepResult, b: &SweepResult, lane: usize) -> f64 {
         let derivatives = r.trace.dcoef.index_axis(Axis(1), lane).to_owned();
         let iterates = r.trace.coef.index_axis(Axis(1), lane).insert_axis(Axis(1)).to_owned();
         // [frames, 1 + d, p]
-        ndarray::concatenate(Axis(1), &[iterates.view(), derivatives.view()]).expect("two arrays of as many frames")
+        ndarray::concatenate(Axis(1), &[iterates.view(), derivatives.view()])
+            .expect("two arrays of as many frames")
     };
     for (a, b) in of(a).rows().into_iter().zip(of(b).rows()) {
         worst = worst.max(distance(a, b));
@@ -103,8 +106,9 @@ mod tests {
 
     #[test]
     fn a_difference_is_seen_in_iterates_and_derivatives_even_if_it_is_no_number() {
-        let problem = Problem::builder(bundled("diabetes").unwrap()).build().unwrap();
-        let sweep = Sweep::new(problem).alphas(Alphas::Path { epsilon: 0.1, count: 3 }).iterations(20).every(10);
+        let problem = Objective::builder(bundled("diabetes").unwrap()).build().unwrap();
+        let sweep =
+            Sweep::new(problem).alphas(Alphas::Path { epsilon: 0.1, count: 3 }).iterations(20).every(10);
         let a = sweep.run(&mut CpuEngine::new()).unwrap();
         assert_eq!(disagreement(&a, &a), (0.0, 3, 0));
         let mut b = a.clone();

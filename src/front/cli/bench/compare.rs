@@ -77,7 +77,12 @@ pub(super) fn read(path: &Path) -> Result<Report> {
         |e: std::io::Error| Error::data(at(), e.to_string(), "a file of 'proxjet bench'", "Check the path.");
     let size = std::fs::metadata(path).map_err(unreadable)?.len();
     if size > MOST_BYTES {
-        return Err(Error::data(at(), crate::error::bytes(size), "a file of 'proxjet bench'", "Check the path."));
+        return Err(Error::data(
+            at(),
+            crate::error::bytes(size),
+            "a file of 'proxjet bench'",
+            "Check the path.",
+        ));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
     let head: Head = serde_json::from_str(&text)
@@ -102,7 +107,12 @@ pub(super) fn compare(a: &Report, b: &Report) -> Result<Comparison> {
         .collect();
     if entries.is_empty() {
         let found = "no measurement that is in both files";
-        return Err(Error::data("--compare", found, "at least one", "Measure the same sections and shapes twice."));
+        return Err(Error::data(
+            "--compare",
+            found,
+            "at least one",
+            "Measure the same sections and shapes twice.",
+        ));
     }
     let missing = |from: &[(String, Sample)], of: &[(String, Sample)]| {
         let absent = from.iter().filter(|(what, _)| !of.iter().any(|(other, _)| other == what));
@@ -121,17 +131,19 @@ pub(super) fn compare(a: &Report, b: &Report) -> Result<Comparison> {
 
 /// Every time of a file that is comparable: what it is of, and its repetitions.
 fn times(report: &Report) -> Vec<(String, Sample)> {
-    let products = report
-        .products
-        .iter()
-        .map(|p| (format!("products {} x {} x {} {}", p.rows, p.features, p.columns, p.precision), p.seconds.clone()));
+    let products = report.products.iter().map(|p| {
+        (format!("products {} x {} x {} {}", p.rows, p.features, p.columns, p.precision), p.seconds.clone())
+    });
     let shapes = report.shapes.iter().map(|e| {
         let what = format!("{} x {}, {} lanes, d={}", e.rows, e.features, e.lanes, e.tangents);
-        (format!("iteration {what}, {} {}", e.precision, e.form), e.seconds.clone())
+        (format!("iteration {what}, {} {}", e.precision, e.strategy), e.seconds.clone())
     });
     let lanes = report.lanes.iter().map(|w| {
         let what = format!("{} x {}, {} lanes, d={}", w.rows, w.features, w.lanes, w.tangents);
-        (format!("lanes {what}, {} iterations, {} {}", w.iterations, w.precision, w.form), w.seconds.clone())
+        (
+            format!("lanes {what}, {} iterations, {} {}", w.iterations, w.precision, w.strategy),
+            w.seconds.clone(),
+        )
     });
     let sparsity = report.sparsity.iter().map(|s| {
         let what = format!("{} x {}, {} lanes, d={}", s.rows, s.features, s.lanes, s.tangents);
@@ -141,7 +153,8 @@ fn times(report: &Report) -> Vec<(String, Sample)> {
         )
     });
     let cancel = report.cancel.iter().flat_map(|c| {
-        let what = format!("{} x {}, {} lanes, d={}, {}", c.rows, c.features, c.lanes, c.tangents, c.precision);
+        let what =
+            format!("{} x {}, {} lanes, d={}, {}", c.rows, c.features, c.lanes, c.tangents, c.precision);
         [
             (format!("cancel {what}"), Sample::new(c.cancels.values.clone())),
             (format!("deadline {what}"), Sample::new(c.deadlines.values.clone())),

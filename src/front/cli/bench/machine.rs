@@ -2,14 +2,14 @@
 
 use super::super::engine::EngineArgs;
 use super::report::KernelTime;
-use crate::driver::Sweep;
 use crate::engine::Engine;
 use crate::engine::cpu::{CpuEngine, products_alone};
 #[cfg(feature = "gpu")]
 use crate::engine::gpu::GpuEngine;
 use crate::error::Result;
-use crate::plan::Precision;
-use crate::problem::Problem;
+use crate::objective::Objective;
+use crate::program::Precision;
+use crate::solve::Sweep;
 
 /// The engine that is measured.
 pub(super) enum Machine {
@@ -39,7 +39,7 @@ impl Machine {
     /// seconds, on a device the sum of two medians by its own clock.
     pub(super) fn products(
         &mut self,
-        problem: &Problem,
+        problem: &Objective,
         columns: usize,
         precision: Precision,
         seconds: f64,
@@ -52,7 +52,8 @@ impl Machine {
             }
             #[cfg(feature = "gpu")]
             Machine::Gpu(gpu) => {
-                let times = gpu.product_seconds((problem.shape().rows, problem.state_rows()), columns, precision)?;
+                let times =
+                    gpu.product_seconds((problem.shape().rows, problem.state_rows()), columns, precision)?;
                 Ok(times.plain + times.transposed)
             }
         }

@@ -7,10 +7,10 @@ use clap::ValueEnum;
 
 use super::engine::EngineArgs;
 use super::{print, print_json};
-use crate::driver::DEFAULT_MEMORY_BUDGET;
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::Precision;
+use crate::program::Precision;
 use crate::report::OutputDir;
+use crate::solve::DEFAULT_MEMORY_BUDGET;
 use machine::Machine;
 use report::{Host, Peak, Report, SCHEMA, Settings, Versions};
 use suite::{Plan, Section, Shape, Suite};
@@ -101,7 +101,13 @@ impl Target {
     fn new(path: &Path) -> Result<Self> {
         let Some(name) = path.file_name().filter(|_| !path.is_dir()).and_then(|n| n.to_str()) else {
             let found = path.display().to_string();
-            return Err(Error::new(ErrorKind::Output, "--out", found, "the name of a file", "Give --out FILE.json."));
+            return Err(Error::new(
+                ErrorKind::Output,
+                "--out",
+                found,
+                "the name of a file",
+                "Give --out FILE.json.",
+            ));
         };
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Ok(Target { folder: OutputDir::create(parent)?, name: name.into() })
@@ -125,7 +131,10 @@ fn measure(plan: &Plan, engine: &EngineArgs, keep: &dyn Fn(&Report) -> Result<()
             commit: option_env!("PROXJET_COMMIT").map(String::from),
         },
         date: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        command: std::iter::once("proxjet".to_string()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" "),
+        command: std::iter::once("proxjet".to_string())
+            .chain(std::env::args().skip(1))
+            .collect::<Vec<_>>()
+            .join(" "),
         engine: machine.engine().info().into(),
         host: Host::here(),
         settings: Settings {
@@ -147,7 +156,10 @@ fn measure(plan: &Plan, engine: &EngineArgs, keep: &dyn Fn(&Report) -> Result<()
         failures: 0,
         seconds: 0.0,
     };
-    progress(&format!("{} engine: {} ({})", report.engine.engine, report.engine.adapter, report.engine.driver));
+    progress(&format!(
+        "{} engine: {} ({})",
+        report.engine.engine, report.engine.adapter, report.engine.driver
+    ));
     for section in Section::value_variants().iter().filter(|section| plan.has(**section)) {
         let (machine, report) = (&mut machine, &mut report);
         let keep = |report: &mut Report| {
@@ -181,7 +193,13 @@ fn conclude(report: &mut Report) {
         let of = report.products.iter().filter(|p| p.precision == *precision);
         if let Some(best) = of.max_by(|a, b| a.gflops.total_cmp(&b.gflops)) {
             let (rows, features, columns) = (best.rows, best.features, best.columns);
-            report.peaks.push(Peak { precision: (*precision).into(), gflops: best.gflops, rows, features, columns });
+            report.peaks.push(Peak {
+                precision: (*precision).into(),
+                gflops: best.gflops,
+                rows,
+                features,
+                columns,
+            });
         }
     }
     for entry in &mut report.shapes {
@@ -212,7 +230,13 @@ fn has(machine: &mut Machine, report: &mut Report, section: Section, what: &str)
 }
 
 /// Notes what does not fit the memory, or on which the device failed, for which a fresh one is taken; any other error is one.
-fn skip(machine: &mut Machine, report: &mut Report, section: Section, what: String, error: Error) -> Result<()> {
+fn skip(
+    machine: &mut Machine,
+    report: &mut Report,
+    section: Section,
+    what: String,
+    error: Error,
+) -> Result<()> {
     match error.kind {
         ErrorKind::Memory => {}
         ErrorKind::Device => {

@@ -62,7 +62,12 @@ pub(super) struct Ran {
 
 impl From<EngineInfo> for Ran {
     fn from(info: EngineInfo) -> Self {
-        Ran { engine: info.engine.into(), adapter: info.adapter, driver: info.driver, software: info.software }
+        Ran {
+            engine: info.engine.into(),
+            adapter: info.adapter,
+            driver: info.driver,
+            software: info.software,
+        }
     }
 }
 
@@ -167,7 +172,8 @@ pub(super) struct Product {
 /// Iterations of a shape.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Entry {
-    pub(super) form: String,
+    #[serde(alias = "form")]
+    pub(super) strategy: String,
     pub(super) rows: usize,
     pub(super) features: usize,
     pub(super) lanes: usize,
@@ -177,7 +183,7 @@ pub(super) struct Entry {
     pub(super) lanes_at_a_time: usize,
     pub(super) iterations_timed: usize,
     pub(super) seconds: Sample,
-    /// Floating-point operations that are counted: those of the form's products.
+    /// Floating-point operations that are counted: those of the strategy's products.
     pub(super) operations: f64,
     pub(super) gflops: f64,
     /// Bytes that are counted: the design once a product, the state as often as it is read and written.
@@ -236,7 +242,8 @@ pub(super) struct WholeRun {
 /// A fixed workload, without preparation.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Workload {
-    pub(super) form: String,
+    #[serde(alias = "form")]
+    pub(super) strategy: String,
     pub(super) rows: usize,
     pub(super) features: usize,
     pub(super) lanes: usize,
@@ -247,7 +254,7 @@ pub(super) struct Workload {
     pub(super) seconds: Sample,
 }
 
-/// A lasso with and without exact sparsity, in the direct form.
+/// A lasso with and without exact sparsity, in the direct strategy.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Sparsity {
     pub(super) rows: usize,
@@ -263,7 +270,8 @@ pub(super) struct Sparsity {
     pub(super) seconds_without: Sample,
     pub(super) ratio: Sample,
     /// Share of the coefficients that was left out.
-    pub(super) coefficients_spared: f64,
+    #[serde(alias = "coefficients_spared")]
+    pub(super) skipped_work: f64,
     /// Largest relative difference of the iterates and of their derivatives, over frames and lanes.
     pub(super) difference: f64,
     pub(super) frames: usize,

@@ -8,14 +8,14 @@ use rand::{RngExt, SeedableRng};
 use super::accuracy::difference;
 use super::machine::Machine;
 use super::report::{Cancel, Latency, Report, Sample, Sparsity, Workload};
-use super::suite::{Plan, Section, Shape, Suite, forms, random_problem};
+use super::suite::{Plan, Section, Shape, Suite, random_problem, strategies};
 use super::{has, progress, skip};
 use crate::data::Synthetic;
-use crate::driver::{Alphas, Sweep, SweepResult};
 use crate::engine::{Engine, Status};
 use crate::error::Result;
-use crate::plan::{Form, Precision};
-use crate::problem::{Derivative, Problem};
+use crate::objective::{Derivative, Objective};
+use crate::program::{Precision, Strategy};
+use crate::solve::{Alphas, Sweep, SweepResult};
 
 /// FISTA with 64 features, 1024 lanes and 200 iterations, from the first to the last.
 pub(super) fn lanes(plan: &Plan, machine: &mut Machine, report: &mut Report) -> Result<()> {
@@ -24,13 +24,18 @@ pub(super) fn lanes(plan: &Plan, machine: &mut Machine, report: &mut Report) -> 
     let problem = random_problem(shape.rows, shape.features)?;
     for precision in has(machine, report, Section::Lanes, &shape.to_string()) {
         for tangents in [0, 1] {
-            for form in forms(machine.engine()) {
-                let what = format!("{shape}, {iterations} iterations, d={tangents}, {}, {form}", precision.name());
+            for strategy in strategies(machine.engine()) {
+                let what = format!(
+                    "{shape}, {iterations} iterations, d={tangents}, {}, {strategy}",
+                    precision.name()
+                );
                 progress(&format!("lanes: {what}"));
-                let sweep =
-                    plan.sweep(&problem, shape.lanes, tangents, precision).iterations(iterations).form(Some(*form));
-                let seats = match sweep.plan(machine.engine()) {
-                    Ok(planned) => planned.seats,
+                let sweep = plan
+                    .sweep(&problem, shape.lanes, tangents, precision)
+                    .iterations(iterations)
+                    .strategy(Some(*strategy));
+                let slots = match sweep.plan(machine.engine()) {
+                    Ok(planned) => planned.slots,
                     Err(e) => {
                         report.skip(Section::Lanes.name(), what, e.to_string());
                         continue;
@@ -46,9 +51,9 @@ pub(super) fn lanes(plan: &Plan, machine: &mut Machine, report: &mut Report) -> 
                         continue;
                     }
                 };
-                let scale = shape.lanes as f64 / seats as f64;
+                let scale = shape.lanes as f64 / slots as f64;
                 report.lanes.push(Workload {
-                    form: form.name().into(),
+                    strategy: strategy.name().into(),
                     rows: shape.rows,
                     features: shape.features,
                     lanes: shape.lanes,
@@ -67,7 +72,8 @@ pub(super) fn lanes(plan: &Plan, machine: &mut Machine, report: &mut Report) -> 
 pub(super) fn sparsity(plan: &Plan, machine: &mut Machine, report: &mut Report) -> Result<()> {
     let full = plan.suite == Suite::Full;
     let usual = Shape { rows: 1000, features: 2000, lanes: 64 };
-    let shape = plan.asked.unwrap_or(if full { usual } else { Shape { rows: 300, features: 400, lanes: 16 } });
+    let shape =
+        plan.asked.unwrap_or(if full { usual } else { Shape { rows: 300, features: 400, lanes: 16 } });
     let iterations = if full { 500 } else { 100 };
     let data = Synthetic {
         rows: shape.rows,
@@ -79,13 +85,14 @@ pub(super) fn sparsity(plan: &Plan, machine: &mut Machine, report: &mut Report) 
         classes: false,
         seed: 3,
     };
-    let problem = Problem::builder(data.draw()?).intercept(false).build()?;
+    let problem = Objective::builder(data.draw()?).intercept(false).build()?;
     for path_floor in [0.1, 0.01, 0.001] {
         let what = format!("{shape}, {iterations} iterations, floor {path_floor}");
         progress(&format!("sparsity: {what}"));
-        let planned = sparse_sweep(plan, &problem, usual_precision(machine.engine()), (shape, iterations, path_floor));
+        let planned =
+            sparse_sweep(plan, &problem, usual_precision(machine.engine()), (shape, iterations, path_floor));
         let entry = planned.plan(machine.engine()).and_then(|planned| {
-            if planned.working_set == 0 && !planned.support {
+            if planned.working_set == 0 && !planned.active_sets {
                 return Ok(None);
             }
             sparsity_on_path(plan, machine.engine(), &problem, (shape, iterations, path_floor)).map(Some)
@@ -105,7 +112,7 @@ pub(super) fn sparsity(plan: &Plan, machine: &mut Machine, report: &mut Report) 
 fn sparsity_on_path(
     plan: &Plan,
     engine: &mut dyn Engine,
-    problem: &Problem,
+    problem: &Objective,
     (shape, iterations, path_floor): (Shape, usize, f64),
 ) -> Result<Sparsity> {
     let precision = usual_precision(engine);
@@ -130,7 +137,7 @@ fn sparsity_on_path(
         ratio: seconds.over(&seconds_without),
         seconds,
         seconds_without,
-        coefficients_spared: b.info.coefficients_spared,
+        skipped_work: b.info.skipped_work,
         difference: (0..shape.lanes).map(|lane| difference(&a, &b, lane)).fold(0.0, f64::max),
         frames: a.trace.iteration.len(),
     })
@@ -139,7 +146,7 @@ fn sparsity_on_path(
 /// With exact sparsity, and a derivative.
 fn sparse_sweep(
     plan: &Plan,
-    problem: &Problem,
+    problem: &Objective,
     precision: Precision,
     (shape, iterations, path_floor): (Shape, usize, f64),
 ) -> Sweep {
@@ -150,7 +157,7 @@ fn sparse_sweep(
         .every(iterations)
         .tol(0.0)
         .precision(precision)
-        .form(Some(Form::Direct))
+        .strategy(Some(Strategy::Direct))
         .memory_budget(plan.memory_budget)
 }
 
@@ -183,7 +190,8 @@ pub(super) fn cancel(plan: &Plan, machine: &mut Machine, report: &mut Report) ->
     let (cancels, deadlines) = match ends(plan, machine.engine(), &sweep, time.start_seconds) {
         Ok((Some(cancels), Some(deadlines))) => (cancels, deadlines),
         Ok(_) => {
-            let reason = "every run was over before it was told to end; give a larger --shape or --memory-budget";
+            let reason =
+                "every run was over before it was told to end; give a larger --shape or --memory-budget";
             report.skip(Section::Cancel.name(), what, reason.into());
             return Ok(());
         }

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use super::machine::{Clocked, Machine};
 use super::report::{DeviceTime, Entry, KernelTime, Product, Report, Sample, WholeRun};
-use super::suite::{Plan, Section, Shape, forms, random_problem};
+use super::suite::{Plan, Section, Shape, random_problem, strategies};
 use super::{has, progress, skip};
-use crate::driver::{IterationTime, Sweep};
 use crate::error::Result;
-use crate::plan::Precision;
-use crate::problem::Problem;
+use crate::objective::Objective;
+use crate::program::Precision;
+use crate::solve::{IterationTime, Sweep};
 
 /// Iterations of a sweep that is timed at most.
 const ITERATIONS: usize = 4000;
@@ -31,21 +31,23 @@ pub(super) fn products(plan: &Plan, machine: &mut Machine, report: &mut Report) 
                 (0..plan.repeat).map(|_| machine.products(&problem, size, precision, plan.sample)).collect();
             match seconds {
                 Ok(seconds) => report.products.push(product(&problem, size, precision, Sample::new(seconds))),
-                Err(e) => skip(machine, report, Section::Products, format!("{size}³ {}", precision.name()), e)?,
+                Err(e) => {
+                    skip(machine, report, Section::Products, format!("{size}³ {}", precision.name()), e)?
+                }
             }
         }
     }
     Ok(())
 }
 
-fn product(problem: &Problem, columns: usize, precision: Precision, seconds: Sample) -> Product {
+fn product(problem: &Objective, columns: usize, precision: Precision, seconds: Sample) -> Product {
     let (rows, features) = (problem.shape().rows, problem.state_rows());
     let operations = 4.0 * rows as f64 * features as f64 * columns as f64;
     let gflops = operations / seconds.median / 1e9;
     Product { rows, features, columns, precision: precision.name().into(), seconds, gflops }
 }
 
-/// Every shape in every form, precision and number of tangents.
+/// Every shape in every strategy, precision and number of tangents.
 pub(super) fn shapes(
     plan: &Plan,
     machine: &mut Machine,
@@ -59,7 +61,8 @@ pub(super) fn shapes(
             for &tangents in &plan.tangents {
                 let what = format!("{shape}, d={tangents}, {}", precision.name());
                 progress(&format!("shapes: {what}"));
-                if let Err(e) = entries(plan, machine, report, (&problem, *shape, tangents, precision), &what) {
+                if let Err(e) = entries(plan, machine, report, (&problem, *shape, tangents, precision), &what)
+                {
                     skip(machine, report, Section::Shapes, what, e)?;
                 }
             }
@@ -69,9 +72,9 @@ pub(super) fn shapes(
     Ok(())
 }
 
-/// One form of a shape, as far as it was measured.
+/// One strategy of a shape, as far as it was measured.
 struct Candidate {
-    form: &'static str,
+    strategy: &'static str,
     sweep: Sweep,
     times: Vec<IterationTime>,
     products: Vec<f64>,
@@ -84,22 +87,32 @@ fn entries(
     plan: &Plan,
     machine: &mut Machine,
     report: &mut Report,
-    (problem, shape, tangents, precision): (&Problem, Shape, usize, Precision),
+    (problem, shape, tangents, precision): (&Objective, Shape, usize, Precision),
     what: &str,
 ) -> Result<()> {
     let iterations = plan.iterations(shape.lanes, tangents, ITERATIONS).max(FEWEST);
     let mut candidates = Vec::new();
-    for form in forms(machine.engine()) {
-        let sweep = plan.sweep(problem, shape.lanes, tangents, precision).iterations(iterations).form(Some(*form));
+    for strategy in strategies(machine.engine()) {
+        let sweep = plan
+            .sweep(problem, shape.lanes, tangents, precision)
+            .iterations(iterations)
+            .strategy(Some(*strategy));
         match sweep.plan(machine.engine()) {
             Ok(_) => {
                 // Warms up: drivers compile late.
                 sweep.time_iterations(machine.engine(), 0.0)?;
                 let (times, products, clocked, runs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-                candidates.push(Candidate { form: form.name(), sweep, times, products, clocked, runs });
+                candidates.push(Candidate {
+                    strategy: strategy.name(),
+                    sweep,
+                    times,
+                    products,
+                    clocked,
+                    runs,
+                });
             }
-            // No memory for it, or not a form for this problem.
-            Err(e) => report.skip(Section::Shapes.name(), format!("{what}, {form}"), e.to_string()),
+            // No memory for it, or not a strategy for this problem.
+            Err(e) => report.skip(Section::Shapes.name(), format!("{what}, {strategy}"), e.to_string()),
         }
     }
     // Interleaved, so that a busy moment of the machine hits all of them.
@@ -130,17 +143,21 @@ fn whole_run(sweep: &Sweep, machine: &mut Machine, lanes: usize, seconds: f64) -
     sweep.run_with(machine.engine(), |_, progress| {
         iterations = progress.iterations as f64 / lanes as f64;
         let begin = *begin.get_or_insert_with(Instant::now);
-        if begin.elapsed().as_secs_f64() >= seconds { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if begin.elapsed().as_secs_f64() >= seconds {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     })?;
     Ok((iterations, clock.elapsed().as_secs_f64()))
 }
 
 fn entry(machine: &mut Machine, candidate: Candidate, shape: Shape) -> Result<Entry> {
-    let Candidate { form, sweep, times, products, clocked, runs } = candidate;
+    let Candidate { strategy, sweep, times, products, clocked, runs } = candidate;
     let planned = sweep.plan(machine.engine())?;
     let of = |f: &dyn Fn(&IterationTime) -> f64| Sample::new(times.iter().map(f).collect());
-    // An iteration of all lanes: those that have a seat, as often as it takes.
-    let scale = shape.lanes as f64 / planned.seats as f64;
+    // An iteration of all lanes: those that have a slot, as often as it takes.
+    let scale = shape.lanes as f64 / planned.slots as f64;
     let seconds = of(&|t| t.seconds).scaled(scale);
     let products = Sample::new(products).scaled(scale);
     let one_by_one = times[0].one_by_one.map(|_| of(&|t| t.one_by_one.unwrap_or(t.seconds)).scaled(scale));
@@ -150,20 +167,21 @@ fn entry(machine: &mut Machine, candidate: Candidate, shape: Shape) -> Result<En
     let comparable = one_by_one.clone().filter(|_| !machine.engine().info().software);
     let device = device_time(&clocked, scale, (&seconds, comparable));
     let work = device.as_ref().map_or(&seconds, |d| &d.kernel_seconds);
-    let host = runs.iter().zip(&work.values).map(|((iterations, seconds), work)| 1.0 - work * iterations / seconds);
+    let host =
+        runs.iter().zip(&work.values).map(|((iterations, seconds), work)| 1.0 - work * iterations / seconds);
     let run = WholeRun {
         host_share: Sample::new(host.collect()).median,
         iterations: Sample::new(runs.iter().map(|r| r.0).collect()).median,
         seconds: Sample::new(runs.iter().map(|r| r.1).collect()),
     };
     Ok(Entry {
-        form: form.into(),
+        strategy: strategy.into(),
         rows: shape.rows,
         features: shape.features,
         lanes: shape.lanes,
         tangents: planned.request.tangents,
         precision: planned.request.precision.name().into(),
-        lanes_at_a_time: planned.seats,
+        lanes_at_a_time: planned.slots,
         iterations_timed: times.iter().map(|t| t.iterations).sum(),
         operations,
         gflops: operations / seconds.median / 1e9,
@@ -197,7 +215,11 @@ fn device_time(
         kernels: last
             .kernels
             .iter()
-            .map(|k| KernelTime { name: k.name.clone(), dispatches: k.dispatches * scale, seconds: k.seconds * scale })
+            .map(|k| KernelTime {
+                name: k.name.clone(),
+                dispatches: k.dispatches * scale,
+                seconds: k.seconds * scale,
+            })
             .collect(),
         kernel_seconds,
     })
@@ -221,6 +243,10 @@ mod tests {
         // 10 ms in kernels and 4 ms beside them, of which 3 are hidden.
         let share = hidden_share(&sample(10e-3), &sample(11e-3), &sample(14e-3)).unwrap();
         assert!((share - 0.75).abs() < 1e-9, "{share}");
-        assert_eq!(hidden_share(&sample(10e-3), &sample(10.05e-3), &sample(10.1e-3)), None, "next to nothing to hide");
+        assert_eq!(
+            hidden_share(&sample(10e-3), &sample(10.05e-3), &sample(10.1e-3)),
+            None,
+            "next to nothing to hide"
+        );
     }
 }

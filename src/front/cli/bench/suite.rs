@@ -7,15 +7,15 @@ use ndarray::{Array1, Array2};
 use rand::{RngExt, SeedableRng};
 
 use crate::data::Dataset;
-use crate::driver::{Alphas, Sweep};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::plan::{Form, Precision};
-use crate::problem::{Derivative, Problem};
+use crate::objective::{Derivative, Objective};
+use crate::program::{Precision, Strategy};
+use crate::solve::{Alphas, Sweep};
 
 /// Forms that an engine has.
-pub(super) fn forms(engine: &dyn Engine) -> &'static [Form] {
-    if engine.info().engine == "cpu" { &[Form::Direct] } else { &Form::ALL }
+pub(super) fn strategies(engine: &dyn Engine) -> &'static [Strategy] {
+    if engine.info().engine == "cpu" { &[Strategy::Direct] } else { &Strategy::ALL }
 }
 
 /// How much is measured.
@@ -68,9 +68,12 @@ const fn shape(rows: usize, features: usize, lanes: usize) -> Shape {
 impl FromStr for Shape {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
-        let numbers: Vec<usize> = text.split(',').filter_map(|v| v.trim().parse().ok()).filter(|v| *v > 0).collect();
+        let numbers: Vec<usize> =
+            text.split(',').filter_map(|v| v.trim().parse().ok()).filter(|v| *v > 0).collect();
         match numbers[..] {
-            [n, p, b] if text.split(',').count() == 3 && n.saturating_mul(p) <= MOST && b <= MOST => Ok(shape(n, p, b)),
+            [n, p, b] if text.split(',').count() == 3 && n.saturating_mul(p) <= MOST && b <= MOST => {
+                Ok(shape(n, p, b))
+            }
             [_, _, _] => {
                 let expected = format!("at most {MOST} entries of the design, and as many lanes");
                 Err(Error::usage("--shape", format!("'{text}'"), expected, ""))
@@ -130,7 +133,8 @@ impl Plan {
             Suite::Quick => &[Section::Products, Section::Shapes, Section::Lanes, Section::Accuracy],
             Suite::Full => Section::value_variants(),
         };
-        let or = |given: &[usize], usual: &[usize]| if given.is_empty() { usual.to_vec() } else { given.to_vec() };
+        let or =
+            |given: &[usize], usual: &[usize]| if given.is_empty() { usual.to_vec() } else { given.to_vec() };
         Plan {
             suite,
             sections: if only.is_empty() { usual.to_vec() } else { only.to_vec() },
@@ -160,7 +164,13 @@ impl Plan {
 
     /// A sweep of a shape that does exactly its iterations, computes on all coefficients, and keeps the first and the last
     /// frame.
-    pub(super) fn sweep(&self, problem: &Problem, lanes: usize, tangents: usize, precision: Precision) -> Sweep {
+    pub(super) fn sweep(
+        &self,
+        problem: &Objective,
+        lanes: usize,
+        tangents: usize,
+        precision: Precision,
+    ) -> Sweep {
         Sweep::new(problem.clone())
             .alphas(Alphas::Path { epsilon: 0.1, count: lanes })
             .derivatives(std::iter::repeat_n(Derivative::LogAlpha, tangents))
@@ -179,10 +189,10 @@ impl Plan {
 }
 
 /// A design of independent entries: the speed does not depend on the values.
-pub(super) fn random_problem(rows: usize, features: usize) -> Result<Problem> {
+pub(super) fn random_problem(rows: usize, features: usize) -> Result<Objective> {
     let mut rng = rand_pcg::Pcg64::seed_from_u64(3);
     let mut draw = || rng.random_range(-1.0..1.0f64);
     let x = Array2::from_shape_simple_fn((rows, features), &mut draw);
     let y = Array1::from_shape_simple_fn(rows, &mut draw);
-    Problem::builder(Dataset::new(x, y)?).intercept(false).build()
+    Objective::builder(Dataset::new(x, y)?).intercept(false).build()
 }

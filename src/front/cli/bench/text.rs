@@ -14,7 +14,8 @@ fn table(left: usize, head: &[&str], rows: &[Vec<String>]) -> String {
     let mut out = String::new();
     for row in all() {
         let cells = row.iter().zip(&widths).enumerate();
-        let cells = cells.map(|(i, (cell, &w))| if i < left { format!("{cell:<w$}") } else { format!("{cell:>w$}") });
+        let cells =
+            cells.map(|(i, (cell, &w))| if i < left { format!("{cell:<w$}") } else { format!("{cell:>w$}") });
         let _ = writeln!(out, "  {}", cells.collect::<Vec<_>>().join("  ").trim_end());
     }
     out
@@ -47,7 +48,8 @@ fn or_dash(value: Option<String>) -> String {
 pub(super) fn report(report: &Report) -> String {
     let (ran, host) = (&report.engine, &report.host);
     let mut out = format!("{} engine: {} ({})\n", ran.engine, ran.adapter, ran.driver);
-    let _ = writeln!(out, "host: {}, {} threads, {}, kernel {}", host.cpu, host.threads, host.os, host.kernel);
+    let _ =
+        writeln!(out, "host: {}, {} threads, {}, kernel {}", host.cpu, host.threads, host.os, host.kernel);
     let settings = &report.settings;
     let _ = writeln!(
         out,
@@ -97,7 +99,7 @@ fn shapes(report: &Report) -> String {
         vec![
             format!("{} x {}", e.rows, e.features),
             e.precision.clone(),
-            e.form.clone(),
+            e.strategy.clone(),
             e.lanes.to_string(),
             e.lanes_at_a_time.to_string(),
             e.tangents.to_string(),
@@ -116,7 +118,7 @@ fn shapes(report: &Report) -> String {
     let head = [
         "shape",
         "prec",
-        "form",
+        "strategy",
         "lanes",
         "at once",
         "d",
@@ -155,9 +157,11 @@ fn kernels(report: &Report) -> String {
     for (e, device) in timed {
         let mut list: Vec<_> = device.kernels.iter().collect();
         list.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
-        let list: Vec<String> = list.iter().map(|k| format!("{} {}", k.name, digits(1e6 * k.seconds))).collect();
-        let what = format!("{} x {}, {} lanes, d={}, {}", e.rows, e.features, e.lanes, e.tangents, e.precision);
-        let _ = writeln!(out, "  {what}, {}: {}", e.form, list.join(", "));
+        let list: Vec<String> =
+            list.iter().map(|k| format!("{} {}", k.name, digits(1e6 * k.seconds))).collect();
+        let what =
+            format!("{} x {}, {} lanes, d={}, {}", e.rows, e.features, e.lanes, e.tangents, e.precision);
+        let _ = writeln!(out, "  {what}, {}: {}", e.strategy, list.join(", "));
     }
     out
 }
@@ -169,10 +173,10 @@ fn lanes(report: &Report) -> String {
     let rows = report.lanes.iter().map(|w| {
         let shape = format!("{} x {}", w.rows, w.features);
         let (lanes, iterations, d) = (w.lanes.to_string(), w.iterations.to_string(), w.tangents.to_string());
-        vec![shape, w.precision.clone(), w.form.clone(), lanes, iterations, d, digits(w.seconds.median)]
+        vec![shape, w.precision.clone(), w.strategy.clone(), lanes, iterations, d, digits(w.seconds.median)]
     });
     let rows: Vec<_> = rows.collect();
-    let head = ["shape", "prec", "form", "lanes", "iterations", "d", "s"];
+    let head = ["shape", "prec", "strategy", "lanes", "iterations", "d", "s"];
     format!("\nmany lanes: seconds of all iterations, preparation not counted\n{}", table(3, &head, &rows))
 }
 
@@ -190,14 +194,25 @@ fn sparsity(report: &Report) -> String {
             digits(s.seconds_without.median),
             digits(s.seconds.median),
             digits(s.ratio.median),
-            percent(s.coefficients_spared),
+            percent(s.skipped_work),
             if s.difference == 0.0 { "0".into() } else { format!("{:.1e}", s.difference) },
         ]
     });
     let rows: Vec<_> = rows.collect();
-    let head = ["shape", "lanes", "iterations", "d", "floor", "s without", "s with", "ratio", "spared", "difference"];
+    let head = [
+        "shape",
+        "lanes",
+        "iterations",
+        "d",
+        "floor",
+        "s without",
+        "s with",
+        "ratio",
+        "skipped",
+        "difference",
+    ];
     format!(
-        "\nexact sparsity: lasso of 1 % density, direct form, {}; floor: smallest alpha over alpha_max; difference: the largest\n\
+        "\nexact sparsity: lasso of 1 % density, direct strategy, {}; floor: smallest alpha over alpha_max; difference: the largest\n\
          relative one of iterates and derivatives\n{}",
         report.sparsity[0].precision,
         table(1, &head, &rows)

@@ -1,0 +1,14 @@
+// The epilogue of a gradient whose tangents wait: the step of the iterate alone, and what its tangents will want to know.
+fn iterate_begin(lane4: u32) {
+    step_begin(lane4);
+}
+
+fn iterate_row(j: u32, lane4: u32) {
+    let taken = step_iterate(j, lane4);
+    stepped[(2u * j) * LANE4S + lane4] = taken.w;
+    stepped[(2u * j + 1u) * LANE4S + lane4] = taken.move_by;
+}
+
+fn iterate_store(block: u32, lane4: u32) {
+    step_store_iterate(block, lane4);
+}

@@ -1,0 +1,52 @@
+// Which coefficients, four by four, are not zero in some lane of a group: the terms that the sum of a prediction needs, and the rows
+// of a gradient whose tangents are asked for. Where a penalised coefficient is zero, so are its tangents. For each group of
+// ACTIVE_SET_LANE4S groups of four lanes their number, then they, in order; and how many were listed since the chunk began. A workgroup: a group.
+@group(0) @binding(0) var<uniform> params: Params;
+@group(1) @binding(0) var<storage, read> x: array<real4>;
+@group(1) @binding(1) var<storage, read_write> active_set: array<u32>;
+@group(1) @binding(2) var<storage, read_write> active_counts: array<u32>;
+
+var<workgroup> found: array<bool, 64>;
+var<private> count: u32;
+
+fn moves(row: u32, first: u32) -> bool {
+    if (row >= PENALISED) {
+        return true;
+    }
+    for (var lane4 = first; lane4 < min(first + ACTIVE_SET_LANE4S, LANE4S); lane4++) {
+        // A NaN is not zero either.
+        if (!all(x[place(row, lane4)] == real4(0.0))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+@compute @workgroup_size(64)
+fn active_set_kernel(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) index: u32) {
+    let list = group.x * (STRIDE4 + 1u);
+    for (var first = 0u; first < STRIDE4; first += 64u) {
+        let k = first + index;
+        var any = false;
+        if (k < STRIDE4) {
+            for (var row = 4u * k; row < min(4u * k + 4u, STATE_ROWS); row++) {
+                any = any || moves(row, group.x * ACTIVE_SET_LANE4S);
+            }
+        }
+        found[index] = any;
+        workgroupBarrier();
+        if (index == 0u) {
+            for (var i = 0u; i < 64u; i++) {
+                if (found[i]) {
+                    count++;
+                    active_set[list + count] = first + i;
+                }
+            }
+        }
+        workgroupBarrier();
+    }
+    if (index == 0u) {
+        active_set[list] = count;
+        active_counts[group.x] += count;
+    }
+}

@@ -1,0 +1,40 @@
+// What the iteration is params of four lanes, from the lane state.
+fn are_running(lane4: u32) -> vec4<bool> {
+    return lane_state4(lane4, STATUS) == real4(RUNNING);
+}
+
+// How far ahead of x the gradient is taken, in units of x - x_previous.
+fn params_extrapolation(lane4: u32) -> real4 {
+    return lane_state4(lane4, PARAM_EXTRAPOLATION);
+}
+
+// Whether tangents are carried yet.
+fn params_tangents(lane4: u32) -> vec4<bool> {
+    return lane_state4(lane4, PARAM_TANGENTS) > real4(0.0);
+}
+
+// Whether the last step is taken back.
+fn params_restore(lane4: u32) -> vec4<bool> {
+    return lane_state4(lane4, PARAM_RESTORE) > real4(0.0);
+}
+
+fn params_dstep(lane4: u32, t: u32) -> real4 {
+    return lane_state4(lane4, PARAM_TANGENT_FIELDS + 3u * t);
+}
+
+fn params_dmomentum(lane4: u32, t: u32) -> real4 {
+    return lane_state4(lane4, PARAM_TANGENT_FIELDS + 3u * t + 1u);
+}
+
+fn params_dextrapolation(lane4: u32, t: u32) -> real4 {
+    return lane_state4(lane4, PARAM_TANGENT_FIELDS + 3u * t + 2u);
+}
+
+// How far the iteration after this one looks, where nothing that happens decides it.
+fn params_next_extrapolation(lane4: u32) -> real4 {
+    return lane_state4(lane4, PARAM_NEXT_EXTRAPOLATION);
+}
+
+fn params_next_dextrapolation(lane4: u32, t: u32) -> real4 {
+    return lane_state4(lane4, PARAM_NEXT_DEXTRAPOLATIONS + t);
+}

@@ -1,0 +1,246 @@
+//! Lane by lane: identification, margin, rates measured and predicted, and what a late start costs.
+
+use ndarray::Array1;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::implicit::{self, Solution};
+use super::late_start::{self, Course};
+use super::rates::{self, Rate};
+use crate::engine::cpu::CpuEngine;
+use crate::error::{Error, Result};
+use crate::objective::Intercept;
+use crate::program::Precision;
+use crate::schedule::{Algorithm, Momentum, Phase, Step, TangentStart};
+use crate::solve::{Sweep, SweepResult};
+
+/// What is known of a lane's convergence.
+#[derive(Debug, Clone, Serialize)]
+pub struct LaneAnalysis {
+    /// The iterate from which on the active set did not change any more.
+    pub identified: Option<usize>,
+    /// `1 − max_j |∂_j f|/l1_j` over the inactive coefficients at the solution: the nearer to 0, the later the identification.
+    pub margin: Option<f64>,
+    /// Rate of the iterates, from `‖x_{k+1} − x_k‖`; all rates of a lane are fitted over the same window.
+    pub rate: Option<Rate>,
+    /// Rate of each derivative, from `‖Dx_{k+1} − Dx_k‖`.
+    pub derivative_rate: Vec<Option<Rate>>,
+    /// The rate that the spectrum on the manifold and the steps predict, fitted over the same window.
+    pub predicted_rate: Option<f64>,
+    /// Distance of the last iterate to the solution, relative to that of the start.
+    pub error: Option<f64>,
+    /// The same of each derivative, relative to the solution's.
+    pub derivative_error: Vec<Option<f64>>,
+    /// The tangents' late start, where there is one.
+    pub late_start: Option<LateStart>,
+    /// Why there is no solution to compare with.
+    pub problem: Option<String>,
+}
+
+/// A late start of the tangents and what it costs at the end.
+#[derive(Debug, Clone, Serialize)]
+pub struct LateStart {
+    /// First iteration with tangents.
+    pub from: usize,
+    /// A bound on `‖Dx_K − Dx*‖`, per derivative, rounding included; absent where none is proved.
+    pub bound: Option<Vec<f64>>,
+    /// `‖Dx_K − Dx*‖`, per derivative.
+    pub error: Vec<f64>,
+}
+
+/// Roundings that a late start's bound allows for.
+const ROUNDINGS: f64 = 8.0;
+
+fn epsilon(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => f64::from(f32::EPSILON),
+        Precision::F64 => f64::EPSILON,
+    }
+}
+
+/// Relative size below which changes are rounding, and no rate can be read off them.
+fn floor(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => 1e-5,
+        Precision::F64 => 1e-12,
+    }
+}
+
+/// The solution of every lane, found from its last iterate; a lane's error says why it has none.
+///
+/// # Errors
+/// As [`Sweep::prepare`].
+pub fn solutions(sweep: &Sweep, result: &SweepResult) -> Result<Vec<Result<Solution>>> {
+    let prepared = sweep.prepare()?;
+    let lanes: Vec<usize> = (0..prepared.lanes.len()).collect();
+    let of = |lane: &usize| {
+        let start = last_state(sweep, result, *lane);
+        let lane = (*lane, &prepared.lanes[*lane]);
+        implicit::solve(sweep.problem(), lane, &prepared.derivatives, &prepared.metric, start.view())
+    };
+    Ok(lanes.par_iter().map(of).collect())
+}
+
+/// The steps of the rule `manifold`: the sweep is solved once on the CPU engine, and each lane's step follows from the spectrum
+/// on the manifold of its solution. A sweep without the rule comes back as it is.
+///
+/// # Errors
+/// As [`Sweep::run`], and a lane whose solution is not unique or was not found.
+pub fn resolve_manifold(sweep: Sweep) -> Result<Sweep> {
+    let wanted = |step: &Step| matches!(step, Step::Manifold(None));
+    if !sweep.rules().phases().iter().any(|p| wanted(&p.step)) {
+        return Ok(sweep);
+    }
+    let solver = Phase::new(Algorithm::Fista).momentum(Momentum::Nesterov(50.0));
+    let iterations = SOLVER_ITERATIONS;
+    let solve =
+        sweep.clone().schedule(solver).derivatives([]).iterations(iterations).every(iterations).tol(1e-10);
+    let solve = solve.precision(Precision::F64);
+    let result = solve.run(&mut CpuEngine::new())?;
+    let found = solutions(&solve, &result)?.into_iter().enumerate().map(|(lane, solution)| {
+        let inside = |e: Error| Error { at: format!("--step manifold, lane {lane}: {}", e.at), ..e };
+        let values = solution.map_err(inside)?.eigenvalues;
+        match (values.first(), values.last()) {
+            (Some(least), Some(most)) => Ok(2.0 / (least + most)),
+            // Nothing is active: any step keeps it so.
+            _ => Ok(1.0 / result.lanes[lane].lipschitz),
+        }
+    });
+    let steps: Vec<f64> = found.collect::<Result<_>>()?;
+    let mut rules = sweep.rules().clone();
+    for phase in rules.phases.iter_mut().filter(|p| wanted(&p.step)) {
+        phase.step = Step::Manifold(Some(steps.clone()));
+    }
+    Ok(sweep.schedule(rules))
+}
+
+/// Iterations of the solver behind a rule that needs the solution.
+const SOLVER_ITERATIONS: usize = 20_000;
+
+/// The state of a lane in the last frame: coefficients, and an intercept column where there is one.
+fn last_state(sweep: &Sweep, result: &SweepResult, lane: usize) -> Array1<f64> {
+    state(sweep, result, result.trace.iteration.len() - 1, lane)
+}
+
+fn state(sweep: &Sweep, result: &SweepResult, frame: usize, lane: usize) -> Array1<f64> {
+    let mut all = result.trace.coef.index_axis(ndarray::Axis(0), frame).row(lane).to_vec();
+    if matches!(sweep.problem().intercept, Intercept::Column) {
+        all.push(result.trace.intercept[[frame, lane]]);
+    }
+    all.into()
+}
+
+fn last_tangent(sweep: &Sweep, result: &SweepResult, lane: usize, t: usize) -> Array1<f64> {
+    let frame = result.trace.iteration.len() - 1;
+    let of_frame = result.trace.dcoef.index_axis(ndarray::Axis(0), frame);
+    let mut all = of_frame.index_axis(ndarray::Axis(0), lane).row(t).to_vec();
+    if matches!(sweep.problem().intercept, Intercept::Column) {
+        all.push(result.trace.dintercept[[frame, lane, t]]);
+    }
+    all.into()
+}
+
+/// Analyses every lane of a run, given the solutions.
+///
+/// # Errors
+/// As [`Sweep::prepare`].
+pub fn analyse(
+    sweep: &Sweep,
+    result: &SweepResult,
+    solutions: &[Result<Solution>],
+) -> Result<Vec<LaneAnalysis>> {
+    let prepared = sweep.prepare()?;
+    let trace = &result.trace;
+    let norm = |v: &Array1<f64>| v.dot(v).sqrt();
+    let floor = floor(result.info.precision);
+    let derivatives = prepared.derivatives.len();
+    let of = |(lane, solution): (usize, &Result<Solution>)| {
+        let done = result.lanes[lane].iterations;
+        let identified = result.lanes[lane].identified;
+        let iterations: Vec<usize> = (0..done).collect();
+        let column = |of: &dyn Fn(usize) -> f64| (0..done).map(of).collect::<Vec<f64>>();
+        let from = identified.unwrap_or(done);
+        let tangents_from = match sweep.rules().tangents_from() {
+            TangentStart::Iteration(k) => k,
+            // Tangents that have not started do not change.
+            TangentStart::Identified => (0..done)
+                .find(|k| (0..derivatives).any(|t| trace.derivative_change[[*k, lane, t]] != 0.0))
+                .unwrap_or(done),
+        };
+        let changes = column(&|k| trace.change[[k, lane]]);
+        let dchanges: Vec<Vec<f64>> =
+            (0..derivatives).map(|t| column(&|k| trace.derivative_change[[k, lane, t]])).collect();
+        // One window for all, so that factors like a power of k are the same in each.
+        let window = dchanges
+            .iter()
+            .map(|c| rates::linear_phase(&iterations, c, from.max(tangents_from), floor))
+            .fold(rates::linear_phase(&iterations, &changes, from, floor), |all, own| match (all, own) {
+                (Some(all), Some(own)) => Some((all.0.max(own.0), all.1.min(own.1))),
+                (all, _) => all,
+            });
+        let rate_of = |changes: &[f64]| rates::fit(&iterations, changes, window?);
+        let rate = rate_of(&changes);
+        let mut analysis = LaneAnalysis {
+            identified,
+            margin: None,
+            rate,
+            derivative_rate: dchanges.iter().map(|c| rate_of(c)).collect(),
+            predicted_rate: None,
+            error: None,
+            derivative_error: vec![None; derivatives],
+            late_start: None,
+            problem: None,
+        };
+        let solution = match solution {
+            Ok(solution) => solution,
+            Err(e) => {
+                analysis.problem = Some(e.to_string());
+                return analysis;
+            }
+        };
+        if solution.at_kink {
+            analysis.problem = Some("the solution lies at a kink, where it has no derivative".into());
+            analysis.margin = Some(solution.margin);
+            analysis.rate = None;
+            analysis.derivative_rate.fill(None);
+            return analysis;
+        }
+        let steps: Vec<(f64, f64)> =
+            (0..done).map(|k| (trace.step[[k, lane]], trace.momentum[[k, lane]])).collect();
+        analysis.margin = Some(solution.margin);
+        if let Some(rate) = rate {
+            let (first, last) = rate.window;
+            let predicted =
+                rates::predict(solution, &prepared.schedule, &steps[..(last + 1).min(done)], from);
+            analysis.predicted_rate = predicted
+                .and_then(|(iterations, errors)| rates::fit(&iterations, &errors, (first, last)))
+                .map(|r| r.q);
+        }
+        let start_error = norm(&(&state(sweep, result, 0, lane) - &solution.state));
+        let last_error = norm(&(&last_state(sweep, result, lane) - &solution.state));
+        analysis.error = (start_error > 0.0).then(|| last_error / start_error);
+        let errors: Vec<f64> = (0..derivatives)
+            .map(|t| norm(&(&last_tangent(sweep, result, lane, t) - &solution.dstate.row(t))))
+            .collect();
+        for (t, error) in errors.iter().enumerate() {
+            let size = norm(&solution.dstate.row(t).to_owned());
+            analysis.derivative_error[t] = (size > 0.0).then(|| error / size);
+        }
+        if sweep.rules().tangents_from() != TangentStart::Iteration(0) && derivatives > 0 {
+            let course = Course { lane, steps: &steps, from: tangents_from, identified, start_error };
+            let mut bound = late_start::bound(sweep.problem(), &prepared, solution, &course);
+            // What arithmetic leaves of any fixed point: a few roundings, amplified by the condition on the manifold.
+            let condition = match solution.eigenvalues.first() {
+                Some(least) => prepared.schedule.lanes()[lane].lipschitz / least,
+                None => 1.0,
+            };
+            let rounding = ROUNDINGS * epsilon(result.info.precision) * condition;
+            for (t, bound) in bound.iter_mut().flatten().enumerate() {
+                *bound += rounding * norm(&solution.dstate.row(t).to_owned());
+            }
+            analysis.late_start = Some(LateStart { from: tangents_from, bound, error: errors });
+        }
+        analysis
+    };
+    Ok(solutions.par_iter().enumerate().map(of).collect())
+}

@@ -1,0 +1,203 @@
+//! Tangents against central differences at a fixed number of iterations.
+//!
+//! The map from hyperparameters to the K-th iterate is piecewise smooth: where the active set of any iterate differs
+//! between the two perturbed runs and the unperturbed one, a central difference straddles a kink and says nothing. Such
+//! lanes are left out and counted.
+
+use ndarray::{Array1, Array2, Axis};
+use serde::Serialize;
+
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::objective::{Derivative, Objective, Penalty};
+use crate::schedule::{Algorithm, Momentum, Restart, Schedule, Step};
+use crate::solve::{Alphas, Sweep, SweepResult};
+
+/// One derivative compared.
+#[derive(Debug, Clone, Serialize)]
+pub struct CheckRow {
+    /// Name of the derivative.
+    pub derivative: String,
+    /// Lanes compared.
+    pub compared: usize,
+    /// Lanes left out: an active set differed.
+    pub excluded: usize,
+    /// Largest `‖tangent − difference‖ / max(‖tangent‖, ‖difference‖)` over the lanes compared; a derivative too small
+    /// to be seen in a difference counts as large as one that can.
+    pub max_error: f64,
+    /// The lane of the largest error.
+    pub worst_lane: Option<usize>,
+}
+
+/// Compares every tangent of `sweep` at its last iteration with central differences of width `h`: in the logarithm for
+/// `log_alpha` and `log_step`, relative for `alpha` and `step:K`, absolute otherwise. Steps and momenta that follow from the
+/// hyperparameters move with them.
+///
+/// # Errors
+/// As [`Sweep::run`], and a derivative by a step or momentum of a schedule whose steps are taken back.
+pub fn check(sweep: &Sweep, engine: &mut dyn Engine, h: f64) -> Result<Vec<CheckRow>> {
+    let sweep = sweep.clone().tol(0.0).every(1);
+    let base = sweep.run(engine)?;
+    let prepared = sweep.prepare()?;
+    let alphas: Vec<f64> = prepared.lanes.iter().map(|l| l.alpha).collect();
+    let free = sweep.clone().derivatives([]);
+    let mut rows = Vec::new();
+    for (t, derivative) in prepared.derivatives.iter().enumerate() {
+        let mut shifted = |sign: f64| -> Result<SweepResult> {
+            let width = sign * h;
+            let by_alpha = |f: &dyn Fn(f64) -> f64| {
+                free.clone().alphas(Alphas::List(alphas.iter().map(|a| f(*a)).collect()))
+            };
+            let same = by_alpha(&|a| a);
+            let moved = match derivative {
+                Derivative::LogAlpha => by_alpha(&|a| a * width.exp()),
+                Derivative::Alpha => by_alpha(&|a| a + width * scale(a)),
+                Derivative::L1Ratio => same.l1_ratio(prepared.lanes[0].l1_ratio + width),
+                Derivative::PenaltyFactor(j) => same.on(sweep.problem().with_factor_moved(*j, width)),
+                Derivative::Target(direction) => {
+                    same.on(sweep.problem().with_target_moved(&(direction * width)))
+                }
+                Derivative::LogStep => {
+                    same.schedule(as_executed(&sweep, &base, |_, step, beta| (step * width.exp(), beta))?)
+                }
+                Derivative::Step(at) => same.schedule(as_executed(&sweep, &base, |k, step, beta| {
+                    (if k == *at { step * (1.0 + width) } else { step }, beta)
+                })?),
+                Derivative::Momentum(at) => same.schedule(as_executed(&sweep, &base, |k, step, beta| {
+                    (step, if k == *at { beta + width } else { beta })
+                })?),
+            };
+            moved.run(engine)
+        };
+        let (plus, minus) = (shifted(1.0)?, shifted(-1.0)?);
+        let penalty = sweep.problem().penalty();
+        let mut row = CheckRow {
+            derivative: derivative.name(),
+            compared: 0,
+            excluded: 0,
+            max_error: 0.0,
+            worst_lane: None,
+        };
+        for (lane, alpha) in alphas.iter().enumerate() {
+            let unit = match derivative {
+                Derivative::Alpha => scale(*alpha),
+                Derivative::Step(k) => base.trace.step[[*k, lane]],
+                _ => 1.0,
+            };
+            let width = 2.0 * h * unit;
+            let active = active_sets(penalty, &base, lane);
+            let decided = decisions(&base, lane);
+            let differs = |other: &SweepResult| {
+                active != active_sets(penalty, other, lane) || decided != decisions(other, lane)
+            };
+            if differs(&plus) || differs(&minus) {
+                row.excluded += 1;
+                continue;
+            }
+            row.compared += 1;
+            let (above, below) = (last(&plus, lane), last(&minus, lane));
+            let rounding = ROUNDING * (norm(&above) + norm(&below)) / width;
+            let error = relative(&last_tangent(&base, lane, t), &((above - below) / width), rounding);
+            if error > row.max_error || error.is_nan() {
+                (row.max_error, row.worst_lane) = (error, Some(lane));
+            }
+        }
+        rows.push(row);
+    }
+    Ok(rows)
+}
+
+/// The schedule of `sweep` with the steps and momenta that a run used, changed by `change(k, step, momentum)`.
+fn as_executed(
+    sweep: &Sweep,
+    base: &SweepResult,
+    change: impl Fn(usize, f64, f64) -> (f64, f64),
+) -> Result<Schedule> {
+    if base.trace.momentum.iter().any(|v| *v == -1.0) {
+        return Err(Error::usage(
+            "grad-check",
+            "a derivative by steps of a schedule that takes steps back",
+            "steps that are set",
+            "Compare derivatives by log_alpha, or give the steps as a table.",
+        ));
+    }
+    let table = |pick: &dyn Fn((f64, f64)) -> f64| {
+        let shape = base.trace.step.dim();
+        let of = |(k, lane)| pick(change(k, base.trace.step[[k, lane]], base.trace.momentum[[k, lane]]));
+        Array2::from_shape_fn(shape, of).into_dyn()
+    };
+    let (steps, momenta) = (table(&|pair| pair.0), table(&|pair| pair.1));
+    let phases = sweep.rules().phases().iter().map(|phase| {
+        let phase = phase.clone().step(Step::Table(steps.clone())).restart(Restart::None);
+        if phase.algorithm == Algorithm::Pgd {
+            phase
+        } else {
+            phase.momentum(Momentum::Table(momenta.clone()))
+        }
+    });
+    let mut schedule = sweep.rules().clone();
+    schedule.phases = phases.collect();
+    Ok(schedule)
+}
+
+/// What a run decided by its iterates: which iterations restart the momentum or take a step back.
+fn decisions(result: &SweepResult, lane: usize) -> Vec<bool> {
+    result.trace.momentum.column(lane).iter().map(|v| *v == 0.0 || *v == -1.0).collect()
+}
+
+/// Unit of a shift in `alpha`.
+fn scale(alpha: f64) -> f64 {
+    if alpha > 0.0 { alpha } else { 1.0 }
+}
+
+/// Active coefficients of every frame of a lane, `[f, p]`.
+fn active_sets(penalty: Penalty, result: &SweepResult, lane: usize) -> Array2<bool> {
+    result.trace.coef.index_axis(Axis(1), lane).mapv(|x| penalty.is_active(x))
+}
+
+/// Last coefficients and intercept of a lane.
+fn last(result: &SweepResult, lane: usize) -> Array1<f64> {
+    let f = result.trace.iteration.len() - 1;
+    let mut all = result.trace.coef.index_axis(Axis(0), f).row(lane).to_vec();
+    all.push(result.trace.intercept[[f, lane]]);
+    all.into()
+}
+
+fn last_tangent(result: &SweepResult, lane: usize, t: usize) -> Array1<f64> {
+    let f = result.trace.iteration.len() - 1;
+    let mut all = result.trace.dcoef.index_axis(Axis(0), f).index_axis(Axis(0), lane).row(t).to_vec();
+    all.push(result.trace.dintercept[[f, lane, t]]);
+    all.into()
+}
+
+/// What rounding leaves uncertain of an iterate, relative to it.
+const ROUNDING: f64 = 16.0 * f64::EPSILON;
+/// A derivative so small that rounding moves its difference by more than this is compared with what it would take to see
+/// it: else a derivative that has all but vanished would be compared with noise.
+const VISIBLE: f64 = 1e-6;
+
+fn norm(v: &Array1<f64>) -> f64 {
+    v.dot(v).sqrt()
+}
+
+/// `‖a − b‖`, relative to the larger of both, or to what `rounding` leaves visible.
+fn relative(a: &Array1<f64>, b: &Array1<f64>, rounding: f64) -> f64 {
+    let size = norm(a).max(norm(b)).max(rounding / VISIBLE);
+    if size == 0.0 { 0.0 } else { norm(&(a - b)) / size }
+}
+
+impl Objective {
+    /// The same problem with one penalty factor moved.
+    fn with_factor_moved(&self, feature: usize, by: f64) -> Objective {
+        let mut moved = self.clone();
+        moved.penalty_factors[feature] += by;
+        moved
+    }
+
+    /// The same problem with the target moved.
+    fn with_target_moved(&self, by: &Array1<f64>) -> Objective {
+        let mut moved = self.clone();
+        moved.shift_target(by);
+        moved
+    }
+}

@@ -1,0 +1,307 @@
+//! The solution and its derivatives to rounding, by Newton's method and the implicit linear system on the identified manifold.
+//!
+//! On the manifold of the active coefficients `S` the problem is smooth: `(H + G)_SS dx_S = −(∂_u∇f + ∂_u∇g)_S`
+//! (Mehmood & Ochs 2025; for the lasso Bertrand et al. 2022), `G` the Hessian of the penalty.
+
+use faer::linalg::solvers::Solve;
+use faer::{Mat, Side};
+use ndarray::{Array1, Array2, ArrayView1};
+
+use crate::error::{Error, ErrorKind, Result, bytes};
+use crate::lanes::{Lane, MetricSource};
+use crate::objective::{Derivative, Objective, Prox};
+
+/// A solution with its derivatives, and what decides how fast solvers reach them.
+#[derive(Debug, Clone)]
+pub struct Solution {
+    /// `[q]`: the state.
+    pub state: Array1<f64>,
+    /// `[d, q]`: its derivatives.
+    pub dstate: Array2<f64>,
+    /// Active state rows.
+    pub active: Vec<usize>,
+    /// `1 − max_j |∂_j f| / l1_j` over the inactive coefficients: 1 far from, 0 at a change of the active set.
+    pub margin: f64,
+    /// Whether a coefficient is about to enter or to leave, within rounding: then the solution has no derivative.
+    pub at_kink: bool,
+    /// Eigenvalues, ascending, of `D^½ H D^½` restricted to the active rows; `H` is the Hessian of the smooth loss (`D = 1` where the
+    /// metric never settles).
+    pub eigenvalues: Vec<f64>,
+    /// Curvature of the proximal part in the metric, where that settles and is the same for all active rows.
+    pub prox_curvature: Option<f64>,
+}
+
+/// Bytes of the dense system on the manifold at most.
+const MAX_BYTES: u64 = 1 << 30;
+/// A larger fixed-point residual means that the manifold is not the solution's.
+const RESIDUAL: f64 = 1e-8;
+/// What is nearer to a change of the active set than this is at it.
+const KINK: f64 = 1e-10;
+/// Newton steps at most; from an identified iterate a handful is enough.
+const STEPS: usize = 50;
+
+/// The solution of a lane near `start`, `[q]`, an iterate whose active set is that of the solution.
+///
+/// # Errors
+/// A system that is too large or singular, or an active set that changes on the way: `start` is not near enough, or the
+/// solution is degenerate.
+pub fn solve(
+    problem: &Objective,
+    (index, lane): (usize, &Lane),
+    derivatives: &[Derivative],
+    metric: &MetricSource,
+    start: ArrayView1<'_, f64>,
+) -> Result<Solution> {
+    let penalty = problem.penalty();
+    let q = problem.state_rows();
+    let active: Vec<usize> =
+        (0..q).filter(|j| *j >= problem.features() || penalty.is_active(start[*j])).collect();
+    let needed = 8 * (active.len() as u64).pow(2);
+    if needed > MAX_BYTES {
+        let found = format!("{} active coefficients, a system of {}", active.len(), bytes(needed));
+        let remedy = "Choose a larger alpha, or do without the reference solution.";
+        return Err(Error::new(ErrorKind::Memory, "implicit derivative", found, bytes(MAX_BYTES), remedy));
+    }
+    let mut manifold = Manifold { problem, lane, active, step: 1.0 / problem.lipschitz(0.0).0 };
+    let mut state = start.to_owned();
+    let mut size = f64::INFINITY;
+    for _ in 0..STEPS {
+        manifold.leave_kinks(&mut state);
+        let (slope, _) = manifold.d1(&state);
+        let change = manifold.solve(&manifold.hessian(&state), &slope)?;
+        manifold.active.iter().zip(&change).for_each(|(j, c)| state[*j] -= c);
+        let norm = change.iter().map(|c| c * c).sum::<f64>().sqrt();
+        // The end of quadratic convergence: steps that no longer shrink are rounding.
+        if norm == 0.0 || (norm >= 0.5 * size && norm <= 1e-10 * state.dot(&state).sqrt()) {
+            break;
+        }
+        size = norm;
+    }
+    let (_, gradient) = manifold.d1(&state);
+    let residual = manifold.residual(&state, &gradient);
+    if residual.is_nan() || residual > RESIDUAL {
+        return Err(Error::data(
+            "implicit derivative",
+            format!("a fixed-point residual of {residual:.1e} on the active set of the last iterate"),
+            "the active set of the solution",
+            "Run more iterations, so that the active set settles.",
+        ));
+    }
+    let hessian = manifold.hessian(&state);
+    let mut dstate = Array2::zeros((derivatives.len(), q));
+    for (t, derivative) in derivatives.iter().enumerate() {
+        let solved = manifold.solve(&hessian, &manifold.mixed(&state, derivative))?;
+        manifold.active.iter().zip(&solved).for_each(|(j, v)| dstate[[t, *j]] = -v);
+    }
+    let (eigenvalues, prox_curvature) = manifold.spectrum(&state, metric, index)?;
+    let margin = manifold.margin(&gradient);
+    let at_kink = margin < KINK || manifold.leaves(&state);
+    Ok(Solution { margin, at_kink, state, dstate, active: manifold.active, eigenvalues, prox_curvature })
+}
+
+struct Manifold<'a> {
+    problem: &'a Objective,
+    lane: &'a Lane,
+    active: Vec<usize>,
+    /// Any step: the penalty's derivatives are read off its proximal map.
+    step: f64,
+}
+
+impl Manifold<'_> {
+    fn strengths(&self, j: usize) -> (f64, f64) {
+        let problem = self.problem;
+        if j >= problem.features() || !problem.penalty().uses_alpha() {
+            return (0.0, 0.0);
+        }
+        let strength = self.lane.alpha * problem.penalty_factors()[j];
+        (strength * self.lane.l1_ratio, strength * (1.0 - self.lane.l1_ratio))
+    }
+
+    fn prox(&self, j: usize, x: f64, gradient: f64) -> Prox<f64> {
+        let (l1, l2) = self.strengths(j);
+        self.problem.penalty().prox(x - self.step * gradient, self.step, l1, l2)
+    }
+
+    /// Drops active rows that a proximal step makes inactive: at a kink, as at alpha_max, a coefficient that is all but zero
+    /// belongs to neither side.
+    fn leave_kinks(&mut self, state: &mut Array1<f64>) {
+        let (_, gradient) = self.d1(state);
+        let features = self.problem.features();
+        let (inside, outside) = self
+            .active
+            .iter()
+            .partition(|j| **j >= features || self.prox(**j, state[**j], gradient[**j]).by_input != 0.0);
+        self.active = inside;
+        let outside: Vec<usize> = outside;
+        for j in outside {
+            state[j] = self.prox(j, state[j], gradient[j]).value;
+        }
+    }
+
+    /// Derivatives of `g'(x_j)` by l1 and l2 on the manifold, and its curvature, from the proximal map.
+    fn penalty(&self, j: usize, x: f64, gradient: f64) -> (f64, f64, f64) {
+        if j >= self.problem.features() {
+            return (0.0, 0.0, 0.0);
+        }
+        let Prox { by_input, by_l1, by_l2, .. } = self.prox(j, x, gradient);
+        if by_input == 0.0 {
+            return (0.0, 0.0, 0.0);
+        }
+        let by_strength2 = if self.problem.penalty().ridge_in_loss() || by_l2 != 0.0 { x } else { 0.0 };
+        (-by_l1 / (self.step * by_input), by_strength2, (1.0 / by_input - 1.0) / self.step)
+    }
+
+    /// `∇f + ∇g` on the active rows, and `∇f` without a ridge on all.
+    fn d1(&self, state: &Array1<f64>) -> (Vec<f64>, Array1<f64>) {
+        let problem = self.problem;
+        let z = problem.design.dot(state);
+        let r: Array1<f64> =
+            (0..z.len()).map(|i| problem.weight[i] * problem.loss().d1(z[i], problem.target[i])).collect();
+        let gradient = r.dot(&problem.design);
+        let of = |j: &usize| {
+            let ((l1, l2), (by_l1, by_l2, _)) =
+                (self.strengths(*j), self.penalty(*j, state[*j], gradient[*j]));
+            gradient[*j] + l1 * by_l1 + l2 * by_l2
+        };
+        (self.active.iter().map(of).collect(), gradient)
+    }
+
+    /// `X_Sᵀ diag(ω φ'') X_S`.
+    fn loss_hessian(&self, state: &Array1<f64>) -> Mat<f64> {
+        let problem = self.problem;
+        let z = problem.design.dot(state);
+        let root =
+            |i: usize| (problem.weight[i] * problem.loss().d2(z[i], problem.target[i])).max(0.0).sqrt();
+        let roots: Vec<f64> = (0..z.len()).map(root).collect();
+        let half =
+            Mat::from_fn(z.len(), self.active.len(), |i, a| roots[i] * problem.design[[i, self.active[a]]]);
+        half.transpose() * &half
+    }
+
+    fn hessian(&self, state: &Array1<f64>) -> Mat<f64> {
+        let mut hessian = self.loss_hessian(state);
+        let in_loss = self.problem.penalty().ridge_in_loss();
+        let (_, gradient) = self.d1(state);
+        for (a, &j) in self.active.iter().enumerate() {
+            let ridge = if in_loss { self.strengths(j).1 } else { 0.0 };
+            hessian[(a, a)] += ridge + self.penalty(j, state[j], gradient[j]).2;
+        }
+        hessian
+    }
+
+    /// `∂_u (∇f + ∇g)` on the active rows.
+    fn mixed(&self, state: &Array1<f64>, derivative: &Derivative) -> Vec<f64> {
+        let problem = self.problem;
+        let (_, gradient) = self.d1(state);
+        let by = derivative.strengths(problem, self.lane.alpha, self.lane.l1_ratio);
+        let by_target = derivative.target_tangent(problem).map(|(dy, _)| {
+            let z = problem.design.dot(state);
+            let of =
+                |i: usize| problem.weight[i] * problem.loss().d1_by_target(z[i], problem.target[i]) * dy[i];
+            (0..z.len()).map(of).collect::<Array1<f64>>().dot(&problem.design)
+        });
+        let of = |j: &usize| {
+            let moves = match by.factor_seed {
+                _ if *j >= problem.features() => 0.0,
+                None => problem.penalty_factors()[*j],
+                Some(feature) => f64::from(u8::from(feature == *j)),
+            };
+            let (by_l1, by_l2, _) = self.penalty(*j, state[*j], gradient[*j]);
+            moves * (by.l1 * by_l1 + by.l2 * by_l2) + by_target.as_ref().map_or(0.0, |v| v[*j])
+        };
+        self.active.iter().map(of).collect()
+    }
+
+    /// `‖x − prox(x − step ∇f(x))‖ / max(‖x‖, ‖step ∇f(x)‖)` over all coefficients, active or not: where they are all but zero, as
+    /// at alpha_max, the gradient gives the scale.
+    fn residual(&self, state: &Array1<f64>, gradient: &Array1<f64>) -> f64 {
+        let penalty = self.problem.penalty();
+        let in_loss = penalty.ridge_in_loss();
+        let of = |j: usize| {
+            let (l1, l2) = self.strengths(j);
+            let ridge = if in_loss { l2 * state[j] } else { 0.0 };
+            let w = state[j] - self.step * (gradient[j] + ridge);
+            state[j] - if j < self.problem.features() { penalty.prox(w, self.step, l1, l2).value } else { w }
+        };
+        let gap = (0..state.len()).map(|j| of(j).powi(2)).sum::<f64>().sqrt();
+        let scale = state.dot(state).sqrt().max(self.step * gradient.dot(gradient).sqrt());
+        if gap == 0.0 { 0.0 } else { gap / scale }
+    }
+
+    fn solve(&self, hessian: &Mat<f64>, right: &[f64]) -> Result<Vec<f64>> {
+        if right.is_empty() {
+            return Ok(Vec::new());
+        }
+        let factor = hessian.llt(Side::Lower).map_err(|_| {
+            Error::data(
+                "implicit derivative",
+                "a singular Hessian on the active set",
+                "independent active columns",
+                "The solution is not unique there: use a larger alpha, a penalty with a ridge part, or fewer features.",
+            )
+        })?;
+        let right = Mat::from_fn(right.len(), 1, |i, _| right[i]);
+        let solved = factor.solve(&right);
+        Ok((0..solved.nrows()).map(|i| solved[(i, 0)]).collect())
+    }
+
+    /// Whether an active coefficient is all but zero, next to what a step moves it by.
+    fn leaves(&self, state: &Array1<f64>) -> bool {
+        self.active.iter().any(|j| state[*j].abs() < KINK * self.step * self.strengths(*j).0)
+    }
+
+    fn margin(&self, gradient: &Array1<f64>) -> f64 {
+        let penalty = self.problem.penalty();
+        let mut active = self.active.iter().peekable();
+        let nearest = (0..self.problem.features()).filter(|j| active.next_if_eq(&j).is_none()).fold(
+            0.0,
+            |top: f64, j| {
+                let (l1, _) = self.strengths(j);
+                if l1 > 0.0 { top.max(penalty.dual_slack(-gradient[j], l1)) } else { top }
+            },
+        );
+        1.0 - nearest
+    }
+
+    /// Eigenvalues of the smooth loss in the metric, and the curvature of the proximal part if it is uniform and the metric settles.
+    fn spectrum(
+        &self,
+        state: &Array1<f64>,
+        metric: &MetricSource,
+        lane: usize,
+    ) -> Result<(Vec<f64>, Option<f64>)> {
+        let problem = self.problem;
+        let z = problem.design.dot(state);
+        let curvature = |j: usize| {
+            let of = |i: usize| {
+                problem.weight[i]
+                    * problem.loss().d2(z[i], problem.target[i])
+                    * problem.design[[i, j]].powi(2)
+            };
+            (0..z.len()).map(of).sum::<f64>()
+        };
+        let entries: Option<Vec<f64>> =
+            self.active.iter().map(|j| metric.entry_at_solution(lane, *j, || curvature(*j))).collect();
+        let settles = entries.is_some();
+        let diagonal = entries.unwrap_or_else(|| vec![1.0; self.active.len()]);
+        if diagonal.is_empty() {
+            return Ok((Vec::new(), Some(0.0)));
+        }
+        let mut hessian = self.loss_hessian(state);
+        let in_loss = problem.penalty().ridge_in_loss();
+        let mut curvatures = Vec::new();
+        for (a, &j) in self.active.iter().enumerate() {
+            let l2 = self.strengths(j).1;
+            hessian[(a, a)] += if in_loss { l2 } else { 0.0 };
+            curvatures.push(if in_loss { 0.0 } else { l2 * diagonal[a] });
+        }
+        let scaled = Mat::from_fn(diagonal.len(), diagonal.len(), |a, b| {
+            hessian[(a, b)] * (diagonal[a] * diagonal[b]).sqrt()
+        });
+        let eigenvalues = scaled.self_adjoint_eigenvalues(Side::Lower).map_err(|_| {
+            Error::data("implicit derivative", "no eigenvalues", "a finite Hessian on the active set", "")
+        })?;
+        let uniform = curvatures.iter().all(|c| (c - curvatures[0]).abs() <= 1e-12 * curvatures[0]);
+        Ok((eigenvalues, (uniform && settles).then(|| curvatures[0])))
+    }
+}

@@ -1,0 +1,149 @@
+//! What a late start of the tangents costs: a bound on the derivative's error at the end.
+
+use super::implicit::Solution;
+use super::rates::{Recursion, extrapolation_at};
+use crate::objective::{Derivative, Objective};
+use crate::schedule::{Metric, Step};
+use crate::solve::Prepared;
+
+/// The iterations of a lane, as far as a bound needs them.
+#[derive(Debug, Clone, Copy)]
+pub struct Course<'a> {
+    /// Index of the lane.
+    pub lane: usize,
+    /// (step, momentum) of every iteration.
+    pub steps: &'a [(f64, f64)],
+    /// First iteration that carries tangents.
+    pub from: usize,
+    /// Identification, where there was one.
+    pub identified: Option<usize>,
+    /// `‖x_0 − x*‖`.
+    pub start_error: f64,
+}
+
+/// A bound on `‖Dx_K − Dx*‖` for tangents that start from zero at `course.from`, one per derivative.
+///
+/// The first part, `ρ^T ‖Dx*‖`, is what the `T` iterations leave of the start; the second, `M T ρ^{K−1} ‖x_0 − x*‖`, is what
+/// iterates away from the solution feed in: the curse of unrolling. Two cases are proved:
+///
+/// - squared loss with a penalty that is linear on the manifold, from identification on: the update is affine and `M = 0`; the
+///   first part then holds mode by mode, with momentum too;
+/// - a strongly convex `f` without a proximal part, without momentum: `ρ_k = max(|1 − α_k m|, |1 − α_k L|)` contracts
+///   everywhere, and `M = α (sup |∂³φ| ‖X‖² max_i ‖X_i‖ ‖Dx*‖ + |∂_u ridge| + |∂_u L| + |∂_u m|)`.
+///
+/// Both without a metric, for derivatives that do not move the schedule itself and steps that do not follow from the iterates (the
+/// tangent of a Barzilai–Borwein step is not bounded). `None` for the rest.
+pub fn bound(
+    problem: &Objective,
+    prepared: &Prepared,
+    solution: &Solution,
+    course: &Course<'_>,
+) -> Option<Vec<f64>> {
+    let schedule = &prepared.schedule;
+    let follows = schedule.schedule().phases().iter().any(|p| matches!(p.step, Step::BarzilaiBorwein { .. }));
+    let plain_metric = schedule.schedule().metric_rule() == &Metric::None;
+    if follows || !plain_metric || prepared.derivatives.iter().any(Derivative::is_of_process) {
+        return None;
+    }
+    let norms: Vec<f64> = solution.dstate.rows().into_iter().map(|r| r.dot(&r).sqrt()).collect();
+    let lane = &prepared.lanes[course.lane];
+    let ridges: Vec<f64> = prepared
+        .derivatives
+        .iter()
+        .map(|d| d.strengths(problem, lane.alpha, lane.l1_ratio).l2.abs())
+        .collect();
+    let factors = problem.penalty_factors().iter().copied().fold(1.0, f64::max);
+
+    let linear = problem.loss().d3_max() == 0.0 && ridges.iter().all(|r| *r == 0.0);
+    if linear && course.identified.is_some_and(|k| k <= course.from) {
+        let mut recursion = Recursion::new(solution)?;
+        let mut left = 1.0;
+        for (k, (step, momentum)) in course.steps.iter().enumerate().skip(course.from) {
+            left = recursion.advance(*step, *momentum, extrapolation_at(schedule, k, *momentum)?);
+        }
+        return Some(norms.iter().map(|n| left * n).collect());
+    }
+
+    let curvature = schedule.lanes()[course.lane];
+    let plain = problem.penalty().ridge_in_loss()
+        && curvature.strong_convexity > 0.0
+        && problem.loss().d3_max().is_finite()
+        && course.steps.iter().all(|(_, momentum)| *momentum == 0.0);
+    if !plain {
+        return None;
+    }
+    let contraction = |step: f64| {
+        (1.0 - step * curvature.strong_convexity).abs().max((1.0 - step * curvature.lipschitz).abs())
+    };
+    let turn = turn(problem);
+    let bound = |t: usize| {
+        let by = &schedule.curvature_tangents(course.lane)[t];
+        let moved = factors * ridges[t] + by.lipschitz.abs() + by.strong_convexity.abs();
+        let (mut left, mut fed, mut distance) = (norms[t], 0.0, course.start_error);
+        for (k, (step, _)) in course.steps.iter().enumerate() {
+            let rho = contraction(*step);
+            if k >= course.from {
+                left *= rho;
+                fed = rho * fed + step * (turn * norms[t] + moved) * distance;
+            }
+            distance *= rho;
+        }
+        left + fed
+    };
+    Some((0..norms.len()).map(bound).collect())
+}
+
+/// A Lipschitz constant of the Hessian: `sup |∂³φ| ‖X‖² max_i ‖X_i‖`.
+fn turn(problem: &Objective) -> f64 {
+    let gram = problem.spectrum().lipschitz / problem.loss().curvature().0;
+    let longest = problem.design().rows().into_iter().map(|r| r.dot(&r).sqrt()).fold(0.0, f64::max);
+    problem.loss().d3_max() * gram * longest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Synthetic;
+    use crate::objective::{Loss, Penalty};
+    use ndarray::Array1;
+
+    #[test]
+    fn the_hessian_turns_no_faster_than_its_constant() {
+        let data = Synthetic {
+            rows: 40,
+            features: 6,
+            scale: (0.5, 2.0),
+            relevant: 6,
+            effect: 1.0,
+            noise: 0.5,
+            classes: true,
+            seed: 4,
+        };
+        let problem = Objective::builder(data.draw().unwrap())
+            .loss(Loss::logistic())
+            .penalty(Penalty::l2())
+            .build()
+            .unwrap();
+        let q = problem.state_rows();
+        let at = |seed: f64, size: f64| -> Array1<f64> {
+            (0..q).map(|j| size * (seed + j as f64).sin()).collect()
+        };
+        let hessian = |x: &Array1<f64>, v: &Array1<f64>| {
+            let (z, dz) = (problem.design().dot(x), problem.design().dot(v));
+            let r: Array1<f64> = (0..z.len())
+                .map(|i| problem.weight()[i] * problem.loss().d2(z[i], problem.target()[i]) * dz[i])
+                .collect();
+            problem.design().t().dot(&r)
+        };
+        let norm = |v: &Array1<f64>| v.dot(v).sqrt();
+        let mut largest = 0.0f64;
+        for seed in 0..200 {
+            let seed = f64::from(seed);
+            let (x, y, v) = (at(seed, 0.3), at(1.7 * seed, 0.2), at(0.3 * seed, 1.0));
+            let turned = norm(&(hessian(&x, &v) - hessian(&y, &v))) / (norm(&v) * norm(&(&x - &y)));
+            largest = largest.max(turned);
+        }
+        let bound = turn(&problem);
+        assert!(largest <= bound && largest > bound / 100.0, "{largest} of at most {bound}");
+    }
+}

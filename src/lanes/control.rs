@@ -1,0 +1,291 @@
+//! What each lane does next: the schedule's numbers, and what the last iteration showed. WGSL twin: `shaders/shared/control.wgsl`.
+
+use crate::objective::Real;
+use crate::schedule::{Code, LaneSchedule, ScheduleSeed, Unit};
+
+/// What an iteration of a lane is params.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct StepParams<T> {
+    pub(crate) step: T,
+    pub(crate) momentum: T,
+    /// How far ahead of `x` the gradient is taken, in units of `x − x₋`.
+    pub(crate) extrapolation: T,
+    /// Whether the last step is taken back: the iteration starts from `x₋`, at rest.
+    pub(crate) restore: bool,
+    /// `[d]`: tangents of step, momentum and extrapolation.
+    pub(crate) dstep: Vec<T>,
+    pub(crate) dmomentum: Vec<T>,
+    pub(crate) dextrapolation: Vec<T>,
+    /// Whether tangents are carried yet.
+    pub(crate) tangents: bool,
+}
+
+impl<T: Real> StepParams<T> {
+    pub(crate) fn new(d: usize) -> Self {
+        let zeros = || vec![T::zero(); d];
+        StepParams {
+            step: T::one(),
+            momentum: T::zero(),
+            extrapolation: T::zero(),
+            restore: false,
+            dstep: zeros(),
+            dmomentum: zeros(),
+            dextrapolation: zeros(),
+            tangents: false,
+        }
+    }
+}
+
+/// What an iteration showed of a lane, where a schedule asks for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen<T> {
+    pub(crate) objective: T,
+    /// `⟨y − x⁺, x⁺ − x⟩`, `y = x + β(x − x₋)`.
+    pub(crate) restart: T,
+    /// `‖s‖²` and `⟨s, ∇f(x⁺) − ∇f(e)⟩` of `s = x⁺ − e`, with their tangents.
+    pub(crate) square: T,
+    pub(crate) secant: T,
+    pub(crate) dsquare: Vec<T>,
+    pub(crate) dsecant: Vec<T>,
+    /// Whether the active set changed.
+    pub(crate) moved: bool,
+}
+
+/// What a lane remembers from one iteration to the next.
+#[derive(Debug, Clone)]
+pub(crate) struct Control<T> {
+    /// Iterations of the momentum since it began.
+    count: usize,
+    /// Iterations since the active set changed, or since the phase that waits for that began.
+    quiet: usize,
+    identified: bool,
+    /// Whether the phase that waits for identification has ended.
+    switched: bool,
+    /// What is left of backtracking's first step.
+    scale: T,
+    /// Step of the last iteration.
+    step: T,
+    /// Objective of the iterate that the last iteration started from.
+    objective: T,
+    pub(crate) seen: Seen<T>,
+}
+
+/// Names of the numbers that a lane remembers, in their order on a device and in a [`LaneState`](super::LaneState); those of each
+/// tangent follow.
+pub(crate) const MEMORY: [&str; 12] = [
+    "MEMORY_COUNT",
+    "MEMORY_QUIET",
+    "MEMORY_IDENTIFIED",
+    "MEMORY_SWITCHED",
+    "MEMORY_SCALE",
+    "MEMORY_STEP",
+    "MEMORY_OBJECTIVE",
+    "SEEN_OBJECTIVE",
+    "SEEN_MOVED",
+    "SEEN_RESTART",
+    "SEEN_SQUARE",
+    "SEEN_SECANT",
+];
+
+/// Numbers that a lane with `d` tangents remembers.
+pub(crate) fn memory_fields(d: usize) -> usize {
+    MEMORY.len() + 2 * d
+}
+
+/// Settings of [`Control`] that hold for a whole run.
+#[derive(Debug, Clone)]
+pub(crate) struct ControlRules<'a, T> {
+    pub(crate) schedule: &'a LaneSchedule,
+    pub(crate) constants: Vec<T>,
+}
+
+impl<'a, T: Real> ControlRules<'a, T> {
+    pub(crate) fn new(schedule: &'a LaneSchedule) -> Self {
+        ControlRules { schedule, constants: schedule.constants().into_iter().map(T::of).collect() }
+    }
+}
+
+/// The schedule's numbers of an iteration: step, momentum, and both of each tangent.
+pub(crate) enum Numbers<'a> {
+    /// Factors of the iteration and of the lane.
+    Factored { unit: Unit, base: &'a [f64] },
+    /// As the schedule tabulates them.
+    Tabulated(&'a [f64]),
+}
+
+impl<T: Real> Control<T> {
+    pub(crate) fn new(d: usize) -> Self {
+        let mut start = vec![0.0; memory_fields(d)];
+        // Backtracking has not shrunk anything yet.
+        (start[4], start[5]) = (1.0, 1.0);
+        Control::from_memory(&start)
+    }
+
+    /// From the numbers of [`MEMORY`].
+    pub(crate) fn from_memory(m: &[f64]) -> Self {
+        let tangents = m[MEMORY.len()..].chunks_exact(2);
+        let seen = Seen {
+            objective: T::of(m[7]),
+            moved: m[8] != 0.0,
+            restart: T::of(m[9]),
+            square: T::of(m[10]),
+            secant: T::of(m[11]),
+            dsquare: tangents.clone().map(|t| T::of(t[0])).collect(),
+            dsecant: tangents.map(|t| T::of(t[1])).collect(),
+        };
+        Control {
+            count: m[0] as usize,
+            quiet: m[1] as usize,
+            identified: m[2] != 0.0,
+            switched: m[3] != 0.0,
+            scale: T::of(m[4]),
+            step: T::of(m[5]),
+            objective: T::of(m[6]),
+            seen,
+        }
+    }
+
+    /// The numbers of [`MEMORY`].
+    pub(crate) fn memory(&self) -> Vec<f64> {
+        let flag = |on: bool| f64::from(u8::from(on));
+        let seen = &self.seen;
+        let own = [
+            self.count as f64,
+            self.quiet as f64,
+            flag(self.identified),
+            flag(self.switched),
+            self.scale.f64(),
+            self.step.f64(),
+            self.objective.f64(),
+            seen.objective.f64(),
+            flag(seen.moved),
+            seen.restart.f64(),
+            seen.square.f64(),
+            seen.secant.f64(),
+        ];
+        let tangents = seen.dsquare.iter().zip(&seen.dsecant).flat_map(|(a, b)| [a.f64(), b.f64()]);
+        own.into_iter().chain(tangents).collect()
+    }
+
+    /// Updates what is known of the active set at iteration `k`; gives the stage, and whether a phase begins by identification.
+    pub(crate) fn stage(&mut self, rules: &ControlRules<'_, T>, k: usize, first: &Unit) -> (usize, bool) {
+        let patience = rules.schedule.schedule().patience;
+        if k > 0 {
+            self.quiet = if self.seen.moved { 0 } else { self.quiet + 1 };
+            self.identified |= self.quiet >= patience;
+        }
+        let waits = first.code.has(Code::WAITS) && !self.switched;
+        if waits && first.code.has(Code::STARTS) {
+            self.quiet = 0;
+        }
+        let switches = waits && self.quiet >= patience;
+        self.switched |= switches;
+        (if self.switched { rules.schedule.stages() - 1 } else { 0 }, switches)
+    }
+
+    /// Decides iteration `k`, whose stage has been found, from its code and numbers.
+    pub(crate) fn decide(
+        &mut self,
+        rules: &ControlRules<'_, T>,
+        (k, switches): (usize, bool),
+        code: Code,
+        numbers: &Numbers<'_>,
+        params: &mut StepParams<T>,
+    ) {
+        let zero = T::zero();
+        let constant = |at: usize| rules.constants[code.base as usize + at];
+        let begins = code.has(Code::STARTS) || switches;
+        let mut taken_back = false;
+        if begins {
+            self.count = 0;
+            self.scale = T::one();
+        } else {
+            let rose = code.has(Code::RESTARTS_BY_FUNCTION) && self.seen.objective > self.objective;
+            let turned = code.has(Code::RESTARTS_BY_GRADIENT) && self.seen.restart > zero;
+            if rose || turned {
+                self.count = 0;
+            }
+            if code.has(Code::BACKTRACKS) {
+                let floor = T::one() / constant(0);
+                taken_back = self.step * self.seen.secant > self.seen.square && self.scale > floor;
+                if taken_back {
+                    self.scale = (self.scale * constant(1)).max(floor);
+                    self.count = 0;
+                }
+            }
+        }
+        // Nothing is known of the start's objective: the first iterate cannot have risen. A step that is taken back leaves the
+        // objective of its start.
+        if k == 0 {
+            self.objective = T::infinity();
+        } else if !taken_back {
+            self.objective = self.seen.objective;
+        }
+
+        self.read(rules.schedule.schedule_seeds(), k, numbers, params);
+        if code.has(Code::USES_SECANT_STEP) {
+            self.use_secant(begins, constant(0), params);
+        }
+        self.step = params.step;
+
+        let resets = Code::RESTARTS_BY_FUNCTION | Code::RESTARTS_BY_GRADIENT | Code::BACKTRACKS;
+        if code.has(Code::COUNTS) {
+            params.momentum = constant(2 + self.count);
+        } else if self.count == 0 && code.has(resets) {
+            params.momentum = zero;
+            params.dmomentum.fill(zero);
+        }
+        self.count += 1;
+        params.restore = taken_back;
+        if code.has(Code::EXTRAPOLATES) {
+            params.extrapolation = params.momentum;
+            params.dextrapolation.copy_from_slice(&params.dmomentum);
+        } else {
+            params.extrapolation = zero;
+            params.dextrapolation.fill(zero);
+        }
+        let start = rules.schedule.tangent_start();
+        params.tangents = if start == usize::MAX { self.identified } else { k >= start };
+    }
+
+    /// Step and momentum of the schedule with their tangents, the step as far as backtracking has shrunk it.
+    fn read(&self, moves: &[ScheduleSeed], k: usize, numbers: &Numbers<'_>, params: &mut StepParams<T>) {
+        match numbers {
+            Numbers::Tabulated(row) => {
+                params.step = self.scale * T::of(row[0]);
+                params.momentum = T::of(row[1]);
+                for (t, pair) in row[2..].chunks_exact(2).enumerate() {
+                    params.dstep[t] = self.scale * T::of(pair[0]);
+                    params.dmomentum[t] = T::of(pair[1]);
+                }
+            }
+            Numbers::Factored { unit, base } => {
+                let step = unit.step * base[0];
+                params.step = self.scale * T::of(step);
+                params.momentum = T::of(unit.momentum * base[1]);
+                for (t, pair) in base[2..].chunks_exact(2).enumerate() {
+                    let (by_step, by_momentum) = moves[t].at(k, step);
+                    params.dstep[t] = self.scale * T::of(unit.step * pair[0] + by_step);
+                    params.dmomentum[t] = T::of(unit.momentum * pair[1] + by_momentum);
+                }
+            }
+        }
+    }
+
+    /// The step of Barzilai and Borwein, between the rule's step over `high` and the rule's step.
+    fn use_secant(&self, begins: bool, high: T, params: &mut StepParams<T>) {
+        let seen = &self.seen;
+        let (most, least) = (params.step, params.step / high);
+        // No curvature, or NaN: the lowest step.
+        let found = if seen.secant > T::zero() { seen.square / seen.secant } else { T::zero() };
+        if begins || found <= least {
+            params.step = least;
+            params.dstep.iter_mut().for_each(|v| *v /= high);
+        } else if found < most {
+            params.step = found;
+            for (t, v) in params.dstep.iter_mut().enumerate() {
+                *v = (seen.dsquare[t] - found * seen.dsecant[t]) / seen.secant;
+            }
+        }
+    }
+}

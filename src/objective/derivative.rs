@@ -1,0 +1,193 @@
+//! Directions of differentiation: what the tangents carried by a lane are derivatives with respect to.
+
+use ndarray::Array1;
+
+use super::{Intercept, Objective};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A hyperparameter, or a direction of the target, to differentiate with respect to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Derivative {
+    /// `log alpha`.
+    LogAlpha,
+    /// `alpha`.
+    Alpha,
+    /// `l1_ratio`, at fixed `alpha`.
+    L1Ratio,
+    /// The penalty factor of one feature, by index.
+    PenaltyFactor(usize),
+    /// The target vector in a given direction `[n]`, in units of the target.
+    Target(Array1<f64>),
+    /// The logarithm of all step sizes together.
+    LogStep,
+    /// The step size of one iteration, from 0.
+    Step(usize),
+    /// The momentum of one iteration, from 0.
+    Momentum(usize),
+}
+
+/// The tangent of the penalty's strengths of one lane in one direction: coefficient `j` has
+/// `dl1_j = l1 · m_j`, `dl2_j = l2 · m_j`, with `m_j = factor_j`, or 1 for the feature `only` and 0 elsewhere.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct StrengthTangent {
+    pub(crate) l1: f64,
+    pub(crate) l2: f64,
+    pub(crate) factor_seed: Option<usize>,
+}
+
+impl Derivative {
+    /// Every word that names a derivative in the CLI and in JSON.
+    pub const NAMES: &'static [&'static str] =
+        &["log_alpha", "alpha", "l1_ratio", "penalty_factor", "target", "log_step", "step:K", "momentum:K"];
+
+    /// The name in CLI and JSON.
+    pub fn name(&self) -> String {
+        match self {
+            Derivative::LogAlpha => "log_alpha".into(),
+            Derivative::Alpha => "alpha".into(),
+            Derivative::L1Ratio => "l1_ratio".into(),
+            Derivative::PenaltyFactor(j) => format!("penalty_factor:{j}"),
+            Derivative::Target(_) => "target".into(),
+            Derivative::LogStep => "log_step".into(),
+            Derivative::Step(k) => format!("step:{k}"),
+            Derivative::Momentum(k) => format!("momentum:{k}"),
+        }
+    }
+
+    /// Reads `log_alpha`, `alpha`, `l1_ratio`, `penalty_factor:J`, `J` a zero-based index or a feature name, `log_step`,
+    /// `step:K` or `momentum:K`, `K` an iteration from 0. A target direction is an array; the caller reads it and makes [`Derivative::Target`].
+    ///
+    /// # Errors
+    /// An unknown name or feature; the nearest known one is suggested.
+    pub fn parse(text: &str, feature_names: &[String]) -> Result<Self> {
+        let (name, rest) = text.split_once(':').map_or((text, None), |(a, b)| (a, Some(b)));
+        match (name, rest) {
+            ("log_alpha", None) => Ok(Derivative::LogAlpha),
+            ("alpha", None) => Ok(Derivative::Alpha),
+            ("l1_ratio", None) => Ok(Derivative::L1Ratio),
+            ("penalty_factor", Some(feature)) => {
+                if let Some(j) = feature_names.iter().position(|f| f == feature) {
+                    return Ok(Derivative::PenaltyFactor(j));
+                }
+                match feature.parse::<usize>() {
+                    Ok(j) if j < feature_names.len() => Ok(Derivative::PenaltyFactor(j)),
+                    _ => {
+                        let names: Vec<&str> = feature_names.iter().map(String::as_str).collect();
+                        Err(Error::unknown(ErrorKind::Usage, "--derivative penalty_factor", feature, &names))
+                    }
+                }
+            }
+            ("log_step", None) => Ok(Derivative::LogStep),
+            ("step" | "momentum", Some(k)) => match k.parse() {
+                Ok(k) if name == "step" => Ok(Derivative::Step(k)),
+                Ok(k) => Ok(Derivative::Momentum(k)),
+                Err(_) => Err(Error::usage(
+                    "--derivative",
+                    format!("'{text}'"),
+                    format!("{name}:K, K an iteration"),
+                    "",
+                )),
+            },
+            ("penalty_factor", None) => Err(Error::usage(
+                "--derivative",
+                "'penalty_factor' without a feature",
+                "penalty_factor:J, J a feature's name or zero-based index",
+                "",
+            )),
+            _ => Err(Error::unknown(ErrorKind::Usage, "--derivative", text, Derivative::NAMES)),
+        }
+    }
+
+    /// Whether it is by a setting of the solver: such derivatives vanish at the solution.
+    pub fn is_of_process(&self) -> bool {
+        matches!(self, Derivative::LogStep | Derivative::Step(_) | Derivative::Momentum(_))
+    }
+
+    /// Checks that the direction exists for this problem and the lane `(alpha, l1_ratio)`.
+    pub(crate) fn check(&self, problem: &Objective, alpha: f64) -> Result<()> {
+        let penalty = problem.penalty();
+        let refuse = |found: String, expected: &str, remedy: &str| {
+            Err(Error::usage(format!("derivative '{}'", self.name()), found, expected, remedy))
+        };
+        match self {
+            Derivative::Target(direction) => {
+                let n = problem.design.nrows();
+                if problem.loss().classes() {
+                    let found = format!("loss '{}'", problem.loss().name());
+                    return refuse(
+                        found,
+                        "a loss on numbers",
+                        "A class label has no derivative; use squared or huber.",
+                    );
+                }
+                if direction.len() != n {
+                    return refuse(
+                        format!("{} values", direction.len()),
+                        &format!("{n}, one per fitted row"),
+                        "",
+                    );
+                }
+                match direction.iter().position(|v| !v.is_finite()) {
+                    Some(i) => refuse(format!("{} in row {i}", direction[i]), "finite numbers", ""),
+                    None => Ok(()),
+                }
+            }
+            _ if self.is_of_process() => Ok(()),
+            _ if !penalty.uses_alpha() => refuse(
+                format!("penalty '{}'", penalty.name()),
+                "a penalty with alpha",
+                "Leave the derivative out, or use l1, l2, elastic_net or nonneg_l1.",
+            ),
+            Derivative::L1Ratio if penalty.l1_ratio().is_some() => refuse(
+                format!("penalty '{}'", penalty.name()),
+                "penalty 'elastic_net'",
+                "The other penalties have no l1_ratio.",
+            ),
+            Derivative::LogAlpha if alpha <= 0.0 => refuse(
+                format!("alpha = {alpha}"),
+                "alpha > 0",
+                "Use positive alphas, or --derivative alpha, which exists at 0.",
+            ),
+            Derivative::PenaltyFactor(j) if *j >= problem.features() => {
+                refuse(format!("feature {j}"), &format!("an index below {}", problem.features()), "")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The strengths' tangent for a lane.
+    pub(crate) fn strengths(&self, problem: &Objective, alpha: f64, l1_ratio: f64) -> StrengthTangent {
+        if !problem.penalty().uses_alpha() {
+            return StrengthTangent::default();
+        }
+        match self {
+            Derivative::LogAlpha => {
+                StrengthTangent { l1: alpha * l1_ratio, l2: alpha * (1.0 - l1_ratio), factor_seed: None }
+            }
+            Derivative::Alpha => StrengthTangent { l1: l1_ratio, l2: 1.0 - l1_ratio, factor_seed: None },
+            Derivative::L1Ratio => StrengthTangent { l1: alpha, l2: -alpha, factor_seed: None },
+            Derivative::PenaltyFactor(j) => {
+                StrengthTangent { l1: alpha * l1_ratio, l2: alpha * (1.0 - l1_ratio), factor_seed: Some(*j) }
+            }
+            Derivative::Target(_) | Derivative::LogStep | Derivative::Step(_) | Derivative::Momentum(_) => {
+                StrengthTangent::default()
+            }
+        }
+    }
+
+    /// The tangent of the target as the solver sees it (centred where the target is), and its weighted mean.
+    pub(crate) fn target_tangent(&self, problem: &Objective) -> Option<(Array1<f64>, f64)> {
+        let Derivative::Target(direction) = self else { return None };
+        Some(match problem.intercept {
+            Intercept::Centred { .. } => {
+                let mean = problem.weight.dot(direction);
+                let size = direction.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+                // What centring leaves of a constant is rounding, not a direction.
+                let centred =
+                    direction.mapv(|v| if (v - mean).abs() <= 1e-14 * size { 0.0 } else { v - mean });
+                (centred, mean)
+            }
+            _ => (direction.clone(), 0.0),
+        })
+    }
+}

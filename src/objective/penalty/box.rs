@@ -1,0 +1,64 @@
+//! Box constraint `lower ≤ x ≤ upper`. WGSL twin: `shaders/penalty/box.wgsl`.
+
+use super::{PenaltyFunction, Prox, Real};
+use crate::error::Result;
+
+/// The indicator of `[lower, upper]`: projection.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Box {
+    /// Lower bound; may be −∞.
+    pub lower: f64,
+    /// Upper bound; may be +∞.
+    pub upper: f64,
+}
+
+impl Default for Box {
+    /// `[−1, 1]`.
+    fn default() -> Self {
+        Box { lower: -1.0, upper: 1.0 }
+    }
+}
+
+impl PenaltyFunction for Box {
+    const USES_ALPHA: bool = false;
+    const L1_RATIO: Option<f64> = None;
+    const RIDGE_IN_LOSS: bool = false;
+    const RESTS_AT_ZERO: bool = false;
+    const FORMULA: &'static str = "0, lower <= coef_j <= upper";
+
+    fn value<T: Real>(self, _x: T, _l1: T, _l2: T) -> T {
+        T::zero()
+    }
+    fn prox<T: Real>(self, w: T, _step: T, _l1: T, _l2: T) -> Prox<T> {
+        let (lower, upper) = (T::of(self.lower), T::of(self.upper));
+        let inside = if w > lower && w < upper { T::one() } else { T::zero() };
+        Prox { value: w.max(lower).min(upper), by_input: inside, by_l1: T::zero(), by_l2: T::zero() }
+    }
+    /// Feasible for every `v` between finite bounds; an infinite bound loads one sign only.
+    fn dual_ratio<T: Real>(self, v: T, _l1: T, _l2: T) -> T {
+        let open = (v > T::zero() && self.upper.is_infinite()) || (v < T::zero() && self.lower.is_infinite());
+        if open { T::infinity() } else { T::zero() }
+    }
+    fn gap<T: Real>(self, x: T, v: T, _l1: T, _l2: T) -> T {
+        if v > T::zero() {
+            v * (T::of(self.upper) - x)
+        } else if v < T::zero() {
+            v * (T::of(self.lower) - x)
+        } else {
+            T::zero()
+        }
+    }
+    fn is_active<T: Real>(self, x: T) -> bool {
+        x > T::of(self.lower) && x < T::of(self.upper)
+    }
+    fn parameters(self) -> Vec<(&'static str, f64)> {
+        vec![("lower", self.lower), ("upper", self.upper)]
+    }
+    fn with_parameters(self, values: &[f64]) -> Result<Self> {
+        match values {
+            [] => Ok(self),
+            [lower, upper] if lower < upper => Ok(Box { lower: *lower, upper: *upper }),
+            _ => Err(crate::objective::catalog::bad_parameters("box:LOWER:UPPER with LOWER < UPPER")),
+        }
+    }
+}

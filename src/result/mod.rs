@@ -1,0 +1,251 @@
+//! The trace of a sweep: full frames every so many iterations, and a record per lane at every one.
+
+use ndarray::{Array, Array1, Array2, Array3, Array4, ArrayView1, ArrayView2, Axis};
+
+use crate::engine::Chunk;
+use crate::lanes::LaneState;
+use crate::objective::{Derivative, Objective};
+use crate::program::{Plan, RecordLayout};
+
+/// The recorded sequence `(x_k, Dx_k)` of every lane, in f64.
+///
+/// Axes: `f` frames, `k` iterations done, `b` lanes, `d` derivatives, `p` features. Entry `k` of the per-iteration
+/// arrays belongs to the update that makes iterate `k + 1`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trace {
+    /// `[f]`: index of each frame's iterate; 0 is the start, the last one is where the last lane ended.
+    pub iteration: Vec<usize>,
+    /// `[f, b, p]`: coefficients.
+    pub coef: Array3<f64>,
+    /// `[f, b, d, p]`: their derivatives.
+    pub dcoef: Array4<f64>,
+    /// `[f, b]`: intercepts; 0 without one.
+    pub intercept: Array2<f64>,
+    /// `[f, b, d]`: their derivatives.
+    pub dintercept: Array3<f64>,
+    /// `[b]`: alpha of each lane.
+    pub alpha: Array1<f64>,
+    /// `[b]`: l1_ratio of each lane.
+    pub l1_ratio: Array1<f64>,
+    /// `[k, b]`: step sizes, as the engine used them.
+    pub step: Array2<f64>,
+    /// `[k, b]`: momenta; −1 where a step was taken back.
+    pub momentum: Array2<f64>,
+    /// `[k, b]`: objective at the new iterate.
+    pub objective: Array2<f64>,
+    /// `[k, b]`: `‖x⁺ − x‖₂` over the state (coefficients, and the intercept where it is a column).
+    pub change: Array2<f64>,
+    /// `[k, b, d]`: `‖dx⁺ − dx‖₂`.
+    pub derivative_change: Array3<f64>,
+    /// `[k, b]`: non-zero coefficients.
+    pub support: Array2<f64>,
+    /// `[k, b]`: coefficients that became active or inactive.
+    pub active_change: Array2<f64>,
+    /// `[k, b]`: mean loss over the held-out rows; absent without any.
+    pub validation_loss: Option<Array2<f64>>,
+    /// `[k, b, d]`: its derivative, the hypergradient.
+    pub hypergradient: Option<Array3<f64>>,
+}
+
+/// Writes chunks into a [`Trace`] as they come.
+pub(crate) struct Recorder<'a> {
+    problem: &'a Objective,
+    every: usize,
+    layout: RecordLayout,
+    /// `[d]`: means of the target's tangents.
+    dy_mean: Vec<f64>,
+    /// Room for every iteration and every frame.
+    trace: Trace,
+    /// Iterations of each lane, and whether it ended.
+    ends: Vec<Option<usize>>,
+}
+
+impl<'a> Recorder<'a> {
+    /// Room for the lanes given by their alphas and mixes, over a plan's iterations.
+    pub(crate) fn new(
+        problem: &'a Objective,
+        derivatives: &'a [Derivative],
+        plan: &Plan,
+        alpha: Vec<f64>,
+        l1_ratio: Vec<f64>,
+    ) -> Self {
+        let (b, d, p) = (alpha.len(), derivatives.len(), problem.features());
+        let (iterations, every) = (plan.request.iterations, plan.request.every);
+        // The multiples of `every`, and the last iterate.
+        let f = iterations / every + 2;
+        let of = || Array2::zeros((iterations, b));
+        let held_out = problem.held_out.is_some();
+        let trace = Trace {
+            iteration: Vec::new(),
+            coef: Array3::zeros((f, b, p)),
+            dcoef: Array4::zeros((f, b, d, p)),
+            intercept: Array2::zeros((f, b)),
+            dintercept: Array3::zeros((f, b, d)),
+            alpha: alpha.into(),
+            l1_ratio: l1_ratio.into(),
+            step: of(),
+            momentum: of(),
+            objective: of(),
+            change: of(),
+            derivative_change: Array3::zeros((iterations, b, d)),
+            support: of(),
+            active_change: of(),
+            validation_loss: held_out.then(of),
+            hypergradient: held_out.then(|| Array3::zeros((iterations, b, d))),
+        };
+        let dy_mean =
+            derivatives.iter().map(|t| t.target_tangent(problem).map_or(0.0, |(_, mean)| mean)).collect();
+        Recorder { problem, every, layout: RecordLayout::new(d), dy_mean, trace, ends: vec![None; b] }
+    }
+
+    /// A lane's start: its frame 0.
+    pub(crate) fn begin(&mut self, state: &LaneState) {
+        self.put(0, state.lane, state.state.view());
+    }
+
+    pub(crate) fn chunk(&mut self, chunk: &Chunk) {
+        for (row, records) in chunk.records.outer_iter().enumerate() {
+            let going = chunk.slots.iter().enumerate().filter(|(_, slot)| row < slot.iterations());
+            going.for_each(|(i, slot)| self.record(slot.first + row, slot.lane, records.row(i)));
+        }
+        for frame in &chunk.frames {
+            for ((lane, iteration), state) in frame.lanes.iter().zip(frame.state.outer_iter()) {
+                if iteration.is_multiple_of(self.every) {
+                    self.put(iteration / self.every, *lane, state);
+                }
+            }
+        }
+    }
+
+    fn record(&mut self, k: usize, lane: usize, record: ArrayView1<'_, f64>) {
+        let trace = &mut self.trace;
+        trace.objective[[k, lane]] = record[RecordLayout::OBJECTIVE];
+        trace.change[[k, lane]] = record[RecordLayout::CHANGE];
+        trace.support[[k, lane]] = record[RecordLayout::SUPPORT];
+        trace.active_change[[k, lane]] = record[RecordLayout::ACTIVE_CHANGE];
+        trace.step[[k, lane]] = record[RecordLayout::STEP];
+        trace.momentum[[k, lane]] = record[RecordLayout::MOMENTUM];
+        for t in 0..self.dy_mean.len() {
+            trace.derivative_change[[k, lane, t]] = record[self.layout.derivative_change(t)];
+            if let Some(hypergradient) = &mut trace.hypergradient {
+                hypergradient[[k, lane, t]] = record[self.layout.hypergradient(t)];
+            }
+        }
+        if let Some(loss) = &mut trace.validation_loss {
+            loss[[k, lane]] = record[RecordLayout::VALIDATION];
+        }
+    }
+
+    /// A lane that ended: its final state.
+    pub(crate) fn finish(&mut self, state: &LaneState) {
+        self.ends[state.lane] = Some(state.iteration);
+        self.put(state.iteration.div_ceil(self.every), state.lane, state.state.view());
+    }
+
+    /// The trace, up to where the last lane ended.
+    pub(crate) fn trace(self) -> Trace {
+        let mut trace = self.trace;
+        let done = self.ends.iter().flatten().copied().max().unwrap_or(0);
+        let every = self.every;
+        trace.iteration = (0..=done).step_by(every).collect();
+        if !done.is_multiple_of(every) {
+            trace.iteration.push(done);
+        }
+        let f = trace.iteration.len();
+        truncate(&mut trace.coef, f);
+        truncate(&mut trace.dcoef, f);
+        truncate(&mut trace.intercept, f);
+        truncate(&mut trace.dintercept, f);
+        for array in [
+            &mut trace.step,
+            &mut trace.momentum,
+            &mut trace.objective,
+            &mut trace.change,
+            &mut trace.support,
+            &mut trace.active_change,
+        ]
+        .into_iter()
+        .chain(&mut trace.validation_loss)
+        {
+            truncate(array, done);
+        }
+        truncate(&mut trace.derivative_change, done);
+        if let Some(hypergradient) = &mut trace.hypergradient {
+            truncate(hypergradient, done);
+        }
+        let ends: Vec<usize> = self.ends.iter().map(|end| end.unwrap_or(0)).collect();
+        rest(&mut trace, &ends, every);
+        trace
+    }
+
+    /// Writes a lane's state, `[1 + d, q]`, into a frame.
+    fn put(&mut self, frame: usize, lane: usize, state: ArrayView2<'_, f64>) {
+        for (t, column) in state.outer_iter().enumerate() {
+            let mean = if t == 0 { 0.0 } else { self.dy_mean[t - 1] };
+            let intercept = self.problem.intercept_of(column, t == 0, mean);
+            let coef = column.slice_axis(Axis(0), (..self.problem.features()).into());
+            let trace = &mut self.trace;
+            if t == 0 {
+                trace.intercept[[frame, lane]] = intercept;
+                trace.coef.index_axis_mut(Axis(0), frame).row_mut(lane).assign(&coef);
+            } else {
+                trace.dintercept[[frame, lane, t - 1]] = intercept;
+                let mut of_frame = trace.dcoef.index_axis_mut(Axis(0), frame);
+                of_frame.index_axis_mut(Axis(0), lane).row_mut(t - 1).assign(&coef);
+            }
+        }
+    }
+}
+
+/// Lanes that ended rest: what they had last is repeated, what changes is zero.
+fn rest(trace: &mut Trace, ends: &[usize], every: usize) {
+    let resting = |k: usize| (0..ends.len()).filter(move |lane| ends[*lane] > 0 && ends[*lane] <= k);
+    for k in 1..trace.objective.nrows() {
+        for lane in resting(k) {
+            for array in [&mut trace.objective, &mut trace.support, &mut trace.step, &mut trace.momentum]
+                .into_iter()
+                .chain(&mut trace.validation_loss)
+            {
+                array[[k, lane]] = array[[k - 1, lane]];
+            }
+            if let Some(h) = &mut trace.hypergradient {
+                (0..h.dim().2).for_each(|t| h[[k, lane, t]] = h[[k - 1, lane, t]]);
+            }
+        }
+    }
+    for frame in 1..trace.iteration.len() {
+        for lane in (0..ends.len()).filter(|lane| ends[*lane].div_ceil(every) < frame) {
+            repeat(&mut trace.coef, frame, lane);
+            repeat(&mut trace.dcoef, frame, lane);
+            repeat(&mut trace.intercept, frame, lane);
+            repeat(&mut trace.dintercept, frame, lane);
+        }
+    }
+}
+
+/// Copies entry `[row − 1, lane, …]` to `[row, lane, …]`.
+fn repeat<D: ndarray::RemoveAxis>(array: &mut Array<f64, D>, row: usize, lane: usize)
+where
+    D::Smaller: ndarray::RemoveAxis,
+{
+    let (before, mut after) = array.view_mut().split_at(Axis(0), row);
+    let from = before.index_axis(Axis(0), row - 1);
+    after.index_axis_mut(Axis(0), 0).index_axis_mut(Axis(0), lane).assign(&from.index_axis(Axis(0), lane));
+}
+
+/// Keeps the first `rows` along the first axis.
+fn truncate<D: ndarray::RemoveAxis>(array: &mut Array<f64, D>, rows: usize) {
+    if rows < array.len_of(Axis(0)) {
+        *array = array.slice_axis(Axis(0), (..rows).into()).to_owned();
+    }
+}
+
+impl Trace {
+    /// Identification of a lane that did `iterations`: the iterate from which on its active set did not change any more;
+    /// `None` where it changed at the last one.
+    pub fn identified(&self, lane: usize, iterations: usize) -> Option<usize> {
+        let last = (0..iterations).rev().find(|k| self.active_change[[*k, lane]] != 0.0);
+        let first = last.map_or(0, |k| k + 1);
+        (iterations > 0 && first < iterations).then_some(first)
+    }
+}

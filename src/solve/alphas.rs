@@ -1,0 +1,146 @@
+//! The candidates of a sweep.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::objective::Objective;
+
+/// Values of alpha, in the order of the lanes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Alphas {
+    /// These values.
+    List(Vec<f64>),
+    /// `count` values from `high` down to `low`, evenly spaced in their logarithm.
+    Geometric {
+        /// First value.
+        high: f64,
+        /// Last value.
+        low: f64,
+        /// Number of values.
+        count: usize,
+    },
+    /// `count` values from alpha_max down to `epsilon · alpha_max`.
+    Path {
+        /// Ratio of the last to the first value.
+        epsilon: f64,
+        /// Number of values.
+        count: usize,
+    },
+}
+
+/// Lanes of a sweep at most: bounds what a typing error can allocate.
+const MAX_LANES: usize = 1 << 24;
+
+impl Alphas {
+    /// The values for a problem.
+    ///
+    /// # Errors
+    /// A value that is negative or not finite, or a path where alpha_max is 0.
+    pub fn resolve(&self, problem: &Objective, l1_ratio: f64) -> Result<Vec<f64>> {
+        if !problem.penalty().uses_alpha() {
+            return match self {
+                Alphas::List(values) => check(values.clone()),
+                // There is nothing to sweep: one lane.
+                _ => Ok(vec![0.0]),
+            };
+        }
+        match *self {
+            Alphas::List(ref values) => check(values.clone()),
+            Alphas::Geometric { high, low, count } => check(geometric(high, low, count)),
+            Alphas::Path { epsilon, count } => {
+                let top = problem.alpha_max(l1_ratio);
+                if top <= 0.0 {
+                    return Err(Error::usage(
+                        "--alphas path",
+                        "alpha_max = 0: the target does not depend on any penalised feature",
+                        "a positive alpha_max",
+                        "Give alphas as a list or as geom:HI:LO:N.",
+                    ));
+                }
+                check(geometric(top, epsilon * top, count))
+            }
+        }
+    }
+}
+
+fn geometric(high: f64, low: f64, count: usize) -> Vec<f64> {
+    let last = count.max(2) - 1;
+    (0..count)
+        .map(|i| match i {
+            0 => high,
+            i if i == last => low,
+            i => high * (low / high).powf(i as f64 / last as f64),
+        })
+        .collect()
+}
+
+fn check(values: Vec<f64>) -> Result<Vec<f64>> {
+    if values.is_empty() {
+        return Err(Error::usage(
+            "--alphas",
+            "no values",
+            "at least one",
+            "Give --alphas 0.1,0.05 or path:1e-3:100.",
+        ));
+    }
+    match values.iter().find(|v| !(v.is_finite() && **v >= 0.0)) {
+        None => Ok(values),
+        Some(v) => Err(Error::usage("--alphas", v.to_string(), "finite numbers, zero or larger", "")),
+    }
+}
+
+impl std::str::FromStr for Alphas {
+    type Err = Error;
+    /// Reads `0.1,0.05`, `geom:HI:LO:N` or `path:EPS:N`.
+    fn from_str(text: &str) -> Result<Self> {
+        let at = "--alphas";
+        let count = |s: &str| s.parse::<usize>().ok().filter(|n| (1..=MAX_LANES).contains(n));
+        let positive = |s: &str| s.parse::<f64>().ok().filter(|v| v.is_finite() && *v > 0.0);
+        let parts: Vec<&str> = text.split(':').collect();
+        let refuse = |expected: &str| Err(Error::usage(at, format!("'{text}'"), expected, ""));
+        match parts[..] {
+            ["geom", high, low, n] => match (positive(high), positive(low), count(n)) {
+                (Some(high), Some(low), Some(count)) => Ok(Alphas::Geometric { high, low, count }),
+                _ => refuse("geom:HI:LO:N with positive HI and LO and a whole N from 1 to 16777216"),
+            },
+            ["path", epsilon, n] => match (positive(epsilon).filter(|e| *e <= 1.0), count(n)) {
+                (Some(epsilon), Some(count)) => Ok(Alphas::Path { epsilon, count }),
+                _ => refuse("path:EPS:N with EPS in (0, 1] and a whole N from 1 to 16777216"),
+            },
+            ["geom", ..] => refuse("geom:HI:LO:N"),
+            ["path", ..] => refuse("path:EPS:N"),
+            [list] => {
+                let values = list
+                    .split(',')
+                    .map(|v| v.trim().parse::<f64>())
+                    .collect::<std::result::Result<Vec<_>, _>>();
+                match values {
+                    Ok(values) => Ok(Alphas::List(check(values)?)),
+                    Err(_) => refuse("numbers as in 0.1,0.05, or geom:HI:LO:N, or path:EPS:N"),
+                }
+            }
+            [name, ..] => Err(Error::unknown(ErrorKind::Usage, at, name, &["geom", "path"])),
+            [] => refuse("numbers"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grids_have_exact_ends() {
+        let values = geometric(3.0, 0.003, 4);
+        assert_eq!((values[0], values[3]), (3.0, 0.003));
+        assert!((values[1] - 0.3).abs() < 1e-12);
+        assert_eq!(geometric(2.0, 1.0, 1), vec![2.0]);
+    }
+
+    #[test]
+    fn bad_lists_are_refused() {
+        for text in
+            ["", "a", "0.1,", "-1", "nan", "geom:1:2", "geom:1:0:3", "path:2:3", "geo:1:2:3", "path:1e-3:0"]
+        {
+            assert!(text.parse::<Alphas>().is_err(), "{text}");
+        }
+    }
+}

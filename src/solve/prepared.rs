@@ -1,0 +1,119 @@
+//! A sweep laid out into lanes.
+
+use ndarray::{Array1, Array2};
+
+use super::LaneResult;
+use crate::engine::LaneOutcome;
+use crate::error::{Error, Result};
+use crate::lanes::{Job, Lane, MetricSource, OwnedJob};
+use crate::objective::{Derivative, Objective};
+use crate::result::Trace;
+use crate::schedule::LaneSchedule;
+
+/// A sweep laid out into lanes.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// The lanes.
+    pub lanes: Vec<Lane>,
+    /// Their schedule.
+    pub schedule: LaneSchedule,
+    /// Where their metric comes from.
+    pub metric: MetricSource,
+    /// The derivatives carried.
+    pub derivatives: Vec<Derivative>,
+    /// `[1, q]` or `[b, q]`: the start.
+    pub start: Option<Array2<f64>>,
+}
+
+impl Prepared {
+    /// The job of these lanes.
+    pub fn job<'a>(&'a self, problem: &'a Objective, tol: f64) -> Job<'a> {
+        Job {
+            problem,
+            lanes: &self.lanes,
+            schedule: &self.schedule,
+            metric: &self.metric,
+            derivatives: &self.derivatives,
+            start: self.start.as_ref(),
+            tol,
+        }
+    }
+
+    /// The job of these lanes, with all that it needs.
+    pub fn into_job(self, problem: Objective, tol: f64) -> OwnedJob {
+        let Prepared { lanes, schedule, metric, derivatives, start } = self;
+        OwnedJob { problem, lanes, schedule, metric, derivatives, start, tol }
+    }
+
+    /// Derivatives by a setting of an iteration that lanes did not reach, in words.
+    pub(super) fn unreached(&self, outcomes: &[LaneOutcome]) -> Vec<String> {
+        let of = |derivative: &Derivative| {
+            let (Derivative::Step(k) | Derivative::Momentum(k)) = *derivative else { return None };
+            let early = outcomes.iter().filter(|o| o.iterations <= k).count();
+            (early > 0).then(|| {
+                format!(
+                    "derivative '{}' is zero in {early} lane(s) that ended before iteration {k}. Use --tol 0 to run every iteration.",
+                    derivative.name()
+                )
+            })
+        };
+        self.derivatives.iter().filter_map(of).collect()
+    }
+
+    pub(super) fn results(
+        &self,
+        problem: &Objective,
+        outcomes: &[LaneOutcome],
+        trace: &Trace,
+    ) -> Vec<LaneResult> {
+        let finite = |v: f64| v.is_finite().then_some(v);
+        let rows = self.lanes.iter().zip(outcomes).enumerate();
+        rows.map(|(i, (lane, outcome))| {
+            let l2 = if problem.penalty().uses_alpha() { lane.alpha * (1.0 - lane.l1_ratio) } else { 0.0 };
+            let (lipschitz, strong_convexity) = problem.lipschitz(l2);
+            let last = outcome.iterations.checked_sub(1);
+            let at = |array: &Array2<f64>| last.and_then(|k| finite(array[[k, i]]));
+            LaneResult {
+                alpha: lane.alpha,
+                l1_ratio: lane.l1_ratio,
+                status: outcome.status,
+                iterations: outcome.iterations,
+                objective: at(&trace.objective),
+                gap: outcome.gap.and_then(finite),
+                stationarity: finite(outcome.stationarity),
+                derivative_residual: finite(outcome.derivative_residual),
+                support: at(&trace.support).unwrap_or(0.0) as usize,
+                validation_loss: trace.validation_loss.as_ref().and_then(at),
+                hypergradient: trace.hypergradient.as_ref().and_then(|h| {
+                    last.map(|k| (0..self.derivatives.len()).map(|t| finite(h[[k, i, t]])).collect())
+                }),
+                identified: trace.identified(i, outcome.iterations),
+                lipschitz,
+                strong_convexity,
+            }
+        })
+        .collect()
+    }
+}
+
+/// The start in state rows: an intercept column starts at zero.
+pub(super) fn expand_start(start: &Array2<f64>, problem: &Objective, lanes: usize) -> Result<Array2<f64>> {
+    let (rows, p) = start.dim();
+    if p != problem.features() || (rows != 1 && rows != lanes) {
+        return Err(Error::usage(
+            "--start",
+            format!("an array of shape [{rows}, {p}]"),
+            format!("[{}] or [{lanes}, {}]", problem.features(), problem.features()),
+            "Give one row of coefficients for all lanes, or one per lane.",
+        ));
+    }
+    if let Some(((lane, j), v)) = start.indexed_iter().find(|(_, v)| !v.is_finite()) {
+        return Err(Error::usage("--start", format!("{v} in row {lane}, column {j}"), "finite numbers", ""));
+    }
+    let mut wide = Array2::zeros((rows, problem.state_rows()));
+    for (mut to, from) in wide.rows_mut().into_iter().zip(start.rows()) {
+        let from: Array1<f64> = from.to_owned();
+        to.slice_axis_mut(ndarray::Axis(0), (..p).into()).assign(&from);
+    }
+    Ok(wide)
+}
