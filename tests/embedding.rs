@@ -250,12 +250,12 @@ fn a_budget_of_nothing_is_an_iteration_and_the_most_is_a_chunk() {
     assert_eq!(session.plan().chunk, 30);
     assert_eq!(session.submit(Duration::ZERO).unwrap(), 1);
     assert_eq!(session.submit(Duration::from_secs(1000)).unwrap(), 30);
-    let estimate = session.chunk_sizer();
+    let estimate = session.seconds_per_iteration();
     session.calibrate().unwrap();
-    assert_ne!(session.chunk_sizer(), estimate);
-    // Between the extremes, what fits by the chunk_sizer.
+    assert_ne!(session.seconds_per_iteration(), estimate);
+    // Between the extremes, what fits by the seconds of an iteration.
     let before = session.iteration();
-    let asked = session.chunk_sizer() * 7 + session.chunk_sizer() / 2;
+    let asked = session.seconds_per_iteration() * 7 + session.seconds_per_iteration() / 2;
     assert_eq!(session.submit(asked).unwrap(), 7);
     assert_eq!(session.iteration(), before + 7);
     // What is not submitted is bounded.
@@ -386,7 +386,7 @@ fn commands_that_were_dropped_or_swapped_are_found_out() {
     let mut session = host.session(&sweep().tol(0.0), Keep::Nothing);
     let mut encoders = [host.encoder(), host.encoder()];
     session.encode(&mut encoders[0], Duration::ZERO).unwrap();
-    session.encode(&mut encoders[1], session.chunk_sizer() * 7 / 2).unwrap();
+    session.encode(&mut encoders[1], session.seconds_per_iteration() * 7 / 2).unwrap();
     let [first, second] = encoders;
     host.queue.submit([second.finish(), first.finish()]);
     let swapped = session.wait().unwrap_err();

@@ -166,7 +166,7 @@ pub trait Run {
     /// Lanes that can still be active.
     fn free(&self) -> usize;
 
-    /// Slots lanes, each with what it needs to go on; at most [`free`](Self::free) of them.
+    /// Loads lanes, each with what it needs to go on; at most [`free`](Self::free) of them.
     ///
     /// # Errors
     /// A device that failed.

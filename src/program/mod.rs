@@ -135,7 +135,7 @@ pub struct Request {
     pub every: usize,
     /// The stop rule is tested every so many iterations; 0: at the end only.
     pub check_every: usize,
-    /// Rows of the step table per iteration: two where a phase epilogues with identification.
+    /// Rows of the step table per iteration: two where a phase ends with identification.
     pub stages: usize,
     /// The execution strategy, where one is asked for; otherwise the plan chooses.
     pub strategy: Option<Strategy>,
@@ -206,7 +206,7 @@ pub struct Plan {
     pub request: Request,
     /// Lanes that run at the same time. A lane that ended makes room for one that waits.
     pub slots: usize,
-    /// Whether lanes are active as soon as there is room, or only when all slots are free.
+    /// Whether lanes are loaded as soon as there is room, or only when all slots are free.
     pub refills: bool,
     /// Coefficients that a working set may have (CPU engine); 0: there are none.
     pub working_set: usize,

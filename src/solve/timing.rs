@@ -68,7 +68,7 @@ impl Sweep {
         Ok(IterationTime { lanes: plan.slots, iterations, seconds, one_by_one, start_seconds })
     }
 
-    /// Seconds of all iterations from the first to the last, without preparation and trace. Lanes that the plan does not slot at
+    /// Seconds of all iterations from the first to the last, without preparation and trace. Lanes that the plan does not run at
     /// once are left out.
     ///
     /// # Errors

@@ -373,7 +373,7 @@ impl<T: Real> State<T> {
         self.sets.as_ref().map_or(0.0, |sets| sets.skipped)
     }
 
-    /// Slots lanes behind those that are here.
+    /// Loads lanes behind those that are here.
     pub(super) fn load(&mut self, job: &Job<'_>, lanes: Vec<LaneState>) {
         self.disable_sets();
         let width = 1 + self.d;

@@ -288,7 +288,7 @@ impl Resources {
         });
     }
 
-    /// Slots lanes that were uploaded.
+    /// Loads lanes that were uploaded.
     pub(super) fn dispatch_load(&self, commands: &mut Commands<'_>, parity: usize, arrivals: usize) {
         let kernel = self.kernels.get("load");
         let [_, rows, _] = kernel.groups;

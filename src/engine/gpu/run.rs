@@ -69,7 +69,7 @@ struct ActiveLane {
 pub(super) struct Brings {
     pub(super) records: bool,
     pub(super) frames: bool,
-    /// All that is needed to slot lanes again elsewhere.
+    /// All that is needed to load lanes again elsewhere.
     pub(super) snapshot: bool,
 }
 

@@ -107,7 +107,7 @@ struct Flying {
 ///
 /// The iterate and its derivatives stay on the device, in [`buffers`](Self::buffers), for the application's own shaders.
 ///
-/// Dropping a session epilogues it; commands that were recorded may still be submitted.
+/// Dropping a session ends it; commands that were recorded may still be submitted.
 pub struct Session {
     cell: Cell,
     keep: Keep,
@@ -117,7 +117,7 @@ pub struct Session {
     spare: Vec<Kit>,
     chunks: VecDeque<Chunk>,
     /// Seconds of an iteration: the plan's estimate, then as measured.
-    chunk_sizer: f64,
+    seconds_per_iteration: f64,
     measured: bool,
     failure: Option<Error>,
 }
@@ -136,7 +136,7 @@ impl std::fmt::Debug for Session {
 const IN_FLIGHT: [usize; 2] = [16, 4];
 
 impl GpuEngine {
-    /// Slots all lanes of a job on this engine's device. This compiles kernels, uploads the data and submits once; it does not wait
+    /// Loads all lanes of a job on this engine's device. This compiles kernels, uploads the data and submits once; it does not wait
     /// for the device. The session holds the device by itself, not the engine.
     ///
     /// # Errors
@@ -175,7 +175,7 @@ impl GpuEngine {
             keep,
             layout,
             outcomes: vec![LaneOutcome::open(0); owner.job.lanes.len()],
-            chunk_sizer: (owner.plan.seconds / owner.plan.request.iterations.max(1) as f64).max(1e-9),
+            seconds_per_iteration: (owner.plan.seconds / owner.plan.request.iterations.max(1) as f64).max(1e-9),
             measured: false,
             flying: VecDeque::new(),
             spare: Vec::new(),
@@ -204,7 +204,7 @@ impl Session {
         }
         let plan = self.plan();
         let left = plan.request.iterations - self.iteration();
-        let fitting = ((budget.as_secs_f64() / self.chunk_sizer) as usize).clamp(1, plan.chunk);
+        let fitting = ((budget.as_secs_f64() / self.seconds_per_iteration) as usize).clamp(1, plan.chunk);
         let kit = match self.spare.pop() {
             Some(kit) => kit,
             None => self.kit()?,
@@ -295,13 +295,13 @@ impl Session {
     pub fn calibrate(&mut self) -> Result<()> {
         self.wait()?;
         // The first chunk warms up, with the iterate in both buffers.
-        let warms = 2.0 * (self.plan().request.check_every + 1) as f64 * self.chunk_sizer;
-        for (warm, budget) in [(true, warms), (false, 8.0 * self.chunk_sizer)] {
+        let warms = 2.0 * (self.plan().request.check_every + 1) as f64 * self.seconds_per_iteration;
+        for (warm, budget) in [(true, warms), (false, 8.0 * self.seconds_per_iteration)] {
             let clock = std::time::Instant::now();
             let iterations = self.submit(Duration::from_secs_f64(budget))?;
             self.wait()?;
             if !warm && iterations > 0 {
-                self.chunk_sizer = (clock.elapsed().as_secs_f64() / iterations as f64).max(1e-9);
+                self.seconds_per_iteration = (clock.elapsed().as_secs_f64() / iterations as f64).max(1e-9);
             }
         }
         Ok(())
@@ -399,8 +399,8 @@ impl Session {
     }
 
     /// Device time of an iteration: an estimate, or as measured.
-    pub fn chunk_sizer(&self) -> Duration {
-        Duration::from_secs_f64(self.chunk_sizer)
+    pub fn seconds_per_iteration(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds_per_iteration)
     }
 
     /// Buffers for one more chunk.
@@ -476,10 +476,10 @@ impl Session {
             return Err(failed(&self.cell.borrow_owner().context, &found));
         }
         if seconds > 0.0 {
-            let chunk_sizer = (seconds / iterations as f64).max(1e-9);
+            let seconds_per_iteration = (seconds / iterations as f64).max(1e-9);
             // A single slow chunk, as the first with its compilation, is not to shrink many that follow for long.
-            self.chunk_sizer =
-                if self.measured { chunk_sizer.max(self.chunk_sizer / 2.0) } else { chunk_sizer };
+            self.seconds_per_iteration =
+                if self.measured { seconds_per_iteration.max(self.seconds_per_iteration / 2.0) } else { seconds_per_iteration };
             self.measured = true;
         }
         chunk.slots.iter().for_each(|slot| self.outcomes[slot.lane] = slot.outcome);

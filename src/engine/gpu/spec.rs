@@ -42,7 +42,7 @@ pub struct ShaderSpec {
     pub phases: usize,
     /// Whether steps and momenta are products of a factor of the iteration and one of the lane, rather than tabulated.
     pub factored: bool,
-    /// Stages of an iteration: two where a phase epilogues with identification.
+    /// Stages of an iteration: two where a phase ends with identification.
     pub stages: usize,
     /// Iterations without a change of the active set that count as identification.
     pub patience: usize,

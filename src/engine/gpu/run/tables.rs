@@ -62,7 +62,7 @@ impl GpuRun<'_> {
         let mut table = vec![0.0; iterations * layout.stages * fields * padded_lanes];
         let mut row = vec![0.0; layout.rule_fields()];
         for (slot, active) in self.slots.iter().enumerate().filter_map(|(slot, o)| o.map(|o| (slot, o))) {
-            // A lane that epilogues on the way reads nothing more.
+            // A lane that ends on the way reads nothing more.
             for i in 0..iterations.min(self.plan.request.iterations.saturating_sub(active.next)) {
                 let k = active.next + i;
                 for stage in 0..layout.stages {
