@@ -4,19 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From left to right; `error` serves all.
-const ORDER: [&str; 11] = [
-    "error",
-    "data",
-    "objective",
-    "schedule",
-    "lanes",
-    "program",
-    "engine",
-    "result",
-    "solve",
-    "diff",
-    "report",
-];
+const ORDER: [&str; 10] =
+    ["error", "data", "objective", "schedule", "lanes", "program", "engine", "result", "solve", "diff"];
 
 fn files(folder: &Path, list: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -30,9 +19,6 @@ fn files(folder: &Path, list: &mut Vec<PathBuf>) {
 }
 
 fn rank(module: &str) -> usize {
-    if module == "front" {
-        return ORDER.len();
-    }
     ORDER
         .iter()
         .position(|m| *m == module)
@@ -58,7 +44,7 @@ fn violations(root: &Path) -> Vec<String> {
         let inside = path.strip_prefix(root).unwrap();
         let first = inside.iter().next().unwrap().to_string_lossy();
         let module = first.trim_end_matches(".rs").to_string();
-        if ["lib", "bin", "prelude"].contains(&module.as_str()) {
+        if ["lib", "prelude"].contains(&module.as_str()) {
             continue;
         }
         let text = fs::read_to_string(&path).unwrap();
@@ -66,8 +52,7 @@ fn violations(root: &Path) -> Vec<String> {
         let code: String =
             text.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
         for import in imports(&code) {
-            let known = ORDER.contains(&import.as_str()) || import == "front";
-            if known && rank(&import) > rank(&module) {
+            if ORDER.contains(&import.as_str()) && rank(&import) > rank(&module) {
                 found.push(format!("{} imports {import}, which is to its right", inside.display()));
             }
         }
