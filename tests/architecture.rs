@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From left to right; `error` serves all.
-const ORDER: [&str; 12] = [
+const ORDER: [&str; 11] = [
     "error",
     "design",
     "data",
@@ -18,7 +18,6 @@ const ORDER: [&str; 12] = [
     "result",
     "solve",
     "diff",
-    "report",
 ];
 
 /// Columns of a line at most, characters.
@@ -141,9 +140,6 @@ fn after<'a>(line: &'a str, word: &str) -> Option<&'a str> {
 // Data flow.
 
 fn rank(module: &str) -> usize {
-    if module == "front" {
-        return ORDER.len();
-    }
     ORDER
         .iter()
         .position(|m| *m == module)
@@ -167,14 +163,13 @@ fn violations(root: &Path) -> Vec<String> {
         let inside = path.strip_prefix(root).unwrap();
         let first = inside.iter().next().unwrap().to_string_lossy();
         let module = first.trim_end_matches(".rs").to_string();
-        if ["lib", "bin", "prelude"].contains(&module.as_str()) {
+        if ["lib", "prelude"].contains(&module.as_str()) {
             continue;
         }
         // Documentation may point anywhere.
         let code = code(&read(&path));
         for import in imports(&code) {
-            let known = ORDER.contains(&import.as_str()) || import == "front";
-            if known && rank(&import) > rank(&module) {
+            if ORDER.contains(&import.as_str()) && rank(&import) > rank(&module) {
                 found.push(format!("{} imports {import}, which is to its right", inside.display()));
             }
         }

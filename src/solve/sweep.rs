@@ -7,11 +7,12 @@ use ndarray::Array2;
 
 use super::curvature::MetricCurvature;
 use super::prepared::expand_start;
-use super::scheduler::{Event, Orders};
+use super::queue::check_lanes;
+use super::scheduler::{Event, Scheduler};
 use super::{Alphas, OnFault, Prepared, Progress, RunInfo, SweepResult};
 use crate::engine::{Chunk, Engine, EngineInfo, LaneOutcome, Slot};
 use crate::error::{Error, Result};
-use crate::lanes::{Lane, MetricSource};
+use crate::lanes::{Lane, MetricSource, Start};
 use crate::objective::{Derivative, Loss, Objective};
 use crate::program::{MetricKind, Plan, Precision, Request, Strategy};
 use crate::result::Recorder;
@@ -33,6 +34,7 @@ pub struct Sweep {
     derivatives: Option<Vec<Derivative>>,
     every: Option<usize>,
     start: Option<Array2<f64>>,
+    lane_starts: Option<Vec<Start>>,
     precision: Precision,
     strategy: Option<Strategy>,
     memory_budget: u64,
@@ -57,6 +59,7 @@ impl Sweep {
             derivatives: None,
             every: None,
             start: None,
+            lane_starts: None,
             precision: Precision::F64,
             strategy: None,
             memory_budget: DEFAULT_MEMORY_BUDGET,
@@ -138,6 +141,12 @@ impl Sweep {
         self.start = Some(start);
         self
     }
+    /// Where each lane starts, one for each alpha, in place of the rows of [`start`](Self::start) in order. With [`Start::From`] a
+    /// path is warm-started: `Start::From(i)` waits for lane `i` and starts at its last iterate.
+    pub fn lane_starts(mut self, starts: impl IntoIterator<Item = Start>) -> Self {
+        self.lane_starts = Some(starts.into_iter().collect());
+        self
+    }
     /// Arithmetic of the engine.
     pub fn precision(mut self, precision: Precision) -> Self {
         self.precision = precision;
@@ -216,7 +225,7 @@ impl Sweep {
             return Err(Error::usage("--tol", self.tol.to_string(), "a finite number, zero or larger", ""));
         }
         let alphas = self.alphas.resolve(problem, l1_ratio)?;
-        let lanes: Vec<Lane> = alphas.iter().map(|&alpha| Lane { alpha, l1_ratio }).collect();
+        let lanes = self.lay_out(&alphas, l1_ratio)?;
         let derivatives = match &self.derivatives {
             Some(list) => list.clone(),
             None if penalty.uses_alpha() => vec![Derivative::LogAlpha],
@@ -235,6 +244,29 @@ impl Sweep {
         let schedule = LaneSchedule::new(rules, self.iterations, curvatures, tangents, &derivatives)?;
         let start = self.start.as_ref().map(|s| expand_start(s, problem, lanes.len())).transpose()?;
         Ok(Prepared { lanes, schedule, metric: metric.source, derivatives, start })
+    }
+
+    /// The lanes of the sweep: one for each alpha, each with its start.
+    fn lay_out(&self, alphas: &[f64], l1_ratio: f64) -> Result<Vec<Lane>> {
+        let mut lanes: Vec<Lane> = alphas.iter().map(|&alpha| Lane::new(alpha, l1_ratio)).collect();
+        if let Some(start) = &self.start {
+            for (i, lane) in lanes.iter_mut().enumerate() {
+                lane.start = Start::Given(if start.nrows() == 1 { 0 } else { i });
+            }
+        }
+        if let Some(starts) = &self.lane_starts {
+            if starts.len() != lanes.len() {
+                return Err(Error::usage(
+                    "lane starts",
+                    format!("{}", starts.len()),
+                    format!("{}, one for each lane", lanes.len()),
+                    "",
+                ));
+            }
+            lanes.iter_mut().zip(starts).for_each(|(lane, start)| lane.start = *start);
+        }
+        check_lanes(&lanes, self.start.as_ref().map_or(0, Array2::nrows))?;
+        Ok(lanes)
     }
 
     /// Plans the sweep for an engine, without running it.
@@ -302,6 +334,15 @@ impl Sweep {
             self.every = Some(self.iterations);
         }
         let prepared = self.prepare()?;
+        if let Some(i) = prepared.lanes.iter().position(|lane| matches!(lane.start, Start::From(_))) {
+            let found = "a start from another lane".to_string();
+            return Err(Error::usage(
+                format!("start of lane {i}"),
+                found,
+                "a start at zero or at given coefficients",
+                "A session runs all lanes at once; run a warm-started path by `run` or `submit`.",
+            ));
+        }
         let plan = self.plan_for(&prepared, engine, true)?;
         prepared.schedule.warnings(self.iterations).iter().for_each(|w| log::warn!("{w}"));
         engine.session(plan, prepared.into_job(self.problem, self.tol), keep)
@@ -385,10 +426,10 @@ impl Sweep {
         // An engine that takes over takes the strategy that suits it.
         let free = self.clone().strategy(None);
         let replan = |engine: &dyn Engine| free.plan_prepared(&prepared, engine);
-        let orders = Orders::new(&job, deadline, self.on_fault, &replan);
+        let scheduler = Scheduler::new(&job, deadline, self.on_fault, &replan);
         let mut pairs: Vec<(&mut dyn Engine, Plan)> =
             engines.iter_mut().map(|e| &mut **e as _).zip(plans).collect();
-        orders.run(&mut pairs, &mut on_event)?;
+        scheduler.run(&mut pairs, &mut on_event)?;
 
         let trace = recorder.trace();
         let lanes = prepared.results(&self.problem, &outcomes, &trace);

@@ -400,7 +400,7 @@ impl<T: Real> State<T> {
                 first: state.iteration,
                 outcome: LaneOutcome::open(state.iteration),
                 advanced: false,
-                numbers: self.numbers.lane(job, state.lane),
+                numbers: self.numbers.lane(job, &state),
                 control: Control::from_memory(&state.memory),
                 params: StepParams::new(self.d),
                 record: vec![0.0; RecordLayout::new(self.d).fields()],
@@ -475,6 +475,7 @@ impl<T: Real> State<T> {
             previous: self.take(slot, &self.x_previous, WorkingSet::previous_column),
             metric: metric.map(|m| self.take(slot, m, WorkingSet::column)),
             memory: active.control.memory(),
+            objective_limit: active.numbers.objective_limit,
         }
     }
 }
