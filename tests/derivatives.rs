@@ -145,3 +145,41 @@ fn a_constant_target_direction_moves_the_intercept_alone() {
     let last = result.trace.dintercept.outer_iter().next_back().unwrap();
     assert!(result.trace.dcoef.iter().all(|v| *v == 0.0) && last.iter().all(|v| (v - 1.0).abs() < 1e-14));
 }
+
+/// Derivatives of the held-out loss, by differences of the loss itself; the target of the held-out rows stays.
+#[test]
+fn hypergradients_are_derivatives_of_the_held_out_loss() {
+    let direction: ndarray::Array1<f64> = (0..60).map(|i| 1.0 + f64::from(i % 7)).collect();
+    for loss in losses() {
+        let factors = |moved: f64| {
+            (0..8).map(|j| if j == 0 { 1.0 + moved } else { 1.0 + 0.1 * f64::from(j) }).collect()
+        };
+        let run = |(log_alpha, factor, target): (f64, f64, f64)| {
+            let data = common::synthetic(60, 8, loss.classes(), 16);
+            let y = &data.target() + &(&direction * target);
+            let moved = proxjet::data::Dataset::new(data.x().to_owned(), y).unwrap();
+            let moved = moved.with_sample_weight(data.sample_weight().to_owned()).unwrap();
+            let problem = Objective::builder(moved).loss(loss).penalty_factors(factors(factor));
+            let problem = problem.validation(common::synthetic(25, 8, loss.classes(), 17)).build().unwrap();
+            let mut derivatives = vec![Derivative::LogAlpha, Derivative::PenaltyFactor(0)];
+            if !loss.classes() {
+                derivatives.push(Derivative::Target(direction.clone()));
+            }
+            let alphas = Alphas::List(vec![0.05 * f64::exp(log_alpha)]);
+            let sweep = Sweep::new(problem).alphas(alphas).step(Step::Constant(0.9)).iterations(40).tol(0.0);
+            sweep.derivatives(derivatives).run(&mut CpuEngine::new()).unwrap()
+        };
+        let h = 1e-5;
+        let result = run((0.0, 0.0, 0.0));
+        let of = |r: &proxjet::solve::SweepResult| r.lanes[0].validation_loss.unwrap();
+        let moves = [|h| (h, 0.0, 0.0), |h| (0.0, h, 0.0), |h| (0.0, 0.0, h)];
+        for (derivative, moved) in result.lanes[0].hypergradient.as_ref().unwrap().iter().zip(moves) {
+            let difference = (of(&run(moved(h))) - of(&run(moved(-h)))) / (2.0 * h);
+            let apart = (derivative.unwrap() - difference).abs();
+            assert!(
+                apart <= 1e-7 * difference.abs().max(1e-2),
+                "{loss}: {derivative:?}, difference {difference}"
+            );
+        }
+    }
+}
