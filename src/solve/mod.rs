@@ -8,6 +8,7 @@ mod handle;
 mod prepared;
 mod queue;
 mod result;
+mod run;
 mod scheduler;
 mod sweep;
 mod timing;

@@ -1,21 +1,18 @@
-//! A sweep: from settings to results.
+//! A sweep: its settings, and the plan that follows from them.
 
-use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ndarray::Array2;
 
 use super::curvature::MetricCurvature;
 use super::prepared::expand_start;
 use super::queue::check_lanes;
-use super::scheduler::{Event, Scheduler};
-use super::{Alphas, OnFault, Prepared, Progress, RunInfo, SweepResult};
-use crate::engine::{Chunk, Engine, EngineInfo, LaneOutcome, Slot};
+use super::{Alphas, OnFault, Prepared};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::lanes::{Lane, MetricSource, Start};
 use crate::objective::{Derivative, Loss, Objective};
 use crate::program::{MetricKind, Plan, Precision, Request, Strategy};
-use crate::result::Recorder;
 use crate::schedule::{Algorithm, LaneSchedule, Metric, Momentum, Schedule, Step, TangentStart};
 
 /// Default memory budget: 4 GiB, for the device's buffers and the host's trace together.
@@ -24,24 +21,24 @@ pub const DEFAULT_MEMORY_BUDGET: u64 = 4 << 30;
 /// A sweep: one problem, many lanes, one schedule. Built step by step; every setting has a default.
 #[derive(Debug, Clone)]
 pub struct Sweep {
-    problem: Objective,
+    pub(super) problem: Objective,
     alphas: Alphas,
     l1_ratio: f64,
-    schedule: Schedule,
-    iterations: usize,
-    tol: f64,
+    pub(super) schedule: Schedule,
+    pub(super) iterations: usize,
+    pub(super) tol: f64,
     check_every: usize,
     derivatives: Option<Vec<Derivative>>,
     every: Option<usize>,
     start: Option<Array2<f64>>,
     lane_starts: Option<Vec<Start>>,
-    precision: Precision,
+    pub(super) precision: Precision,
     strategy: Option<Strategy>,
     memory_budget: u64,
     sparsity: bool,
     chunk: Option<usize>,
-    deadline: Option<Duration>,
-    on_fault: OnFault,
+    pub(super) deadline: Option<Duration>,
+    pub(super) on_fault: OnFault,
 }
 
 impl Sweep {
@@ -346,118 +343,5 @@ impl Sweep {
         let plan = self.plan_for(&prepared, engine, true)?;
         prepared.schedule.warnings(self.iterations).iter().for_each(|w| log::warn!("{w}"));
         engine.session(plan, prepared.into_job(self.problem, self.tol), keep)
-    }
-
-    /// Runs the sweep to its end.
-    ///
-    /// # Errors
-    /// As [`plan`](Self::plan), and a device that failed for good. Divergence is a status.
-    pub fn run(&self, engine: &mut dyn Engine) -> Result<SweepResult> {
-        self.run_with(engine, |_, _| ControlFlow::Continue(()))
-    }
-
-    /// Runs the sweep and shows every chunk to `watch`; its `Break` cancels the lanes still going and keeps what is done.
-    ///
-    /// # Errors
-    /// As [`run`](Self::run).
-    pub fn run_with(
-        &self,
-        engine: &mut dyn Engine,
-        watch: impl FnMut(&Chunk, &Progress) -> ControlFlow<()>,
-    ) -> Result<SweepResult> {
-        self.run_on(&mut [engine], watch)
-    }
-
-    /// Runs the sweep on several engines at once, which take lanes from one queue.
-    ///
-    /// # Errors
-    /// As [`run`](Self::run), and no engine.
-    pub fn run_on(
-        &self,
-        engines: &mut [&mut dyn Engine],
-        mut watch: impl FnMut(&Chunk, &Progress) -> ControlFlow<()>,
-    ) -> Result<SweepResult> {
-        let clock = Instant::now();
-        let prepared = self.prepare()?;
-        let plans =
-            engines.iter().map(|e| self.plan_prepared(&prepared, *e)).collect::<Result<Vec<Plan>>>()?;
-        let Some(first) = plans.first().cloned() else {
-            return Err(Error::usage("engines", "none", "at least one", ""));
-        };
-        let infos: Vec<EngineInfo> = engines.iter().map(|e| e.info()).collect();
-        let job = prepared.job(&self.problem, self.tol);
-        let mut warnings = prepared.schedule.warnings(self.iterations);
-        warnings.iter().for_each(|w| log::warn!("{w}"));
-
-        let alphas = prepared.lanes.iter().map(|l| l.alpha).collect();
-        let l1_ratios = prepared.lanes.iter().map(|l| l.l1_ratio).collect();
-        let mut recorder = Recorder::new(&self.problem, &prepared.derivatives, &first, alphas, l1_ratios);
-        let mut outcomes = vec![LaneOutcome::open(0); prepared.lanes.len()];
-        let mut progress = Progress { lanes: prepared.lanes.len(), ..Progress::default() };
-        let mut faults = Vec::new();
-        let mut skipped = 0.0;
-        let mut on_event = |event| match event {
-            Event::Begin(state) => {
-                recorder.begin(&state);
-                progress.running += 1;
-                ControlFlow::Continue(())
-            }
-            Event::Chunk(chunk) => {
-                recorder.chunk(&chunk);
-                skipped += chunk.skipped;
-                progress.iterations += chunk.slots.iter().map(Slot::iterations).sum::<usize>();
-                watch(&chunk, &progress)
-            }
-            Event::Finish(state, outcome) => {
-                outcomes[state.lane] = outcome;
-                recorder.finish(&state);
-                progress.running -= 1;
-                progress.finished += 1;
-                progress.skipped += self.iterations - outcome.iterations;
-                ControlFlow::Continue(())
-            }
-            Event::Fault(words) => {
-                log::warn!("{words}");
-                faults.push(words);
-                ControlFlow::Continue(())
-            }
-        };
-        let deadline = self.deadline.map(|limit| clock + limit);
-        // An engine that takes over takes the strategy that suits it.
-        let free = self.clone().strategy(None);
-        let replan = |engine: &dyn Engine| free.plan_prepared(&prepared, engine);
-        let scheduler = Scheduler::new(&job, deadline, self.on_fault, &replan);
-        let mut pairs: Vec<(&mut dyn Engine, Plan)> =
-            engines.iter_mut().map(|e| &mut **e as _).zip(plans).collect();
-        scheduler.run(&mut pairs, &mut on_event)?;
-
-        let trace = recorder.trace();
-        let lanes = prepared.results(&self.problem, &outcomes, &trace);
-        for warning in prepared.unreached(&outcomes) {
-            log::warn!("{warning}");
-            warnings.push(warning);
-        }
-        let spectrum = self.problem.spectrum();
-        let mut infos = infos.into_iter();
-        let info = RunInfo {
-            objective: self.problem.in_words(),
-            data_shape: self.problem.shape(),
-            lipschitz: spectrum.lipschitz,
-            strong_convexity: spectrum.strong_convexity,
-            lipschitz_margin: spectrum.margin,
-            engine: infos.next().expect("there is an engine"),
-            further_devices: infos.collect(),
-            precision: self.precision,
-            strategy: first.strategy,
-            schedule: self.schedule.info(),
-            iterations: self.iterations,
-            tol: self.tol,
-            derivative: prepared.derivatives.iter().map(Derivative::name).collect(),
-            skipped_work: skipped / outcomes.iter().map(|o| o.iterations).sum::<usize>().max(1) as f64,
-            faults,
-            warnings,
-            seconds: clock.elapsed().as_secs_f64(),
-        };
-        Ok(SweepResult { lanes, trace, info })
     }
 }
