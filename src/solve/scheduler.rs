@@ -41,7 +41,7 @@ impl std::str::FromStr for OnFault {
             "retry" => Ok(OnFault::Retry),
             "cpu" => Ok(OnFault::Cpu),
             "fail" => Ok(OnFault::Fail),
-            _ => Err(Error::unknown(ErrorKind::Usage, "--on-fault", text, OnFault::NAMES)),
+            _ => Err(Error::unknown(ErrorKind::Usage, "on_fault", text, OnFault::NAMES)),
         }
     }
 }

@@ -207,19 +207,19 @@ impl Sweep {
         let penalty = problem.penalty();
         let l1_ratio = penalty.l1_ratio().unwrap_or(self.l1_ratio);
         if !(0.0..=1.0).contains(&self.l1_ratio) {
-            return Err(Error::usage("--l1-ratio", self.l1_ratio.to_string(), "a number from 0 to 1", ""));
+            return Err(Error::usage("l1_ratio", self.l1_ratio.to_string(), "a number from 0 to 1", ""));
         }
         if self.iterations == 0 {
-            return Err(Error::usage("--iterations", "0", "at least 1", ""));
+            return Err(Error::usage("iterations", "0", "at least 1", ""));
         }
         if self.chunk == Some(0) {
             return Err(Error::usage("chunk", "0 iterations", "at least 1", ""));
         }
         if self.every == Some(0) {
-            return Err(Error::usage("--every", "0", "at least 1", ""));
+            return Err(Error::usage("every", "0", "at least 1", ""));
         }
         if !(self.tol >= 0.0 && self.tol.is_finite()) {
-            return Err(Error::usage("--tol", self.tol.to_string(), "a finite number, zero or larger", ""));
+            return Err(Error::usage("tol", self.tol.to_string(), "a finite number, zero or larger", ""));
         }
         let alphas = self.alphas.resolve(problem, l1_ratio)?;
         let lanes = self.lay_out(&alphas, l1_ratio)?;

@@ -150,7 +150,7 @@ impl Settings {
     }
 
     fn read_array(&self, option: &str, path: &Path) -> Result<ndarray::ArrayD<f64>> {
-        data::read_array(path, self.budget()?).map_err(|e| Error { at: format!("{option} {}", e.at), ..e })
+        data::read_array(path, self.budget()?).map_err(|e| e.within(&format!("{option} ")))
     }
 
     fn read_vector(&self, option: &str, path: &Path) -> Result<Array1<f64>> {

@@ -77,12 +77,12 @@ pub fn summary(result: &SweepResult) -> String {
         let _ = writeln!(
             out,
             "{} lane(s) stopped at {} iterations before tolerance {:e}: their coefficients and derivatives may still move. \
-             Raise --iterations or --tol{}, or standardise the features (--standardize).",
+             Raise `iterations` or `tol`{}, or standardise the features (`standardize`).",
             count(Status::MaxIterations),
             result.info.iterations,
             result.info.tol,
             if result.info.schedule.phases.iter().all(|p| p.algorithm == Algorithm::Pgd) {
-                ", use --algorithm fista"
+                ", use `algorithm fista`"
             } else {
                 ""
             }
