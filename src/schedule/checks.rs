@@ -1,6 +1,6 @@
 //! What a schedule can get wrong, said with its place.
 
-use super::lanes::ScheduleSeed;
+use super::ScheduleSeed;
 use super::{
     Algorithm, LaneCurvature, Metric, Momentum, Phase, Restart, Schedule, Step, TangentStart, Until,
 };
