@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From left to right; `error` serves all.
-const ORDER: [&str; 11] = [
+const ORDER: [&str; 12] = [
     "error",
+    "design",
     "data",
     "objective",
     "schedule",

@@ -46,7 +46,7 @@ impl RunNumbers {
     pub(crate) fn new(job: &Job<'_>) -> Self {
         let problem = job.problem;
         let (q, d) = (problem.state_rows(), job.derivatives.len());
-        let mut target_tangent = Array2::zeros((problem.design.nrows(), d));
+        let mut target_tangent = Array2::zeros((problem.design.rows(), d));
         let mut seeds_target = false;
         for (t, derivative) in job.derivatives.iter().enumerate() {
             if let Some((direction, _)) = derivative.target_tangent(problem) {
@@ -102,7 +102,7 @@ impl RunNumbers {
         let loss: f64 = if x.iter().all(|v| *v == 0.0) {
             self.null_loss
         } else {
-            let z = problem.design.dot(&x);
+            let z = problem.design.apply_vector(x.view());
             let value = |i: usize| problem.weight[i] * problem.loss().value(z[i], problem.target[i]);
             (0..z.len()).map(value).sum()
         };

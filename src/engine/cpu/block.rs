@@ -2,12 +2,9 @@
 
 use std::sync::Mutex;
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
-
 use super::super::LaneOutcome;
 use super::step::Partials;
-use super::vector::settle;
+use crate::design::{Design, Threads};
 use crate::lanes::{Control, LaneNumbers, StepParams};
 use crate::objective::{Loss, Penalty, Real};
 
@@ -17,44 +14,6 @@ pub(super) struct Rows<T> {
     pub(super) weight: Vec<T>,
     /// `[d][n]`, empty where no direction moves the target.
     pub(super) target_tangent: Vec<Vec<T>>,
-}
-
-/// A design of `n` rows and `q` columns.
-#[derive(Clone, Copy)]
-pub(super) struct Design<'a, T> {
-    pub(super) values: &'a [T],
-    pub(super) n: usize,
-    pub(super) q: usize,
-    /// Whether rows are contiguous, rather than columns.
-    pub(super) by_rows: bool,
-}
-
-impl<'a, T: Real> Design<'a, T> {
-    fn matrix(self) -> MatRef<'a, T> {
-        if self.by_rows {
-            MatRef::from_row_major_slice(self.values, self.n, self.q)
-        } else {
-            MatRef::from_column_major_slice(self.values, self.n, self.q)
-        }
-    }
-
-    /// `out = X m`, for `[q]`-columns `m` and `[n]`-columns `out`.
-    pub(super) fn apply(self, out: &mut [T], m: &[T], par: Par) {
-        let columns = out.len() / self.n;
-        let m = MatRef::from_column_major_slice(m, self.q, columns);
-        let out = MatMut::from_column_major_slice_mut(out, self.n, columns);
-        matmul(out, Accum::Replace, self.matrix(), m, T::one(), par);
-        settle();
-    }
-
-    /// `out = Xᵀ m`, for `[q]`-columns `out` and every `stride`-th of the `[n]`-columns `m`, from the first.
-    pub(super) fn apply_transposed(self, out: &mut [T], m: &[T], stride: usize, par: Par) {
-        let columns = out.len() / self.q;
-        let m = MatRef::from_column_major_slice_with_stride(m, self.n, columns, stride * self.n);
-        let out = MatMut::from_column_major_slice_mut(out, self.q, columns);
-        matmul(out, Accum::Replace, self.matrix().transpose(), m, T::one(), par);
-        settle();
-    }
 }
 
 /// A lane in the columns.
@@ -141,7 +100,7 @@ impl<T: Real> Common<T> {
 pub(super) struct Block<'a, T> {
     pub(super) common: &'a Common<T>,
     pub(super) slots: &'a mut [ActiveLane<T>],
-    pub(super) design: Design<'a, T>,
+    pub(super) design: &'a Design<T>,
     /// Penalty factors of the columns of the design; columns from `penalised` on are exempt.
     pub(super) factors: &'a [T],
     pub(super) penalised: usize,
@@ -160,7 +119,7 @@ pub(super) struct Block<'a, T> {
     /// Predictions of `e`, where the schedule measures curvature.
     pub(super) extrapolated: Option<&'a mut [T]>,
     /// How the products are spread over threads.
-    pub(super) par: Par,
+    pub(super) threads: Threads,
 }
 
 /// Which columns of the design a tangent moves the strength of.
@@ -177,17 +136,17 @@ pub(super) enum FactorSeed {
 impl<T: Real> Block<'_, T> {
     /// `(n, q)`.
     pub(super) fn shape(&self) -> (usize, usize) {
-        (self.design.n, self.design.q)
+        (self.design.rows(), self.design.columns())
     }
 
     /// `g = Xᵀ r` for all columns.
     pub(super) fn gradient(&mut self) {
-        self.design.apply_transposed(self.g, self.r, 1, self.par);
+        self.design.apply_t(self.g, self.r, self.threads);
     }
 
     /// `z = X x` for all columns; the last predictions become the previous ones.
     pub(super) fn predict(&mut self) {
-        self.design.apply(self.z_previous, self.x, self.par);
+        self.design.apply(self.z_previous, self.x, self.threads);
         std::mem::swap(&mut self.z, &mut self.z_previous);
     }
 

@@ -30,7 +30,7 @@ impl<T: Real> Block<'_, T> {
 
     /// The scale `s` that makes the dual point feasible.
     fn scale_dual<P: PenaltyFunction>(&mut self, penalty: P) {
-        let width = self.design.q * (1 + self.common.d);
+        let width = self.design.columns() * (1 + self.common.d);
         let (factors, penalised) = (self.factors, self.penalised);
         self.slots.par_iter_mut().zip(self.g.par_chunks_exact(width)).for_each(|(slot, g)| {
             let (l1, l2) = (T::of(slot.numbers.l1), T::of(slot.numbers.l2));
@@ -43,7 +43,7 @@ impl<T: Real> Block<'_, T> {
 
     fn gap_of_loss<L: LossFunction>(&mut self, loss: L) {
         let rows = &self.common.rows;
-        let (n, width) = (self.design.n, self.design.n * (1 + self.common.d));
+        let (n, width) = (self.design.rows(), self.design.rows() * (1 + self.common.d));
         let (y, weight) = (&rows.target[..n], &rows.weight[..n]);
         self.slots.par_iter_mut().zip(self.z.par_chunks_exact(width)).for_each(|(slot, z)| {
             let (z, scale) = (&z[..n], T::of(slot.measures.dual_scale));
@@ -54,7 +54,7 @@ impl<T: Real> Block<'_, T> {
 
     fn gap_of_penalty_and_residuals<P: PenaltyFunction>(&mut self, penalty: P) {
         let common = self.common;
-        let q = self.design.q;
+        let q = self.design.columns();
         let (factors, penalised, factor_seeds) = (self.factors, self.penalised, self.factor_seeds);
         let width = q * (1 + common.d);
         let lanes =

@@ -2,13 +2,14 @@
 
 use rayon::prelude::*;
 
-use super::block::{Block, Design};
+use super::block::Block;
+use crate::design::Design;
 use crate::lanes::MetricSource;
 use crate::objective::{LossFunction, Real, with_loss};
 
 impl<T: Real> Block<'_, T> {
     /// Sets the metric of the lanes that refresh it now; `squares` is the design squared, where curvatures are asked for.
-    pub(super) fn refresh_metric(&mut self, source: &MetricSource, squares: Option<Design<'_, T>>) {
+    pub(super) fn refresh_metric(&mut self, source: &MetricSource, squares: Option<&Design<T>>) {
         if self.metric.is_none() {
             return;
         }
@@ -19,10 +20,10 @@ impl<T: Real> Block<'_, T> {
         }
         if let (MetricSource::Hessian { gain, bound, .. }, Some(squares)) = (source, squares) {
             with_loss!(self.common.loss, f => self.curvatures(f));
-            squares.apply_transposed(self.g, self.r, 1, self.par);
+            squares.apply_t(self.g, self.r, self.threads);
             return self.invert_curvatures(*gain, bound.as_slice().expect("a vector of its own"), &due);
         }
-        let (q, width) = (self.design.q, self.design.q * (1 + self.common.d));
+        let (q, width) = (self.design.columns(), self.design.columns() * (1 + self.common.d));
         let Some(metric) = &mut self.metric else { return };
         let lanes = metric.chunks_exact_mut(width).zip(&*self.slots).zip(&due).filter(|(_, due)| **due);
         for ((columns, slot), _) in lanes {
@@ -33,7 +34,7 @@ impl<T: Real> Block<'_, T> {
 
     /// `r = ω φ''(z)` and `dr = ω φ'''(z) dz`.
     fn curvatures<L: LossFunction>(&mut self, loss: L) {
-        let (n, width) = (self.design.n, self.design.n * (1 + self.common.d));
+        let (n, width) = (self.design.rows(), self.design.rows() * (1 + self.common.d));
         let rows = &self.common.rows;
         let (y, weight) = (&rows.target[..n], &rows.weight[..n]);
         self.r.par_chunks_exact_mut(width).zip(self.z.par_chunks_exact(width)).for_each(|(r, z)| {
@@ -51,7 +52,7 @@ impl<T: Real> Block<'_, T> {
 
     /// `d = 1/h` held between `1/bound` and `gain/bound`, where it does not move.
     fn invert_curvatures(&mut self, gain: f64, bound: &[f64], due: &[bool]) {
-        let (q, width) = (self.design.q, self.design.q * (1 + self.common.d));
+        let (q, width) = (self.design.columns(), self.design.columns() * (1 + self.common.d));
         let Some(metric) = &mut self.metric else { return };
         let lanes = metric.chunks_exact_mut(width).zip(self.g.chunks_exact(width)).zip(due);
         for ((metric, h), _) in lanes.filter(|(_, due)| **due) {

@@ -6,6 +6,7 @@
 use ndarray::{Array3, ArrayViewMut2, Axis};
 
 use super::{Chunk, Engine, EngineInfo, Frame, Run, Slot, Status};
+use crate::design::{Design, Threads};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lanes::{ControlRules, Job, LaneState, Numbers};
 use crate::objective::{Objective, Real};
@@ -22,7 +23,7 @@ mod step;
 mod vector;
 mod working_set;
 
-use block::{ActiveLane, Design};
+use block::ActiveLane;
 use state::State;
 
 /// Runs plans on the processor, on all threads of the current rayon pool.
@@ -92,14 +93,13 @@ impl Engine for CpuEngine {
 /// with `columns` columns: the yardstick of the benchmarks.
 pub fn products_alone(problem: &Objective, columns: usize, precision: Precision, count: usize) -> f64 {
     fn of<T: Real>(problem: &Objective, columns: usize, count: usize) -> f64 {
-        let (n, q) = problem.design().dim();
-        let values: Vec<T> = problem.design().iter().map(|v| T::of(*v)).collect();
-        let design = Design { values: &values, n, q, by_rows: true };
+        let design: Design<T> = problem.design().cast();
+        let (n, q) = (design.rows(), design.columns());
         let (mut x, mut z) = (vec![T::of(0.5); q * columns], vec![T::of(0.5); n * columns]);
         let clock = std::time::Instant::now();
         for _ in 0..count {
-            design.apply(&mut z, &x, faer::Par::rayon(0));
-            design.apply_transposed(&mut x, &z, 1, faer::Par::rayon(0));
+            design.apply(&mut z, &x, Threads::All);
+            design.apply_t(&mut x, &z, Threads::All);
         }
         clock.elapsed().as_secs_f64()
     }

@@ -4,12 +4,13 @@ use rayon::prelude::*;
 
 use super::block::{Block, Rows};
 use super::vector::{sum, vectorised};
+use crate::design::Design;
 use crate::objective::{LossFunction, PenaltyFunction, Real, with_loss, with_penalty};
 use crate::program::RecordLayout;
 
 /// Held-out rows.
 pub(super) struct HeldOut<T> {
-    pub(super) design: Vec<T>,
+    pub(super) design: Design<T>,
     pub(super) rows: Rows<T>,
 }
 
@@ -32,7 +33,7 @@ impl<T: Real> Block<'_, T> {
 
     /// Changes, support and the penalty's part of the objective.
     fn record_step<P: PenaltyFunction>(&mut self, penalty: P) {
-        let q = self.design.q;
+        let q = self.design.columns();
         let (factors, penalised) = (self.factors, self.penalised);
         let width = q * (1 + self.common.d);
         self.slots
@@ -52,7 +53,7 @@ impl<T: Real> Block<'_, T> {
     /// Adds the loss's part to `⟨s, ∇f(x⁺) − ∇f(e)⟩` and its tangents: `⟨X s, ω (φ'(z⁺) − φ'(X e))⟩`.
     fn measure_secant<L: LossFunction>(&mut self, loss: L) {
         let rows = &self.common.rows;
-        let (n, width) = (self.design.n, self.design.n * (1 + self.common.d));
+        let (n, width) = (self.design.rows(), self.design.rows() * (1 + self.common.d));
         let (y, weight, dy) = (&rows.target[..n], &rows.weight[..n], &rows.target_tangent);
         let Some(extrapolated) = &self.extrapolated else { return };
         self.slots
@@ -79,7 +80,7 @@ impl<T: Real> Block<'_, T> {
     /// The loss's part of the objective.
     fn record_loss<L: LossFunction>(&mut self, loss: L) {
         let rows = &self.common.rows;
-        let (n, width) = (self.design.n, self.design.n * (1 + self.common.d));
+        let (n, width) = (self.design.rows(), self.design.rows() * (1 + self.common.d));
         self.slots.par_iter_mut().zip(self.z.par_chunks_exact(width)).for_each(|(slot, z)| {
             slot.record[RecordLayout::OBJECTIVE] += vectorised(MeanLoss { loss, rows, z: &z[..n] }).f64();
         });

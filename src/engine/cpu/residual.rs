@@ -26,7 +26,7 @@ impl<T: Real> Block<'_, T> {
 
     fn residual_of<L: LossFunction>(&mut self, loss: L, probe: Probe) {
         let common = self.common;
-        let (n, width) = (self.design.n, self.design.n * (1 + common.d));
+        let (n, width) = (self.design.rows(), self.design.rows() * (1 + common.d));
         self.r
             .par_chunks_exact_mut(width)
             .zip(self.z.par_chunks_exact(width))
@@ -55,7 +55,7 @@ impl<T: Real> Block<'_, T> {
 
     /// Predictions of `e`, where the schedule measures the curvature of the step that follows.
     fn store_extrapolated(&mut self) {
-        let (n, width) = (self.design.n, self.design.n * (1 + self.common.d));
+        let (n, width) = (self.design.rows(), self.design.rows() * (1 + self.common.d));
         let Some(extrapolated) = &mut self.extrapolated else { return };
         extrapolated
             .par_chunks_exact_mut(width)

@@ -1,14 +1,14 @@
 //! The columns of all active lanes.
 
-use faer::Par;
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 use rayon::prelude::*;
 
 use super::super::LaneOutcome;
-use super::block::{ActiveLane, Block, Common, Design, FactorSeed, Measures, Rows};
+use super::block::{ActiveLane, Block, Common, FactorSeed, Measures, Rows};
 use super::observe::HeldOut;
 use super::residual::Probe;
 use super::working_set::{FullColumns, GROUP, PERIOD, Predictions, View, WorkingSet};
+use crate::design::{Design, Threads};
 use crate::lanes::{Control, Job, LaneState, MetricSource, RunNumbers, StepParams};
 use crate::objective::Real;
 use crate::program::{Plan, RecordLayout};
@@ -44,10 +44,9 @@ pub(super) struct State<T> {
     d: usize,
     numbers: RunNumbers,
     pub(super) common: Common<T>,
-    /// `[n, q]`, row-major.
-    design: Vec<T>,
+    design: Design<T>,
     /// Squares of the design, for a metric made of curvatures.
-    squares: Option<Vec<T>>,
+    squares: Option<Design<T>>,
     factors: Vec<T>,
     factor_seeds: Vec<FactorSeed>,
     held_out: Option<(HeldOut<T>, Vec<T>)>,
@@ -71,13 +70,13 @@ fn cast<'a, T: Real>(values: impl IntoIterator<Item = &'a f64>) -> Vec<T> {
 }
 
 impl<T: Real> Sets<T> {
-    fn new(design: ArrayView2<'_, f64>, plan: &Plan) -> Self {
-        let groups = (0..plan.slots.div_ceil(GROUP))
-            .map(|i| WorkingSet::new(i, design.nrows(), plan.slots.min(GROUP)));
+    fn new(design: &Design, plan: &Plan) -> Self {
+        let groups =
+            (0..plan.slots.div_ceil(GROUP)).map(|i| WorkingSet::new(i, design.rows(), plan.slots.min(GROUP)));
         Sets {
             on: false,
             groups: groups.collect(),
-            norms: design.columns().into_iter().map(|c| T::of(c.dot(&c).sqrt())).collect(),
+            norms: cast(&design.column_norms()),
             most: plan.working_set,
             iterations: 0,
             next_try: FIRST_WAIT,
@@ -93,7 +92,7 @@ impl<T: Real> State<T> {
     pub(super) fn new(plan: &Plan, job: &Job<'_>) -> Self {
         let problem = job.problem;
         let numbers = RunNumbers::new(job);
-        let (n, q) = problem.design.dim();
+        let (n, q) = (problem.design.rows(), problem.design.columns());
         let d = job.derivatives.len();
         let zeros = |rows: usize| vec![T::zero(); rows * plan.slots * (1 + d)];
         let rows = Rows {
@@ -106,7 +105,7 @@ impl<T: Real> State<T> {
         };
         let held_out = problem.held_out.as_ref().map(|h| {
             let rows = Rows { target: cast(&h.target), weight: cast(&h.weight), target_tangent: Vec::new() };
-            (HeldOut { design: cast(&h.design), rows }, zeros(h.target.len()))
+            (HeldOut { design: h.design.cast(), rows }, zeros(h.target.len()))
         });
         let common = Common::new(
             (n, q, d),
@@ -125,8 +124,8 @@ impl<T: Real> State<T> {
             q,
             d,
             common,
-            design: cast(&problem.design),
-            squares: squares.then(|| problem.design.iter().map(|v| T::of(v * v)).collect()),
+            design: problem.design.cast(),
+            squares: squares.then(|| problem.design.squared().cast()),
             factors: cast(&numbers.factors),
             factor_seeds,
             held_out,
@@ -139,7 +138,7 @@ impl<T: Real> State<T> {
             z_previous: zeros(n),
             r: zeros(n),
             extrapolated: job.schedule.uses_secant().then(|| zeros(n)),
-            sets: (plan.working_set > 0).then(|| Sets::new(problem.design.view(), plan)),
+            sets: (plan.working_set > 0).then(|| Sets::new(&problem.design, plan)),
             numbers,
         }
     }
@@ -151,7 +150,7 @@ impl<T: Real> State<T> {
         Block {
             common: &self.common,
             slots: &mut self.slots,
-            design: Design { values: &self.design, n: self.n, q: self.q, by_rows: true },
+            design: &self.design,
             factors: &self.factors,
             penalised: self.numbers.penalised,
             factor_seeds: &self.factor_seeds,
@@ -163,7 +162,7 @@ impl<T: Real> State<T> {
             z_previous: &mut self.z_previous[in_n],
             r: &mut self.r[in_n],
             extrapolated: self.extrapolated.as_mut().map(|e| &mut e[in_n]),
-            par: Par::rayon(0),
+            threads: Threads::All,
         }
     }
 
@@ -173,10 +172,9 @@ impl<T: Real> State<T> {
             return self.advance_groups();
         }
         let squares = self.squares.take();
-        let (n, q) = (self.n, self.q);
         let mut block = self.view();
         block.restore();
-        block.refresh_metric(metric, squares.as_ref().map(|s| Design { values: s, n, q, by_rows: true })); // D
+        block.refresh_metric(metric, squares.as_ref()); // D
         block.residual(Probe::Ahead); // r = ω φ'(X e)              dr = ω (φ''(X e) X de + ∂_u φ')
         block.gradient(); //             g = Xᵀ r                   dg = Xᵀ dr
         block.step(); //                 x⁺ = prox(x + β(x − x₋) − α D g), with its tangents
@@ -219,8 +217,7 @@ impl<T: Real> State<T> {
             self.expand();
             let columns = self.slots.len() * (1 + self.d);
             let n = rows.rows.target.len();
-            let design = Design { values: &rows.design, n, q: self.q, by_rows: true };
-            design.apply(&mut z[..columns * n], &self.x[..columns * self.q], Par::rayon(0));
+            rows.design.apply(&mut z[..columns * n], &self.x[..columns * self.q], Threads::All);
         }
         let of = held_out.as_ref().map(|(rows, z)| (rows, &z[..]));
         if self.sets.as_ref().is_some_and(|sets| sets.on) {
@@ -268,7 +265,7 @@ impl<T: Real> State<T> {
         let (q, n) = (GROUP * (1 + self.d) * self.q, GROUP * (1 + self.d) * self.n);
         let view = View {
             common: &self.common,
-            design: Design { values: &self.design, n: self.n, q: self.q, by_rows: true },
+            design: &self.design,
             factors: &self.factors,
             penalised: self.numbers.penalised,
             factor_seeds: &self.factor_seeds,
@@ -313,7 +310,7 @@ impl<T: Real> State<T> {
             if sets.iterations + PERIOD == sets.next_try {
                 // From here on movement is measured.
                 self.each_group(|set, view, _, _, predictions| {
-                    set.refer(view.now, view.design.n, 1 + view.common.d, predictions.r);
+                    set.refer(view.now, view.design.rows(), 1 + view.common.d, predictions.r);
                 });
             }
             return;
@@ -411,9 +408,8 @@ impl<T: Real> State<T> {
         let new = first * width..self.slots.len() * width;
         let in_q = new.start * q..new.end * q;
         let in_n = new.start * n..new.end * n;
-        let design = Design { values: &self.design, n, q, by_rows: true };
-        design.apply(&mut self.z[in_n.clone()], &self.x[in_q.clone()], Par::rayon(0));
-        design.apply(&mut self.z_previous[in_n], &self.x_previous[in_q], Par::rayon(0));
+        self.design.apply(&mut self.z[in_n.clone()], &self.x[in_q.clone()], Threads::All);
+        self.design.apply(&mut self.z_previous[in_n], &self.x_previous[in_q], Threads::All);
     }
 
     /// Takes lanes out of the columns, moving those behind them together.

@@ -17,7 +17,7 @@ impl<T: Real> Block<'_, T> {
 
     fn step_of<P: PenaltyFunction>(&mut self, penalty: P) {
         let common = self.common;
-        let q = self.design.q;
+        let q = self.design.columns();
         let width = q * (1 + common.d);
         let (factors, penalised, factor_seeds) = (self.factors, self.penalised, self.factor_seeds);
         let measures_curvature = self.extrapolated.is_some();

@@ -6,10 +6,9 @@
 //! an iteration on the set's columns alone gives the same sequences, tangents and gaps included, to rounding. When a lane leaves the
 //! radius, its correlations are computed anew.
 
-use faer::Par;
-
-use super::block::{ActiveLane, Block, Common, Design, FactorSeed};
+use super::block::{ActiveLane, Block, Common, FactorSeed};
 use super::vector::sum;
+use crate::design::{Design, Threads};
 use crate::objective::Real;
 use crate::program::GROUP_LANES;
 
@@ -24,8 +23,8 @@ pub(super) struct WorkingSet<T> {
     pub(super) active: bool,
     /// State rows in the set, ascending, and what belongs to them.
     pub(super) rows: Vec<usize>,
-    /// `[n, rows]`, column-major.
-    design: Vec<T>,
+    /// `[n, rows]`.
+    design: Design<T>,
     factors: Vec<T>,
     factor_seeds: Vec<FactorSeed>,
     penalised: usize,
@@ -43,7 +42,7 @@ pub(super) struct WorkingSet<T> {
 /// What sets are chosen from.
 pub(super) struct View<'a, T> {
     pub(super) common: &'a Common<T>,
-    pub(super) design: Design<'a, T>,
+    pub(super) design: &'a Design<T>,
     pub(super) factors: &'a [T],
     pub(super) penalised: usize,
     pub(super) factor_seeds: &'a [FactorSeed],
@@ -104,7 +103,7 @@ impl<T: Real> WorkingSet<T> {
             index,
             active: false,
             rows: Vec::new(),
-            design: Vec::new(),
+            design: Design::without_columns(n),
             factors: Vec::new(),
             factor_seeds: Vec::new(),
             penalised: 0,
@@ -128,9 +127,7 @@ impl<T: Real> WorkingSet<T> {
     ) -> Block<'a, T> {
         let Predictions { z, z_previous, r, extrapolated } = predictions;
         let (design, factors, penalised, factor_seeds) = if self.active {
-            let design =
-                Design { values: &self.design, n: view.design.n, q: self.rows.len(), by_rows: false };
-            (design, &self.factors[..], self.penalised, &self.factor_seeds[..])
+            (&self.design, &self.factors[..], self.penalised, &self.factor_seeds[..])
         } else {
             (view.design, view.factors, view.penalised, view.factor_seeds)
         };
@@ -145,7 +142,7 @@ impl<T: Real> WorkingSet<T> {
             full
         };
         let common = view.common;
-        let par = Par::Seq;
+        let threads = Threads::One;
         Block {
             common,
             slots,
@@ -161,7 +158,7 @@ impl<T: Real> WorkingSet<T> {
             z_previous,
             r,
             extrapolated,
-            par,
+            threads,
         }
     }
 
@@ -207,13 +204,13 @@ impl<T: Real> WorkingSet<T> {
         full: &mut FullColumns<'_, T>,
         predictions: &Predictions<'_, T>,
     ) {
-        let (n, q, width) = (view.design.n, view.design.q, 1 + view.common.d);
+        let (n, q, width) = (view.design.rows(), view.design.columns(), 1 + view.common.d);
         if !self.active || self.holds(n, width, predictions.r) {
             return;
         }
         self.scatter(q, full);
         let correlations = &mut full.g[..slots.len() * q];
-        view.design.apply_transposed(correlations, predictions.r, width, Par::Seq);
+        view.design.apply_t_strided(correlations, predictions.r, width, Threads::One);
         self.choose(view, slots, (correlations, 1), predictions.r, full.x, full.x_previous);
         if self.active {
             self.gather(q, full);
@@ -232,7 +229,7 @@ impl<T: Real> WorkingSet<T> {
             let width = 1 + view.common.d;
             self.choose(view, slots, (full.g, width), predictions.r, full.x, full.x_previous);
             if self.active {
-                self.gather(view.design.q, full);
+                self.gather(view.design.columns(), full);
             }
         }
     }
@@ -248,7 +245,7 @@ impl<T: Real> WorkingSet<T> {
         x: &[T],
         x_previous: &[T],
     ) {
-        let (n, q, width) = (view.design.n, view.design.q, 1 + view.common.d);
+        let (n, q, width) = (view.design.rows(), view.design.columns(), 1 + view.common.d);
         self.refer(view.now, n, width, r);
         // Rounding of a correlation, and of the bound on it.
         let rounding = T::epsilon() * T::of(8.0 * (n as f64).sqrt());
@@ -294,13 +291,7 @@ impl<T: Real> WorkingSet<T> {
             }
             factor_seeds => *factor_seeds,
         }));
-        self.design.resize(n * self.rows.len(), T::zero());
-        // By rows of the design, which are contiguous.
-        for (i, row) in view.design.values.chunks_exact(q).enumerate() {
-            for (a, j) in self.rows.iter().enumerate() {
-                self.design[a * n + i] = row[*j];
-            }
-        }
+        view.design.select_columns(&self.rows, &mut self.design);
     }
 
     /// Fills the set's columns from the full ones.
