@@ -21,3 +21,9 @@ pub(super) fn sum<T: crate::objective::Real>(len: usize, term: impl Fn(usize) ->
     let [a, b, c, d, e, f, g, h] = parts;
     ((a + b) + (c + d)) + ((e + f) + (g + h))
 }
+
+/// The point on the line through the last two iterates at which a step begins (`y`) or a gradient is taken (`e`).
+#[inline(always)]
+pub(super) fn extrapolate<T: crate::objective::Real>(now: T, before: T, coefficient: T) -> T {
+    now + coefficient * (now - before)
+}
