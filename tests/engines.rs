@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, ArrayViewD, Axis};
 use proxjet::data::Dataset;
 use proxjet::engine::Status;
 use proxjet::engine::cpu::CpuEngine;
@@ -12,7 +12,9 @@ use proxjet::schedule::{Algorithm, Momentum, Phase, Restart, Schedule, Step};
 use proxjet::solve::{Alphas, Sweep, SweepResult};
 
 mod common;
-use common::{compare, synthetic};
+use common::cases::{Case, cases};
+use common::compare::{Report, compare, ends_differ, max_abs_diff, relative_diff};
+use common::{synthetic, textbook};
 
 /// Tolerances: 150 iterations amplify a rounding by the condition of the problem, a few hundred here.
 fn bound(precision: Precision) -> f64 {
@@ -30,121 +32,145 @@ fn margin(precision: Precision) -> f64 {
     }
 }
 
-/// Every loss with every penalty, algorithms, intercepts, sizes and derivatives taking turns.
-fn combinations() -> Vec<(String, Sweep)> {
-    let mut list = Vec::new();
-    let losses = [Loss::squared(), Loss::logistic(), Loss::huber(0.8).unwrap()];
-    let penalties = [
-        Penalty::none(),
-        Penalty::l2(),
-        Penalty::l1(),
-        Penalty::elastic_net(),
-        Penalty::nonneg_l1(),
-        Penalty::bounds(-0.3, 0.4).unwrap(),
-    ];
-    let algorithms = [Algorithm::Pgd, Algorithm::Fista, Algorithm::HeavyBall];
-    // Rows, features, lanes: no multiples of 4, 8, 32 or 64, and the smallest there are.
-    let sizes = [(45, 11, 5), (70, 6, 9), (33, 37, 3), (6, 1, 1), (130, 5, 70)];
-    for (i, (loss, penalty)) in
-        losses.iter().flat_map(|l| penalties.iter().map(move |p| (*l, *p))).enumerate()
-    {
-        let (n, p, b) = sizes[i % sizes.len()];
-        let intercept = i % 2 == 0;
-        let data = synthetic(n, p, loss.classes(), i as u64);
-        let factors: Array1<f64> = (0..p).map(|j| 0.5 + (j % 4) as f64 / 2.0).collect();
-        let mut builder = Objective::builder(data).loss(loss).penalty(penalty).intercept(intercept);
-        if penalty.uses_alpha() {
-            builder = builder.penalty_factors(factors);
+/// The CPU engine in f64 is the reference of all others: it is compared with the textbook.
+#[test]
+fn cpu_f64_agrees_with_the_textbook() {
+    let (mut report, mut lanes) = (Report::default(), 0);
+    for case in cases() {
+        let result = case.sweep.run(&mut CpuEngine::new()).unwrap();
+        for (i, lane) in result.lanes.iter().enumerate() {
+            let book = textbook::Lane::new(&case, lane.alpha);
+            let top = book.lipschitz();
+            let bounded = lane.lipschitz >= top * (1.0 - 1e-12) && lane.lipschitz <= top * (1.0 + 1e-6);
+            report.check(&case.name, bounded, || format!("lane {i}: L = {} and {top}", lane.lipschitz));
+            let updates = updates(&case, &result, i, &book);
+            let book = book.run(&updates, lane.lipschitz);
+            let found = apart(&result, i, &book);
+            report.check(&case.name, found.1 <= bound(Precision::F64), || {
+                format!("lane {i}: {} differs by {:e}", found.0, found.1)
+            });
+            lanes += 1;
         }
-        if i % 3 == 0 {
-            builder = builder.validation(synthetic(17, p, loss.classes(), 1000 + i as u64));
-        }
-        let problem = builder.build().unwrap();
-        let mut derivatives = Vec::new();
-        if penalty.uses_alpha() {
-            derivatives.push(Derivative::LogAlpha);
-            if i % 4 == 1 {
-                derivatives.push(Derivative::PenaltyFactor(p / 2));
-            }
-            if penalty == Penalty::elastic_net() {
-                derivatives.push(Derivative::L1Ratio);
-            }
-        }
-        if !loss.classes() && i % 2 == 1 {
-            derivatives.push(Derivative::Target((0..n).map(|i| (i as f64).sin()).collect()));
-        }
-        let algorithm = algorithms[i % 3];
-        let step = match algorithm {
-            Algorithm::Pgd => Step::Uniform { low: 0.3, high: 1.7, seed: i as u64 },
-            _ => Step::InverseLipschitz,
-        };
-        let high = if penalty.uses_alpha() { 0.5 * problem.alpha_max(1.0).max(0.02) } else { 1.0 };
-        let alphas: Vec<f64> = (0..b).map(|lane| high * 0.7f64.powi(lane % 12)).collect();
-        let name =
-            format!("{loss} + {penalty}, {}, intercept {intercept}, {n}x{p}, {b} lanes", algorithm.name());
-        let sweep = Sweep::new(problem)
-            .alphas(Alphas::List(alphas))
-            .algorithm(algorithm)
-            .step(step)
-            .iterations(150)
-            .every(13)
-            .tol(0.0)
-            .derivatives(derivatives);
-        list.push((name, sweep));
     }
-    list
+    println!("{lanes} lanes");
+    report.finish(2 * 50);
 }
 
-fn agrees_with_the_reference(engine: &str, precision: Precision) {
+/// The updates of a lane: steps and momenta by their rules, and how they move with the hyperparameters.
+fn updates(case: &Case, result: &SweepResult, lane: usize, book: &textbook::Lane) -> Vec<textbook::Update> {
+    let l = result.lanes[lane].lipschitz;
+    let mut t = 1.0f64;
+    let of = |k: usize| {
+        let (step, momentum) = match case.setting.algorithm {
+            // Random steps are drawn by the library; what they are drawn from is not.
+            Algorithm::Pgd => (result.trace.step[[k, lane]], 0.0),
+            Algorithm::Fista => {
+                let next = (1.0 + (1.0 + 4.0 * t * t).sqrt()) / 2.0;
+                let momentum = (t - 1.0) / next;
+                t = next;
+                (1.0 / l, momentum)
+            }
+            Algorithm::HeavyBall => (1.0 / l, 0.9),
+        };
+        assert!((0.3..=1.7).contains(&(step * l)), "{}: a step of {step}", case.name);
+        let used = result.trace.momentum[[k, lane]];
+        assert!((used - momentum).abs() <= 1e-14, "{}: momentum {used} at {k}", case.name);
+        book.update(k, step, momentum, l)
+    };
+    (0..result.info.iterations).map(of).collect()
+}
+
+/// What of a lane is furthest from the textbook, and by how much.
+fn apart(result: &SweepResult, lane: usize, book: &textbook::Sequence) -> (&'static str, f64) {
+    let (trace, end) = (&result.trace, &result.lanes[lane]);
+    let frames = |a: ArrayViewD<'_, f64>| a.select(Axis(0), &trace.iteration);
+    let of = |a: ArrayViewD<'_, f64>| a.index_axis_move(Axis(1), lane).to_owned();
+    let pair = |a: ArrayViewD<'_, f64>, b: ArrayViewD<'_, f64>| {
+        if a.is_empty() && b.is_empty() { 0.0 } else { relative_diff(&a, &b) }
+    };
+    let absent = |v: Option<f64>| v.unwrap_or(f64::NAN);
+    let mut all = vec![
+        ("coef", pair(of(trace.coef.view().into_dyn()).view(), frames(book.coef.view().into_dyn()).view())),
+        (
+            "dcoef",
+            pair(of(trace.dcoef.view().into_dyn()).view(), frames(book.dcoef.view().into_dyn()).view()),
+        ),
+        (
+            "intercept",
+            pair(
+                of(trace.intercept.view().into_dyn()).view(),
+                frames(book.intercept.view().into_dyn()).view(),
+            ),
+        ),
+        (
+            "dintercept",
+            pair(
+                of(trace.dintercept.view().into_dyn()).view(),
+                frames(book.dintercept.view().into_dyn()).view(),
+            ),
+        ),
+        ("objective", pair(of(trace.objective.view().into_dyn()).view(), book.objective.view().into_dyn())),
+        ("stationarity", (absent(end.stationarity) - book.stationarity).abs()),
+        ("derivative residual", (absent(end.derivative_residual) - book.derivative_residual).abs()),
+    ];
+    if let Some((values, slopes)) = &book.validation {
+        let (found, found_slopes) =
+            (trace.validation_loss.as_ref().unwrap(), trace.hypergradient.as_ref().unwrap());
+        all.push(("validation loss", pair(of(found.view().into_dyn()).view(), values.view().into_dyn())));
+        all.push((
+            "hypergradient",
+            pair(of(found_slopes.view().into_dyn()).view(), slopes.view().into_dyn()),
+        ));
+    }
+    if book.has_formula {
+        let apart = match (book.gap, end.gap) {
+            (Some(a), Some(b)) => (a - b).abs(),
+            (None, None) => 0.0,
+            _ => f64::NAN,
+        };
+        all.push(("gap", apart));
+    }
+    // A NaN is furthest.
+    all.into_iter().fold(("nothing", 0.0), |a, b| if a.1.is_nan() || a.1 > b.1 { a } else { b })
+}
+
+/// Whether a strategy can run a case: the others are refused.
+fn possible(case: &Case, strategy: Strategy) -> bool {
+    match strategy {
+        Strategy::Direct => true,
+        Strategy::Gram => case.loss == Loss::squared(),
+        // Held-out rows are predicted at every iteration.
+        Strategy::Persistent => case.loss == Loss::squared() && case.held_out.is_none(),
+    }
+}
+
+fn against_the_reference(engine: &str, precision: Precision, strategy: Strategy) {
     let Some(mut engine) = common::engine(engine) else { return };
     let (mut compared, mut at_kinks) = (0, 0);
-    let mut strategies = std::collections::BTreeMap::new();
-    for ((name, sweep), strategy) in
-        combinations().into_iter().flat_map(|case| Strategy::ALL.map(|strategy| (case.clone(), strategy)))
-    {
-        let asked = sweep.clone().precision(precision).strategy(Some(strategy));
-        if asked.plan(engine.as_ref()).is_err() {
+    let mut report = Report::default();
+    for case in cases() {
+        let asked = case.sweep.clone().precision(precision).strategy(Some(strategy));
+        if !possible(&case, strategy) {
+            report.check(&case.name, asked.plan(engine.as_ref()).is_err(), || "not refused".into());
             continue;
         }
-        let truth = sweep.run(&mut CpuEngine::new()).unwrap();
+        let truth = case.sweep.run(&mut CpuEngine::new()).unwrap();
         let result = asked.run(engine.as_mut()).unwrap();
         assert_eq!(result.info.strategy, strategy);
-        *strategies.entry(strategy.name()).or_insert(0) += 1;
-        let name = format!("{name}, {strategy} strategy");
         let found = compare(&truth, &result, margin(precision));
-        assert_eq!(found.wrong_sets, 0, "{name}: {found:?}");
-        assert!(found.coef <= bound(precision) && found.dcoef <= bound(precision), "{name}: {found:?}");
+        report.check(&case.name, found.within(bound(precision)), || format!("{found:?}"));
+        for (i, (a, b)) in truth.lanes.iter().zip(&result.lanes).enumerate() {
+            let differs = ends_differ(a, b, 20.0 * bound(precision));
+            report.check(&case.name, differs.is_empty(), || format!("lane {i}: {differs}"));
+        }
         compared += found.compared;
         at_kinks += found.at_kinks;
-        for (a, b) in truth.lanes.iter().zip(&result.lanes) {
-            assert_eq!((a.status, a.iterations), (b.status, b.iterations), "{name}");
-            let near = |a: Option<f64>, b: Option<f64>| match (a, b) {
-                // A gap is small by itself: compare with the objective's size, 1 in these problems.
-                (Some(a), Some(b)) => (a - b).abs() <= 20.0 * bound(precision) * a.abs().max(1.0),
-                (a, b) => a.is_none() && b.is_none(),
-            };
-            assert!(near(a.objective, b.objective), "{name}: objective {:?} {:?}", a.objective, b.objective);
-            assert!(near(a.gap, b.gap), "{name}: gap {:?} {:?}", a.gap, b.gap);
-            assert!(
-                near(a.stationarity, b.stationarity),
-                "{name}: {:?} {:?}",
-                a.stationarity,
-                b.stationarity
-            );
-            assert!(near(a.validation_loss, b.validation_loss), "{name}: validation");
-            let slopes = |l: &proxjet::solve::LaneResult| l.hypergradient.clone().unwrap_or_default();
-            for (a, b) in slopes(a).into_iter().zip(slopes(b)) {
-                assert!(near(a, b), "{name}: hypergradient {a:?} {b:?}");
-            }
-        }
     }
-    let with = |strategy: Strategy| strategies.get(strategy.name()).copied().unwrap_or(0);
-    assert_eq!(with(Strategy::Direct), combinations().len());
+    report.finish(50);
     assert!(
-        engine.info().engine == "cpu" || (with(Strategy::Gram) >= 6 && with(Strategy::Persistent) >= 4),
-        "{strategies:?}"
+        compared > 0 && at_kinks * 20 <= compared,
+        "{at_kinks} lanes at kinks against {compared} compared"
     );
-    assert!(at_kinks * 20 <= compared, "{at_kinks} lanes at kinks against {compared} compared");
 }
 
 fn statuses_hold(engine: &str, precision: Precision) {
@@ -166,7 +192,7 @@ fn statuses_hold(engine: &str, precision: Precision) {
     assert_eq!(*converged.trace.iteration.last().unwrap(), *counts.iter().max().unwrap());
     let last =
         |r: &SweepResult, lane: usize| r.trace.coef.outer_iter().next_back().unwrap().row(lane).to_owned();
-    let gap = (last(&converged, 2) - last(&alone, 0)).mapv(f64::abs).sum();
+    let gap = max_abs_diff(&last(&converged, 2), &last(&alone, 0));
     assert!(gap <= bound(precision), "{gap:e}");
 
     let few = base().iterations(7).tol(1e-12).run(engine.as_mut()).unwrap();
@@ -247,17 +273,20 @@ fn starts_and_momentum_are_used_as_given(engine: &str, precision: Precision) {
         .run(engine.as_mut())
         .unwrap();
     let got = result.trace.coef.outer_iter().next_back().unwrap().row(0).to_owned();
-    assert!((got - expected).mapv(f64::abs).sum() <= bound(precision));
+    assert!(max_abs_diff(&got, &expected) <= bound(precision));
 }
 
+/// Tests of an engine in a precision: those that are named, and one for each strategy.
 macro_rules! suite {
-    ($($name:ident: $engine:literal, $precision:expr;)+) => { $(
+    ($($name:ident: $engine:literal, $precision:expr, [$($strategy:ident $variant:ident),*];)+) => { $(
         mod $name {
             use super::*;
-            #[test]
-            fn agrees_with_the_reference() {
-                super::agrees_with_the_reference($engine, $precision);
-            }
+            $(
+                #[test]
+                fn $strategy() {
+                    against_the_reference($engine, $precision, Strategy::$variant);
+                }
+            )*
             #[test]
             fn statuses_hold() {
                 super::statuses_hold($engine, $precision);
@@ -275,29 +304,11 @@ macro_rules! suite {
 }
 
 suite! {
-    cpu_f32: "cpu", Precision::F32;
-    cpu_f64: "cpu", Precision::F64;
-    gpu_f32: "gpu", Precision::F32;
-    gpu_f64: "gpu", Precision::F64;
-}
-
-#[test]
-fn the_comparison_rejects_a_perturbed_result() {
-    let (_, sweep) = combinations().swap_remove(2);
-    let truth = sweep.run(&mut CpuEngine::new()).unwrap();
-    assert!(compare(&truth, &truth, 0.0).coef == 0.0);
-    let moved = |change: &dyn Fn(&mut SweepResult)| {
-        let mut other = truth.clone();
-        change(&mut other);
-        compare(&truth, &other, 1e-12)
-    };
-    let f = truth.trace.iteration.len() - 1;
-    let active = truth.trace.coef.indexed_iter().find(|((k, _, _), v)| *k == f && **v != 0.0).unwrap().0;
-    assert!(moved(&|r| r.trace.coef[active] *= 1.0 + 1e-6).coef > 1e-9);
-    assert!(moved(&|r| r.trace.coef[active] = 0.0).wrong_sets == 1);
-    let tangent = (active.0, active.1, 0, active.2);
-    assert!(moved(&|r| r.trace.dcoef[tangent] += 1e-3).dcoef > 1e-6);
-    assert!(moved(&|r| r.trace.dcoef[tangent] = f64::NAN).dcoef.is_nan());
+    cpu_f32: "cpu", Precision::F32, [agrees_with_the_reference Direct];
+    // It is the reference, and compared with the textbook.
+    cpu_f64: "cpu", Precision::F64, [];
+    gpu_f32: "gpu", Precision::F32, [direct Direct, gram Gram, persistent Persistent];
+    gpu_f64: "gpu", Precision::F64, [direct Direct, gram Gram, persistent Persistent];
 }
 
 /// Leaving out what provably rests at zero changes no sequence beyond rounding.
@@ -555,7 +566,7 @@ fn every_form_takes_a_lane_to_the_same_end() {
             for (a, b) in truth.lanes.iter().zip(&found.lanes) {
                 assert_eq!((a.status, a.iterations), (b.status, b.iterations), "{strategy}, {restart:?}");
             }
-            let apart = (&truth.trace.coef - &found.trace.coef).fold(0.0f64, |m, v| m.max(v.abs()));
+            let apart = max_abs_diff(&truth.trace.coef, &found.trace.coef);
             assert!(apart <= bound, "{strategy}, {restart:?}: {apart}");
         }
     }

@@ -1,6 +1,6 @@
 //! Everything that may vary with the iteration: on both engines, and its derivatives.
 
-use ndarray::{Array1, Array2, ArrayD, Dimension};
+use ndarray::{Array1, Array2, ArrayD, Axis, Dimension};
 use proxjet::diff::check;
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::objective::{Derivative, Loss, Objective, Penalty};
@@ -10,7 +10,8 @@ use proxjet::solve::{Alphas, Sweep, SweepResult};
 use rand::RngExt;
 
 mod common;
-use common::{compare, synthetic};
+use common::compare::{compare, max_abs_diff, relative_diff};
+use common::synthetic;
 
 const ITERATIONS: usize = 120;
 const LANES: usize = 5;
@@ -130,9 +131,8 @@ fn engines_agree(engine: &str, precision: Precision) {
                 || name.contains("ident");
             if precision == Precision::F32 && decides {
                 let last = |r: &SweepResult| r.trace.coef.outer_iter().next_back().unwrap().to_owned();
-                let gap = (last(&truth) - last(&result)).mapv(f64::abs).fold(0.0, |m: f64, v| m.max(*v));
-                let size = last(&truth).fold(0.0, |m: f64, v| m.max(v.abs()));
-                assert!(gap <= 2e-2 * size, "{problem_name}, {name}: {gap:e} of {size:e}");
+                let gap = relative_diff(&last(&result), &last(&truth));
+                assert!(gap <= 2e-2, "{problem_name}, {name}: {gap:e}");
                 continue;
             }
             let found = compare(&truth, &result, margin);
@@ -276,15 +276,15 @@ fn restarts_set_the_momentum_back_and_backtracking_stays_above_one_over_l() {
     assert!(taken_back > 0 && result.trace.step.iter().all(|a| a * l >= 1.0 - 1e-12));
     // Each step taken back starts from the iterate before it: with the last step rejected, the next goes from x₋.
     let k = result.trace.momentum.column(0).iter().position(|v| *v == -1.0).unwrap();
-    let x = result.trace.coef.index_axis(ndarray::Axis(0), k - 1).row(0).to_owned();
+    let x = result.trace.coef.index_axis(Axis(0), k - 1).row(0).to_owned();
     let design = problem.design().to_dense();
     let g: Array1<f64> = design.t().dot(&((design.dot(&x) - problem.target()) * problem.weight()));
     let a = result.trace.step[[k, 0]];
     let alpha = result.lanes[0].alpha;
     let expected =
         Array1::from_shape_fn(FEATURES, |j| problem.penalty().prox(x[j] - a * g[j], a, alpha, 0.0).value);
-    let got = result.trace.coef.index_axis(ndarray::Axis(0), k + 1).row(0).to_owned();
-    assert!((got - expected).mapv(f64::abs).sum() < 1e-12);
+    let got = result.trace.coef.index_axis(Axis(0), k + 1).row(0).to_owned();
+    assert!(max_abs_diff(&got, &expected) < 1e-12);
     // With heavy momentum, heavy ball overshoots: its gradient restart looks at x + β(x − x₋), not at x.
     let heavy = phase(Algorithm::HeavyBall).momentum(Momentum::Constant(0.97)).restart(Restart::Gradient);
     let result = sweep(&problem, heavy.into()).run(&mut CpuEngine::new()).unwrap();
@@ -309,8 +309,8 @@ fn backtracking_tries_again_from_the_same_iterate() {
             let next = Array1::from_shape_fn(FEATURES, |j| {
                 problem.penalty().prox(x[j] - a * g[j], a, alpha, 0.0).value
             });
-            let got = result.trace.coef.index_axis(ndarray::Axis(0), k + 1).row(lane).to_owned();
-            assert!((&got - &next).mapv(f64::abs).sum() < 1e-9, "iterate {}, try {tries}", k + 1);
+            let got = result.trace.coef.index_axis(Axis(0), k + 1).row(lane).to_owned();
+            assert!(max_abs_diff(&got, &next) < 1e-9, "iterate {}, try {tries}", k + 1);
             assert_eq!(result.trace.momentum[[k, lane]] == -1.0, tries > 0, "iteration {k}");
             k += 1;
             let s = &next - &x;
@@ -367,10 +367,8 @@ fn other_lanes_go_on_untouched_by_one_that_diverges() {
         assert_eq!(together.lanes[1].status, proxjet::engine::Status::Diverged);
         assert!(together.lanes[1].iterations < 20, "the iteration at which it was seen");
         for lane in [0, 2] {
-            let gap = (&together.trace.coef.index_axis(ndarray::Axis(1), lane)
-                - &alone.trace.coef.index_axis(ndarray::Axis(1), 0))
-                .mapv(f64::abs)
-                .fold(0.0, |m: f64, v| m.max(*v));
+            let of = |r: &SweepResult, lane: usize| r.trace.coef.index_axis(Axis(1), lane).to_owned();
+            let gap = max_abs_diff(&of(&together, lane), &of(&alone, 0));
             assert!(gap <= bound, "{gap:e}");
             assert_eq!(together.lanes[lane].status, alone.lanes[0].status);
         }
@@ -386,11 +384,11 @@ fn settings_that_say_nothing_are_refused() {
     };
     let base = |p: Phase| sweep(&problem, p.into());
     let late = Schedule::from(phase(Algorithm::Pgd)).tangent_start(TangentStart::Iteration(ITERATIONS));
-    refused(sweep(&problem, late), "--tangent-start: found 120 with 120 iterations");
-    refused(base(phase(Algorithm::Fista).momentum(Momentum::Constant(1.2))), "--momentum: found 1.2");
+    refused(sweep(&problem, late), "tangent_start: found 120 with 120 iterations");
+    refused(base(phase(Algorithm::Fista).momentum(Momentum::Constant(1.2))), "momentum: found 1.2");
     let table =
         Momentum::Table(ArrayD::from_shape_fn(vec![ITERATIONS], |at| if at[0] == 17 { -1.0 } else { 0.1 }));
-    refused(base(phase(Algorithm::Fista).momentum(table)), "--momentum: found -1 at iteration 17");
+    refused(base(phase(Algorithm::Fista).momentum(table)), "momentum: found -1 at iteration 17");
     let by = |p: Phase, derivative: Derivative| base(p).derivatives([derivative]);
     refused(by(phase(Algorithm::Pgd), Derivative::Momentum(3)), "algorithm 'pgd' at iteration 3");
     let backtracking = phase(Algorithm::Pgd).step(Step::Backtracking { start: 2.0, shrink: 0.5 });
@@ -481,8 +479,8 @@ fn rules_that_follow_the_iterates_are_those_of_the_textbook() {
     let run =
         |schedule: Schedule| sweep(&problem, schedule).iterations(40).run(&mut CpuEngine::new()).unwrap();
     let compare = |result: &SweepResult, expected: Array2<f64>, name: &str| {
-        let got = result.trace.coef.index_axis(ndarray::Axis(1), 4);
-        let gap = (&got - &expected).mapv(f64::abs).fold(0.0, |m: f64, v| m.max(*v));
+        let got = result.trace.coef.index_axis(Axis(1), 4);
+        let gap = max_abs_diff(&got, &expected);
         // Differences of gradients lose digits as the steps shrink; forty of them amplify what is lost.
         assert!(gap < 1e-8, "{name}: {gap:e}");
     };

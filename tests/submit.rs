@@ -13,9 +13,10 @@ use proxjet::error::{ErrorKind, Result};
 use proxjet::lanes::{Job, LaneState};
 use proxjet::objective::Objective;
 use proxjet::program::{Limits, Plan, Precision};
-use proxjet::solve::{Alphas, Sweep, SweepResult};
+use proxjet::solve::{Alphas, Sweep};
 
 mod common;
+use common::compare::assert_same;
 use common::synthetic;
 
 /// A CPU engine that counts the chunks it has done, and that somebody holds.
@@ -109,11 +110,6 @@ fn eventually(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-fn assert_same(a: &SweepResult, b: &SweepResult) {
-    assert_eq!(a.trace, b.trace);
-    assert_eq!(a.lanes.len(), b.lanes.len());
-}
-
 #[test]
 fn updates_come_and_then_the_result() {
     let truth = sweep().run(&mut CpuEngine::new()).unwrap();
@@ -128,7 +124,7 @@ fn updates_come_and_then_the_result() {
             all = update.progress.iterations;
         }
         let result = handle.result().await.unwrap();
-        assert_same(&result, &truth);
+        assert_same(&result, &truth, "submitted");
     });
     assert_eq!((iterations, frames, all), (3000, 6, 4 * 3000));
 }
@@ -137,7 +133,7 @@ fn updates_come_and_then_the_result() {
 fn the_result_alone_needs_no_reader() {
     let truth = sweep().run(&mut CpuEngine::new()).unwrap();
     let result = block_on(sweep().submit(Box::new(CpuEngine::new())).result()).unwrap();
-    assert_same(&result, &truth);
+    assert_same(&result, &truth, "submitted");
 }
 
 #[test]

@@ -98,7 +98,7 @@ pub fn resolve_manifold(sweep: Sweep) -> Result<Sweep> {
     let solve = solve.precision(Precision::F64);
     let result = solve.run(&mut CpuEngine::new())?;
     let found = solutions(&solve, &result)?.into_iter().enumerate().map(|(lane, solution)| {
-        let inside = |e: Error| Error { at: format!("--step manifold, lane {lane}: {}", e.at), ..e };
+        let inside = |e: Error| e.within(&format!("step manifold, lane {lane}: "));
         let values = solution.map_err(inside)?.eigenvalues;
         match (values.first(), values.last()) {
             (Some(least), Some(most)) => Ok(2.0 / (least + most)),

@@ -52,7 +52,7 @@ impl std::str::FromStr for Precision {
         match text {
             "f32" => Ok(Precision::F32),
             "f64" => Ok(Precision::F64),
-            _ => Err(Error::unknown(ErrorKind::Usage, "--precision", text, Precision::NAMES)),
+            _ => Err(Error::unknown(ErrorKind::Usage, "precision", text, Precision::NAMES)),
         }
     }
 }
@@ -293,16 +293,16 @@ impl Plan {
                 "trace kept by the host",
                 host_bytes,
                 request.memory_budget,
-                "Record less often (--every), use fewer --iterations or lanes, or raise --memory-budget.",
+                "Record less often (`every`), use fewer `iterations` or lanes, or raise `memory_budget`.",
             ));
         }
         if limits.engine == "gpu" && request.precision == Precision::F32 && request.iterations > MOST_COUNTED
         {
             return Err(Error::usage(
-                "--iterations",
+                "iterations",
                 request.iterations.to_string(),
                 format!("at most {MOST_COUNTED}, which a GPU can count in f32"),
-                "Use --precision f64, or --engine cpu.",
+                "Use `precision f64`, or `CpuEngine`.",
             ));
         }
         let budget = request.memory_budget - host_bytes;

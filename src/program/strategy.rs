@@ -160,7 +160,7 @@ impl FromStr for Strategy {
             "gram" => Ok(Strategy::Gram),
             // "resident" is the name of earlier versions.
             "persistent" | "resident" => Ok(Strategy::Persistent),
-            _ => Err(Error::unknown(ErrorKind::Usage, "--strategy", text, Self::NAMES)),
+            _ => Err(Error::unknown(ErrorKind::Usage, "strategy", text, Self::NAMES)),
         }
     }
 }
@@ -173,7 +173,7 @@ pub(super) fn choose(r: &Request, limits: &Limits) -> Result<(Strategy, String)>
             Some(why) => {
                 let (found, expected) =
                     (format!("the {strategy} strategy, but {why}"), "a strategy that can run this");
-                Err(Error::usage("--strategy", found, expected, "Leave the strategy to the plan."))
+                Err(Error::usage("strategy", found, expected, "Leave the strategy to the plan."))
             }
         };
     }

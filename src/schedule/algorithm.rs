@@ -40,7 +40,7 @@ impl std::str::FromStr for Algorithm {
             "pgd" => Ok(Algorithm::Pgd),
             "fista" => Ok(Algorithm::Fista),
             "heavy_ball" => Ok(Algorithm::HeavyBall),
-            _ => Err(Error::unknown(ErrorKind::Usage, "--algorithm", text, Algorithm::NAMES)),
+            _ => Err(Error::unknown(ErrorKind::Usage, "algorithm", text, Algorithm::NAMES)),
         }
     }
 }

@@ -327,7 +327,7 @@ impl LaneSchedule {
         match self.find_step(iterations, |_, _, _, step| !(step > 0.0 && step.is_finite())) {
             None => Ok(()),
             Some((phase, k, lane, step)) => Err(Error::usage(
-                format!("{}--step", self.schedule.place(phase)),
+                format!("{}step", self.schedule.place(phase)),
                 format!("{step} at iteration {k}, lane {lane}"),
                 "a positive step",
                 "Steps lie between 0 and 2/L.",
@@ -361,7 +361,7 @@ impl LaneSchedule {
             let after = self.split.is_some_and(|split| phase > split);
             let when = if after { "after identification".into() } else { format!("at iteration {k}") };
             let by_metric =
-                if gain > 1.0 { format!(" with the gain {gain} of --metric") } else { String::new() };
+                if gain > 1.0 { format!(" with the gain {gain} of the metric") } else { String::new() };
             format!(
                 "{}step size {step:.6e} {when} in lane {lane} is {:.6}/L{by_metric}, outside (0, {:.6}/L)",
                 self.schedule.place(phase),
@@ -566,20 +566,17 @@ mod tests {
         let table = |v: Vec<usize>| ArrayD::ones(v);
         let two = |p: Phase| Schedule::from(phase(Until::Iteration(2))).then(p);
         let short = end().step(Step::Table(table(vec![3])));
-        refused(
-            two(short),
-            "phase 2 of 2: --step table: found a table of 3 iterations, expected at least 10",
-        );
+        refused(two(short), "phase 2 of 2: step table: found a table of 3 iterations, expected at least 10");
         refused(end().step(Step::Table(table(vec![10, 3]))).into(), "found a table of shape [10, 3]");
         let mut negative = table(vec![10, 2]);
         negative[[7, 1]] = -0.5;
         refused(
             two(end().step(Step::Table(negative))),
-            "phase 2 of 2: --step: found -0.5 at iteration 7, lane 1",
+            "phase 2 of 2: step: found -0.5 at iteration 7, lane 1",
         );
         refused(
             two(phase(Until::End).momentum(Momentum::Fista)),
-            "phase 2 of 2: --momentum: found 'fista' with",
+            "phase 2 of 2: momentum: found 'fista' with",
         );
         let flat = vec![lane(4.0, 0.0)];
         let strong = Phase::new(Algorithm::Fista).momentum(Momentum::StronglyConvex);

@@ -249,9 +249,7 @@ impl std::str::FromStr for TangentStart {
         match (text, text.parse()) {
             ("identified", _) => Ok(TangentStart::Identified),
             (_, Ok(k)) => Ok(TangentStart::Iteration(k)),
-            _ => {
-                Err(Error::usage("--tangent-start", format!("'{text}'"), "an iteration or 'identified'", ""))
-            }
+            _ => Err(Error::usage("tangent_start", format!("'{text}'"), "an iteration or 'identified'", "")),
         }
     }
 }
@@ -275,8 +273,8 @@ fn check_table(at: &str, table: &ArrayD<f64>, iterations: usize, lanes: usize) -
     if shape[0] < iterations {
         return refuse(
             format!("a table of {} iterations", shape[0]),
-            format!("at least {iterations}, as many as --iterations"),
-            "Give a longer table or fewer --iterations.",
+            format!("at least {iterations}, as many as `iterations`"),
+            "Give a longer table or fewer `iterations`.",
         );
     }
     for (k, row) in table.axis_iter(Axis(0)).enumerate() {

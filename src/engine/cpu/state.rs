@@ -137,7 +137,7 @@ impl<T: Real> State<T> {
                     None => metric[..q].iter_mut().enumerate().for_each(|(j, d)| *d = entry(j)),
                 }
             }
-            let numbers = self.numbers.lane(job, state.lane);
+            let numbers = self.numbers.lane(job, &state);
             self.lanes.push(ActiveLane::new(&state, numbers, job.derivatives.len()));
         }
         let new = first..self.lanes.len() * width;
@@ -209,6 +209,7 @@ impl<T: Real> State<T> {
             previous: self.take(slot, |iterates| &iterates.x_previous),
             metric: curvatures.then(|| self.take(slot, |iterates| &iterates.metric)),
             memory: active.control.memory(),
+            objective_limit: active.numbers.objective_limit,
         }
     }
 }

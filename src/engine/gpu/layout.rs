@@ -181,6 +181,9 @@ impl Layout {
     }
 }
 
+/// Where a lane's objective limit is among its constants.
+pub(super) const OBJECTIVE_LIMIT: usize = 3;
+
 /// Fields of the lane state.
 pub(super) const STATE_STATUS: usize = 0;
 pub(super) const STATE_DONE: usize = 1;
