@@ -3,6 +3,8 @@
 //! On the manifold of the active coefficients `S` the problem is smooth: `(H + G)_SS dx_S = −(∂_u∇f + ∂_u∇g)_S`
 //! (Mehmood & Ochs 2025; for the lasso Bertrand et al. 2022), `G` the Hessian of the penalty.
 
+use std::cell::LazyCell;
+
 use faer::linalg::solvers::Solve;
 use faer::{Mat, Side};
 use ndarray::{Array1, Array2, ArrayView1};
@@ -154,10 +156,10 @@ impl Manifold<'_> {
     /// `∇f + ∇g` on the active rows, and `∇f` without a ridge on all.
     fn d1(&self, state: &Array1<f64>) -> (Vec<f64>, Array1<f64>) {
         let problem = self.problem;
-        let z = problem.design.dot(state);
+        let z = problem.design.apply_vector(state.view());
         let r: Array1<f64> =
             (0..z.len()).map(|i| problem.weight[i] * problem.loss().d1(z[i], problem.target[i])).collect();
-        let gradient = r.dot(&problem.design);
+        let gradient = problem.design.apply_t_vector(r.view());
         let of = |j: &usize| {
             let ((l1, l2), (by_l1, by_l2, _)) =
                 (self.strengths(*j), self.penalty(*j, state[*j], gradient[*j]));
@@ -169,13 +171,10 @@ impl Manifold<'_> {
     /// `X_Sᵀ diag(ω φ'') X_S`.
     fn loss_hessian(&self, state: &Array1<f64>) -> Mat<f64> {
         let problem = self.problem;
-        let z = problem.design.dot(state);
-        let root =
-            |i: usize| (problem.weight[i] * problem.loss().d2(z[i], problem.target[i])).max(0.0).sqrt();
-        let roots: Vec<f64> = (0..z.len()).map(root).collect();
-        let half =
-            Mat::from_fn(z.len(), self.active.len(), |i, a| roots[i] * problem.design[[i, self.active[a]]]);
-        half.transpose() * &half
+        let z = problem.design.apply_vector(state.view());
+        let of = |i: usize| (problem.weight[i] * problem.loss().d2(z[i], problem.target[i])).max(0.0);
+        let weight: Vec<f64> = (0..z.len()).map(of).collect();
+        problem.design.weighted_gram(&weight, &self.active)
     }
 
     fn hessian(&self, state: &Array1<f64>) -> Mat<f64> {
@@ -195,10 +194,10 @@ impl Manifold<'_> {
         let (_, gradient) = self.d1(state);
         let by = derivative.strengths(problem, self.lane.alpha, self.lane.l1_ratio);
         let by_target = derivative.target_tangent(problem).map(|(dy, _)| {
-            let z = problem.design.dot(state);
+            let z = problem.design.apply_vector(state.view());
             let of =
                 |i: usize| problem.weight[i] * problem.loss().d1_by_target(z[i], problem.target[i]) * dy[i];
-            (0..z.len()).map(of).collect::<Array1<f64>>().dot(&problem.design)
+            problem.design.apply_t_vector((0..z.len()).map(of).collect::<Array1<f64>>().view())
         });
         let of = |j: &usize| {
             let moves = match by.factor_seed {
@@ -271,17 +270,13 @@ impl Manifold<'_> {
         lane: usize,
     ) -> Result<(Vec<f64>, Option<f64>)> {
         let problem = self.problem;
-        let z = problem.design.dot(state);
-        let curvature = |j: usize| {
-            let of = |i: usize| {
-                problem.weight[i]
-                    * problem.loss().d2(z[i], problem.target[i])
-                    * problem.design[[i, j]].powi(2)
-            };
-            (0..z.len()).map(of).sum::<f64>()
-        };
+        let z = problem.design.apply_vector(state.view());
+        let curvature = LazyCell::new(|| {
+            let of = |i: usize| problem.weight[i] * problem.loss().d2(z[i], problem.target[i]);
+            problem.design.column_squares((0..z.len()).map(of).collect::<Array1<f64>>().view())
+        });
         let entries: Option<Vec<f64>> =
-            self.active.iter().map(|j| metric.entry_at_solution(lane, *j, || curvature(*j))).collect();
+            self.active.iter().map(|j| metric.entry_at_solution(lane, *j, || curvature[*j])).collect();
         let settles = entries.is_some();
         let diagonal = entries.unwrap_or_else(|| vec![1.0; self.active.len()]);
         if diagonal.is_empty() {

@@ -96,8 +96,7 @@ pub fn bound(
 /// A Lipschitz constant of the Hessian: `sup |∂³φ| ‖X‖² max_i ‖X_i‖`.
 fn turn(problem: &Objective) -> f64 {
     let gram = problem.spectrum().lipschitz / problem.loss().curvature().0;
-    let longest = problem.design().rows().into_iter().map(|r| r.dot(&r).sqrt()).fold(0.0, f64::max);
-    problem.loss().d3_max() * gram * longest
+    problem.loss().d3_max() * gram * problem.design().max_row_norm()
 }
 
 #[cfg(test)]
@@ -129,11 +128,11 @@ mod tests {
             (0..q).map(|j| size * (seed + j as f64).sin()).collect()
         };
         let hessian = |x: &Array1<f64>, v: &Array1<f64>| {
-            let (z, dz) = (problem.design().dot(x), problem.design().dot(v));
+            let (z, dz) = (problem.design().apply_vector(x.view()), problem.design().apply_vector(v.view()));
             let r: Array1<f64> = (0..z.len())
                 .map(|i| problem.weight()[i] * problem.loss().d2(z[i], problem.target()[i]) * dz[i])
                 .collect();
-            problem.design().t().dot(&r)
+            problem.design().apply_t_vector(r.view())
         };
         let norm = |v: &Array1<f64>| v.dot(v).sqrt();
         let mut largest = 0.0f64;

@@ -43,7 +43,7 @@ impl RunNumbers {
     pub(crate) fn new(job: &Job<'_>) -> Self {
         let problem = job.problem;
         let (q, d) = (problem.state_rows(), job.derivatives.len());
-        let mut target_tangent = Array2::zeros((problem.design.nrows(), d));
+        let mut target_tangent = Array2::zeros((problem.design.rows(), d));
         let mut seeds_target = false;
         for (t, derivative) in job.derivatives.iter().enumerate() {
             if let Some((direction, _)) = derivative.target_tangent(problem) {

@@ -9,7 +9,7 @@ mod job;
 mod metric;
 
 pub(crate) use constants::{LaneNumbers, RunNumbers};
-pub(crate) use control::{Control, ControlRules, Numbers, StepParams};
+pub(crate) use control::{Control, ControlRules, Numbers, Seen, StepParams};
 #[cfg(feature = "gpu")]
 pub(crate) use control::{MEMORY, memory_fields};
 pub use job::{Job, OwnedJob};

@@ -111,7 +111,7 @@ impl Derivative {
         };
         match self {
             Derivative::Target(direction) => {
-                let n = problem.design.nrows();
+                let n = problem.design.rows();
                 if problem.loss().classes() {
                     let found = format!("loss '{}'", problem.loss().name());
                     return refuse(

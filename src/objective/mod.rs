@@ -3,26 +3,24 @@
 //! `minimise  Σ_i ω_i φ(z_i, y_i) + Σ_j g(coef_j; alpha, l1_ratio, factor_j)`, `z = X coef + intercept`, with the
 //! weights normalised to `Σ ω = 1`. The intercept is never penalised.
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Zip, concatenate};
+use ndarray::{Array1, ArrayView1, Axis, Zip};
 use serde::Serialize;
 
 use crate::data::{Dataset, Standardization};
+use crate::design::Design;
 use crate::error::{Error, Result};
 
 pub(crate) mod catalog;
 mod derivative;
 mod loss;
 mod penalty;
-mod real;
-mod spectrum;
 
+pub use crate::design::{Real, Spectrum};
 pub use derivative::Derivative;
 pub(crate) use loss::with_loss;
 pub use loss::{Loss, LossFunction};
 pub(crate) use penalty::with_penalty;
 pub use penalty::{Penalty, PenaltyFunction, Prox};
-pub use real::Real;
-pub use spectrum::Spectrum;
 
 /// How the intercept is carried.
 #[derive(Debug, Clone)]
@@ -38,7 +36,7 @@ pub(crate) enum Intercept {
 /// Rows held out of the fit, in the coordinates of the fitted design.
 #[derive(Debug, Clone)]
 pub(crate) struct HeldOut {
-    pub(crate) design: Array2<f64>,
+    pub(crate) design: Design,
     pub(crate) target: Array1<f64>,
     pub(crate) weight: Array1<f64>,
 }
@@ -47,7 +45,7 @@ pub(crate) struct HeldOut {
 #[derive(Debug, Clone)]
 pub struct Objective {
     /// `[n, q]`: the design as the solver sees it; `q = p`, or `p + 1` with an intercept column.
-    pub(crate) design: Array2<f64>,
+    pub(crate) design: Design,
     /// `[n]`: centred, or encoded as ±1 for classes.
     pub(crate) target: Array1<f64>,
     /// `[n]`, sums to 1.
@@ -128,44 +126,44 @@ impl ObjectiveBuilder {
             None => Ok(data.target().to_owned()),
             Some(pair) => encode(data, pair),
         };
-        let mut design = self.data.x().to_owned();
+        let mut design = self.data.design().clone();
         let mut target = encode(&self.data)?;
         let weight = &self.data.sample_weight() / self.data.sample_weight().sum();
         let intercept = if !self.intercept {
             Intercept::Absent
         } else if matches!(self.loss, Loss::Squared(_)) {
-            let (x_mean, y_mean) = (weight.dot(&design), weight.dot(&target));
-            design -= &x_mean;
+            let (x_mean, y_mean) = (design.apply_t_vector(weight.view()), weight.dot(&target));
+            design = design.shifted(&x_mean);
             target -= y_mean;
             Intercept::Centred { x_mean, y_mean }
         } else {
-            design = with_ones(&design);
+            design = design.with_ones();
             Intercept::Column
         };
         let held_out = match &self.validation {
             None => None,
             Some(v) => {
-                let (mut x, mut y) = (v.x().to_owned(), encode(v)?);
+                let (mut x, mut y) = (v.design().clone(), encode(v)?);
                 match &intercept {
                     Intercept::Absent => {}
                     Intercept::Centred { x_mean, y_mean } => {
-                        x -= x_mean;
+                        x = x.shifted(x_mean);
                         y -= *y_mean;
                     }
-                    Intercept::Column => x = with_ones(&x),
+                    Intercept::Column => x = x.with_ones(),
                 }
                 let weight = &v.sample_weight() / v.sample_weight().sum();
                 Some(HeldOut { design: x, target: y, weight })
             }
         };
-        let spectrum = Spectrum::of(design.view(), weight.view(), self.loss.curvature());
+        let spectrum = design.spectral_bound(weight.view(), self.loss.curvature());
         let class_names = classes.map(|(low, high)| match self.data.class_names() {
             Some(names) => names.clone(),
             None => [low.to_string(), high.to_string()],
         });
-        debug_assert_eq!(design.nrows(), n);
+        debug_assert_eq!(design.rows(), n);
         Ok(Objective {
-            design: design.as_standard_layout().into_owned(),
+            design,
             target,
             weight,
             penalty_factors,
@@ -210,7 +208,7 @@ impl Objective {
     /// Sizes of the data.
     pub fn shape(&self) -> Shape {
         Shape {
-            rows: self.design.nrows(),
+            rows: self.design.rows(),
             features: self.features(),
             validation_rows: self.held_out.as_ref().map_or(0, |v| v.target.len()),
         }
@@ -221,7 +219,7 @@ impl Objective {
     }
     /// Rows of the state: `p`, or `p + 1` with an intercept column.
     pub fn state_rows(&self) -> usize {
-        self.design.ncols()
+        self.design.columns()
     }
     /// The loss.
     pub fn loss(&self) -> Loss {
@@ -298,18 +296,13 @@ impl Objective {
     /// `ĥ_j = sup φ'' · Σ_i ω_i X_ij²`, `[q]`: the largest curvature of the loss along each state row.
     pub fn curvature_bound(&self) -> Array1<f64> {
         let (most, _) = self.loss.curvature();
-        let squares = self.design.mapv(|v| v * v);
-        self.weight.dot(&squares) * most
+        self.design.column_squares(self.weight.view()) * most
     }
 
     /// Bounds on the curvature of the loss in a metric whose diagonal lies between `lower` and `upper`, `[q]` each.
     pub fn spectrum_in_metric(&self, lower: &Array1<f64>, upper: &Array1<f64>) -> Spectrum {
         let of = |d: &Array1<f64>| {
-            Spectrum::of(
-                (&self.design * &d.mapv(f64::sqrt)).view(),
-                self.weight.view(),
-                self.loss.curvature(),
-            )
+            self.design.spectral_bound_scaled(&d.mapv(f64::sqrt), self.weight.view(), self.loss.curvature())
         };
         let top = of(upper);
         let bottom = if lower == upper { top } else { of(lower) };
@@ -323,7 +316,7 @@ impl Objective {
         let prediction = self.null_prediction();
         let slope: Array1<f64> =
             Zip::from(&self.target).and(&self.weight).map_collect(|y, w| w * self.loss.d1(prediction, *y));
-        let gradient = slope.dot(&self.design);
+        let gradient = self.design.apply_t_vector(slope.view());
         let share = l1_ratio.max(1e-3);
         Zip::from(&self.penalty_factors).and(gradient.slice_axis(Axis(0), (..self.features()).into())).fold(
             0.0,
@@ -392,8 +385,8 @@ impl Objective {
 
     /// The design as the solver sees it, `[n, q]`: centred for squared loss with intercept, with a last column of ones
     /// for other losses with intercept.
-    pub fn design(&self) -> ArrayView2<'_, f64> {
-        self.design.view()
+    pub fn design(&self) -> &Design {
+        &self.design
     }
     /// The target as the solver sees it, `[n]`.
     pub fn target(&self) -> ArrayView1<'_, f64> {
@@ -407,11 +400,6 @@ impl Objective {
     pub fn penalty_factors(&self) -> ArrayView1<'_, f64> {
         self.penalty_factors.view()
     }
-}
-
-fn with_ones(x: &Array2<f64>) -> Array2<f64> {
-    let ones = Array2::ones((x.nrows(), 1));
-    concatenate(Axis(1), &[x.view(), ones.view()]).expect("one more column of the same length")
 }
 
 fn check_factors(factors: &Array1<f64>, data: &Dataset) -> Result<()> {

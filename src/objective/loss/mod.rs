@@ -1,6 +1,6 @@
 //! Losses `φ(z, y)` of a prediction `z` and a target `y`: one file each, the twin of the WGSL fragment of its name.
 
-use super::real::Real;
+use crate::design::Real;
 use crate::error::Result;
 use crate::objective::catalog::catalog;
 

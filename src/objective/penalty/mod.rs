@@ -3,7 +3,7 @@
 //! A penalty acts on each coefficient alone, with the strengths `l1 = alpha·l1_ratio·factor_j` and
 //! `l2 = alpha·(1−l1_ratio)·factor_j`.
 
-use super::real::Real;
+use crate::design::Real;
 use crate::error::Result;
 use crate::objective::catalog::catalog;
 
