@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 mod algorithm;
 mod checks;
 mod curvature;
+#[cfg(feature = "readers")]
 mod file;
 mod lanes;
 mod metric;
@@ -166,7 +167,8 @@ impl Schedule {
 }
 
 /// A schedule in words, as result files state it.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ScheduleInfo {
     /// The phases in their order.
     pub phases: Vec<PhaseInfo>,
@@ -179,7 +181,8 @@ pub struct ScheduleInfo {
 }
 
 /// A phase in words.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PhaseInfo {
     /// Where it ends: an iteration, `identified` or `end`.
     pub until: String,

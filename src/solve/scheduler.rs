@@ -7,8 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
 
-use serde::Serialize;
-
 use crate::engine::cpu::CpuEngine;
 use crate::engine::{Chunk, Engine, LaneOutcome, Run, Status};
 use crate::error::{Error, ErrorKind, Result};
@@ -16,8 +14,8 @@ use crate::lanes::{Job, LaneState};
 use crate::program::{CHUNK_SECONDS, Plan};
 
 /// What to do when a device fails in the middle of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum OnFault {
     /// Go on from the last chunk collected on a fresh device, as long as that gets further.
     #[default]
