@@ -2,7 +2,6 @@
 
 use ndarray::Array1;
 use rayon::prelude::*;
-use serde::Serialize;
 
 use super::implicit::{self, Solution};
 use super::late_start::{self, Course};
@@ -15,7 +14,8 @@ use crate::schedule::{Algorithm, Momentum, Phase, Step, TangentStart};
 use crate::solve::{Sweep, SweepResult};
 
 /// What is known of a lane's convergence.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LaneAnalysis {
     /// The iterate from which on the active set did not change any more.
     pub identified: Option<usize>,
@@ -38,7 +38,8 @@ pub struct LaneAnalysis {
 }
 
 /// A late start of the tangents and what it costs at the end.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LateStart {
     /// First iteration with tangents.
     pub from: usize,

@@ -4,7 +4,6 @@
 //! weights normalised to `Σ ω = 1`. The intercept is never penalised.
 
 use ndarray::{Array1, ArrayView1, Axis, Zip};
-use serde::Serialize;
 
 use crate::data::{Dataset, Standardization};
 use crate::design::Design;
@@ -182,7 +181,8 @@ impl ObjectiveBuilder {
 }
 
 /// Sizes of the data, as they appear in result files.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Shape {
     /// Rows `n`.
     pub rows: usize,

@@ -11,6 +11,7 @@ mod algorithm;
 mod checks;
 mod curvature;
 mod factors;
+#[cfg(feature = "readers")]
 mod file;
 mod lane_schedule;
 mod metric;
@@ -170,7 +171,8 @@ impl Schedule {
 }
 
 /// A schedule in words, as result files state it.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ScheduleInfo {
     /// The phases in their order.
     pub phases: Vec<PhaseInfo>,
@@ -183,7 +185,8 @@ pub struct ScheduleInfo {
 }
 
 /// A phase in words.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PhaseInfo {
     /// Where it ends: an iteration, `identified` or `end`.
     pub until: String,
