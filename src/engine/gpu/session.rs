@@ -175,7 +175,8 @@ impl GpuEngine {
             keep,
             layout,
             outcomes: vec![LaneOutcome::open(0); owner.job.lanes.len()],
-            seconds_per_iteration: (owner.plan.seconds / owner.plan.request.iterations.max(1) as f64).max(1e-9),
+            seconds_per_iteration: (owner.plan.seconds / owner.plan.request.iterations.max(1) as f64)
+                .max(1e-9),
             measured: false,
             flying: VecDeque::new(),
             spare: Vec::new(),
@@ -478,8 +479,11 @@ impl Session {
         if seconds > 0.0 {
             let seconds_per_iteration = (seconds / iterations as f64).max(1e-9);
             // A single slow chunk, as the first with its compilation, is not to shrink many that follow for long.
-            self.seconds_per_iteration =
-                if self.measured { seconds_per_iteration.max(self.seconds_per_iteration / 2.0) } else { seconds_per_iteration };
+            self.seconds_per_iteration = if self.measured {
+                seconds_per_iteration.max(self.seconds_per_iteration / 2.0)
+            } else {
+                seconds_per_iteration
+            };
             self.measured = true;
         }
         chunk.slots.iter().for_each(|slot| self.outcomes[slot.lane] = slot.outcome);
