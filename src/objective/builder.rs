@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array2, Axis, concatenate};
 
-use super::{HeldOut, Intercept, Loss, Objective, Penalty, Spectrum, classes};
+use super::{HeldOut, Intercept, Loss, Need, Objective, Penalty, Spectrum, classes};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 
@@ -47,10 +47,12 @@ impl ObjectiveBuilder {
     /// Validates the settings and prepares the objective.
     ///
     /// # Errors
-    /// A target that is not two-valued for a loss on classes, penalty factors of the wrong length or negative, or
+    /// A loss or penalty that no engine iterates on, a target that is not two-valued for a loss on classes, penalty factors of the wrong length or negative, or
     /// held-out rows of another width.
     pub fn build(self) -> Result<Objective> {
         let ObjectiveBuilder { data, validation, loss, penalty, .. } = self;
+        Need::Iterations.check(&loss, &penalty).map_err(|missing| missing.at("objective"))?;
+        let curvature = loss.capabilities().curvature.bounds();
         let p = data.features();
         let penalty_factors = self.penalty_factors.unwrap_or_else(|| Array1::ones(p));
         check_factors(&penalty_factors, &data)?;
@@ -71,7 +73,7 @@ impl ObjectiveBuilder {
         let weight = &data.sample_weight() / data.sample_weight().sum();
         let intercept = if !self.intercept {
             Intercept::Absent
-        } else if matches!(loss, Loss::Squared(_)) {
+        } else if loss.capabilities().least_squares {
             Intercept::Centred { x_mean: weight.dot(&x), y_mean: weight.dot(&y) }
         } else {
             Intercept::Column
@@ -85,7 +87,7 @@ impl ObjectiveBuilder {
                 Some(HeldOut { design, target, weight })
             }
         };
-        let spectrum = Spectrum::of(design.view(), weight.view(), loss.curvature());
+        let spectrum = Spectrum::of(design.view(), weight.view(), &curvature);
         let class_names = classes.map(|(low, high)| match data.class_names() {
             Some(names) => names.clone(),
             None => [low.to_string(), high.to_string()],
@@ -99,6 +101,7 @@ impl ObjectiveBuilder {
             held_out,
             loss,
             penalty,
+            curvature,
             spectrum,
             feature_names: data.feature_names().to_vec(),
             classes: class_names,

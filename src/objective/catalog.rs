@@ -19,6 +19,13 @@ macro_rules! catalog {
                 vec![$($Enum::$Variant($file::$Variant::default())),+]
             }
 
+            /// Every entry, with the parameters that it declares to be representative.
+            pub fn examples() -> Vec<$Enum> {
+                let mut all = Vec::new();
+                $(all.extend($file::$Variant::examples().into_iter().map($Enum::$Variant));)+
+                all
+            }
+
             /// The name without parameters.
             pub fn name(&self) -> &'static str {
                 match self { $($Enum::$Variant(_) => $word),+ }

@@ -10,22 +10,31 @@ use crate::data::Standardization;
 
 mod bounds;
 mod builder;
+mod capabilities;
 pub(crate) mod catalog;
 mod classes;
 mod derivative;
+mod dual;
 mod loss;
 mod null_model;
 mod penalty;
 mod real;
+mod requirements;
 mod spectrum;
 
 pub use builder::ObjectiveBuilder;
+pub use capabilities::{
+    Coupling, Curvature, CurvatureBounds, LossCapabilities, PenaltyCapabilities, Ridge, StepLimit,
+    TargetDomain, Zeros,
+};
 pub use derivative::Derivative;
+pub use dual::{LossDual, NoDual, PenaltyDual};
 pub(crate) use loss::with_loss;
 pub use loss::{Loss, LossFunction};
 pub(crate) use penalty::with_penalty;
-pub use penalty::{Penalty, PenaltyFunction, Prox};
+pub use penalty::{Penalty, PenaltyDerivatives, PenaltyFunction, Prox};
 pub use real::Real;
+pub use requirements::{Missing, Need};
 pub use spectrum::Spectrum;
 
 /// How the intercept is carried.
@@ -62,6 +71,7 @@ pub struct Objective {
     pub(crate) held_out: Option<HeldOut>,
     loss: Loss,
     penalty: Penalty,
+    curvature: CurvatureBounds,
     spectrum: Spectrum,
     feature_names: Vec<String>,
     classes: Option<[String; 2]>,
@@ -110,7 +120,11 @@ impl Objective {
     pub fn has_intercept(&self) -> bool {
         !matches!(self.intercept, Intercept::Absent)
     }
-    /// Bounds on the curvature of the loss (without the ridge of penalty `l2`).
+    /// Bounds on the curvature `φ''` of the loss.
+    pub fn curvature(&self) -> CurvatureBounds {
+        self.curvature
+    }
+    /// Bounds on the curvature of the data part `f` (without the ridge of penalty `l2`).
     pub fn spectrum(&self) -> &Spectrum {
         &self.spectrum
     }
@@ -142,23 +156,12 @@ impl Objective {
         format!(
             "minimise 1/(sum_i w_i) sum_i w_i phi(z_i, y_i) + g(coef), z = X coef{}; phi(z, y) = {}{}; g = {}{}{}",
             if self.has_intercept() { " + intercept (not penalised)" } else { "" },
-            self.loss.formula(),
+            self.loss.capabilities().formula,
             parameters(self.loss.parameters()),
-            self.penalty.formula(),
+            self.penalty.capabilities().formula,
             parameters(self.penalty.parameters()),
             if self.penalty_factors.iter().all(|f| *f == 1.0) { "; factor_j = 1" } else { "" },
         )
-    }
-
-    /// Whether the duality gap serves as the stop rule: every coordinate must be penalised, or the dual point cannot
-    /// be made feasible by scaling.
-    pub(crate) fn has_gap(&self) -> bool {
-        let bounded = match self.penalty {
-            Penalty::None(_) => false,
-            Penalty::Box(b) => b.lower.is_finite() && b.upper.is_finite(),
-            _ => self.penalty_factors.iter().all(|f| *f > 0.0),
-        };
-        bounded && !matches!(self.intercept, Intercept::Column)
     }
 
     /// Adds `by` (in units of the given target, `[n]`) to the target.

@@ -4,6 +4,8 @@ use ndarray::{Array1, ArrayView1, ArrayView2};
 use rand::{RngExt, SeedableRng};
 use serde::Serialize;
 
+use super::CurvatureBounds;
+
 /// Bounds on the curvature of the loss.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Spectrum {
@@ -19,8 +21,8 @@ pub struct Spectrum {
 const STEPS: usize = 128;
 
 impl Spectrum {
-    /// Bounds for `φ''` in `[d2_min, d2_max]` and the Gram operator of the design `[n, q]` with weights `[n]`.
-    pub(crate) fn of(design: ArrayView2<f64>, weight: ArrayView1<f64>, (d2_max, d2_min): (f64, f64)) -> Self {
+    /// Bounds for a loss of the given curvature and the Gram operator of the design `[n, q]` with weights `[n]`.
+    pub(crate) fn of(design: ArrayView2<f64>, weight: ArrayView1<f64>, curvature: &CurvatureBounds) -> Self {
         let gram = |v: &Array1<f64>| {
             let mut z = design.dot(v);
             z *= &weight;
@@ -35,8 +37,8 @@ impl Spectrum {
         // An all-zero design has a zero gradient: any positive constant bounds it.
         let largest = if ritz.largest > 0.0 { ritz.largest } else { 1.0 };
         Spectrum {
-            lipschitz: d2_max * largest * (1.0 + margin),
-            strong_convexity: if trusted { d2_min * smallest } else { 0.0 },
+            lipschitz: curvature.d2_max * largest * (1.0 + margin),
+            strong_convexity: if trusted { curvature.d2_min * smallest } else { 0.0 },
             margin,
         }
     }
@@ -107,6 +109,8 @@ fn lanczos(q: usize, steps: usize, apply: impl Fn(&Array1<f64>) -> Array1<f64>) 
 mod tests {
     use super::*;
 
+    const CONSTANT: CurvatureBounds = CurvatureBounds { d2_max: 1.0, d2_min: 1.0, d3_max: 0.0 };
+
     #[test]
     fn bounds_hold_the_known_spectrum_of_a_diagonal_design() {
         // Xᵀ diag(1/n) X = diag(s_j²)/n for a diagonal X.
@@ -114,7 +118,7 @@ mod tests {
         let s: Vec<f64> = (0..n).map(|j| 1.0 + j as f64 / 10.0).collect();
         let design = ndarray::Array2::from_diag(&Array1::from(s.clone()));
         let weight = Array1::from_elem(n, 1.0 / n as f64);
-        let spectrum = Spectrum::of(design.view(), weight.view(), (1.0, 1.0));
+        let spectrum = Spectrum::of(design.view(), weight.view(), &CONSTANT);
         let (top, bottom) = (s[n - 1].powi(2) / n as f64, 1.0 / n as f64);
         assert!(spectrum.lipschitz >= top && spectrum.lipschitz <= top * (1.0 + 1e-6), "{spectrum:?} {top}");
         assert!(spectrum.strong_convexity <= bottom, "{spectrum:?} {bottom}");
@@ -123,7 +127,7 @@ mod tests {
     #[test]
     fn a_wide_design_has_no_strong_convexity() {
         let design = ndarray::Array2::from_shape_fn((3, 5), |(i, j)| (i * 5 + j * j) as f64);
-        let spectrum = Spectrum::of(design.view(), Array1::from_elem(3, 1.0 / 3.0).view(), (1.0, 1.0));
+        let spectrum = Spectrum::of(design.view(), Array1::from_elem(3, 1.0 / 3.0).view(), &CONSTANT);
         assert_eq!(spectrum.strong_convexity, 0.0);
     }
 }

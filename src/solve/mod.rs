@@ -7,6 +7,7 @@ mod handle;
 mod prepared;
 mod result;
 mod scheduler;
+mod step_limit;
 mod sweep;
 mod timing;
 

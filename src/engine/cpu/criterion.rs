@@ -6,7 +6,9 @@ use super::super::LaneOutcome;
 use super::block::Block;
 use super::step::strength_seed;
 use super::vector::sum;
-use crate::objective::{LossFunction, PenaltyFunction, Prox, Real, with_loss, with_penalty};
+use crate::objective::{
+    LossDual, LossFunction, PenaltyDual, PenaltyFunction, Prox, Real, with_loss, with_penalty,
+};
 
 impl LaneOutcome {
     /// Whether both the iterate and its derivatives are within `tol`.
@@ -31,11 +33,11 @@ impl<T: Real> Block<'_, T> {
     /// The scale `s` that makes the dual point feasible.
     fn scale_dual<P: PenaltyFunction>(&mut self, penalty: P) {
         let width = self.design.q * (1 + self.common.d);
-        let (factors, penalised) = (self.factors, self.penalised);
+        let (factors, penalised, dual) = (self.factors, self.penalised, penalty.dual());
         self.slots.par_iter_mut().zip(self.g.par_chunks_exact(width)).for_each(|(slot, g)| {
             let (l1, l2) = (T::of(slot.numbers.l1), T::of(slot.numbers.l2));
             let ratio = (0..penalised)
-                .map(|j| penalty.dual_ratio(-g[j], l1 * factors[j], l2 * factors[j]))
+                .map(|j| dual.dual_ratio(-g[j], l1 * factors[j], l2 * factors[j]))
                 .fold(T::one(), |a, b| if b > a { b } else { a });
             slot.measures.dual_scale = (T::one() / ratio).f64();
         });
@@ -44,10 +46,10 @@ impl<T: Real> Block<'_, T> {
     fn gap_of_loss<L: LossFunction>(&mut self, loss: L) {
         let rows = &self.common.rows;
         let (n, width) = (self.design.n, self.design.n * (1 + self.common.d));
-        let (y, weight) = (&rows.target[..n], &rows.weight[..n]);
+        let (y, weight, dual) = (&rows.target[..n], &rows.weight[..n], loss.dual());
         self.slots.par_iter_mut().zip(self.z.par_chunks_exact(width)).for_each(|(slot, z)| {
             let (z, scale) = (&z[..n], T::of(slot.measures.dual_scale));
-            let gap = || sum(n, |i| weight[i] * loss.gap(z[i], y[i], scale)).f64();
+            let gap = || sum(n, |i| weight[i] * dual.gap(z[i], y[i], scale)).f64();
             slot.measures.gap = slot.numbers.has_gap.then(gap);
         });
     }
@@ -70,7 +72,7 @@ impl<T: Real> Block<'_, T> {
                 let scale = T::of(measures.dual_scale);
                 measures.gap = measures.gap.map(|of_loss| {
                     let of_penalty = sum(penalised, |j| {
-                        penalty.gap(x[j], -scale * g[j], l1 * factors[j], l2 * factors[j])
+                        penalty.dual().gap(x[j], -scale * g[j], l1 * factors[j], l2 * factors[j])
                     });
                     (of_loss + of_penalty.f64()) / common.gap_unit
                 });
