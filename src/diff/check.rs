@@ -193,14 +193,14 @@ fn relative(a: &Array1<f64>, b: &Array1<f64>, rounding: f64) -> f64 {
 }
 
 impl Objective {
-    /// The same problem with one penalty factor moved.
+    /// The same objective with one penalty factor moved.
     fn with_factor_moved(&self, feature: usize, by: f64) -> Objective {
         let mut moved = self.clone();
         moved.penalty_factors[feature] += by;
         moved
     }
 
-    /// The same problem with the target moved.
+    /// The same objective with the target moved.
     fn with_target_moved(&self, by: &Array1<f64>) -> Objective {
         let mut moved = self.clone();
         moved.shift_target(by);
