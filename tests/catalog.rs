@@ -428,24 +428,25 @@ fn strengths_enter_where_penalties_say_so() {
     }
 }
 
-/// The largest jump of the minimiser as `w` moves by little.
-fn largest_jump(penalty: &Penalty, step: f64) -> f64 {
+/// The largest jump of the minimiser as `w` moves by 0.01.
+fn largest_jump(penalty: &Penalty, step: f64, l1: f64) -> f64 {
     let images: Vec<f64> =
-        (0..=300).map(|i| brute_prox(penalty, 0.0005 + 0.01 * f64::from(i), step, STRENGTHS[0])).collect();
+        (0..=300).map(|i| brute_prox(penalty, 0.0005 + 0.01 * f64::from(i), step, (l1, 0.2))).collect();
     images.windows(2).fold(0.0, |most, pair| f64::max(most, (pair[1] - pair[0]).abs()))
 }
 
 #[test]
 fn the_limit_of_the_step_is_where_the_proximal_map_breaks() {
     for penalty in Penalty::examples() {
+        let jump = |step: f64, l1: f64| largest_jump(&penalty, step, l1);
         match penalty.step_limit() {
-            // A convex function has one minimiser, whatever the step.
-            None => assert!(largest_jump(&penalty, 20.0) < 0.02, "{penalty}"),
+            // The minimiser moves no further than w does, whatever the step.
+            None => assert!(penalty.capabilities().convex && jump(20.0, 0.1) < 0.011, "{penalty}"),
             Some((limit, most)) => {
                 assert!(!penalty.capabilities().convex && most > 0.0, "{penalty}: {limit} = {most}");
-                // Below it, x moves by at most w / (1 - step/limit).
-                assert!(largest_jump(&penalty, 0.8 * most) < 0.06, "{penalty} below {limit}");
-                assert!(largest_jump(&penalty, 1.2 * most) > 0.1, "{penalty} beyond {limit}");
+                // At the limit the threshold is 1. Below it, x moves by at most 1 / (1 - step / limit) times as much as w.
+                assert!(jump(0.8 * most, 1.0 / most) < 0.051, "{penalty} below {limit}");
+                assert!(jump(1.2 * most, 1.0 / most) > 0.2, "{penalty} beyond {limit}");
             }
         }
     }
