@@ -77,7 +77,8 @@ impl LaneSchedule {
         list
     }
 
-    fn find_step(
+    /// The first (phase, iteration, lane, step) that is `bad`; of rules that the data decide, the largest step counts.
+    pub(crate) fn find_step(
         &self,
         iterations: usize,
         bad: impl Fn(usize, usize, usize, f64) -> bool,
