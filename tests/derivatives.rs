@@ -116,7 +116,7 @@ fn the_derivative_at_the_solution_is_the_implicit_one() {
     let f = result.trace.iteration.len() - 1;
     let on: Vec<usize> = (0..10).filter(|j| coef[[f, 0, *j]] != 0.0).collect();
     assert!(on.len() > 2 && on.len() < 10);
-    let design = problem.design();
+    let design = problem.design().to_dense();
     let hessian = faer::Mat::from_fn(on.len(), on.len(), |a, b| {
         (0..80).map(|i| problem.weight()[i] * design[[i, on[a]]] * design[[i, on[b]]]).sum::<f64>()
     });

@@ -162,7 +162,7 @@ fn starts_and_momentum_are_used_as_given(engine: &str, precision: Precision) {
     let start = Array2::from_shape_vec((1, 3), vec![1.0, -2.0, 0.5]).unwrap();
     let x = start.row(0).to_owned();
     let (design, y, w) =
-        (problem.design().to_owned(), problem.target().to_owned(), problem.weight().to_owned());
+        (problem.design().to_dense(), problem.target().to_owned(), problem.weight().to_owned());
     let gradient = design.t().dot(&((design.dot(&x) - &y) * &w));
     let expected = &x - &(gradient * 0.05);
     let result = Sweep::new(problem)

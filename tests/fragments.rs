@@ -26,9 +26,9 @@ fn transcendental_functions() {
             continue;
         }
         let files = [
-            &arithmetic.prelude("LOSS", &[]),
-            arithmetic.transcendental(),
-            include_str!("../shaders/shared/log1p_series.wgsl"),
+            arithmetic.prelude("LOSS", &[]),
+            arithmetic.transcendental().to_string(),
+            include_str!("../shaders/shared/log1p_series.wgsl").to_string(),
         ];
         let kernel = Kernel::new(
             &host,

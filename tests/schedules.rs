@@ -319,11 +319,11 @@ fn settings_that_say_nothing_are_refused() {
     };
     let base = |p: Phase| sweep(&problem, p.into());
     let late = Schedule::from(phase(Algorithm::Pgd)).tangent_start(TangentStart::Iteration(ITERATIONS));
-    refused(sweep(&problem, late), "--tangent-start: found 120 with 120 iterations");
-    refused(base(phase(Algorithm::Fista).momentum(Momentum::Constant(1.2))), "--momentum: found 1.2");
+    refused(sweep(&problem, late), "tangent_start: found 120 with 120 iterations");
+    refused(base(phase(Algorithm::Fista).momentum(Momentum::Constant(1.2))), "momentum: found 1.2");
     let table =
         Momentum::Table(ArrayD::from_shape_fn(vec![ITERATIONS], |at| if at[0] == 17 { -1.0 } else { 0.1 }));
-    refused(base(phase(Algorithm::Fista).momentum(table)), "--momentum: found -1 at iteration 17");
+    refused(base(phase(Algorithm::Fista).momentum(table)), "momentum: found -1 at iteration 17");
     let by = |p: Phase, derivative: Derivative| base(p).derivatives([derivative]);
     refused(by(phase(Algorithm::Pgd), Derivative::Momentum(3)), "algorithm 'pgd' at iteration 3");
     let backtracking = phase(Algorithm::Pgd).step(Step::Backtracking { start: 2.0, shrink: 0.5 });

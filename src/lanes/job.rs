@@ -105,7 +105,7 @@ impl Job<'_> {
     /// The objective of a lane at `x`, `[q]`.
     fn objective_at(&self, lane: usize, x: ArrayView1<'_, f64>) -> f64 {
         let (problem, (l1, l2)) = (self.problem, self.strengths(lane));
-        let z: Array1<f64> = problem.design.dot(&x);
+        let z: Array1<f64> = problem.design.apply_vector(x);
         let loss = |i: usize| problem.weight[i] * problem.loss().value(z[i], problem.target[i]);
         let factors = &problem.penalty_factors;
         let penalty = |j: usize| problem.penalty().value(x[j], l1 * factors[j], l2 * factors[j]);

@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
 
-use serde::Serialize;
-
 use super::queue::Queue;
 use super::worker::Worker;
 use crate::engine::cpu::CpuEngine;
@@ -17,8 +15,8 @@ use crate::lanes::{Job, LaneState};
 use crate::program::Plan;
 
 /// What to do when a device fails in the middle of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum OnFault {
     /// Go on from the last chunk collected on a fresh device, as long as that gets further.
     #[default]
@@ -41,7 +39,7 @@ impl std::str::FromStr for OnFault {
             "retry" => Ok(OnFault::Retry),
             "cpu" => Ok(OnFault::Cpu),
             "fail" => Ok(OnFault::Fail),
-            _ => Err(Error::unknown(ErrorKind::Usage, "--on-fault", text, OnFault::NAMES)),
+            _ => Err(Error::unknown(ErrorKind::Usage, "on_fault", text, OnFault::NAMES)),
         }
     }
 }

@@ -8,16 +8,16 @@ use proxjet::solve::{Alphas, Sweep};
 
 use super::synthetic;
 
-/// Every loss, with parameters that are felt by the tests' data where the defaults are not.
+/// Every loss, with the first of the parameters that it declares to be representative.
 pub(crate) fn losses() -> Vec<Loss> {
-    let felt = |loss: Loss| if loss.name() == "huber" { Loss::huber(0.8).unwrap() } else { loss };
-    Loss::all().into_iter().map(felt).collect()
+    let first = |name: &&str| Loss::examples().into_iter().find(|loss| loss.name() == *name).unwrap();
+    Loss::NAMES.iter().map(first).collect()
 }
 
 /// Every penalty, likewise.
 pub(crate) fn penalties() -> Vec<Penalty> {
-    let felt = |p: Penalty| if p.name() == "box" { Penalty::bounds(-0.3, 0.4).unwrap() } else { p };
-    Penalty::all().into_iter().map(felt).collect()
+    let first = |name: &&str| Penalty::examples().into_iter().find(|p| p.name() == *name).unwrap();
+    Penalty::NAMES.iter().map(first).collect()
 }
 
 /// What a case runs besides its loss and penalty.

@@ -117,7 +117,7 @@ impl<'a> Kernel<'a> {
     pub(crate) fn new(
         host: &'a Host,
         arithmetic: Arithmetic,
-        files: &[&str],
+        files: &[String],
         body: &str,
         (inputs, outputs): (usize, usize),
     ) -> Self {

@@ -9,30 +9,32 @@ use crate::kernel::{Arithmetic, F32, F64, Kernel, Lanes, Smooth, around, grid};
 
 const LOSS_FIELDS: [&str; 6] = ["value", "d1", "d2", "d3", "d1_by_target", "gap"];
 
-fn all() -> Vec<Loss> {
-    Loss::all().into_iter().chain(["huber:0.4", "huber:2.5"].map(|text| text.parse().unwrap())).collect()
-}
-
 fn check_all(arithmetic: Arithmetic) {
     let Some(host) = Host::new() else { return };
     if arithmetic.precision == Precision::F64 && !host.has_f64() {
         return eprintln!("SKIPPED, no 64-bit floats");
     }
-    for loss in all() {
+    for loss in Loss::examples() {
         check_loss(&host, arithmetic, loss);
     }
+}
+
+/// The texts of a kernel around a loss.
+fn files(arithmetic: Arithmetic, loss: Loss) -> Vec<String> {
+    let mut list = vec![
+        arithmetic.prelude("LOSS", &loss.parameters()),
+        include_str!("../../shaders/shared/index.wgsl").into(),
+        arithmetic.transcendental().into(),
+        include_str!("../../shaders/shared/log1p_series.wgsl").into(),
+    ];
+    list.extend(loss.shaders().into_iter().map(|(_, text)| text.to_string()));
+    list
 }
 
 fn check_loss(host: &Host, arithmetic: Arithmetic, loss: Loss) {
     let name = format!("{loss} in {}", arithmetic.precision.name());
     let loss: Loss = arithmetic.entry(loss.name(), &loss.parameters()).parse().unwrap();
-    let files = [
-        &arithmetic.prelude("LOSS", &loss.parameters()),
-        include_str!("../../shaders/shared/index.wgsl"),
-        arithmetic.transcendental(),
-        include_str!("../../shaders/shared/log1p_series.wgsl"),
-        loss.shader().1,
-    ];
+    let files = files(arithmetic, loss);
     let body = "let r0 = loss_value(p0, p1.x);\nlet r1 = loss_d1(p0, p1.x);\nlet r2 = loss_d2(p0, p1.x);\n\
                 let r3 = loss_d3(p0, p1.x);\nlet r4 = loss_d1_by_target(p0, p1.x);\nlet r5 = loss_gap(p0, p1.x, p2);";
     let kernel = Kernel::new(host, arithmetic, &files, body, (3, LOSS_FIELDS.len()));
@@ -73,8 +75,8 @@ fn check_loss(host: &Host, arithmetic: Arithmetic, loss: Loss) {
     }
     smooth[0].finish(&name, points.len() / 3);
     smooth[1].finish(&name, if loss.classes() { 0 } else { points.len() / 3 });
-    // All fields but the derivative by a class label, at every point, then three or four differences.
-    let fields = if loss.classes() { 5 } else { 6 };
+    // All fields at every point, but the derivative by a class label and a gap without a dual; then three or four differences.
+    let fields = 6 - usize::from(loss.classes()) - usize::from(!loss.has_dual());
     report.finish(4 * fields * points.len() + 3 * smooth[0].compared + smooth[1].compared);
 }
 
@@ -97,11 +99,12 @@ fn check_loss_point(
         &|at| loss.gap(at[0], at[1], at[2]),
     ];
     for (field, of) in fields.into_iter().enumerate() {
-        if LOSS_FIELDS[field] == "d1_by_target" && loss.classes() {
+        let absent = field == 4 && loss.classes() || field == 5 && !loss.has_dual();
+        if absent {
             continue;
         }
         // The terms of a gap are as large as the value and the slope times the prediction.
-        let size = 1.0 + if field == 5 { loss.value(z, y) + (loss.d1(z, y) * z).abs() } else { 0.0 };
+        let size = 1.0 + if field == 5 { loss.value(z, y).abs() + (loss.d1(z, y) * z).abs() } else { 0.0 };
         let at = if field == 5 { vec![z, y, scale.min(1.0)] } else { vec![z, y] };
         let got = result[field][lane];
         // A scale above 1 is none.
@@ -126,14 +129,8 @@ fn in_f64() {
 #[test]
 fn are_finite_far_away() {
     let Some(host) = Host::new() else { return };
-    for loss in all() {
-        let files = [
-            &F32.prelude("LOSS", &loss.parameters()),
-            include_str!("../../shaders/shared/index.wgsl"),
-            F32.transcendental(),
-            include_str!("../../shaders/shared/log1p_series.wgsl"),
-            loss.shader().1,
-        ];
+    for loss in Loss::examples() {
+        let files = files(F32, loss);
         let body = "let r0 = loss_value(p0, p1.x);\nlet r1 = loss_d1(p0, p1.x);\nlet r2 = loss_d2(p0, p1.x);\n\
                     let r3 = loss_d3(p0, p1.x);\nlet r4 = loss_gap(p0, p1.x, p2);";
         let far = [-1e4, -200.0, 200.0, 1e4];

@@ -28,7 +28,7 @@ fn restarts_set_the_momentum_back_and_backtracking_stays_above_one_over_l() {
     // Each step taken back starts from the iterate before it: with the last step rejected, the next goes from x₋.
     let k = result.trace.momentum.column(0).iter().position(|v| *v == -1.0).unwrap();
     let x = result.trace.coef.index_axis(Axis(0), k - 1).row(0).to_owned();
-    let design = problem.design();
+    let design = problem.design().to_dense();
     let g: Array1<f64> = design.t().dot(&((design.dot(&x) - problem.target()) * problem.weight()));
     let a = result.trace.step[[k, 0]];
     let alpha = result.lanes[0].alpha;
@@ -48,7 +48,7 @@ fn backtracking_tries_again_from_the_same_iterate() {
     let (_, problem) = problems().swap_remove(0);
     let rule = Step::Backtracking { start: 30.0, shrink: 0.6 };
     let result = sweep(&problem, phase(Algorithm::Pgd).step(rule).into()).run(&mut CpuEngine::new()).unwrap();
-    let (lane, design) = (2, problem.design());
+    let (lane, design) = (2, problem.design().to_dense());
     let (alpha, l) = (result.lanes[lane].alpha, result.lanes[lane].lipschitz);
     let gradient = |x: &Array1<f64>| design.t().dot(&((design.dot(x) - problem.target()) * problem.weight()));
     let mut x = Array1::<f64>::zeros(FEATURES);
@@ -108,7 +108,7 @@ fn textbook(
         &[f64],
     ) -> (f64, f64),
 ) -> Array2<f64> {
-    let (design, target, weight) = (problem.design(), problem.target(), problem.weight());
+    let (design, target, weight) = (problem.design().to_dense(), problem.target(), problem.weight());
     let gradient = |x: &Array1<f64>| design.t().dot(&((design.dot(x) - target) * weight));
     let objective = |x: &Array1<f64>| {
         let r = design.dot(x) - target;

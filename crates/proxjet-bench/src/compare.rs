@@ -75,7 +75,7 @@ impl Report {
         let at = || path.display().to_string();
         let again = "Measure again with this version: proxjet bench --out FILE.json.";
         let unreadable = |e: std::io::Error| {
-            Error::data(at(), e.to_string(), "a file of 'proxjet bench'", "Check the path.")
+            Error::data(at(), e.to_string(), "a file of 'proxjet bench'", "Check the path.").with_source(e)
         };
         let size = std::fs::metadata(path).map_err(unreadable)?.len();
         if size > MOST_BYTES {
@@ -87,14 +87,16 @@ impl Report {
             ));
         }
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
-        let head: Head = serde_json::from_str(&text)
-            .map_err(|e| Error::data(at(), e.to_string(), "JSON of 'proxjet bench'", "Check the path."))?;
+        let head: Head = serde_json::from_str(&text).map_err(|e| {
+            Error::data(at(), e.to_string(), "JSON of 'proxjet bench'", "Check the path.").with_source(e)
+        })?;
         if head.schema.as_deref() != Some(SCHEMA) {
             let found = head.schema.map_or("no schema".into(), |s| format!("schema '{s}'"));
             return Err(Error::data(at(), found, format!("schema '{SCHEMA}'"), again));
         }
         serde_json::from_str(&text).map_err(|e| {
             Error::data(at(), e.to_string(), format!("a whole file of schema '{SCHEMA}'"), again)
+                .with_source(e)
         })
     }
 }
@@ -115,7 +117,7 @@ impl Comparison {
         if entries.is_empty() {
             let found = "no measurement that is in both files";
             return Err(Error::data(
-                "--compare",
+                "compare",
                 found,
                 "at least one",
                 "Measure the same sections and shapes twice.",

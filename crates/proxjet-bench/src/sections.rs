@@ -191,7 +191,7 @@ pub(crate) fn cancel(plan: &Plan, machine: &mut Machine, report: &mut Report) ->
         Ok((Some(cancels), Some(deadlines))) => (cancels, deadlines),
         Ok(_) => {
             let reason =
-                "every run was over before it was told to end; give a larger --shape or --memory-budget";
+                "every run was over before it was told to end; give a larger `shape` or `memory_budget`";
             report.skip(Section::Cancel.name(), what, reason.into());
             return Ok(());
         }

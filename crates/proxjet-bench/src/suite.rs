@@ -79,9 +79,9 @@ impl FromStr for Shape {
             }
             [_, _, _] => {
                 let expected = format!("at most {MOST} entries of the design, and as many lanes");
-                Err(Error::usage("--shape", format!("'{text}'"), expected, ""))
+                Err(Error::usage("shape", format!("'{text}'"), expected, ""))
             }
-            _ => Err(Error::usage("--shape", format!("'{text}'"), "three positive numbers: N,P,B", "")),
+            _ => Err(Error::usage("shape", format!("'{text}'"), "three positive numbers: N,P,B", "")),
         }
     }
 }

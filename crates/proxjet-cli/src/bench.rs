@@ -9,6 +9,7 @@ use proxjet_bench::{Comparison, Machine, Plan, Report, Section, Shape, Suite, me
 use proxjet_report::OutputDir;
 
 use crate::engine::EngineArgs;
+use crate::flags::{exit_code, translated};
 use crate::settings::budget;
 use crate::{print, print_json};
 
@@ -75,9 +76,9 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     if args.json {
         print_json(&report)
     } else {
-        print(&report.text())
+        print(&translated(&report.text()))
     }
-    Ok(if report.failures() == 0 { 0 } else { ErrorKind::Device.exit_code() })
+    Ok(if report.failures() == 0 { 0 } else { exit_code(ErrorKind::Device) })
 }
 
 /// A file that can be written: checked before anything is measured.

@@ -10,6 +10,7 @@ mod bench;
 mod demo;
 mod doctor;
 mod engine;
+mod flags;
 mod grad_check;
 mod interrupt;
 mod reproduce;
@@ -63,7 +64,14 @@ fn main() -> ExitCode {
     env_logger::Builder::from_env(
         env_logger::Env::default().default_filter_or("warn,wgpu_hal=off,wgpu_core=error"),
     )
-    .format(|out, record| writeln!(out, "{}: {}", record.level().as_str().to_lowercase(), record.args()))
+    .format(|out, record| {
+        writeln!(
+            out,
+            "{}: {}",
+            record.level().as_str().to_lowercase(),
+            flags::translated(&record.args().to_string())
+        )
+    })
     .init();
     let cli = Cli::parse();
     let done = match cli.command {
@@ -83,8 +91,8 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(done.unwrap_or_else(|error: Error| {
-        eprintln!("error: {error}");
-        error.kind.exit_code()
+        eprintln!("error: {}", flags::message(&error));
+        flags::exit_code(error.kind)
     }))
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::flags::translated;
 use crate::settings::Settings;
 use crate::{INTERRUPTED, SOME_NOT_CONVERGED, interrupt, print, print_json};
 use proxjet::diff::{analyse, solutions};
@@ -74,7 +75,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     } else {
         print(&lane_table(&result.lanes));
     }
-    eprint!("{}", summary(&result));
+    eprint!("{}", translated(&summary(&result)));
     if let Some(lanes) = &convergence {
         eprint!("{}", convergence_summary(lanes));
     }

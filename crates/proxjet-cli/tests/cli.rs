@@ -424,7 +424,7 @@ fn schedules_come_from_a_file_and_errors_name_the_phase() {
     refused("b.toml", "metric = 'none'\n", "found no phase");
     let two = "[[phase]]\nuntil = 9\nalgorithm = 'pgd'\n[[phase]]\nalgorithm = 'pgd'\n";
     refused("c.toml", &format!("{two}step = 'uniform:2:1:0'\n"), "phase 2 of 2: step: found 'uniform:2:1:0'");
-    refused("d.toml", &format!("{two}momentum = 'fista'\n"), "phase 2 of 2: --momentum");
+    refused("d.toml", &format!("{two}momentum = 'fista'\n"), "phase 2 of 2: momentum");
     refused(
         "e.toml",
         &two.replace("[[phase]]\nalgorithm", "[[phase]]\nuntil = 9\nalgorithm"),

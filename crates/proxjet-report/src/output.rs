@@ -18,8 +18,8 @@ impl OutputDir {
     /// A path that is a file, or a folder that cannot be created or written.
     pub fn create(path: &Path) -> Result<Self> {
         let dir = OutputDir { path: path.to_path_buf() };
-        std::fs::create_dir_all(path).map_err(|e| failed(path, &e))?;
-        tempfile::Builder::new().prefix(".probe").tempfile_in(path).map_err(|e| failed(path, &e))?;
+        std::fs::create_dir_all(path).map_err(|e| failed(path, e))?;
+        tempfile::Builder::new().prefix(".probe").tempfile_in(path).map_err(|e| failed(path, e))?;
         Ok(dir)
     }
 
@@ -54,20 +54,20 @@ impl OutputDir {
             file.persist(&target).map_err(|e| e.error)?;
             Ok(())
         };
-        whole().map_err(|e| failed(&target, &e))?;
+        whole().map_err(|e| failed(&target, e))?;
         Ok(target)
     }
 }
 
-fn failed(at: &Path, error: &std::io::Error) -> Error {
+fn failed(at: &Path, error: std::io::Error) -> Error {
     use std::io::ErrorKind as Io;
     let remedy = match error.kind() {
         Io::StorageFull | Io::QuotaExceeded => {
-            "Free some space or choose another --out; nothing half-written was left."
+            "Free some space or choose another `out`; nothing half-written was left."
         }
-        Io::PermissionDenied | Io::ReadOnlyFilesystem => "Choose an --out that you may write to.",
-        Io::NotADirectory | Io::AlreadyExists => "Choose an --out that is not a file.",
-        _ => "Choose another --out.",
+        Io::PermissionDenied | Io::ReadOnlyFilesystem => "Choose an `out` that you may write to.",
+        Io::NotADirectory | Io::AlreadyExists => "Choose an `out` that is not a file.",
+        _ => "Choose another `out`.",
     };
     Error::new(
         ErrorKind::Output,
@@ -76,6 +76,7 @@ fn failed(at: &Path, error: &std::io::Error) -> Error {
         "a file that can be written",
         remedy,
     )
+    .with_source(error)
 }
 
 #[cfg(all(test, unix))]

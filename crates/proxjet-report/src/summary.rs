@@ -77,12 +77,12 @@ pub fn summary(result: &SweepResult) -> String {
         let _ = writeln!(
             out,
             "{} lane(s) stopped at {} iterations before tolerance {:e}: their coefficients and derivatives may still move. \
-             Raise --iterations or --tol{}, or standardise the features (--standardize).",
+             Raise `iterations` or `tol`{}, or standardise the features (`standardize`).",
             count(Status::MaxIterations),
             result.info.iterations,
             result.info.tol,
             if result.info.schedule.phases.iter().all(|p| p.algorithm == Algorithm::Pgd) {
-                ", use --algorithm fista"
+                ", use `algorithm fista`"
             } else {
                 ""
             }
@@ -140,6 +140,10 @@ pub fn convergence_summary(lanes: &[LaneAnalysis]) -> String {
     let failed: Vec<&String> = lanes.iter().filter_map(|l| l.problem.as_ref()).collect();
     if let Some(first) = failed.first() {
         let _ = writeln!(out, "{} lane(s) without a reference solution: {first}", failed.len());
+    }
+    let refused: std::collections::BTreeSet<&String> = lanes.iter().flat_map(|l| &l.refused).collect();
+    for sentence in refused {
+        let _ = writeln!(out, "{sentence}");
     }
     out
 }

@@ -6,17 +6,6 @@ pub(super) fn vectorised<W: pulp::WithSimd>(work: W) -> W::Output {
     pulp::Arch::new().dispatch(work)
 }
 
-/// Leaves the upper halves of the calling thread's vector registers clean.
-///
-/// The products do not, and until that is mended every call into the C library's `exp` or `log` takes thirty times as long on
-/// some processors (measured: 134 instead of 4 ns).
-pub(super) fn settle() {
-    let mut numbers = std::hint::black_box([1.0f64; 8]);
-    // What is compiled for wide vectors cleans up behind itself.
-    pulp::Arch::new().dispatch(|| numbers.iter_mut().for_each(|v| *v += *v));
-    std::hint::black_box(numbers);
-}
-
 /// Sums `term(i)` in eight interleaved partial sums: vectorises, and rounds less than one running sum.
 #[inline(always)]
 pub(super) fn sum<T: crate::objective::Real>(len: usize, term: impl Fn(usize) -> T) -> T {
@@ -31,4 +20,10 @@ pub(super) fn sum<T: crate::objective::Real>(len: usize, term: impl Fn(usize) ->
     }
     let [a, b, c, d, e, f, g, h] = parts;
     ((a + b) + (c + d)) + ((e + f) + (g + h))
+}
+
+/// The point on the line through the last two iterates at which a step begins (`y`) or a gradient is taken (`e`).
+#[inline(always)]
+pub(super) fn extrapolate<T: crate::objective::Real>(now: T, before: T, coefficient: T) -> T {
+    now + coefficient * (now - before)
 }
