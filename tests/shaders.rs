@@ -41,6 +41,7 @@ fn spec(precision: Precision, loss: Loss, penalty: Penalty, tangents: usize) -> 
         phases: 1 + tangents,
         factored: tangents != 1,
         seeds_target: tangents > 1,
+        intercept_tangents: vec![0.5; tangents],
         stages: 1 + tangents % 2,
         patience: 10,
         tangent_start: if tangents == 2 { u32::MAX } else { 0 },

@@ -38,6 +38,8 @@ pub struct ShaderSpec {
     pub schedule_seeds: Vec<(u32, u32)>,
     /// Whether a tangent moves the target.
     pub seeds_target: bool,
+    /// For each tangent, that of an intercept that follows from the means.
+    pub intercept_tangents: Vec<f64>,
     /// Phases of the schedule.
     pub phases: usize,
     /// Whether steps and momenta are products of a factor of the iteration and one of the lane, rather than tabulated.
@@ -127,6 +129,7 @@ impl ShaderSpec {
             tested: numbers.tested.clone(),
             schedule_seeds: schedule.schedule_seeds().iter().copied().map(seed_code).collect(),
             seeds_target: numbers.target_tangent.is_some(),
+            intercept_tangents: numbers.intercept_tangents.clone(),
             phases: schedule.schedule().phases().len(),
             factored: schedule.is_factored(),
             stages: schedule.stages(),
@@ -350,6 +353,12 @@ impl ShaderSpec {
             "u32",
             "0u",
             self.schedule_seeds.iter().map(|m| format!("{}u", m.1)).collect(),
+        );
+        list(
+            "INTERCEPT_TANGENTS",
+            "real",
+            "0.0",
+            self.intercept_tangents.iter().map(|v| self.real(*v)).collect(),
         );
         // Of each sum by itself: where its shares begin, and how many there are.
         let each = |f: &dyn Fn(&Sum, usize) -> usize| {
