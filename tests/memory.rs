@@ -1,5 +1,5 @@
-//! Memory: nothing is allocated from one iteration to the next, and nothing piles up over many chunks. One test, as allocations and
-//! persistent bytes are those of the whole process.
+//! Memory: nothing is allocated from one iteration to the next, and nothing piles up over many chunks. One
+//! test, as allocations and persistent bytes are those of the whole process.
 
 use std::alloc::System;
 use std::ops::ControlFlow;
@@ -28,8 +28,8 @@ fn nothing_is_allocated_by_iterations_and_nothing_piles_up() {
     ten_thousand_chunks_pile_up_nothing();
 }
 
-/// A run of twice as many iterations allocates as much, but for what the product library takes for its two products, and a block
-/// of the thread pool's queue now and then.
+/// A run of twice as many iterations allocates as much, but for what the product library takes for its two
+/// products, and a block of the thread pool's queue now and then.
 fn iterations_of_the_cpu_engine_allocate_nothing() {
     for (loss, classes) in [(Loss::squared(), false), (Loss::logistic(), true)] {
         let problem = Objective::builder(synthetic(80, 12, classes, 3)).loss(loss).build().unwrap();
@@ -72,7 +72,8 @@ fn ten_thousand_chunks_pile_up_nothing() {
     };
     sweep.precision(Precision::F32).chunk(2).run_with(engine.as_mut(), watch).unwrap();
     assert!(chunks >= 10_000, "{chunks}");
-    // Pages of the trace, which is made for all iterations at once, are touched on the way: 9 numbers of 4 lanes.
+    // Pages of the trace, which is made for all iterations at once, are touched on the way: 9 numbers of 4
+    // lanes.
     let trace = 20_400 * 4 * 9 * 8;
     println!("{early} persistent bytes after 500 chunks, {late} after 10 200");
     assert!(late < early + trace + (2 << 20), "{early} {late}");
