@@ -13,6 +13,7 @@ mod r#box;
 mod elastic_net;
 mod l1;
 mod l2;
+mod mcp;
 mod none;
 mod nonneg_l1;
 
@@ -103,6 +104,7 @@ catalog! {
     ElasticNet(elastic_net, "elastic_net"),
     NonnegL1(nonneg_l1, "nonneg_l1"),
     Box(r#box, "box"),
+    Mcp(mcp, "mcp"),
 }
 
 impl Penalty {
