@@ -16,6 +16,7 @@ mod l2;
 mod mcp;
 mod none;
 mod nonneg_l1;
+mod scad;
 
 /// `x = prox_{step·g}(w)` with its partial derivatives. By the step: `∂x/∂step = −by_input (w − x)/step` for every
 /// penalty, so it is not stored.
@@ -105,6 +106,7 @@ catalog! {
     NonnegL1(nonneg_l1, "nonneg_l1"),
     Box(r#box, "box"),
     Mcp(mcp, "mcp"),
+    Scad(scad, "scad"),
 }
 
 impl Penalty {
