@@ -1,7 +1,8 @@
 //! The CPU engine, in f64 or f32: the reference text of the solver.
 //!
-//! `iterate.rs` is the algorithm, one iteration of all lanes; `residual.rs`, `step.rs` and `observe.rs` hold its element-wise
-//! parts, `prox.rs` the proximal step of a lane with its chain rule, `criterion.rs` the stop rule. Products are the design's.
+//! `iterate.rs` is the algorithm, one iteration of all lanes; `residual.rs`, `step.rs` and `observe.rs` hold
+//! its element-wise parts, `prox.rs` the proximal step of a lane with its chain rule, `criterion.rs` the stop
+//! rule. Products are the design's.
 
 use ndarray::{Array3, Axis};
 
@@ -92,8 +93,8 @@ impl Engine for CpuEngine {
     }
 }
 
-/// Seconds that the product library alone needs for `count` times the two products of an iteration, `X M` and `Xᵀ R`
-/// with `columns` columns: the yardstick of the benchmarks.
+/// Seconds that the product library alone needs for `count` times the two products of an iteration, `X M` and
+/// `Xᵀ R` with `columns` columns: the yardstick of the benchmarks.
 pub fn products_alone(problem: &Objective, columns: usize, precision: Precision, count: usize) -> f64 {
     fn of<T: Real>(problem: &Objective, columns: usize, count: usize) -> f64 {
         let design: Design<T> = problem.design().cast();

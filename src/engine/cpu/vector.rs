@@ -2,7 +2,8 @@
 
 use crate::objective::Real;
 
-/// Runs element-wise work compiled for the widest vectors the processor has. Every function it calls must be inlined into it.
+/// Runs element-wise work compiled for the widest vectors the processor has. Every function it calls must be
+/// inlined into it.
 #[inline(always)]
 pub(super) fn vectorised<W: pulp::WithSimd>(work: W) -> W::Output {
     pulp::Arch::new().dispatch(work)
@@ -47,7 +48,8 @@ pub(super) fn sum<T: Real>(len: usize, term: impl Fn(usize) -> T) -> T {
     PartialSums(sums).total()
 }
 
-/// The point on the line through the last two iterates at which a step begins (`y`) or a gradient is taken (`e`).
+/// The point on the line through the last two iterates at which a step begins (`y`) or a gradient is taken
+/// (`e`).
 #[inline(always)]
 pub(super) fn extrapolate<T: Real>(now: T, before: T, coefficient: T) -> T {
     now + coefficient * (now - before)
