@@ -1,21 +1,26 @@
 //! Data sets: validated once, at construction, so that nothing downstream meets a NaN or a ragged row.
 
 use ndarray::{Array1, Array2, ArrayView1, Axis};
-use serde::Serialize;
 
 use crate::design::Design;
 use crate::error::{Error, Result};
 
 mod bundled;
+#[cfg(feature = "readers")]
 mod csv;
+#[cfg(feature = "readers")]
 mod npy;
+#[cfg(feature = "readers")]
 mod read;
 mod split;
+#[cfg(feature = "readers")]
 mod svmlight;
 mod synthetic;
 
 pub use bundled::{BUNDLED, bundled};
+#[cfg(feature = "readers")]
 pub use npy::read_array;
+#[cfg(feature = "readers")]
 pub use read::{ReadOptions, read};
 pub use split::Validation;
 pub use synthetic::Synthetic;
@@ -37,7 +42,8 @@ pub struct Dataset {
 }
 
 /// What [`Dataset::standardize`] did: column `j` became `(x_j - mean_j) / scale_j`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Standardization {
     /// Weighted column means, `[p]`.
     pub mean: Vec<f64>,

@@ -4,13 +4,13 @@ use std::str::FromStr;
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use serde::Serialize;
 
 use super::Dataset;
 use crate::error::{Error, Result};
 
 /// A held-out split: which share of the rows, and the seed that picks them.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Validation {
     /// Share of the rows, in (0, 1).
     pub fraction: f64,

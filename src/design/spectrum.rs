@@ -2,10 +2,10 @@
 
 use ndarray::Array1;
 use rand::{RngExt, SeedableRng};
-use serde::Serialize;
 
 /// Bounds on the curvature of the loss.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Spectrum {
     /// Upper bound on the Lipschitz constant of the loss's gradient, `margin` included.
     pub lipschitz: f64,

@@ -29,7 +29,7 @@ pub(crate) struct LaneNumbers {
     /// `[d]`: their tangents.
     pub(crate) dl1: Vec<f64>,
     pub(crate) dl2: Vec<f64>,
-    /// `1/L`, the step of the stop rule.
+    /// The step of the stop rule.
     pub(crate) probe_step: f64,
     /// Whether the duality gap is the stop rule, rather than stationarity.
     pub(crate) has_gap: bool,
@@ -82,8 +82,8 @@ impl RunNumbers {
             l2,
             dl1: tangents.iter().map(|t| t.l1).collect(),
             dl2: tangents.iter().map(|t| t.l2).collect(),
-            probe_step: 1.0 / problem.lipschitz(l2).0,
-            has_gap: problem.has_gap() && (!problem.penalty().uses_alpha() || of.alpha > 0.0),
+            probe_step: problem.probe_step(l2),
+            has_gap: problem.has_gap(l1, l2),
             objective_limit: state.objective_limit,
             bases: job.schedule.bases(state.lane),
         }

@@ -1,7 +1,6 @@
 //! Lanes: the candidates of a sweep, what each of them keeps between two iterations, and how it decides the next one.
 
 use ndarray::Array2;
-use serde::Serialize;
 
 mod constants;
 mod control;
@@ -16,7 +15,8 @@ pub use job::{Job, OwnedJob};
 pub use metric::MetricSource;
 
 /// One candidate: a point in hyperparameter space, the rows that it trains on, and where it starts.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Lane {
     /// Penalty strength.
     pub alpha: f64,
@@ -29,8 +29,8 @@ pub struct Lane {
 }
 
 /// Where a lane starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Start {
     /// At zero coefficients.
     #[default]

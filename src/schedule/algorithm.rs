@@ -3,8 +3,8 @@
 use crate::error::{Error, ErrorKind};
 
 /// The update of one iteration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Algorithm {
     /// Proximal gradient descent: no momentum.
     Pgd,

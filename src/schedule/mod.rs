@@ -10,20 +10,25 @@ use crate::error::{Error, Result};
 mod algorithm;
 mod checks;
 mod curvature;
+mod factors;
+#[cfg(feature = "readers")]
 mod file;
-mod lanes;
+mod lane_schedule;
 mod metric;
 mod momentum;
 mod restart;
+mod seed;
 mod step;
+mod warnings;
 
 pub use algorithm::Algorithm;
 pub use curvature::LaneCurvature;
-pub use lanes::LaneSchedule;
-pub(crate) use lanes::{Code, ScheduleSeed, Unit};
+pub(crate) use factors::{Code, Unit};
+pub use lane_schedule::LaneSchedule;
 pub use metric::Metric;
 pub use momentum::Momentum;
 pub use restart::Restart;
+pub(crate) use seed::ScheduleSeed;
 pub use step::Step;
 
 /// Where a phase ends.
@@ -166,7 +171,8 @@ impl Schedule {
 }
 
 /// A schedule in words, as result files state it.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ScheduleInfo {
     /// The phases in their order.
     pub phases: Vec<PhaseInfo>,
@@ -179,7 +185,8 @@ pub struct ScheduleInfo {
 }
 
 /// A phase in words.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PhaseInfo {
     /// Where it ends: an iteration, `identified` or `end`.
     pub until: String,

@@ -10,6 +10,7 @@ mod queue;
 mod result;
 mod run;
 mod scheduler;
+mod step_limit;
 mod sweep;
 mod timing;
 mod worker;

@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
 
-use serde::Serialize;
-
 use super::queue::Queue;
 use super::worker::Worker;
 use crate::engine::cpu::CpuEngine;
@@ -17,8 +15,8 @@ use crate::lanes::{Job, LaneState};
 use crate::program::Plan;
 
 /// What to do when a device fails in the middle of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum OnFault {
     /// Go on from the last chunk collected on a fresh device, as long as that gets further.
     #[default]

@@ -7,11 +7,12 @@ use ndarray::Array2;
 use super::curvature::MetricCurvature;
 use super::prepared::expand_start;
 use super::queue::check_lanes;
+use super::step_limit;
 use super::{Alphas, OnFault, Prepared};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::lanes::{Lane, MetricSource, Start};
-use crate::objective::{Derivative, Loss, Objective};
+use crate::objective::{Derivative, Need, Objective};
 use crate::program::{MetricKind, Plan, Precision, Request, Strategy};
 use crate::schedule::{Algorithm, LaneSchedule, Metric, Momentum, Schedule, Step, TangentStart};
 
@@ -201,7 +202,7 @@ impl Sweep {
     /// Checks every setting and lays the sweep out into lanes.
     ///
     /// # Errors
-    /// A setting out of range, a derivative that does not exist, a table or a start of the wrong shape.
+    /// A setting out of range, a derivative that does not exist, a step beyond the limit of the penalty, a table or a start of the wrong shape.
     pub fn prepare(&self) -> Result<Prepared> {
         let problem = &self.problem;
         let penalty = problem.penalty();
@@ -233,12 +234,18 @@ impl Sweep {
                 derivative.check(problem, lane.alpha)?;
             }
         }
+        for phase in self.schedule.phases() {
+            if phase.momentum == Some(Momentum::StronglyConvex) {
+                problem.require(Need::StrongConvexity).map_err(|missing| missing.at("momentum"))?;
+            }
+        }
         // Shapes first: the curvature in a metric reads its table.
         self.schedule.metric.check(self.iterations, lanes.len(), problem.features())?;
         let metric = MetricCurvature::new(problem, &self.schedule.metric);
         let (curvatures, tangents) = metric.of_lanes(problem, &lanes, &derivatives);
         let rules = self.schedule.clone();
         let schedule = LaneSchedule::new(rules, self.iterations, curvatures, tangents, &derivatives)?;
+        step_limit::check(problem, &lanes, &schedule, &metric.source, self.iterations)?;
         let start = self.start.as_ref().map(|s| expand_start(s, problem, lanes.len())).transpose()?;
         Ok(Prepared { lanes, schedule, metric: metric.source, derivatives, start })
     }
@@ -292,12 +299,12 @@ impl Sweep {
             check_every: if self.tol > 0.0 { self.check_every } else { 0 },
             stages: prepared.schedule.stages(),
             strategy: self.strategy,
-            quadratic: self.problem.loss() == Loss::squared(),
+            quadratic: self.problem.require(Need::GramStrategy).is_ok(),
             measures_curvature: prepared.schedule.uses_secant(),
             constants: prepared.schedule.constants().len(),
             // Metrics that change are refreshed on all coefficients.
             sparsity: self.sparsity
-                && self.problem.penalty().rests_at_zero()
+                && self.problem.require(Need::WorkingSets).is_ok()
                 && matches!(prepared.metric, MetricSource::None | MetricSource::Fixed(_)),
             phases: prepared.schedule.schedule().phases().len(),
             factored: prepared.schedule.is_factored(),

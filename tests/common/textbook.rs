@@ -286,7 +286,7 @@ impl Lane {
         let most = match self.loss.name() {
             "squared" | "huber" => 1.0,
             "logistic" => 0.25,
-            _ => self.loss.curvature().0,
+            _ => self.loss.capabilities().curvature.bounds().d2_max,
         };
         let mut v = Array1::from_shape_fn(self.x.ncols(), |j| 1.0 + (j as f64).sin());
         let mut top = 0.0;

@@ -8,7 +8,7 @@ use super::lane::Measures;
 use super::prox::{Primal, ProxStep, Tangent};
 use super::shared::Scratch;
 use super::vector::{sum, vectorised};
-use crate::objective::{LossFunction, PenaltyFunction, Real, with_loss, with_penalty};
+use crate::objective::{LossDual, LossFunction, PenaltyDual, PenaltyFunction, Real, with_loss, with_penalty};
 
 impl LaneOutcome {
     /// Whether both the iterate and its derivatives are within `tol`.
@@ -34,12 +34,12 @@ impl<T: Real> Block<'_, T> {
     /// The scale `s` that makes the dual point feasible.
     fn scale_dual<P: PenaltyFunction>(&mut self, penalty: P) {
         let (columns, Iterates { g, .. }) = self.coefficients.current();
-        let (factors, penalised) = (&columns.factors[..], columns.penalised);
+        let (factors, penalised, dual) = (&columns.factors[..], columns.penalised, penalty.dual());
         let g = g.par_chunks_exact(columns.design.columns() * self.shared.width());
         self.lanes.par_iter_mut().zip(g).for_each(|(lane, g)| {
             let (l1, l2) = (T::of(lane.numbers.l1), T::of(lane.numbers.l2));
             let ratio = (0..penalised)
-                .map(|j| penalty.dual_ratio(-g[j], l1 * factors[j], l2 * factors[j]))
+                .map(|j| dual.dual_ratio(-g[j], l1 * factors[j], l2 * factors[j]))
                 .fold(T::one(), |a, b| if b > a { b } else { a });
             lane.measures.dual_scale = (T::one() / ratio).f64();
         });
@@ -48,10 +48,11 @@ impl<T: Real> Block<'_, T> {
     fn gap_of_loss<L: LossFunction>(&mut self, loss: L) {
         let n = self.shared.shape().0;
         let (y, weight) = (&self.shared.rows.target[..n], &self.shared.rows.weight[..n]);
+        let dual = loss.dual();
         let z = self.predictions.z.par_chunks_exact(n * self.shared.width());
         self.lanes.par_iter_mut().zip(z).for_each(|(lane, z)| {
             let (z, scale) = (&z[..n], T::of(lane.measures.dual_scale));
-            let gap = || sum(n, |i| weight[i] * loss.gap(z[i], y[i], scale)).f64();
+            let gap = || sum(n, |i| weight[i] * dual.gap(z[i], y[i], scale)).f64();
             lane.measures.gap = lane.numbers.has_gap.then(gap);
         });
     }
@@ -59,7 +60,7 @@ impl<T: Real> Block<'_, T> {
     /// Adds the penalty's part to the gap, and makes it relative.
     fn gap_of_penalty<P: PenaltyFunction>(&mut self, penalty: P) {
         let (columns, Iterates { x, g, .. }) = self.coefficients.current();
-        let (factors, penalised) = (&columns.factors[..], columns.penalised);
+        let (factors, penalised, dual) = (&columns.factors[..], columns.penalised, penalty.dual());
         let width = columns.design.columns() * self.shared.width();
         let lanes = self.lanes.par_iter_mut().zip(x.par_chunks_exact(width)).zip(g.par_chunks_exact(width));
         lanes.for_each(|((lane, x), g)| {
@@ -67,7 +68,7 @@ impl<T: Real> Block<'_, T> {
             let scale = T::of(lane.measures.dual_scale);
             lane.measures.gap = lane.measures.gap.map(|of_loss| {
                 let of_penalty =
-                    sum(penalised, |j| penalty.gap(x[j], -scale * g[j], l1 * factors[j], l2 * factors[j]));
+                    sum(penalised, |j| dual.gap(x[j], -scale * g[j], l1 * factors[j], l2 * factors[j]));
                 (of_loss + of_penalty.f64()) / self.shared.gap_unit
             });
         });
