@@ -1,15 +1,17 @@
 //! The one error type: what was found, what was expected, where, and what to do about it.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Result of every fallible function of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What went wrong, as far as a caller can act on it. A solver that diverges is *not* an error: it is a
 /// [`Status`](crate::engine::Status) of its lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ErrorKind {
-    /// An option, a name or a combination of settings.
+    /// A setting, a name or a combination of settings.
     Usage,
     /// A data file or an array.
     Data,
@@ -21,98 +23,127 @@ pub enum ErrorKind {
     Output,
 }
 
-impl ErrorKind {
-    /// Exit code of the program for this kind of error.
-    pub fn exit_code(self) -> u8 {
-        match self {
-            ErrorKind::Output => 1,
-            ErrorKind::Usage => 2,
-            ErrorKind::Data => 4,
-            ErrorKind::Device => 5,
-            ErrorKind::Memory => 6,
-        }
-    }
-}
-
-/// An error with its four parts; `Display` prints them on one line.
-#[derive(Debug, Clone, thiserror::Error)]
+/// An error with its parts; `Display` prints them on one line.
+///
+/// Settings are called as in this library: [`field`](Self::field) is `l1_ratio` or `step`, and the other parts name settings
+/// in backticks, `` `memory_budget` ``. Front ends translate both into flags, keys or arguments.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Error {
-    /// Kind, for matching and for the exit code.
+    /// Kind, for matching.
     pub kind: ErrorKind,
-    /// Where: a file with line and column, an option, an argument.
-    pub at: String,
-    /// What was found.
+    /// Where: a setting, an argument, or a file with line and column.
+    pub field: String,
+    /// What was found, with its value.
     pub found: String,
     /// What was expected.
     pub expected: String,
     /// What to do; may be empty where `expected` already says it.
     pub remedy: String,
+    /// The error of the system or of a parser behind it.
+    pub(crate) source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
-    /// An error from its four parts.
+    /// An error from its parts, without a source.
     pub fn new(
         kind: ErrorKind,
-        at: impl Into<String>,
+        field: impl Into<String>,
         found: impl Into<String>,
         expected: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        Error { kind, at: at.into(), found: found.into(), expected: expected.into(), remedy: remedy.into() }
+        Error {
+            kind,
+            field: field.into(),
+            found: found.into(),
+            expected: expected.into(),
+            remedy: remedy.into(),
+            source: None,
+        }
     }
 
-    /// Bad data: `at` names file, row and column.
+    /// Bad data: `field` names file, row and column.
     pub fn data(
-        at: impl Into<String>,
+        field: impl Into<String>,
         found: impl Into<String>,
         expected: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        Self::new(ErrorKind::Data, at, found, expected, remedy)
+        Self::new(ErrorKind::Data, field, found, expected, remedy)
     }
 
-    /// A wrong option or setting.
+    /// A wrong setting.
     pub fn usage(
-        at: impl Into<String>,
+        field: impl Into<String>,
         found: impl Into<String>,
         expected: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        Self::new(ErrorKind::Usage, at, found, expected, remedy)
+        Self::new(ErrorKind::Usage, field, found, expected, remedy)
     }
 
     /// An unknown name, with the nearest known one as the remedy.
-    pub fn unknown(kind: ErrorKind, at: impl Into<String>, found: &str, known: &[&str]) -> Self {
+    pub fn unknown(kind: ErrorKind, field: impl Into<String>, found: &str, known: &[&str]) -> Self {
         let remedy = match nearest(found, known) {
             Some(name) => format!("Did you mean '{name}'?"),
             None => String::new(),
         };
         let shown = known.iter().take(20).copied().collect::<Vec<_>>().join(", ");
         let more = if known.len() > 20 { format!(", … ({} in all)", known.len()) } else { String::new() };
-        Self::new(kind, at, format!("'{found}'"), format!("one of {shown}{more}"), remedy)
+        Self::new(kind, field, format!("'{found}'"), format!("one of {shown}{more}"), remedy)
+    }
+
+    /// The same error with the error that caused it as its [`source`](std::error::Error::source).
+    pub fn with_source(self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Error { source: Some(Arc::new(source)), ..self }
+    }
+
+    /// The same error, its field preceded by a place.
+    pub fn within(self, place: &str) -> Self {
+        Error { field: format!("{place}{}", self.field), ..self }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: found {}, expected {}.", self.at, self.found, self.expected)?;
+        write!(f, "{}: found {}, expected {}.", self.field, self.found, self.expected)?;
         if self.remedy.is_empty() { Ok(()) } else { write!(f, " {}", self.remedy) }
     }
 }
 
-/// The known name nearest to `found` (Jaro–Winkler), if any is near, or two letters of a short one are swapped.
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|e| e as _)
+    }
+}
+
+/// The known name nearest to `found`, if fewer than a third of its letters differ.
 fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
     let found = found.to_lowercase();
-    let score = |name: &str| match strsim::damerau_levenshtein(&found, name) {
-        0 | 1 => 1.0,
-        _ => strsim::jaro_winkler(&found, name),
-    };
-    known
-        .iter()
-        .map(|name| (score(&name.to_lowercase()), *name))
-        .filter(|(score, _)| *score > 0.7)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
+    let distance = |name: &&str| edits(&found, &name.to_lowercase());
+    let name = known.iter().copied().min_by_key(|name| distance(name))?;
+    (3 * distance(&name) <= name.chars().count().max(3)).then_some(name)
+}
+
+/// Letters to insert, remove, replace or swap with their neighbour, to make one word of the other.
+fn edits(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    // Row i: edits between the first i letters of a and the first j of b.
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
 }
 
 /// Bytes for people.
@@ -133,12 +164,29 @@ mod tests {
 
     #[test]
     fn unknown_names_get_the_nearest_suggestion() {
-        let e = Error::unknown(ErrorKind::Usage, "--loss", "logisitc", &["squared", "logistic", "huber"]);
+        let e = Error::unknown(ErrorKind::Usage, "loss", "logisitc", &["squared", "logistic", "huber"]);
         assert_eq!(
             e.to_string(),
-            "--loss: found 'logisitc', expected one of squared, logistic, huber. Did you mean 'logistic'?"
+            "loss: found 'logisitc', expected one of squared, logistic, huber. Did you mean 'logistic'?"
         );
-        let far = Error::unknown(ErrorKind::Usage, "--loss", "zzz", &["squared"]);
+        let far = Error::unknown(ErrorKind::Usage, "loss", "zzz", &["squared"]);
         assert!(far.remedy.is_empty());
+        for (found, name) in [("fitsa", "fista"), ("PGD", "pgd"), ("pdg", "pgd"), ("logalpha", "log_alpha")] {
+            assert_eq!(nearest(found, &["pgd", "fista", "heavy_ball", "log_alpha", "alpha"]), Some(name));
+        }
+        assert_eq!(nearest("abcdef", &["defabc"]), None);
+        assert_eq!(edits("kitten", "sitting"), 3);
+        assert_eq!((edits("", "abc"), edits("ab", "ba")), (3, 1));
+    }
+
+    #[test]
+    fn the_cause_is_the_source() {
+        let cause = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let e = Error::data("a.csv", cause.to_string(), "a file", "").with_source(cause);
+        let source = std::error::Error::source(&e).unwrap().downcast_ref::<std::io::Error>().unwrap();
+        assert_eq!(source.kind(), std::io::ErrorKind::NotFound);
+        let e = e.within("data: ");
+        assert_eq!(e.field, "data: a.csv");
+        assert!(std::error::Error::source(&e).is_some());
     }
 }

@@ -46,15 +46,14 @@
 //! ```
 
 pub mod data;
+pub mod design;
 pub mod diff;
 pub mod engine;
 pub mod error;
-pub mod front;
 pub mod lanes;
 pub mod objective;
 pub mod prelude;
 pub mod program;
-pub mod report;
 pub mod result;
 pub mod schedule;
 pub mod solve;

@@ -2,7 +2,9 @@
 
 pub use ndarray::Axis;
 
-pub use crate::data::{Dataset, ReadOptions, bundled, read};
+pub use crate::data::{Dataset, bundled};
+#[cfg(feature = "readers")]
+pub use crate::data::{ReadOptions, read};
 pub use crate::engine::cpu::CpuEngine;
 #[cfg(feature = "gpu")]
 pub use crate::engine::gpu::{GpuEngine, Pick};

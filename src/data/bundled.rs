@@ -1,7 +1,8 @@
 //! The data sets that come with the crate; origin and licences are in `data/README.md`.
 
-use super::read::ReadOptions;
-use super::{Dataset, npy};
+use ndarray::{Array1, Array2};
+
+use super::Dataset;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Names of the bundled data sets.
@@ -13,12 +14,28 @@ pub const BUNDLED: &[&str] = &["diabetes", "breast_cancer", "digits"];
 /// # Errors
 /// Another name.
 pub fn bundled(name: &str) -> Result<Dataset> {
-    let bytes: &[u8] = match name {
-        "diabetes" => include_bytes!("../../data/diabetes.npz"),
-        "breast_cancer" => include_bytes!("../../data/breast_cancer.npz"),
-        "digits" => include_bytes!("../../data/digits.npz"),
+    let text = match name {
+        "diabetes" => include_str!("../../data/diabetes.csv"),
+        "breast_cancer" => include_str!("../../data/breast_cancer.csv"),
+        "digits" => include_str!("../../data/digits.csv"),
         _ => return Err(Error::unknown(ErrorKind::Data, "bundled data set", name, BUNDLED)),
     };
     let source = format!("bundled:{name}");
-    npy::parse_npz(bytes, &source, &ReadOptions::default()).map(|d| d.with_source(source))
+    let broken = |e: &dyn std::fmt::Display| Error::data(&source, e.to_string(), "a table of numbers", "");
+    let mut lines = text.lines();
+    let mut names: Vec<String> = lines.next().unwrap_or_default().split(',').map(String::from).collect();
+    let target_name = names.pop().unwrap_or_default();
+    let (mut x, mut y) = (Vec::new(), Vec::new());
+    for line in lines {
+        let mut row: Vec<f64> = line
+            .split(',')
+            .map(|v| v.parse())
+            .collect::<std::result::Result<_, _>>()
+            .map_err(|e| broken(&e))?;
+        y.extend(row.pop());
+        x.append(&mut row);
+    }
+    let x = Array2::from_shape_vec((y.len(), names.len()), x).map_err(|e| broken(&e))?;
+    let data = Dataset::new(x, Array1::from(y))?.with_feature_names(names)?;
+    Ok(data.with_target_name(target_name).with_source(source))
 }

@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<Dataset> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(bytes);
-    let failed = |e: csv::Error| Error::data(file, e.to_string(), "comma-separated text in UTF-8", "");
+    let failed =
+        |e: csv::Error| Error::data(file, e.to_string(), "comma-separated text in UTF-8", "").with_source(e);
     let names: Vec<String> = reader.headers().map_err(failed)?.iter().map(String::from).collect();
     if names.len() < 2 {
         return Err(Error::data(

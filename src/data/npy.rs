@@ -42,22 +42,22 @@ pub(super) fn parse_npy(bytes: &[u8], file: &str, options: &ReadOptions) -> Resu
 
 /// `X [n, p]`, `y [n]`, and optionally `sample_weight [n]` and `feature_names [p]`.
 pub(super) fn parse_npz(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<Dataset> {
-    let failed = |e: &dyn std::fmt::Display| {
-        Error::data(file, e.to_string(), "a NPZ archive, as numpy.savez makes", "")
+    let failed = |e: std::io::Error| {
+        Error::data(file, e.to_string(), "a NPZ archive, as numpy.savez makes", "").with_source(e)
     };
-    let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|e| failed(&e))?;
+    let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|e| failed(e.into()))?;
     let present: Vec<String> = archive
         .file_names()
-        .map(|n| n.map(|n| n.trim_end_matches(".npy").to_string()).map_err(|e| failed(&e)))
+        .map(|n| n.map(|n| n.trim_end_matches(".npy").to_string()).map_err(|e| failed(e.into())))
         .collect::<Result<_>>()?;
     let mut get = |name: &str| -> Result<Option<Array>> {
         if !present.iter().any(|n| n == name) {
             return Ok(None);
         }
-        let mut member = archive.by_name(&format!("{name}.npy")).map_err(|e| failed(&e))?;
+        let mut member = archive.by_name(&format!("{name}.npy")).map_err(|e| failed(e.into()))?;
         let mut raw = Vec::new();
         let limit = options.max_bytes;
-        member.by_ref().take(limit.saturating_add(1)).read_to_end(&mut raw).map_err(|e| failed(&e))?;
+        member.by_ref().take(limit.saturating_add(1)).read_to_end(&mut raw).map_err(failed)?;
         check_size(file, raw.len() as u64 / 8, 1, limit)?;
         array(&raw, &format!("{file}, array '{name}'"), limit).map(Some)
     };
@@ -115,7 +115,8 @@ fn vector(values: ArrayD<f64>, at: &str) -> Result<Array1<f64>> {
 fn array(bytes: &[u8], at: &str, max_bytes: u64) -> Result<Array> {
     let bad = |found: String| Error::data(at, found, "a NumPy array file", "");
     let mut data = bytes;
-    let header = NpyHeader::from_reader(&mut data).map_err(|e| bad(e.to_string()))?;
+    let broken = |e: std::io::Error| bad(e.to_string()).with_source(e);
+    let header = NpyHeader::from_reader(&mut data).map_err(broken)?;
     let held = data.len() as u64;
     let npy = NpyFile::with_header(header, data);
     let shape: Vec<u64> = npy.shape().to_vec();
@@ -140,7 +141,6 @@ fn array(bytes: &[u8], at: &str, max_bytes: u64) -> Result<Array> {
         return Err(Error::data(at, found, "as many numbers as the header says", "Copy the file again."));
     }
     let order = npy.order();
-    let broken = |e: std::io::Error| bad(e.to_string());
     macro_rules! of {
         ($T:ty, $convert:expr) => {
             npy.into_vec::<$T>().map_err(broken)?.into_iter().map($convert).collect::<Vec<f64>>()
@@ -176,5 +176,5 @@ fn array(bytes: &[u8], at: &str, max_bytes: u64) -> Result<Array> {
     let shape: Vec<usize> = shape.iter().map(|s| *s as usize).collect();
     ArrayD::from_shape_vec(IxDyn(&shape).set_f(order == Order::Fortran), values)
         .map(Array::Numbers)
-        .map_err(|e| bad(e.to_string()))
+        .map_err(|e| bad(e.to_string()).with_source(e))
 }

@@ -55,8 +55,7 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
         _ => svmlight::parse(&bytes, &shown, options),
     };
     // Dataset's own checks do not know the file.
-    let named =
-        |e: Error| if e.at.starts_with(&shown) { e } else { Error { at: format!("{shown}: {}", e.at), ..e } };
+    let named = |e: Error| if e.field.starts_with(&shown) { e } else { e.within(&format!("{shown}: ")) };
     data.map(|d| d.with_source(&shown)).map_err(named)
 }
 
@@ -65,7 +64,7 @@ pub(super) fn read_bytes(path: &Path, gzipped: bool, max_bytes: u64) -> Result<V
     let shown = path.display().to_string();
     let failed = |e: std::io::Error| {
         let remedy = if e.kind() == std::io::ErrorKind::NotFound { "Check the path." } else { "" };
-        Error::data(&shown, e.to_string(), "a readable file", remedy)
+        Error::data(&shown, e.to_string(), "a readable file", remedy).with_source(e)
     };
     let file = File::open(path).map_err(failed)?;
     if file.metadata().map_err(failed)?.is_dir() {
@@ -91,7 +90,7 @@ pub(super) fn check_size(at: &str, rows: u64, columns: u64, max_bytes: u64) -> R
 
 fn too_large(at: &str, found: String, max_bytes: u64) -> Error {
     let expected = format!("at most {}", shown_bytes(max_bytes));
-    Error::new(ErrorKind::Memory, at, found, expected, "Use fewer rows or columns, or raise --memory-budget.")
+    Error::new(ErrorKind::Memory, at, found, expected, "Use fewer rows or columns, or raise `memory_budget`.")
 }
 
 /// Finds a column by name or zero-based index; by default the last one.
@@ -125,7 +124,7 @@ pub(super) fn classes(at: &str, labels: &[String]) -> Result<(ndarray::Array1<f6
             at,
             format!("{} different text labels", names.len()),
             "numbers, or exactly two labels",
-            "Name the target column with --target, or recode the labels.",
+            "Name the `target` column, or recode the labels.",
         )),
     }
 }

@@ -4,13 +4,13 @@ use std::str::FromStr;
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use serde::Serialize;
 
 use super::Dataset;
 use crate::error::{Error, Result};
 
 /// A held-out split: which share of the rows, and the seed that picks them.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Validation {
     /// Share of the rows, in (0, 1).
     pub fraction: f64,
@@ -28,7 +28,7 @@ impl FromStr for Validation {
         });
         parsed.ok_or_else(|| {
             let expected = "FRACTION:SEED, a fraction between 0 and 1 and a whole seed";
-            Error::usage("--validation", format!("'{text}'"), expected, "For example 0.25:1.")
+            Error::usage("validation", format!("'{text}'"), expected, "For example 0.25:1.")
         })
     }
 }
@@ -42,7 +42,7 @@ impl Dataset {
     pub fn split(&self, validation: Validation) -> Result<(Dataset, Dataset)> {
         let n = self.rows();
         if n < 2 {
-            return Err(Error::data("--validation", "one row", "at least two rows to split", ""));
+            return Err(Error::data("validation", "one row", "at least two rows to split", ""));
         }
         let count = ((validation.fraction * n as f64).round() as usize).clamp(1, n - 1);
         let mut order: Vec<usize> = (0..n).collect();

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<Dataset> {
     let text = std::str::from_utf8(bytes).map_err(|e| {
         Error::data(file, format!("bytes that are not UTF-8 at {}", e.valid_up_to()), "text", "")
+            .with_source(e)
     })?;
     let (mut target, mut entries) = (Vec::new(), Vec::<(usize, u64, f64)>::new());
     let (mut lowest, mut highest) = (u64::MAX, 0u64);

@@ -2,7 +2,6 @@
 
 use ndarray::Array1;
 use rayon::prelude::*;
-use serde::Serialize;
 
 use super::implicit::{self, Solution};
 use super::late_start::{self, Course};
@@ -15,7 +14,8 @@ use crate::schedule::{Algorithm, Momentum, Phase, Step, TangentStart};
 use crate::solve::{Prepared, Sweep, SweepResult};
 
 /// What is known of a lane's convergence.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LaneAnalysis {
     /// The iterate from which on the active set did not change any more.
     pub identified: Option<usize>,
@@ -41,7 +41,8 @@ pub struct LaneAnalysis {
 }
 
 /// A late start of the tangents and what it costs at the end.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LateStart {
     /// First iteration with tangents.
     pub from: usize,
@@ -101,7 +102,7 @@ pub fn resolve_manifold(sweep: Sweep) -> Result<Sweep> {
     let solve = solve.precision(Precision::F64);
     let result = solve.run(&mut CpuEngine::new())?;
     let found = solutions(&solve, &result)?.into_iter().enumerate().map(|(lane, solution)| {
-        let inside = |e: Error| Error { at: format!("--step manifold, lane {lane}: {}", e.at), ..e };
+        let inside = |e: Error| e.within(&format!("step manifold, lane {lane}: "));
         let values = solution.map_err(inside)?.eigenvalues;
         match (values.first(), values.last()) {
             (Some(least), Some(most)) => Ok(2.0 / (least + most)),

@@ -5,7 +5,6 @@
 //! says nothing. Such lanes are left out and counted.
 
 use ndarray::{Array1, Array2, Axis};
-use serde::Serialize;
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -14,7 +13,8 @@ use crate::schedule::{Algorithm, Momentum, Restart, Schedule, Step};
 use crate::solve::{Alphas, Sweep, SweepResult};
 
 /// One derivative compared.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct CheckRow {
     /// Name of the derivative.
     pub derivative: String,

@@ -3,6 +3,8 @@
 //! On the manifold of the active coefficients `S` the objective is smooth: `(H + G)_SS dx_S = −(∂_u∇f + ∂_u∇g)_S`
 //! (Mehmood & Ochs 2025; for the lasso Bertrand et al. 2022), `G` the Hessian of the penalty.
 
+use std::cell::LazyCell;
+
 use faer::linalg::solvers::Solve;
 use faer::{Mat, Side};
 use ndarray::{Array1, Array2, ArrayView1};
@@ -154,11 +156,11 @@ impl Manifold<'_> {
     /// `∇f + ∇g` on the active rows, and `∇f` without a ridge on all.
     fn d1(&self, state: &Array1<f64>) -> (Vec<f64>, Array1<f64>) {
         let objective = self.objective;
-        let z = objective.design.dot(state);
+        let z = objective.design.apply_vector(state.view());
         let r: Array1<f64> = (0..z.len())
             .map(|i| objective.weight[i] * objective.loss().d1(z[i], objective.target[i]))
             .collect();
-        let gradient = r.dot(&objective.design);
+        let gradient = objective.design.apply_t_vector(r.view());
         let of = |j: &usize| gradient[*j] + self.penalty(*j, state[*j]).d1;
         (self.active.iter().map(of).collect(), gradient)
     }
@@ -166,13 +168,10 @@ impl Manifold<'_> {
     /// `X_Sᵀ diag(ω φ'') X_S`.
     fn loss_hessian(&self, state: &Array1<f64>) -> Mat<f64> {
         let objective = self.objective;
-        let z = objective.design.dot(state);
-        let root =
-            |i: usize| (objective.weight[i] * objective.loss().d2(z[i], objective.target[i])).max(0.0).sqrt();
-        let roots: Vec<f64> = (0..z.len()).map(root).collect();
-        let half =
-            Mat::from_fn(z.len(), self.active.len(), |i, a| roots[i] * objective.design[[i, self.active[a]]]);
-        half.transpose() * &half
+        let z = objective.design.apply_vector(state.view());
+        let of = |i: usize| (objective.weight[i] * objective.loss().d2(z[i], objective.target[i])).max(0.0);
+        let weight: Vec<f64> = (0..z.len()).map(of).collect();
+        objective.design.weighted_gram(&weight, &self.active)
     }
 
     fn hessian(&self, state: &Array1<f64>) -> Mat<f64> {
@@ -188,11 +187,11 @@ impl Manifold<'_> {
         let objective = self.objective;
         let by = derivative.strengths(objective, self.lane.alpha, self.lane.l1_ratio);
         let by_target = derivative.target_tangent(objective).map(|(dy, _)| {
-            let z = objective.design.dot(state);
+            let z = objective.design.apply_vector(state.view());
             let of = |i: usize| {
                 objective.weight[i] * objective.loss().d1_by_target(z[i], objective.target[i]) * dy[i]
             };
-            (0..z.len()).map(of).collect::<Array1<f64>>().dot(&objective.design)
+            objective.design.apply_t_vector((0..z.len()).map(of).collect::<Array1<f64>>().view())
         });
         let of = |j: &usize| {
             let moves = match by.factor_seed {
@@ -275,17 +274,13 @@ impl Manifold<'_> {
         lane: usize,
     ) -> Result<(Vec<f64>, Option<f64>)> {
         let objective = self.objective;
-        let z = objective.design.dot(state);
-        let curvature = |j: usize| {
-            let of = |i: usize| {
-                objective.weight[i]
-                    * objective.loss().d2(z[i], objective.target[i])
-                    * objective.design[[i, j]].powi(2)
-            };
-            (0..z.len()).map(of).sum::<f64>()
-        };
+        let z = objective.design.apply_vector(state.view());
+        let curvature = LazyCell::new(|| {
+            let of = |i: usize| objective.weight[i] * objective.loss().d2(z[i], objective.target[i]);
+            objective.design.column_squares((0..z.len()).map(of).collect::<Array1<f64>>().view())
+        });
         let entries: Option<Vec<f64>> =
-            self.active.iter().map(|j| metric.entry_at_solution(lane, *j, || curvature(*j))).collect();
+            self.active.iter().map(|j| metric.entry_at_solution(lane, *j, || curvature[*j])).collect();
         let settles = entries.is_some();
         let diagonal = entries.unwrap_or_else(|| vec![1.0; self.active.len()]);
         if diagonal.is_empty() {

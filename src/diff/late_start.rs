@@ -109,8 +109,7 @@ fn proved(
 /// A Lipschitz constant of the Hessian: `sup |∂³φ| ‖X‖² max_i ‖X_i‖`.
 fn turn(objective: &Objective) -> f64 {
     let gram = objective.spectrum().lipschitz / objective.curvature().d2_max;
-    let longest = objective.design().rows().into_iter().map(|r| r.dot(&r).sqrt()).fold(0.0, f64::max);
-    objective.curvature().d3_max * gram * longest
+    objective.curvature().d3_max * gram * objective.design().max_row_norm()
 }
 
 #[cfg(test)]
@@ -142,11 +141,12 @@ mod tests {
             (0..q).map(|j| size * (seed + j as f64).sin()).collect()
         };
         let hessian = |x: &Array1<f64>, v: &Array1<f64>| {
-            let (z, dz) = (objective.design().dot(x), objective.design().dot(v));
+            let (z, dz) =
+                (objective.design().apply_vector(x.view()), objective.design().apply_vector(v.view()));
             let r: Array1<f64> = (0..z.len())
                 .map(|i| objective.weight()[i] * objective.loss().d2(z[i], objective.target()[i]) * dz[i])
                 .collect();
-            objective.design().t().dot(&r)
+            objective.design().apply_t_vector(r.view())
         };
         let norm = |v: &Array1<f64>| v.dot(v).sqrt();
         let mut largest = 0.0f64;

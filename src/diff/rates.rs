@@ -1,12 +1,11 @@
 //! How fast iterates and derivatives converge: measured, and predicted from the spectrum on the manifold.
 
-use serde::Serialize;
-
 use super::implicit::Solution;
 use crate::schedule::{Algorithm, LaneSchedule, Until};
 
 /// A rate `q` fitted to a sequence that falls like `q^k`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Rate {
     /// Factor per iteration.
     pub q: f64,

@@ -1,7 +1,6 @@
 //! Engines: interpreters of a plan. [`cpu`] is the reference text; `gpu` runs the same plan on a device.
 
 use ndarray::Array3;
-use serde::Serialize;
 
 use crate::error::Result;
 use crate::lanes::{Job, LaneState};
@@ -12,8 +11,8 @@ pub mod cpu;
 pub mod gpu;
 
 /// How a lane ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Status {
     /// Still going; never in a result.
     Running,
@@ -125,7 +124,8 @@ impl LaneOutcome {
 }
 
 /// What ran: named in every report.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct EngineInfo {
     /// `cpu` or `gpu`.
     pub engine: &'static str,

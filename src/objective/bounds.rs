@@ -33,14 +33,14 @@ impl Objective {
 
     /// `ĥ_j = sup φ'' · Σ_i ω_i X_ij²`, `[q]`: the largest curvature of the loss along each state row.
     pub fn curvature_bound(&self) -> Array1<f64> {
-        let squares = self.design.mapv(|v| v * v);
-        self.weight.dot(&squares) * self.curvature.d2_max
+        self.design.column_squares(self.weight.view()) * self.curvature.d2_max
     }
 
     /// Bounds on the curvature of the loss in a metric whose diagonal lies between `lower` and `upper`, `[q]` each.
     pub fn spectrum_in_metric(&self, lower: &Array1<f64>, upper: &Array1<f64>) -> Spectrum {
         let of = |d: &Array1<f64>| {
-            Spectrum::of((&self.design * &d.mapv(f64::sqrt)).view(), self.weight.view(), &self.curvature)
+            let curvature = (self.curvature.d2_max, self.curvature.d2_min);
+            self.design.spectral_bound_scaled(&d.mapv(f64::sqrt), self.weight.view(), curvature)
         };
         let top = of(upper);
         let bottom = if lower == upper { top } else { of(lower) };

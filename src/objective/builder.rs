@@ -1,9 +1,10 @@
 //! From data and settings to an [`Objective`].
 
-use ndarray::{Array1, Array2, Axis, concatenate};
+use ndarray::Array1;
 
-use super::{HeldOut, Intercept, Loss, Need, Objective, Penalty, Spectrum, classes};
+use super::{HeldOut, Intercept, Loss, Need, Objective, Penalty, classes};
 use crate::data::Dataset;
+use crate::design::Design;
 use crate::error::{Error, Result};
 
 /// Settings of an [`Objective`].
@@ -69,31 +70,31 @@ impl ObjectiveBuilder {
             None => Ok(data.target().to_owned()),
             Some(pair) => classes::encode(data, pair),
         };
-        let (x, y) = (data.x(), encode(&data)?);
+        let y = encode(&data)?;
         let weight = &data.sample_weight() / data.sample_weight().sum();
         let intercept = if !self.intercept {
             Intercept::Absent
         } else if loss.capabilities().least_squares {
-            Intercept::Centred { x_mean: weight.dot(&x), y_mean: weight.dot(&y) }
+            Intercept::Centred { x_mean: data.design().apply_t_vector(weight.view()), y_mean: weight.dot(&y) }
         } else {
             Intercept::Column
         };
-        let (design, target) = intercept.coordinates(x.to_owned(), y);
+        let (design, target) = intercept.coordinates(data.design().clone(), y);
         let held_out = match &validation {
             None => None,
             Some(v) => {
-                let (design, target) = intercept.coordinates(v.x().to_owned(), encode(v)?);
+                let (design, target) = intercept.coordinates(v.design().clone(), encode(v)?);
                 let weight = &v.sample_weight() / v.sample_weight().sum();
                 Some(HeldOut { design, target, weight })
             }
         };
-        let spectrum = Spectrum::of(design.view(), weight.view(), &curvature);
+        let spectrum = design.spectral_bound(weight.view(), (curvature.d2_max, curvature.d2_min));
         let class_names = classes.map(|(low, high)| match data.class_names() {
             Some(names) => names.clone(),
             None => [low.to_string(), high.to_string()],
         });
         Ok(Objective {
-            design: design.as_standard_layout().into_owned(),
+            design,
             target,
             weight,
             penalty_factors,
@@ -128,22 +129,16 @@ impl Objective {
 
 impl Intercept {
     /// Design `[n, p]` and target `[n]` as the solver sees them: centred, or with a last column of ones.
-    fn coordinates(&self, mut x: Array2<f64>, mut y: Array1<f64>) -> (Array2<f64>, Array1<f64>) {
+    fn coordinates(&self, x: Design, mut y: Array1<f64>) -> (Design, Array1<f64>) {
         match self {
-            Intercept::Absent => {}
+            Intercept::Absent => (x, y),
             Intercept::Centred { x_mean, y_mean } => {
-                x -= x_mean;
                 y -= *y_mean;
+                (x.shifted(x_mean), y)
             }
-            Intercept::Column => x = with_ones(&x),
+            Intercept::Column => (x.with_ones(), y),
         }
-        (x, y)
     }
-}
-
-fn with_ones(x: &Array2<f64>) -> Array2<f64> {
-    let ones = Array2::ones((x.nrows(), 1));
-    concatenate(Axis(1), &[x.view(), ones.view()]).expect("one more column of the same length")
 }
 
 fn check_factors(factors: &Array1<f64>, data: &Dataset) -> Result<()> {

@@ -59,12 +59,12 @@ macro_rules! catalog {
             type Err = $crate::error::Error;
             /// Reads `name` or `name:parameter:…`.
             fn from_str(text: &str) -> $crate::error::Result<Self> {
-                let (name, values) = $crate::objective::catalog::split(concat!("--", $kind), text)?;
+                let (name, values) = $crate::objective::catalog::split($kind, text)?;
                 match name {
                     $($word => $file::$Variant::default().with_parameters(&values).map($Enum::$Variant)
-                        .map_err(|e| $crate::error::Error { at: concat!("--", $kind).into(), found: format!("'{text}'"), ..e }),)+
+                        .map_err(|e| $crate::error::Error { field: $kind.into(), found: format!("'{text}'"), ..e }),)+
                     _ => Err($crate::error::Error::unknown(
-                        $crate::error::ErrorKind::Usage, concat!("--", $kind), name, $Enum::NAMES)),
+                        $crate::error::ErrorKind::Usage, $kind, name, $Enum::NAMES)),
                 }
             }
         }

@@ -31,7 +31,7 @@ pub(super) fn two_classes(data: &Dataset, loss: &Loss) -> Result<(f64, f64)> {
             at,
             format!("more than two values ({}, {}, {}, …)", values[0], values[1], values[2]),
             "two classes, of any two values",
-            "Use --loss squared or huber for a numeric target, or recode the classes as two.",
+            "Use `loss squared` or huber for a numeric target, or recode the classes as two.",
         )),
     }
 }

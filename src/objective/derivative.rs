@@ -73,7 +73,7 @@ impl Derivative {
                     Ok(j) if j < feature_names.len() => Ok(Derivative::PenaltyFactor(j)),
                     _ => {
                         let names: Vec<&str> = feature_names.iter().map(String::as_str).collect();
-                        Err(Error::unknown(ErrorKind::Usage, "--derivative penalty_factor", feature, &names))
+                        Err(Error::unknown(ErrorKind::Usage, "derivatives penalty_factor", feature, &names))
                     }
                 }
             }
@@ -82,19 +82,19 @@ impl Derivative {
                 Ok(k) if name == "step" => Ok(Derivative::Step(k)),
                 Ok(k) => Ok(Derivative::Momentum(k)),
                 Err(_) => Err(Error::usage(
-                    "--derivative",
+                    "derivatives",
                     format!("'{text}'"),
                     format!("{name}:K, K an iteration"),
                     "",
                 )),
             },
             ("penalty_factor", None) => Err(Error::usage(
-                "--derivative",
+                "derivatives",
                 "'penalty_factor' without a feature",
                 "penalty_factor:J, J a feature's name or zero-based index",
                 "",
             )),
-            _ => Err(Error::unknown(ErrorKind::Usage, "--derivative", text, Derivative::NAMES)),
+            _ => Err(Error::unknown(ErrorKind::Usage, "derivatives", text, Derivative::NAMES)),
         }
     }
 
@@ -141,7 +141,7 @@ impl Derivative {
             Derivative::LogAlpha if alpha <= 0.0 => refuse(
                 format!("alpha = {alpha}"),
                 "alpha > 0",
-                "Use positive alphas, or --derivative alpha, which exists at 0.",
+                "Use positive alphas, or `derivatives alpha`, which exists at 0.",
             ),
             Derivative::PenaltyFactor(j) if *j >= objective.features() => {
                 refuse(format!("feature {j}"), &format!("an index below {}", objective.features()), "")

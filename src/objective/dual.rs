@@ -1,7 +1,7 @@
 //! The dual functions of losses and penalties, from which the duality gap is made. An entry without a dual declares
 //! [`NoDual`]; it need not invent functions, in Rust or in WGSL.
 
-use super::real::Real;
+use crate::design::Real;
 
 /// The dual part of a loss.
 pub trait LossDual: Copy + Send + Sync + 'static {

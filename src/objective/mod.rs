@@ -3,10 +3,10 @@
 //! `minimise  Σ_i ω_i φ(z_i, y_i) + Σ_j g(coef_j; alpha, l1_ratio, factor_j)`, `z = X coef + intercept`, with the
 //! weights normalised to `Σ ω = 1`. The intercept is never penalised.
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
-use serde::Serialize;
+use ndarray::{Array1, ArrayView1, Axis};
 
 use crate::data::Standardization;
+use crate::design::Design;
 
 mod bounds;
 mod builder;
@@ -18,10 +18,9 @@ mod dual;
 mod loss;
 mod null_model;
 mod penalty;
-mod real;
 mod requirements;
-mod spectrum;
 
+pub use crate::design::{Real, Spectrum};
 pub use builder::ObjectiveBuilder;
 pub use capabilities::{
     Coupling, Curvature, CurvatureBounds, LossCapabilities, PenaltyCapabilities, Ridge, StepLimit,
@@ -33,9 +32,7 @@ pub(crate) use loss::with_loss;
 pub use loss::{Loss, LossFunction};
 pub(crate) use penalty::with_penalty;
 pub use penalty::{Penalty, PenaltyDerivatives, PenaltyFunction, Prox};
-pub use real::Real;
 pub use requirements::{Missing, Need};
-pub use spectrum::Spectrum;
 
 /// How the intercept is carried.
 #[derive(Debug, Clone)]
@@ -51,7 +48,7 @@ pub(crate) enum Intercept {
 /// Rows held out of the fit, in the coordinates of the fitted design.
 #[derive(Debug, Clone)]
 pub(crate) struct HeldOut {
-    pub(crate) design: Array2<f64>,
+    pub(crate) design: Design,
     pub(crate) target: Array1<f64>,
     pub(crate) weight: Array1<f64>,
 }
@@ -60,7 +57,7 @@ pub(crate) struct HeldOut {
 #[derive(Debug, Clone)]
 pub struct Objective {
     /// `[n, q]`: the design as the solver sees it; `q = p`, or `p + 1` with an intercept column.
-    pub(crate) design: Array2<f64>,
+    pub(crate) design: Design,
     /// `[n]`: centred, or encoded as ±1 for classes.
     pub(crate) target: Array1<f64>,
     /// `[n]`, sums to 1.
@@ -81,7 +78,8 @@ pub struct Objective {
 }
 
 /// Sizes of the data, as they appear in result files.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Shape {
     /// Rows `n`.
     pub rows: usize,
@@ -95,7 +93,7 @@ impl Objective {
     /// Sizes of the data.
     pub fn shape(&self) -> Shape {
         Shape {
-            rows: self.design.nrows(),
+            rows: self.design.rows(),
             features: self.features(),
             validation_rows: self.held_out.as_ref().map_or(0, |v| v.target.len()),
         }
@@ -106,7 +104,7 @@ impl Objective {
     }
     /// Rows of the state: `p`, or `p + 1` with an intercept column.
     pub fn state_rows(&self) -> usize {
-        self.design.ncols()
+        self.design.columns()
     }
     /// The loss.
     pub fn loss(&self) -> Loss {
@@ -189,8 +187,8 @@ impl Objective {
 
     /// The design as the solver sees it, `[n, q]`: centred for squared loss with intercept, with a last column of ones
     /// for other losses with intercept.
-    pub fn design(&self) -> ArrayView2<'_, f64> {
-        self.design.view()
+    pub fn design(&self) -> &Design {
+        &self.design
     }
     /// The target as the solver sees it, `[n]`.
     pub fn target(&self) -> ArrayView1<'_, f64> {

@@ -12,7 +12,7 @@ impl Objective {
         let prediction = self.null_prediction();
         let d1: Array1<f64> =
             Zip::from(&self.target).and(&self.weight).map_collect(|y, w| w * self.loss.d1(prediction, *y));
-        let gradient = d1.dot(&self.design);
+        let gradient = self.design.apply_t_vector(d1.view());
         let zeros = self.penalty.capabilities().zeros;
         let share = l1_ratio.max(1e-3);
         Zip::from(&self.penalty_factors).and(gradient.slice_axis(Axis(0), (..self.features()).into())).fold(

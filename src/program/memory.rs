@@ -77,7 +77,7 @@ pub(super) fn most_slots(r: &Request, limits: &Limits, budget: u64) -> Result<us
     let list = buffers(r, limits, 1, chunk, frames);
     let total: u64 = list.iter().map(|b| b.bytes).sum();
     if total > budget {
-        let remedy = "Raise --memory-budget, or use fewer rows or features.";
+        let remedy = "Raise `memory_budget`, or use fewer rows or features.";
         return Err(over_budget("buffers of a single lane, design included", total, budget, remedy));
     }
     let widest = list.iter().max_by_key(|b| b.bytes_of_one()).expect("a plan has buffers");
@@ -86,7 +86,7 @@ pub(super) fn most_slots(r: &Request, limits: &Limits, budget: u64) -> Result<us
         "memory plan",
         format!("buffer '{}' of {}", widest.name, bytes(widest.bytes_of_one())),
         format!("at most {} in one buffer on this {} engine", bytes(limits.max_buffer_bytes), limits.engine),
-        "Use --engine cpu, which has no such limit.",
+        "Use `CpuEngine`, which has no such limit.",
     ))
 }
 

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::{Error, ErrorKind, Result, bytes};
 
 pub use strategy::{PersistentTile, Strategy};
@@ -18,8 +16,8 @@ mod memory;
 mod strategy;
 
 /// Arithmetic of an engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Precision {
     /// 32-bit.
     F32,
@@ -52,13 +50,14 @@ impl std::str::FromStr for Precision {
         match text {
             "f32" => Ok(Precision::F32),
             "f64" => Ok(Precision::F64),
-            _ => Err(Error::unknown(ErrorKind::Usage, "--precision", text, Precision::NAMES)),
+            _ => Err(Error::unknown(ErrorKind::Usage, "precision", text, Precision::NAMES)),
         }
     }
 }
 
 /// What an engine can do; asked once, before planning.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Limits {
     /// `cpu` or `gpu`.
     pub engine: &'static str,
@@ -95,8 +94,8 @@ pub struct Limits {
 }
 
 /// How a metric comes about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum MetricKind {
     /// The identity.
     None,
@@ -115,7 +114,8 @@ pub enum MetricKind {
 }
 
 /// Sizes and settings of a run, from which the plan follows.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Request {
     /// Rows `n`.
     pub rows: usize,
@@ -162,7 +162,8 @@ pub struct Request {
 }
 
 /// A buffer of a batch: name, shape and bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Buffer {
     /// Name, as in the engines.
     pub name: &'static str,
@@ -181,7 +182,8 @@ impl Buffer {
 }
 
 /// A kernel (or, on the CPU engine, a pass) of an iteration.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Kernel {
     /// Name, as in `shaders/kernel`.
     pub name: &'static str,
@@ -192,7 +194,8 @@ pub struct Kernel {
 }
 
 /// Everything an engine needs to know of a run besides its numbers.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Plan {
     /// `cpu` or `gpu`.
     pub engine: &'static str,
@@ -293,16 +296,16 @@ impl Plan {
                 "trace kept by the host",
                 host_bytes,
                 request.memory_budget,
-                "Record less often (--every), use fewer --iterations or lanes, or raise --memory-budget.",
+                "Record less often (`every`), use fewer `iterations` or lanes, or raise `memory_budget`.",
             ));
         }
         if limits.engine == "gpu" && request.precision == Precision::F32 && request.iterations > MOST_COUNTED
         {
             return Err(Error::usage(
-                "--iterations",
+                "iterations",
                 request.iterations.to_string(),
                 format!("at most {MOST_COUNTED}, which a GPU can count in f32"),
-                "Use --precision f64, or --engine cpu.",
+                "Use `precision f64`, or `CpuEngine`.",
             ));
         }
         let budget = request.memory_budget - host_bytes;

@@ -3,14 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
-
 use super::{Limits, MetricKind, Request};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How an iteration is computed. All strategies compute the same sequences, to rounding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Strategy {
     /// Products with the design: `4 n q b (1+d)` operations.
     Direct,
@@ -101,7 +99,8 @@ impl Strategy {
 const PERSISTENT_BUFFERS: u32 = 9;
 
 /// How a workgroup of the persistent strategy is cut. The same however many lanes there are, as it decides the order of sums.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PersistentTile {
     /// vec4s of lanes of a workgroup.
     pub lane4s: usize,
@@ -160,7 +159,7 @@ impl FromStr for Strategy {
             "gram" => Ok(Strategy::Gram),
             // "resident" is the name of earlier versions.
             "persistent" | "resident" => Ok(Strategy::Persistent),
-            _ => Err(Error::unknown(ErrorKind::Usage, "--strategy", text, Self::NAMES)),
+            _ => Err(Error::unknown(ErrorKind::Usage, "strategy", text, Self::NAMES)),
         }
     }
 }
@@ -173,7 +172,7 @@ pub(super) fn choose(r: &Request, limits: &Limits) -> Result<(Strategy, String)>
             Some(why) => {
                 let (found, expected) =
                     (format!("the {strategy} strategy, but {why}"), "a strategy that can run this");
-                Err(Error::usage("--strategy", found, expected, "Leave the strategy to the plan."))
+                Err(Error::usage("strategy", found, expected, "Leave the strategy to the plan."))
             }
         };
     }

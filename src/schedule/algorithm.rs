@@ -3,8 +3,8 @@
 use crate::error::{Error, ErrorKind};
 
 /// The update of one iteration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Algorithm {
     /// Proximal gradient descent: no momentum.
     Pgd,
@@ -40,7 +40,7 @@ impl std::str::FromStr for Algorithm {
             "pgd" => Ok(Algorithm::Pgd),
             "fista" => Ok(Algorithm::Fista),
             "heavy_ball" => Ok(Algorithm::HeavyBall),
-            _ => Err(Error::unknown(ErrorKind::Usage, "--algorithm", text, Algorithm::NAMES)),
+            _ => Err(Error::unknown(ErrorKind::Usage, "algorithm", text, Algorithm::NAMES)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a schedule can get wrong, said with its place.
 
-use super::lanes::ScheduleSeed;
+use super::ScheduleSeed;
 use super::{
     Algorithm, LaneCurvature, Metric, Momentum, Phase, Restart, Schedule, Step, TangentStart, Until,
 };
@@ -73,16 +73,16 @@ impl Schedule {
             }
         }
         if self.patience == 0 {
-            return Err(Error::usage("--patience", "0", "at least 1 iteration", ""));
+            return Err(Error::usage("patience", "0", "at least 1 iteration", ""));
         }
         if let TangentStart::Iteration(k) = self.tangent_start
             && k >= iterations
         {
             return Err(Error::usage(
-                "--tangent-start",
+                "tangent_start",
                 format!("{k} with {iterations} iterations: no derivative would ever be carried"),
                 format!("an iteration below {iterations}, or 'identified'"),
-                "Use --derivative none to run without derivatives.",
+                "Use `derivatives none` to run without derivatives.",
             ));
         }
         Ok(())
@@ -97,7 +97,7 @@ pub(super) fn check_phase(
     iterations: usize,
     lanes: &[LaneCurvature],
 ) -> Result<Momentum> {
-    let inside = |e: Error| Error { at: format!("{}{}", schedule.place(i), e.at), ..e };
+    let inside = |e: Error| e.within(&schedule.place(i));
     let refuse = |at: &str, found: String, expected: &str, remedy: &str| {
         Err(inside(Error::usage(at, found, expected, remedy)))
     };
@@ -106,16 +106,16 @@ pub(super) fn check_phase(
     if pgd && !momentum.is_none() {
         let found = format!("'{momentum}' with algorithm 'pgd'");
         return refuse(
-            "--momentum",
+            "momentum",
             found,
             "'none', or a table of zeros",
-            "Use --algorithm fista or heavy_ball for momentum.",
+            "Use `algorithm fista` or heavy_ball for momentum.",
         );
     }
     if pgd && phase.restart != Restart::None {
         let found = format!("'{}' with algorithm 'pgd'", phase.restart);
         return refuse(
-            "--restart",
+            "restart",
             found,
             "'none'",
             "There is no momentum to restart; use fista or heavy_ball.",
@@ -125,7 +125,7 @@ pub(super) fn check_phase(
         if !pgd {
             let found = format!("'{}' with algorithm '{}'", phase.step, phase.algorithm.name());
             return refuse(
-                "--step",
+                "step",
                 found,
                 "algorithm 'pgd'",
                 "Its steps rise and fall, which momentum does not bear.",
@@ -133,12 +133,12 @@ pub(super) fn check_phase(
         }
         if schedule.metric != Metric::None {
             let found = format!("'{}' with metric '{}'", phase.step, schedule.metric);
-            return refuse("--step", found, "metric 'none'", "The rule measures curvature without a metric.");
+            return refuse("step", found, "metric 'none'", "The rule measures curvature without a metric.");
         }
     }
     if matches!(phase.step, Step::Backtracking { .. }) && schedule.metric != Metric::None {
         let found = format!("'{}' with metric '{}'", phase.step, schedule.metric);
-        return refuse("--step", found, "metric 'none'", "The rule measures curvature without a metric.");
+        return refuse("step", found, "metric 'none'", "The rule measures curvature without a metric.");
     }
     phase.step.check(iterations, lanes.len()).map_err(inside)?;
     momentum.check(iterations, lanes).map_err(inside)?;

@@ -8,11 +8,6 @@ use super::{Metric, Momentum, Phase, Schedule, Step};
 use crate::data::read_array;
 use crate::error::{Error, Result};
 
-/// Where an error is, as a key of the file instead of an option.
-fn key(e: &Error) -> String {
-    e.at.trim_start_matches("--").replace('-', "_")
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -51,17 +46,14 @@ impl Schedule {
     /// A file that cannot be read, is not TOML, or has an unknown key or a rule out of range; the phase is named.
     pub fn read(path: &Path, max_bytes: u64) -> Result<Self> {
         let at = path.display().to_string();
-        let fail =
-            |found: String| Err(Error::usage(&at, found, "a schedule in TOML", "See docs/schedules.md."));
-        match std::fs::metadata(path) {
-            Ok(meta) if meta.len() <= max_bytes => {}
-            Ok(meta) => return fail(format!("{} bytes", meta.len())),
-            Err(e) => return fail(e.to_string()),
+        let wrong = |found: String| Error::usage(&at, found, "a schedule in TOML", "See docs/schedules.md.");
+        let unreadable = |e: std::io::Error| wrong(e.to_string()).with_source(e);
+        let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
+        if bytes > max_bytes {
+            return Err(wrong(format!("{bytes} bytes")));
         }
-        match std::fs::read_to_string(path) {
-            Ok(text) => Schedule::parse(&text, &at, path.parent().unwrap_or(Path::new(".")), max_bytes),
-            Err(e) => fail(e.to_string()),
-        }
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        Schedule::parse(&text, &at, path.parent().unwrap_or(Path::new(".")), max_bytes)
     }
 
     /// Reads a schedule from TOML text called `name`; tables are looked for in `folder`.
@@ -74,13 +66,12 @@ impl Schedule {
             let found = format!("line {line}: {}", e.message());
             let remedy =
                 "See docs/schedules.md for the keys; rules are words in quotes, as in step = \"constant:1\".";
-            Error::usage(name, found, "a schedule in TOML", remedy)
+            Error::usage(name, found, "a schedule in TOML", remedy).with_source(e)
         })?;
         let count = file.phase.len();
         let table = |file: &str| read_array(&folder.join(file), max_bytes);
         let phase = |(i, p): (usize, &FilePhase)| -> Result<Phase> {
-            let inside =
-                |e: Error| Error { at: format!("{name}: phase {} of {count}: {}", i + 1, key(&e)), ..e };
+            let inside = |e: Error| e.within(&format!("{name}: phase {} of {count}: ", i + 1));
             let build = || -> Result<Phase> {
                 let mut phase = Phase::new(p.algorithm.parse()?);
                 if let Some(rule) = &p.step {
@@ -120,7 +111,7 @@ impl Schedule {
         for phase in phases {
             schedule = schedule.then(phase?);
         }
-        let inside = |e: Error| Error { at: format!("{name}: {}", key(&e)), ..e };
+        let inside = |e: Error| e.within(&format!("{name}: "));
         if let Some(rule) = &file.metric {
             schedule = schedule.metric(match rule.strip_prefix("table:") {
                 Some(file) => Metric::Table(table(file).map_err(inside)?),

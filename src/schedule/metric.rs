@@ -44,7 +44,7 @@ impl Metric {
         let Metric::Table(table) = self else { return Ok(()) };
         let refuse = |found: String, expected: String| {
             let remedy = "Give one positive number per feature: for the run, per iteration, or per iteration and lane.";
-            Err(Error::usage("--metric table", found, expected, remedy))
+            Err(Error::usage("metric table", found, expected, remedy))
         };
         let shape = table.shape();
         let fits = match *shape {
@@ -77,7 +77,7 @@ impl std::str::FromStr for Metric {
     type Err = Error;
     /// Reads every rule but `table:FILE.npy`, whose file the caller reads.
     fn from_str(text: &str) -> Result<Self> {
-        let at = "--metric";
+        let at = "metric";
         match text {
             "none" => return Ok(Metric::None),
             "diagonal" => return Ok(Metric::Diagonal),

@@ -10,20 +10,25 @@ use crate::error::{Error, Result};
 mod algorithm;
 mod checks;
 mod curvature;
+mod factors;
+#[cfg(feature = "readers")]
 mod file;
-mod lanes;
+mod lane_schedule;
 mod metric;
 mod momentum;
 mod restart;
+mod seed;
 mod step;
+mod warnings;
 
 pub use algorithm::Algorithm;
 pub use curvature::LaneCurvature;
-pub use lanes::LaneSchedule;
-pub(crate) use lanes::{Code, ScheduleSeed, Unit};
+pub(crate) use factors::{Code, Unit};
+pub use lane_schedule::LaneSchedule;
 pub use metric::Metric;
 pub use momentum::Momentum;
 pub use restart::Restart;
+pub(crate) use seed::ScheduleSeed;
 pub use step::Step;
 
 /// Where a phase ends.
@@ -166,7 +171,8 @@ impl Schedule {
 }
 
 /// A schedule in words, as result files state it.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ScheduleInfo {
     /// The phases in their order.
     pub phases: Vec<PhaseInfo>,
@@ -179,7 +185,8 @@ pub struct ScheduleInfo {
 }
 
 /// A phase in words.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PhaseInfo {
     /// Where it ends: an iteration, `identified` or `end`.
     pub until: String,
@@ -249,9 +256,7 @@ impl std::str::FromStr for TangentStart {
         match (text, text.parse()) {
             ("identified", _) => Ok(TangentStart::Identified),
             (_, Ok(k)) => Ok(TangentStart::Iteration(k)),
-            _ => {
-                Err(Error::usage("--tangent-start", format!("'{text}'"), "an iteration or 'identified'", ""))
-            }
+            _ => Err(Error::usage("tangent_start", format!("'{text}'"), "an iteration or 'identified'", "")),
         }
     }
 }
@@ -275,8 +280,8 @@ fn check_table(at: &str, table: &ArrayD<f64>, iterations: usize, lanes: usize) -
     if shape[0] < iterations {
         return refuse(
             format!("a table of {} iterations", shape[0]),
-            format!("at least {iterations}, as many as --iterations"),
-            "Give a longer table or fewer --iterations.",
+            format!("at least {iterations}, as many as `iterations`"),
+            "Give a longer table or fewer `iterations`.",
         );
     }
     for (k, row) in table.axis_iter(Axis(0)).enumerate() {

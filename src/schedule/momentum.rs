@@ -44,13 +44,13 @@ impl Momentum {
     pub(super) fn check(&self, iterations: usize, lanes: &[LaneCurvature]) -> Result<()> {
         let refuse = |found: String| {
             let remedy = "Momenta of a convergent method lie in [0, 1).";
-            Err(Error::usage("--momentum", found, "momenta above -1 and at most 1", remedy))
+            Err(Error::usage("momentum", found, "momenta above -1 and at most 1", remedy))
         };
         let inside = |v: f64| v > -1.0 && v <= 1.0;
         match self {
             Momentum::Constant(v) if !inside(*v) => refuse(v.to_string()),
             Momentum::Table(table) => {
-                super::check_table("--momentum table", table, iterations, lanes.len())?;
+                super::check_table("momentum table", table, iterations, lanes.len())?;
                 match table.indexed_iter().find(|(_, v)| !inside(**v)) {
                     None => Ok(()),
                     Some((at, v)) => {
@@ -64,7 +64,7 @@ impl Momentum {
                 match lanes.iter().position(|l| l.strong_convexity + l.prox_strong_convexity <= 0.0) {
                     None => Ok(()),
                     Some(lane) => Err(Error::usage(
-                        "--momentum",
+                        "momentum",
                         format!("'strongly_convex' with strong convexity 0 in lane {lane}"),
                         "a strongly convex problem in every lane",
                         "Use fista, nesterov:A or constant:V, or a penalty with a ridge part and no free intercept.",
@@ -165,7 +165,7 @@ impl std::str::FromStr for Momentum {
     type Err = Error;
     /// Reads every rule but `table:FILE.npy`, whose file the caller reads.
     fn from_str(text: &str) -> Result<Self> {
-        let at = "--momentum";
+        let at = "momentum";
         match text {
             "none" => return Ok(Momentum::None),
             "fista" => return Ok(Momentum::Fista),

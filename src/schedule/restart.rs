@@ -28,7 +28,7 @@ impl std::str::FromStr for Restart {
             "none" => Ok(Restart::None),
             "function" => Ok(Restart::Function),
             "gradient" => Ok(Restart::Gradient),
-            _ => Err(Error::unknown(ErrorKind::Usage, "--restart", text, Restart::NAMES)),
+            _ => Err(Error::unknown(ErrorKind::Usage, "restart", text, Restart::NAMES)),
         }
     }
 }

@@ -131,13 +131,13 @@ impl Step {
 
     pub(super) fn check(&self, iterations: usize, lanes: usize) -> Result<()> {
         match self {
-            Step::Table(table) => super::check_table("--step table", table, iterations, lanes),
+            Step::Table(table) => super::check_table("step table", table, iterations, lanes),
             Step::Manifold(Some(steps)) if steps.len() == lanes => Ok(()),
             Step::Manifold(steps) => Err(Error::usage(
-                "--step",
+                "step",
                 format!("'manifold' with steps of {} lanes", steps.as_ref().map_or(0, Vec::len)),
                 format!("steps of {lanes} lanes"),
-                "Let derivative::resolve_manifold find them first.",
+                "Let diff::resolve_manifold find them first.",
             )),
             _ => Ok(()),
         }
@@ -163,7 +163,7 @@ impl std::str::FromStr for Step {
     type Err = Error;
     /// Reads every rule but `table:FILE.npy`, whose file the caller reads.
     fn from_str(text: &str) -> Result<Self> {
-        let at = "--step";
+        let at = "step";
         match text {
             "1/L" => return Ok(Step::InverseLipschitz),
             "2/(L+m)" => return Ok(Step::Optimal),

@@ -49,7 +49,7 @@ impl Alphas {
                 let top = problem.alpha_max(l1_ratio);
                 if top <= 0.0 {
                     return Err(Error::usage(
-                        "--alphas path",
+                        "alphas path",
                         "alpha_max = 0: the target does not depend on any penalised feature",
                         "a positive alpha_max",
                         "Give alphas as a list or as geom:HI:LO:N.",
@@ -75,15 +75,15 @@ fn geometric(high: f64, low: f64, count: usize) -> Vec<f64> {
 fn check(values: Vec<f64>) -> Result<Vec<f64>> {
     if values.is_empty() {
         return Err(Error::usage(
-            "--alphas",
+            "alphas",
             "no values",
             "at least one",
-            "Give --alphas 0.1,0.05 or path:1e-3:100.",
+            "Give `alphas 0.1,0.05` or path:1e-3:100.",
         ));
     }
     match values.iter().find(|v| !(v.is_finite() && **v >= 0.0)) {
         None => Ok(values),
-        Some(v) => Err(Error::usage("--alphas", v.to_string(), "finite numbers, zero or larger", "")),
+        Some(v) => Err(Error::usage("alphas", v.to_string(), "finite numbers, zero or larger", "")),
     }
 }
 
@@ -91,7 +91,7 @@ impl std::str::FromStr for Alphas {
     type Err = Error;
     /// Reads `0.1,0.05`, `geom:HI:LO:N` or `path:EPS:N`.
     fn from_str(text: &str) -> Result<Self> {
-        let at = "--alphas";
+        let at = "alphas";
         let count = |s: &str| s.parse::<usize>().ok().filter(|n| (1..=MAX_LANES).contains(n));
         let positive = |s: &str| s.parse::<f64>().ok().filter(|v| v.is_finite() && *v > 0.0);
         let parts: Vec<&str> = text.split(':').collect();

@@ -1,13 +1,14 @@
 //! A sweep that runs on a thread of its own, for programs that must not block: a stream of what it does, and a future of its result.
 
+use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-use futures::channel::{mpsc, oneshot};
-use futures::{FutureExt, SinkExt, Stream};
+use futures_channel::{mpsc, oneshot};
+use futures_core::Stream;
 
 use super::{Progress, Sweep, SweepResult};
 use crate::engine::{Chunk, Engine};
@@ -25,7 +26,7 @@ pub struct Update {
 /// Updates that may wait for their reader.
 const WAITING: usize = 4;
 
-/// A sweep that was submitted: a [`futures::Stream`] of its [`Update`]s, and by [`result`](Self::result) a future of what it found.
+/// A sweep that was submitted: a [`Stream`] of its [`Update`]s, and by [`result`](Self::result) a future of what it found.
 ///
 /// Any executor can poll it: nothing here needs one in particular, spawns a task or waits. A few updates at most wait for their reader; a slow reader slows the
 /// run down instead of filling memory. The stream ends when the run does, whatever its end.
@@ -57,7 +58,8 @@ impl Sweep {
                 // Whoever asks for the result alone has dropped the receiver: then there is nobody to tell.
                 if !sender.is_closed() {
                     let update = Update { chunk: chunk.clone(), progress: *progress };
-                    let _ = pollster::block_on(sender.send(update));
+                    let room = pollster::block_on(poll_fn(|context| sender.poll_ready(context)));
+                    let _ = room.and_then(|()| sender.start_send(update));
                 }
                 if asked.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
@@ -104,7 +106,7 @@ impl Future for Finish {
     type Output = Result<SweepResult>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(ready!(self.result.poll_unpin(context)).unwrap_or_else(|_| {
+        Poll::Ready(ready!(Pin::new(&mut self.result).poll(context)).unwrap_or_else(|_| {
             let found = "a thread that panicked, or that the system did not start";
             Err(Error::new(
                 ErrorKind::Device,

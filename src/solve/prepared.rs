@@ -21,7 +21,7 @@ pub struct Prepared {
     pub metric: MetricSource,
     /// The derivatives carried.
     pub derivatives: Vec<Derivative>,
-    /// `[1, q]` or `[b, q]`: the start.
+    /// `[rows, q]`: the starts that lanes refer to.
     pub start: Option<Array2<f64>>,
 }
 
@@ -35,6 +35,7 @@ impl Prepared {
             metric: &self.metric,
             derivatives: &self.derivatives,
             start: self.start.as_ref(),
+            null_loss: problem.null_loss(),
             tol,
         }
     }
@@ -42,7 +43,8 @@ impl Prepared {
     /// The job of these lanes, with all that it needs.
     pub fn into_job(self, problem: Objective, tol: f64) -> OwnedJob {
         let Prepared { lanes, schedule, metric, derivatives, start } = self;
-        OwnedJob { problem, lanes, schedule, metric, derivatives, start, tol }
+        let null_loss = problem.null_loss();
+        OwnedJob { problem, lanes, schedule, metric, derivatives, start, null_loss, tol }
     }
 
     /// Derivatives by a setting of an iteration that lanes did not reach, in words.
@@ -52,7 +54,7 @@ impl Prepared {
             let early = outcomes.iter().filter(|o| o.iterations <= k).count();
             (early > 0).then(|| {
                 format!(
-                    "derivative '{}' is zero in {early} lane(s) that ended before iteration {k}. Use --tol 0 to run every iteration.",
+                    "derivative '{}' is zero in {early} lane(s) that ended before iteration {k}. Use `tol 0` to run every iteration.",
                     derivative.name()
                 )
             })
@@ -101,14 +103,14 @@ pub(super) fn expand_start(start: &Array2<f64>, problem: &Objective, lanes: usiz
     let (rows, p) = start.dim();
     if p != problem.features() || (rows != 1 && rows != lanes) {
         return Err(Error::usage(
-            "--start",
+            "start",
             format!("an array of shape [{rows}, {p}]"),
             format!("[{}] or [{lanes}, {}]", problem.features(), problem.features()),
             "Give one row of coefficients for all lanes, or one per lane.",
         ));
     }
     if let Some(((lane, j), v)) = start.indexed_iter().find(|(_, v)| !v.is_finite()) {
-        return Err(Error::usage("--start", format!("{v} in row {lane}, column {j}"), "finite numbers", ""));
+        return Err(Error::usage("start", format!("{v} in row {lane}, column {j}"), "finite numbers", ""));
     }
     let mut wide = Array2::zeros((rows, problem.state_rows()));
     for (mut to, from) in wide.rows_mut().into_iter().zip(start.rows()) {

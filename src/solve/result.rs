@@ -1,7 +1,5 @@
 //! What a sweep found.
 
-use serde::Serialize;
-
 use crate::engine::{EngineInfo, Status};
 use crate::objective::Shape;
 use crate::program::{Precision, Strategy};
@@ -20,7 +18,8 @@ pub struct SweepResult {
 }
 
 /// The outcome of a lane.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LaneResult {
     /// Penalty strength.
     pub alpha: f64,
@@ -53,7 +52,8 @@ pub struct LaneResult {
 }
 
 /// What ran and how: every report prints it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct RunInfo {
     /// The objective in words.
     pub objective: String,
@@ -66,10 +66,10 @@ pub struct RunInfo {
     /// Relative margin in `lipschitz`.
     pub lipschitz_margin: f64,
     /// Engine, adapter, driver; of the first device where there are several.
-    #[serde(flatten)]
+    #[cfg_attr(feature = "serde", serde(flatten))]
     pub engine: EngineInfo,
     /// The other devices.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub further_devices: Vec<EngineInfo>,
     /// Arithmetic.
     pub precision: Precision,

@@ -34,7 +34,7 @@ pub(super) fn check(
         _ => format!(", times up to {:.6} in the metric", scale(k, lane)),
     };
     Err(Error::usage(
-        format!("{}--step", schedule.schedule().place(phase)),
+        format!("{}step", schedule.schedule().place(phase)),
         format!("a step of {step:.6}{in_metric}, at iteration {k} in lane {lane}"),
         format!("less than {limit} = {most} of penalty '{penalty}'"),
         format!(

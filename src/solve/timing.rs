@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use serde::Serialize;
-
 use super::Sweep;
 use crate::engine::{Engine, Run};
 use crate::error::{Error, Result};
@@ -11,7 +9,8 @@ use crate::lanes::Job;
 use crate::program::{CHUNK_SECONDS, Plan};
 
 /// How long the iterations of a sweep take.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct IterationTime {
     /// Lanes that ran at the same time: as many as the plan has slots.
     pub lanes: usize,
@@ -93,7 +92,7 @@ impl Sweep {
 /// A run with every slot taken.
 fn active<'a>(engine: &'a mut dyn Engine, plan: &'a Plan, job: &'a Job<'a>) -> Result<Box<dyn Run + 'a>> {
     let mut run = engine.open(plan, job)?;
-    run.load((0..plan.slots).map(|lane| job.begin(lane)).collect())?;
+    run.load((0..plan.slots).map(|lane| job.begin(lane, None)).collect())?;
     Ok(run)
 }
 

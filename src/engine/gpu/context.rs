@@ -157,7 +157,7 @@ impl GpuContext {
             } else {
                 ("no adapter", NO_ADAPTER)
             };
-            let remedy = format!("{remedy} `proxjet doctor` shows what there is; --engine cpu always works.");
+            let remedy = format!("{remedy} `adapters()` lists what there is; `CpuEngine` always works.");
             return Err(Error::new(ErrorKind::Device, "GPU engine", found, "a GPU adapter", remedy));
         };
         Self::open(&adapter).await
@@ -170,7 +170,7 @@ impl GpuContext {
     pub async fn request_at(index: usize) -> Result<Self> {
         let list = sorted().await;
         let at = || format!("adapter {index}");
-        let remedy = "`proxjet doctor` shows what there is.";
+        let remedy = "`adapters()` lists what there is.";
         match list.get(index) {
             None if list.is_empty() => {
                 Err(Error::new(ErrorKind::Device, at(), "no adapter", "a GPU adapter", NO_ADAPTER))
@@ -193,7 +193,7 @@ impl GpuContext {
     pub(super) async fn renew(&self) -> Result<Self> {
         let at = || format!("adapter {}", self.info.name);
         if !self.own {
-            let remedy = "Give the engine a fresh device, or run with on_fault 'cpu'.";
+            let remedy = "Give the engine a fresh device, or run with `on_fault cpu`.";
             return Err(Error::new(
                 ErrorKind::Device,
                 at(),
@@ -228,8 +228,9 @@ impl GpuContext {
             ..Default::default()
         };
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| {
-            let remedy = "Close other programs on the GPU, or use --engine cpu.";
+            let remedy = "Close other programs on the GPU, or use `CpuEngine`.";
             Error::new(ErrorKind::Device, format!("adapter {}", info.name), e.to_string(), "a device", remedy)
+                .with_source(e)
         })?;
         let context = GpuContext { device, queue, info, own: true, failure: Arc::default() };
         let lost = context.failure.clone();
@@ -292,7 +293,7 @@ impl GpuContext {
 
     /// The error of a device that failed.
     pub(super) fn error(&self, found: impl Into<String>) -> Error {
-        let remedy = "Run again with --engine cpu, or with fewer lanes; a driver update may help.";
+        let remedy = "Run again with `CpuEngine`, or with fewer lanes; a driver update may help.";
         let at = format!("adapter {}", self.info.name);
         Error::new(ErrorKind::Device, at, found, "a device that runs to the end", remedy)
     }

@@ -111,7 +111,7 @@ impl Engine for GpuEngine {
                 format!("adapter {}", self.context.info.name),
                 "no 64-bit floats in shaders",
                 "an adapter with SHADER_F64",
-                "Use --precision f32, or --engine cpu for f64.",
+                "Use `precision f32`, or `CpuEngine` for f64.",
             ));
         }
         let limits = self.context.device.limits();

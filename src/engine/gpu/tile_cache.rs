@@ -131,6 +131,7 @@ impl TileCache {
                 "a file of tuned tiles",
                 remedy,
             )
+            .with_source(e)
         })
     }
 
@@ -151,7 +152,8 @@ impl TileCache {
                     e.to_string(),
                     "a file that can be removed",
                     "Remove it by hand.",
-                ))
+                )
+                .with_source(e))
             }
         }
     }

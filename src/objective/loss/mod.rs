@@ -2,7 +2,7 @@
 
 use super::capabilities::{Coupling, Curvature, CurvatureBounds, LossCapabilities, TargetDomain};
 use super::dual::{LossDual, NO_LOSS_DUAL};
-use super::real::Real;
+use crate::design::Real;
 use crate::error::Result;
 use crate::objective::catalog::catalog;
 

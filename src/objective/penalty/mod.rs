@@ -5,7 +5,7 @@
 
 use super::capabilities::{Coupling, PenaltyCapabilities, Ridge, StepLimit, Zeros};
 use super::dual::{NO_PENALTY_DUAL, NoDual, PenaltyDual};
-use super::real::Real;
+use crate::design::Real;
 use crate::error::Result;
 use crate::objective::catalog::catalog;
 

@@ -1,0 +1,247 @@
+//! The sections beside the shapes: a workload of many small lanes, exact sparsity, and ends before the end.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use rand::{RngExt, SeedableRng};
+
+use crate::accuracy::difference;
+use crate::machine::Machine;
+use crate::report::{Cancel, Latency, Report, Sample, Sparsity, Workload};
+use crate::suite::{Plan, Section, Shape, Suite, random_problem, strategies};
+use crate::{has, progress, skip};
+use proxjet::data::Synthetic;
+use proxjet::engine::{Engine, Status};
+use proxjet::error::Result;
+use proxjet::objective::{Derivative, Objective};
+use proxjet::program::{Precision, Strategy};
+use proxjet::solve::{Alphas, Sweep, SweepResult};
+
+/// FISTA with 64 features, 1024 lanes and 200 iterations, from the first to the last.
+pub(crate) fn lanes(plan: &Plan, machine: &mut Machine, report: &mut Report) -> Result<()> {
+    let shape = plan.asked.unwrap_or(Shape { rows: 128, features: 64, lanes: 1024 });
+    let iterations = 200;
+    let problem = random_problem(shape.rows, shape.features)?;
+    for precision in has(machine, report, Section::Lanes, &shape.to_string()) {
+        for tangents in [0, 1] {
+            for strategy in strategies(machine.engine()) {
+                let what = format!(
+                    "{shape}, {iterations} iterations, d={tangents}, {}, {strategy}",
+                    precision.name()
+                );
+                progress(&format!("lanes: {what}"));
+                let sweep = plan
+                    .sweep(&problem, shape.lanes, tangents, precision)
+                    .iterations(iterations)
+                    .strategy(Some(*strategy));
+                let slots = match sweep.plan(machine.engine()) {
+                    Ok(planned) => planned.slots,
+                    Err(e) => {
+                        report.skip(Section::Lanes.name(), what, e.to_string());
+                        continue;
+                    }
+                };
+                // The first run warms up.
+                let seconds: Result<Vec<f64>> =
+                    (0..=plan.repeat).map(|_| sweep.time_to_the_end(machine.engine())).collect();
+                let mut seconds = match seconds {
+                    Ok(seconds) => seconds,
+                    Err(e) => {
+                        skip(machine, report, Section::Lanes, what, e)?;
+                        continue;
+                    }
+                };
+                let scale = shape.lanes as f64 / slots as f64;
+                report.lanes.push(Workload {
+                    strategy: strategy.name().into(),
+                    rows: shape.rows,
+                    features: shape.features,
+                    lanes: shape.lanes,
+                    tangents,
+                    precision: precision.name().into(),
+                    iterations,
+                    seconds: Sample::new(seconds.split_off(1)).scaled(scale),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A lasso at 1 % true density, with and without exact sparsity.
+pub(crate) fn sparsity(plan: &Plan, machine: &mut Machine, report: &mut Report) -> Result<()> {
+    let full = plan.suite == Suite::Full;
+    let usual = Shape { rows: 1000, features: 2000, lanes: 64 };
+    let shape =
+        plan.asked.unwrap_or(if full { usual } else { Shape { rows: 300, features: 400, lanes: 16 } });
+    let iterations = if full { 500 } else { 100 };
+    let data = Synthetic {
+        rows: shape.rows,
+        features: shape.features,
+        scale: (1.0, 1.0),
+        relevant: (shape.features / 100).max(1),
+        effect: 1.0,
+        noise: 0.5,
+        classes: false,
+        seed: 3,
+    };
+    let problem = Objective::builder(data.draw()?).intercept(false).build()?;
+    for path_floor in [0.1, 0.01, 0.001] {
+        let what = format!("{shape}, {iterations} iterations, floor {path_floor}");
+        progress(&format!("sparsity: {what}"));
+        let planned =
+            sparse_sweep(plan, &problem, usual_precision(machine.engine()), (shape, iterations, path_floor));
+        let entry = planned.plan(machine.engine()).and_then(|planned| {
+            if planned.working_set == 0 && !planned.active_sets {
+                return Ok(None);
+            }
+            sparsity_on_path(plan, machine.engine(), &problem, (shape, iterations, path_floor)).map(Some)
+        });
+        match entry {
+            Ok(Some(entry)) => report.sparsity.push(entry),
+            Ok(None) => {
+                let reason = "nothing is left out of a problem of this shape on this engine";
+                report.skip(Section::Sparsity.name(), what, reason.into());
+            }
+            Err(e) => skip(machine, report, Section::Sparsity, what, e)?,
+        }
+    }
+    Ok(())
+}
+
+fn sparsity_on_path(
+    plan: &Plan,
+    engine: &mut dyn Engine,
+    problem: &Objective,
+    (shape, iterations, path_floor): (Shape, usize, f64),
+) -> Result<Sparsity> {
+    let precision = usual_precision(engine);
+    let with = sparse_sweep(plan, problem, precision, (shape, iterations, path_floor));
+    let without = with.clone().sparsity(false);
+    let every = iterations.div_ceil(20);
+    let (a, b) = (without.clone().every(every).run(engine)?, with.clone().every(every).run(engine)?);
+    let (mut seconds, mut seconds_without) = (Vec::new(), Vec::new());
+    for _ in 0..plan.repeat {
+        seconds_without.push(without.time_to_the_end(engine)?);
+        seconds.push(with.time_to_the_end(engine)?);
+    }
+    let (seconds, seconds_without) = (Sample::new(seconds), Sample::new(seconds_without));
+    Ok(Sparsity {
+        rows: shape.rows,
+        features: shape.features,
+        lanes: shape.lanes,
+        tangents: 1,
+        precision: precision.name().into(),
+        iterations,
+        path_floor,
+        ratio: seconds.over(&seconds_without),
+        seconds,
+        seconds_without,
+        skipped_work: b.info.skipped_work,
+        difference: (0..shape.lanes).map(|lane| difference(&a, &b, lane)).fold(0.0, f64::max),
+        frames: a.trace.iteration.len(),
+    })
+}
+
+/// With exact sparsity, and a derivative.
+fn sparse_sweep(
+    plan: &Plan,
+    problem: &Objective,
+    precision: Precision,
+    (shape, iterations, path_floor): (Shape, usize, f64),
+) -> Sweep {
+    Sweep::new(problem.clone())
+        .alphas(Alphas::Path { epsilon: path_floor, count: shape.lanes })
+        .derivatives([Derivative::LogAlpha])
+        .iterations(iterations)
+        .every(iterations)
+        .tol(0.0)
+        .precision(precision)
+        .strategy(Some(Strategy::Direct))
+        .memory_budget(plan.memory_budget)
+}
+
+/// f64 where it costs little.
+fn usual_precision(engine: &dyn Engine) -> Precision {
+    if engine.info().engine == "cpu" { Precision::F64 } else { Precision::F32 }
+}
+
+/// Seconds within which runs are told to end, at random.
+const WITHIN: f64 = 0.2;
+
+/// How soon a run ends that is cancelled at a random moment, or whose time is over.
+pub(crate) fn cancel(plan: &Plan, machine: &mut Machine, report: &mut Report) -> Result<()> {
+    let shape = plan.asked.unwrap_or(match plan.suite {
+        Suite::Full => Shape { rows: 1000, features: 2000, lanes: 256 },
+        Suite::Quick => Shape { rows: 500, features: 1000, lanes: 64 },
+    });
+    let what = format!("{shape}, d=1");
+    let problem = random_problem(shape.rows, shape.features)?;
+    let precision = usual_precision(machine.engine());
+    let most = plan.iterations(shape.lanes, 1, 1_000_000);
+    let sweep = plan.sweep(&problem, shape.lanes, 1, precision);
+    // As many iterations as take longer than anybody waits.
+    let time = match sweep.clone().iterations(most.min(200)).time_iterations(machine.engine(), WITHIN) {
+        Ok(time) => time,
+        Err(e) => return skip(machine, report, Section::Cancel, what, e),
+    };
+    let sweep = sweep.iterations(((5.0 * WITHIN / time.seconds) as usize).clamp(100, most.max(100)));
+    progress(&format!("cancel: {what}, {} cancels and {} deadlines", plan.cancels, plan.cancels / 4));
+    let (cancels, deadlines) = match ends(plan, machine.engine(), &sweep, time.start_seconds) {
+        Ok((Some(cancels), Some(deadlines))) => (cancels, deadlines),
+        Ok(_) => {
+            let reason =
+                "every run was over before it was told to end; give a larger `shape` or `memory_budget`";
+            report.skip(Section::Cancel.name(), what, reason.into());
+            return Ok(());
+        }
+        Err(e) => return skip(machine, report, Section::Cancel, what, e),
+    };
+    report.cancel = Some(Cancel {
+        rows: shape.rows,
+        features: shape.features,
+        lanes: shape.lanes,
+        tangents: 1,
+        precision: precision.name().into(),
+        cancels,
+        deadlines,
+    });
+    Ok(())
+}
+
+/// How soon runs of a sweep ended that were cancelled, and that had a deadline; `None` where none was under way by then.
+fn ends(
+    plan: &Plan,
+    engine: &mut dyn Engine,
+    sweep: &Sweep,
+    start_seconds: f64,
+) -> Result<(Option<Latency>, Option<Latency>)> {
+    let mut rng = rand_pcg::Pcg64::seed_from_u64(9);
+    let (mut latencies, mut missed) = (Vec::new(), 0);
+    for _ in 0..plan.cancels {
+        let wait = Duration::from_secs_f64(rng.random_range(0.0..WITHIN));
+        let mut due = None;
+        let result = sweep.run_with(engine, |_, _| {
+            // The first chunk starts the clock: what comes before it is preparation.
+            let due = *due.get_or_insert_with(|| Instant::now() + wait);
+            if Instant::now() >= due { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        match due {
+            Some(due) if ended(&result, Status::Cancelled) => latencies.push(due.elapsed().as_secs_f64()),
+            _ => missed += 1,
+        }
+    }
+    let (mut overshoots, mut late) = (Vec::new(), 0);
+    for _ in 0..plan.cancels / 4 {
+        let limit = 2.0 * start_seconds + rng.random_range(0.0..WITHIN);
+        let clock = Instant::now();
+        let result = sweep.clone().deadline(Duration::from_secs_f64(limit)).run(engine)?;
+        let seconds = clock.elapsed().as_secs_f64();
+        if ended(&result, Status::Deadline) { overshoots.push(seconds - limit) } else { late += 1 }
+    }
+    Ok((Latency::new(latencies, missed), Latency::new(overshoots, late)))
+}
+
+fn ended(result: &SweepResult, status: Status) -> bool {
+    result.lanes.iter().any(|lane| lane.status == status)
+}

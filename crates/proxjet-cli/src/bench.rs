@@ -1,0 +1,121 @@
+//! `proxjet bench`.
+
+use std::path::{Path, PathBuf};
+
+use proxjet::engine::cpu::CpuEngine;
+use proxjet::error::{Error, ErrorKind, Result};
+use proxjet::solve::DEFAULT_MEMORY_BUDGET;
+use proxjet_bench::{Comparison, Machine, Plan, Report, Section, Shape, Suite, measure};
+use proxjet_report::OutputDir;
+
+use crate::engine::EngineArgs;
+use crate::flags::{exit_code, translated};
+use crate::settings::budget;
+use crate::{print, print_json};
+
+/// Arguments of `bench`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// How much is measured
+    #[arg(long, value_enum, default_value_t = Suite::Quick)]
+    suite: Suite,
+    /// Sections to measure [default: quick has products, shapes, lanes and accuracy; full has all]
+    #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',')]
+    only: Vec<Section>,
+    /// Rows, features and lanes to measure instead of the suite's; may be repeated. The first one is also that of 'lanes',
+    /// 'sparsity' and 'cancel'
+    #[arg(long, value_name = "N,P,B")]
+    shape: Vec<String>,
+    /// Numbers of derivatives per lane [default: 0,1 in quick, 0,1,4 in full]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    tangents: Vec<usize>,
+    #[command(flatten)]
+    engine: EngineArgs,
+    /// Repetitions; the median counts [default: 3 in quick, 5 in full]
+    #[arg(long, value_name = "R")]
+    repeat: Option<usize>,
+    /// Memory budget in GiB of a run, for the device and the host together
+    #[arg(long, value_name = "GIB", default_value_t = (DEFAULT_MEMORY_BUDGET >> 30) as f64)]
+    memory_budget: f64,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    json: bool,
+    /// Write the JSON to this file, too
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Measure nothing: print how two files of --out or --json differ, as ratios of B to A
+    #[arg(long, num_args = 2, value_names = ["A.json", "B.json"], conflicts_with_all =
+        ["suite", "only", "shape", "tangents", "engine", "repeat", "memory_budget", "out"])]
+    compare: Option<Vec<PathBuf>>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<u8> {
+    if let Some([a, b]) = args.compare.as_deref() {
+        let comparison = Comparison::new(&Report::read(a)?, &Report::read(b)?)?;
+        if args.json {
+            print_json(&comparison)
+        } else {
+            print(&comparison.text())
+        }
+        return Ok(0);
+    }
+    let shapes = args.shape.iter().map(|s| s.parse()).collect::<Result<Vec<Shape>>>()?;
+    if args.repeat == Some(0) {
+        return Err(Error::usage("--repeat", "0", "at least 1", ""));
+    }
+    let budget = budget(args.memory_budget)?;
+    let plan = Plan::new(args.suite, &args.only, &shapes, &args.tangents, args.repeat, budget);
+    let out = args.out.as_deref().map(Target::new).transpose()?;
+    // Kept up to date, so that a bench that is ended early leaves what it has.
+    let keep = |report: &Report| out.as_ref().map_or(Ok(()), |out| out.write(report).map(|_| ()));
+    let command = std::iter::once("proxjet".to_string()).chain(std::env::args().skip(1)).collect::<Vec<_>>();
+    let report = measure(&plan, &mut machine(&args.engine)?, &command.join(" "), &keep)?;
+    if let Some(path) = &args.out {
+        eprintln!("bench: {}", path.display());
+    }
+    if args.json {
+        print_json(&report)
+    } else {
+        print(&translated(&report.text()))
+    }
+    Ok(if report.failures() == 0 { 0 } else { exit_code(ErrorKind::Device) })
+}
+
+/// A file that can be written: checked before anything is measured.
+struct Target {
+    folder: OutputDir,
+    name: String,
+}
+
+impl Target {
+    fn new(path: &Path) -> Result<Self> {
+        let Some(name) = path.file_name().filter(|_| !path.is_dir()).and_then(|n| n.to_str()) else {
+            let found = path.display().to_string();
+            return Err(Error::new(
+                ErrorKind::Output,
+                "--out",
+                found,
+                "the name of a file",
+                "Give --out FILE.json.",
+            ));
+        };
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Ok(Target { folder: OutputDir::create(parent)?, name: name.into() })
+    }
+
+    fn write(&self, report: &Report) -> Result<PathBuf> {
+        self.folder.write(&self.name, |w| {
+            serde_json::to_writer_pretty(&mut *w, report)?;
+            std::io::Write::write_all(w, b"\n")
+        })
+    }
+}
+
+/// The engine that is measured.
+fn machine(args: &EngineArgs) -> Result<Machine> {
+    #[cfg(feature = "gpu")]
+    if let Some(gpu) = args.gpu()? {
+        return Ok(Machine::Gpu(Box::new(gpu)));
+    }
+    args.open(None).map(|_| Machine::Cpu(CpuEngine::new()))
+}

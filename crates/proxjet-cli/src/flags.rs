@@ -1,0 +1,117 @@
+//! What the library calls its settings and kinds of errors, as flags and exit codes of this program.
+
+use proxjet::error::{Error, ErrorKind};
+
+/// Names of the library, and what they are at the shell.
+const FLAGS: &[(&str, &str)] = &[
+    ("CpuEngine", "--engine cpu"),
+    ("adapters()", "`proxjet doctor`"),
+    ("algorithm", "--algorithm"),
+    ("alphas", "--alphas"),
+    ("compare", "--compare"),
+    ("derivatives", "--derivative"),
+    ("every", "--every"),
+    ("iterations", "--iterations"),
+    ("l1_ratio", "--l1-ratio"),
+    ("loss", "--loss"),
+    ("memory_budget", "--memory-budget"),
+    ("metric", "--metric"),
+    ("momentum", "--momentum"),
+    ("on_fault", "--on-fault"),
+    ("out", "--out"),
+    ("patience", "--patience"),
+    ("penalty", "--penalty"),
+    ("penalty_factors", "--penalty-factors"),
+    ("precision", "--precision"),
+    ("restart", "--restart"),
+    ("shape", "--shape"),
+    ("standardize", "--standardize"),
+    ("start", "--start"),
+    ("step", "--step"),
+    ("strategy", "--strategy"),
+    ("tangent_start", "--tangent-start"),
+    ("target", "--target"),
+    ("tol", "--tol"),
+    ("validation", "--validation"),
+];
+
+fn flag(name: &str) -> Option<&'static str> {
+    FLAGS.iter().find(|(known, _)| *known == name).map(|(_, flag)| *flag)
+}
+
+/// A name of the library, or a name with its value after a blank, as a flag.
+fn flag_with_value(text: &str) -> Option<String> {
+    let (name, value) = text.split_at(text.find(' ').unwrap_or(text.len()));
+    flag(name).map(|flag| format!("{flag}{value}"))
+}
+
+/// A text of the library, with the settings in backticks as flags.
+pub(crate) fn translated(text: &str) -> String {
+    let parts: Vec<&str> = text.split('`').collect();
+    let mut out = String::new();
+    for (i, part) in parts.iter().enumerate() {
+        let closed = i % 2 == 1 && i + 1 < parts.len();
+        match flag_with_value(part) {
+            Some(flag) if closed => out.push_str(&flag),
+            _ if closed => out.extend(["`", part, "`"]),
+            _ if i % 2 == 1 => out.extend(["`", part]),
+            _ => out.push_str(part),
+        }
+    }
+    out
+}
+
+/// An error on one line, in the words of this program.
+pub(crate) fn message(error: &Error) -> String {
+    let mut shown = error.clone();
+    // What was found may be anybody's text.
+    (shown.expected, shown.remedy) = (translated(&error.expected), translated(&error.remedy));
+    let named = match error.kind {
+        ErrorKind::Usage => flag_with_value(&error.field),
+        _ => flag(&error.field).map(String::from),
+    };
+    if let Some(named) = named {
+        shown.field = named;
+    }
+    shown.to_string()
+}
+
+/// The exit code of an error.
+pub(crate) fn exit_code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Usage => 2,
+        ErrorKind::Data => 4,
+        ErrorKind::Device => 5,
+        ErrorKind::Memory => 6,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_in_backticks_become_flags() {
+        let said = [
+            ("Raise `memory_budget`, or use fewer rows.", "Raise --memory-budget, or use fewer rows."),
+            ("or `derivatives alpha`, which exists", "or --derivative alpha, which exists"),
+            ("`adapters()` lists; `CpuEngine` works", "`proxjet doctor` lists; --engine cpu works"),
+            ("no `until` here, and `tol", "no `until` here, and `tol"),
+            ("", ""),
+        ];
+        for (text, expected) in said {
+            assert_eq!(translated(text), expected);
+        }
+    }
+
+    #[test]
+    fn fields_become_flags_where_they_are_settings() {
+        let usage = |field: &str| message(&Error::usage(field, "`tol`", "`tol`", ""));
+        assert_eq!(usage("alphas path"), "--alphas path: found `tol`, expected --tol.");
+        assert_eq!(usage("phase 2 of 2: step"), "phase 2 of 2: step: found `tol`, expected --tol.");
+        let data = |field: &str| message(&Error::data(field, "1", "2", ""));
+        assert_eq!(data("validation"), "--validation: found 1, expected 2.");
+        assert_eq!(data("target 'y'"), "target 'y': found 1, expected 2.");
+    }
+}

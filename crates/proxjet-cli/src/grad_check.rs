@@ -1,0 +1,56 @@
+//! `proxjet grad-check`.
+
+use std::fmt::Write;
+
+use crate::settings::Settings;
+use crate::{print, print_json};
+use proxjet::diff::check;
+use proxjet::error::Result;
+use proxjet::program::Precision;
+
+/// Arguments of `grad-check`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    settings: Settings,
+    /// Width of the differences: in log alpha, relative to alpha, absolute otherwise
+    #[arg(long, value_name = "H", default_value_t = 1e-5)]
+    width: f64,
+    /// Largest relative error that passes
+    #[arg(long, value_name = "E", default_value_t = 1e-6)]
+    accept: f64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Exit code 0 when every derivative passes and at least one lane was compared, else 3.
+pub(crate) fn run(args: &Args) -> Result<u8> {
+    let (mut engine, precision) = args.settings.engine.open(args.settings.precision()?)?;
+    if precision == Precision::F32 {
+        log::warn!(
+            "central differences lose half the digits: in f32 expect errors near 1e-2; use --precision f64"
+        );
+    }
+    let sweep = args.settings.sweep(precision)?;
+    let rows = check(&sweep, engine.as_mut(), args.width)?;
+    if args.json {
+        print_json(&rows);
+    } else {
+        let mut out = String::from("derivative\tcompared\texcluded\tmax_error\tworst_lane\n");
+        for r in &rows {
+            let worst = r.worst_lane.map_or("-".into(), |l| l.to_string());
+            let _ = writeln!(
+                out,
+                "{}\t{}\t{}\t{:.3e}\t{worst}",
+                r.derivative, r.compared, r.excluded, r.max_error
+            );
+        }
+        print(&out);
+        eprintln!(
+            "excluded: lanes whose active set differs between the perturbed runs at some iteration (a kink)"
+        );
+    }
+    let passes = rows.iter().all(|r| r.compared > 0 && r.max_error <= args.accept);
+    Ok(if passes { 0 } else { crate::SOME_NOT_CONVERGED })
+}

@@ -1,0 +1,27 @@
+//! Ctrl-C: the first one ends the run at the next chunk and keeps what is done, the second one ends the program.
+
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Listens to Ctrl-C and to a polite request to end.
+pub(crate) fn listen() {
+    static LISTENING: Once = Once::new();
+    LISTENING.call_once(|| {
+        let heard = ctrlc::set_handler(|| {
+            if INTERRUPTED.swap(true, Ordering::SeqCst) {
+                std::process::exit(i32::from(crate::INTERRUPTED));
+            }
+            eprintln!("\ninterrupted: finishing the chunk and keeping what is done (again to end at once)");
+        });
+        if let Err(e) = heard {
+            log::warn!("Ctrl-C cannot be handled here ({e}): it will end the program without results");
+        }
+    });
+}
+
+/// Whether somebody asked for the end.
+pub(crate) fn asked() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst)
+}

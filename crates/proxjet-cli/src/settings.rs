@@ -1,0 +1,280 @@
+//! Options of a sweep, shared by the commands that run one.
+
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array1, Array2, Axis, Ix1, Ix2};
+
+use crate::engine::EngineArgs;
+use proxjet::data::{self, Dataset, ReadOptions, Validation};
+use proxjet::error::{Error, ErrorKind, Result};
+use proxjet::objective::{Derivative, Loss, Objective, Penalty};
+use proxjet::program::Precision;
+use proxjet::schedule::{Algorithm, Metric, Momentum, Phase, Schedule, Step};
+use proxjet::solve::{Alphas, DEFAULT_MEMORY_BUDGET, Sweep};
+
+/// Options of a sweep.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Settings {
+    /// Data: a .csv, .npy, .npz or .svm file (each also .gz), or bundled:diabetes, bundled:breast_cancer, bundled:digits
+    #[arg(long, value_name = "FILE")]
+    data: String,
+    /// Target column of a CSV or NPY file [default: the last one]
+    #[arg(long, value_name = "NAME|INDEX")]
+    target: Option<String>,
+    /// Centre and scale every feature; coefficients are then in standardised units
+    #[arg(long)]
+    standardize: bool,
+    #[arg(long, value_name = "LOSS", help = Loss::usage())]
+    loss: String,
+    #[arg(long, value_name = "PENALTY", help = Penalty::usage())]
+    penalty: String,
+    /// Per-feature factors on the penalty, one row of numbers
+    #[arg(long, value_name = "FILE.npy")]
+    penalty_factors: Option<PathBuf>,
+    /// A list (0.1,0.05), geom:HI:LO:N, or path:EPS:N from alpha_max down to EPS*alpha_max (for penalty l2, as in glmnet,
+    /// alpha_max is that of l1_ratio 1e-3)
+    #[arg(long, value_name = "ALPHAS", default_value = "path:1e-3:100", allow_hyphen_values = true)]
+    alphas: String,
+    /// Share of l1 in elastic_net, from 0 to 1 [default: 0.5]
+    #[arg(long, value_name = "R", allow_hyphen_values = true)]
+    l1_ratio: Option<f64>,
+    /// Fit an unpenalised intercept (the default)
+    #[arg(long, overrides_with = "no_intercept")]
+    intercept: bool,
+    /// Fit no intercept
+    #[arg(long)]
+    no_intercept: bool,
+    /// pgd, fista or heavy_ball
+    #[arg(long, value_name = "A", default_value = "fista")]
+    algorithm: String,
+    /// 1/L, 2/(L+m), constant:V, uniform:LO:HI:SEED, cyclic:LO:HI:PERIOD, decreasing:V:POWER, backtracking:START:SHRINK,
+    /// barzilai_borwein:HI (in units of 1/L), manifold, or table:FILE.npy of shape [iterations] or [iterations, lanes]
+    #[arg(long, value_name = "RULE", default_value = "1/L")]
+    step: String,
+    /// none, fista, nesterov:A, strongly_convex, constant:V, or table:FILE.npy [default: the algorithm's own]
+    #[arg(long, value_name = "RULE")]
+    momentum: Option<String>,
+    /// Adaptive restart of the momentum: none, function or gradient
+    #[arg(long, value_name = "SCHEME", default_value = "none")]
+    restart: String,
+    /// Diagonal metric: none, diagonal, hessian:EVERY:GAIN, or table:FILE.npy of shape [p], [iterations, p] or
+    /// [iterations, lanes, p]
+    #[arg(long, value_name = "RULE", default_value = "none")]
+    metric: String,
+    /// Carry derivatives from this iteration on, or from where the active set has settled ('identified')
+    #[arg(long, value_name = "K", default_value = "0")]
+    tangent_start: String,
+    /// Iterations without a change of the active set that count as identification
+    #[arg(long, value_name = "K", default_value_t = 10)]
+    patience: usize,
+    /// Everything that varies with the iteration, in phases, from a TOML file (docs/schedules.md)
+    #[arg(long, value_name = "FILE.toml",
+        conflicts_with_all = ["algorithm", "step", "momentum", "restart", "metric", "tangent_start", "patience"])]
+    schedule: Option<PathBuf>,
+    /// Iterations at most
+    #[arg(long, value_name = "K", default_value_t = 1000)]
+    iterations: usize,
+    /// Tolerance on the iterate and on its derivatives; 0 for exactly K iterations
+    #[arg(long, value_name = "T", default_value_t = 1e-6, allow_hyphen_values = true)]
+    tol: f64,
+    /// What to differentiate with respect to: log_alpha, alpha, l1_ratio, penalty_factor:FEATURE, target:FILE.npy, log_step,
+    /// step:K, momentum:K, or none
+    /// [default: log_alpha where the penalty has an alpha]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    derivative: Option<Vec<String>>,
+    /// Keep a full frame every so many iterations [default: a fiftieth of them]
+    #[arg(long, value_name = "E")]
+    every: Option<usize>,
+    /// Start from these coefficients, [p] or [lanes, p]
+    #[arg(long, value_name = "FILE.npy")]
+    start: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+    /// f32 or f64 [default: f64 on the CPU engine, f32 on a GPU]
+    #[arg(long, value_name = "P")]
+    precision: Option<String>,
+    /// How a GPU computes an iteration: direct (products with the design), gram (with its XᵀX), or persistent (the same, many iterations
+    /// at a time) [default: the fastest by the plan's estimate]
+    #[arg(alias = "form", long, value_name = "STRATEGY")]
+    strategy: Option<String>,
+    /// Hold rows out of the fit and trace their loss and its derivative
+    #[arg(long, value_name = "FRACTION:SEED")]
+    validation: Option<String>,
+    /// Compute on all coefficients at every iteration, also on those that provably rest at zero
+    #[arg(long)]
+    no_sparsity: bool,
+    /// Seconds that the run may take; lanes still going then end with the status 'deadline'
+    #[arg(long, value_name = "SECONDS")]
+    deadline: Option<f64>,
+    /// When a device fails: go on from the last chunk on a fresh one (retry), on the CPU engine (cpu), or fail
+    #[arg(long, value_name = "WHAT", default_value = "retry")]
+    on_fault: String,
+    /// Memory budget in GiB, for the device and the trace together
+    #[arg(long, value_name = "GIB", default_value_t = (DEFAULT_MEMORY_BUDGET >> 30) as f64)]
+    memory_budget: f64,
+}
+
+/// A memory budget in bytes.
+pub(crate) fn budget(gib: f64) -> Result<u64> {
+    let bytes = gib * (1u64 << 30) as f64;
+    if bytes.is_finite() && bytes > 0.0 {
+        return Ok(bytes as u64);
+    }
+    Err(Error::usage("--memory-budget", gib.to_string(), "a positive number of GiB", ""))
+}
+
+impl Settings {
+    /// The precision asked for, if any.
+    pub(crate) fn precision(&self) -> Result<Option<Precision>> {
+        self.precision.as_deref().map(str::parse).transpose()
+    }
+    /// The held-out split asked for.
+    pub(crate) fn validation(&self) -> Result<Option<Validation>> {
+        self.validation.as_deref().map(str::parse).transpose()
+    }
+
+    fn budget(&self) -> Result<u64> {
+        budget(self.memory_budget)
+    }
+
+    fn read_data(&self) -> Result<Dataset> {
+        match self.data.strip_prefix("bundled:") {
+            Some(name) => data::bundled(name),
+            None => {
+                let options = ReadOptions { target: self.target.clone(), max_bytes: self.budget()? };
+                data::read(Path::new(&self.data), &options)
+            }
+        }
+    }
+
+    fn read_array(&self, option: &str, path: &Path) -> Result<ndarray::ArrayD<f64>> {
+        data::read_array(path, self.budget()?).map_err(|e| e.within(&format!("{option} ")))
+    }
+
+    fn read_vector(&self, option: &str, path: &Path) -> Result<Array1<f64>> {
+        let array = self.read_array(option, path)?;
+        let shape = array.shape().to_vec();
+        array.into_dimensionality::<Ix1>().map_err(|_| {
+            let at = format!("{option} {}", path.display());
+            Error::data(at, format!("shape {shape:?}"), "one row of numbers", "")
+        })
+    }
+
+    /// Reads everything and builds the sweep, in the given precision.
+    pub(crate) fn sweep(&self, precision: Precision) -> Result<Sweep> {
+        let loss: Loss = self.loss.parse()?;
+        let penalty: Penalty = self.penalty.parse()?;
+        let alphas: Alphas = self.alphas.parse()?;
+        if let Some(ratio) = self.l1_ratio.filter(|_| penalty.l1_ratio().is_some() || !penalty.uses_alpha()) {
+            let found = format!("{ratio} with penalty '{}'", penalty.name());
+            return Err(Error::usage("--l1-ratio", found, "penalty 'elastic_net'", "Leave --l1-ratio out."));
+        }
+        let problem = self.problem(loss, penalty)?;
+        let mut sweep = Sweep::new(problem)
+            .alphas(alphas)
+            .l1_ratio(self.l1_ratio.unwrap_or(0.5))
+            .schedule(self.rules()?)
+            .iterations(self.iterations)
+            .tol(self.tol)
+            .precision(precision)
+            .memory_budget(self.budget()?);
+        sweep = sweep
+            .strategy(self.strategy.as_deref().map(str::parse).transpose()?)
+            .sparsity(!self.no_sparsity)
+            .on_fault(self.on_fault.parse()?);
+        if let Some(seconds) = self.deadline {
+            let limit = std::time::Duration::try_from_secs_f64(seconds)
+                .map_err(|_| Error::usage("--deadline", seconds.to_string(), "seconds, zero or more", ""))?;
+            sweep = sweep.deadline(limit);
+        }
+        if let Some(list) = &self.derivative {
+            let names = sweep.problem().feature_names().to_vec();
+            let wanted = list.iter().filter(|d| *d != "none");
+            let parsed: Result<Vec<Derivative>> = wanted
+                .map(|text| match text.strip_prefix("target:") {
+                    Some(file) => {
+                        self.read_vector("--derivative target", Path::new(file)).map(Derivative::Target)
+                    }
+                    None => Derivative::parse(text, &names),
+                })
+                .collect();
+            sweep = sweep.derivatives(parsed?);
+        }
+        if let Some(every) = self.every {
+            sweep = sweep.every(every);
+        }
+        if let Some(path) = &self.start {
+            sweep = sweep.start(self.read_start(path)?);
+        }
+        proxjet::diff::resolve_manifold(sweep)
+    }
+
+    /// What varies with the iteration.
+    fn rules(&self) -> Result<Schedule> {
+        if let Some(path) = &self.schedule {
+            return Schedule::read(path, self.budget()?);
+        }
+        let algorithm: Algorithm = self.algorithm.parse()?;
+        let mut phase = Phase::new(algorithm).restart(self.restart.parse()?).step(
+            match self.step.strip_prefix("table:") {
+                Some(file) => Step::Table(self.read_array("--step", Path::new(file))?),
+                None => self.step.parse()?,
+            },
+        );
+        if let Some(rule) = &self.momentum {
+            phase = phase.momentum(match rule.strip_prefix("table:") {
+                Some(file) => Momentum::Table(self.read_array("--momentum", Path::new(file))?),
+                None => rule.parse()?,
+            });
+        }
+        let metric = match self.metric.strip_prefix("table:") {
+            Some(file) => Metric::Table(self.read_array("--metric", Path::new(file))?),
+            None => self.metric.parse()?,
+        };
+        Ok(Schedule::from(phase)
+            .metric(metric)
+            .tangent_start(self.tangent_start.parse()?)
+            .patience(self.patience))
+    }
+
+    fn problem(&self, loss: Loss, penalty: Penalty) -> Result<Objective> {
+        let data = self.read_data()?;
+        let (fitted, held_out) = match self.validation()? {
+            None => (data, None),
+            Some(validation) => data.split(validation).map(|(f, h)| (f, Some(h)))?,
+        };
+        // Held-out rows are standardised by the fitted ones, so that nothing of them leaks into the fit.
+        let (fitted, held_out) = if self.standardize {
+            let fitted = fitted.standardize();
+            let done = fitted.standardization().cloned();
+            let held_out = held_out.map(|h| match &done {
+                Some(s) => h.standardize_like(s),
+                None => h,
+            });
+            (fitted, held_out)
+        } else {
+            (fitted, held_out)
+        };
+        let mut builder = Objective::builder(fitted)
+            .loss(loss)
+            .penalty(penalty)
+            .intercept(self.intercept || !self.no_intercept);
+        if let Some(held_out) = held_out {
+            builder = builder.validation(held_out);
+        }
+        if let Some(path) = &self.penalty_factors {
+            builder = builder.penalty_factors(self.read_vector("--penalty-factors", path)?);
+        }
+        builder.build()
+    }
+
+    fn read_start(&self, path: &Path) -> Result<Array2<f64>> {
+        let array = self.read_array("--start", path)?;
+        let shape = array.shape().to_vec();
+        let rows = if array.ndim() == 1 { array.insert_axis(Axis(0)) } else { array };
+        rows.into_dimensionality::<Ix2>().map_err(|_| {
+            let at = format!("--start {}", path.display());
+            Error::new(ErrorKind::Data, at, format!("shape {shape:?}"), "[p] or [lanes, p]", "")
+        })
+    }
+}

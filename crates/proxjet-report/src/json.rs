@@ -1,0 +1,75 @@
+//! `result.json`.
+
+use serde::Serialize;
+
+use proxjet::data::{Standardization, Validation};
+use proxjet::diff::LaneAnalysis;
+use proxjet::objective::Objective;
+use proxjet::solve::{LaneResult, RunInfo, SweepResult};
+
+/// What `result.json` says of the data.
+#[derive(Debug, Clone, Serialize)]
+pub struct DataInfo {
+    /// File or bundled name.
+    pub source: String,
+    /// Target column.
+    pub target: String,
+    /// The two classes, the positive one last.
+    pub classes: Option<[String; 2]>,
+    /// Names of the features, in the order of `coef`.
+    pub features: Vec<String>,
+    /// What was standardised; coefficients are in these units.
+    pub standardize: Option<Standardization>,
+    /// The held-out split.
+    pub validation: Option<Validation>,
+}
+
+impl DataInfo {
+    /// What a problem knows of its data.
+    pub fn new(problem: &Objective, validation: Option<Validation>) -> Self {
+        DataInfo {
+            source: problem.source().into(),
+            target: problem.target_name().into(),
+            classes: problem.classes().cloned(),
+            features: problem.feature_names().to_vec(),
+            standardize: problem.standardization().cloned(),
+            validation,
+        }
+    }
+}
+
+/// The content of `result.json`. A number that is not finite is written as null.
+#[derive(Debug, Clone, Serialize)]
+pub struct ResultFile<'a> {
+    /// Version of proxjet.
+    pub proxjet: &'static str,
+    /// What ran and how.
+    #[serde(flatten)]
+    pub info: &'a RunInfo,
+    /// The data.
+    pub data: DataInfo,
+    /// Every lane.
+    pub lanes: &'a [LaneResult],
+    /// Rates, identification, margin and the bound of a late start, lane by lane, where asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub convergence: Option<&'a [LaneAnalysis]>,
+}
+
+impl<'a> ResultFile<'a> {
+    /// The file of a sweep.
+    pub fn new(result: &'a SweepResult, data: DataInfo) -> Self {
+        ResultFile {
+            proxjet: env!("CARGO_PKG_VERSION"),
+            info: &result.info,
+            data,
+            lanes: &result.lanes,
+            convergence: None,
+        }
+    }
+
+    /// The same with what is known of the lanes' convergence.
+    pub fn with_convergence(mut self, lanes: Option<&'a [LaneAnalysis]>) -> Self {
+        self.convergence = lanes;
+        self
+    }
+}

@@ -1,0 +1,14 @@
+//! Results as files and pictures. A file is written under a temporary name and renamed when it is whole.
+
+mod convergence;
+mod json;
+mod npz;
+mod output;
+pub mod plot;
+mod summary;
+
+pub use convergence::errors_against;
+pub use json::{DataInfo, ResultFile};
+pub use npz::write_trace;
+pub use output::OutputDir;
+pub use summary::{convergence_summary, lane_table, summary};

@@ -1,0 +1,70 @@
+//! `trace.npz`: the recorded sequence, for numpy.
+
+use std::io::{Seek, Write};
+
+use ndarray::{ArrayBase, Data, Dimension};
+use npyz::WriterBuilder;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+use proxjet::result::Trace;
+
+/// Writes a trace as a NPZ archive; float64, C order, `iteration` as int64. Shapes are those of [`Trace`].
+///
+/// # Errors
+/// What the writer reports.
+pub fn write_trace<W: Write + Seek>(trace: &Trace, out: W) -> std::io::Result<()> {
+    let mut archive = Archive { zip: ZipWriter::new(out) };
+    let iteration: Vec<i64> = trace.iteration.iter().map(|k| *k as i64).collect();
+    archive.put("iteration", &[iteration.len()], iteration)?;
+    archive.array("coef", &trace.coef)?;
+    archive.array("dcoef", &trace.dcoef)?;
+    archive.array("intercept", &trace.intercept)?;
+    archive.array("dintercept", &trace.dintercept)?;
+    archive.array("alpha", &trace.alpha)?;
+    archive.array("l1_ratio", &trace.l1_ratio)?;
+    archive.array("step", &trace.step)?;
+    archive.array("momentum", &trace.momentum)?;
+    archive.array("objective", &trace.objective)?;
+    archive.array("change", &trace.change)?;
+    archive.array("derivative_change", &trace.derivative_change)?;
+    archive.array("support", &trace.support)?;
+    archive.array("active_change", &trace.active_change)?;
+    if let Some(loss) = &trace.validation_loss {
+        archive.array("validation_loss", loss)?;
+    }
+    if let Some(hypergradient) = &trace.hypergradient {
+        archive.array("hypergradient", hypergradient)?;
+    }
+    archive.zip.finish().map_err(std::io::Error::from)?.flush()
+}
+
+struct Archive<W: Write + Seek> {
+    zip: ZipWriter<W>,
+}
+
+impl<W: Write + Seek> Archive<W> {
+    fn array<S: Data<Elem = f64>, D: Dimension>(
+        &mut self,
+        name: &str,
+        array: &ArrayBase<S, D>,
+    ) -> std::io::Result<()> {
+        self.put(name, array.shape(), array.iter().copied())
+    }
+
+    fn put<T: npyz::AutoSerialize>(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        values: impl IntoIterator<Item = T>,
+    ) -> std::io::Result<()> {
+        let options = SimpleFileOptions::default().large_file(true).compression_level(Some(3));
+        self.zip.start_file(format!("{name}.npy"), options)?;
+        let shape: Vec<u64> = shape.iter().map(|s| *s as u64).collect();
+        // The header is written at once as the shape is known: no seeking back into the archive.
+        let mut npy =
+            npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut self.zip).begin_nd()?;
+        npy.extend(values)?;
+        npy.finish()
+    }
+}

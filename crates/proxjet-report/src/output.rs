@@ -1,0 +1,99 @@
+//! The output folder.
+
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use proxjet::error::{Error, ErrorKind, Result};
+
+/// A folder that results are written to, whole or not at all.
+#[derive(Debug, Clone)]
+pub struct OutputDir {
+    path: PathBuf,
+}
+
+impl OutputDir {
+    /// Creates the folder where it is missing, and checks that files can be written to it.
+    ///
+    /// # Errors
+    /// A path that is a file, or a folder that cannot be created or written.
+    pub fn create(path: &Path) -> Result<Self> {
+        let dir = OutputDir { path: path.to_path_buf() };
+        std::fs::create_dir_all(path).map_err(|e| failed(path, e))?;
+        tempfile::Builder::new().prefix(".probe").tempfile_in(path).map_err(|e| failed(path, e))?;
+        Ok(dir)
+    }
+
+    /// Where the folder is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the file `name`: under a temporary name, to the disk, then renamed. A failure leaves what was there before.
+    ///
+    /// # Errors
+    /// Anything that keeps the file from being whole, a full disk for one.
+    pub fn write(
+        &self,
+        name: &str,
+        content: impl FnOnce(&mut BufWriter<&mut std::fs::File>) -> std::io::Result<()>,
+    ) -> Result<PathBuf> {
+        let target = self.path.join(name);
+        let whole = || -> std::io::Result<()> {
+            let prefix = format!(".{name}.");
+            let mut builder = tempfile::Builder::new();
+            builder.prefix(&prefix);
+            // Results are for everybody that the umask lets read, unlike temporary files.
+            #[cfg(unix)]
+            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+            let mut file = builder.tempfile_in(&self.path)?;
+            let mut writer = BufWriter::new(file.as_file_mut());
+            content(&mut writer)?;
+            writer.flush()?;
+            drop(writer);
+            file.as_file().sync_all()?;
+            file.persist(&target).map_err(|e| e.error)?;
+            Ok(())
+        };
+        whole().map_err(|e| failed(&target, e))?;
+        Ok(target)
+    }
+}
+
+fn failed(at: &Path, error: std::io::Error) -> Error {
+    use std::io::ErrorKind as Io;
+    let remedy = match error.kind() {
+        Io::StorageFull | Io::QuotaExceeded => {
+            "Free some space or choose another `out`; nothing half-written was left."
+        }
+        Io::PermissionDenied | Io::ReadOnlyFilesystem => "Choose an `out` that you may write to.",
+        Io::NotADirectory | Io::AlreadyExists => "Choose an `out` that is not a file.",
+        _ => "Choose another `out`.",
+    };
+    Error::new(
+        ErrorKind::Output,
+        at.display().to_string(),
+        error.to_string(),
+        "a file that can be written",
+        remedy,
+    )
+    .with_source(error)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn a_new_file_replaces_the_old_one_by_renaming() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = OutputDir::create(folder.path()).unwrap();
+        let path = out.write("a", |w| w.write_all(b"old")).unwrap();
+        // Who reads the old file goes on reading it: the new one is another file under its name.
+        let mut reader = std::fs::File::open(&path).unwrap();
+        out.write("a", |w| w.write_all(b"new")).unwrap();
+        let mut seen = String::new();
+        reader.read_to_string(&mut seen).unwrap();
+        assert_eq!((seen.as_str(), std::fs::read(&path).unwrap()), ("old", b"new".to_vec()));
+    }
+}

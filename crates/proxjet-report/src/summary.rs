@@ -1,0 +1,149 @@
+//! Words for people.
+
+use std::fmt::Write;
+
+use proxjet::diff::{LaneAnalysis, LateStart};
+use proxjet::engine::Status;
+use proxjet::schedule::Algorithm;
+use proxjet::solve::{LaneResult, RunInfo, SweepResult};
+
+/// A table of the lanes, tab-separated with a header: for stdout.
+pub fn lane_table(lanes: &[LaneResult]) -> String {
+    let mut out =
+        String::from("alpha\tl1_ratio\tstatus\titerations\tobjective\tgap\tsupport\tvalidation_loss\n");
+    let number = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.6e}"));
+    for lane in lanes {
+        let _ = writeln!(
+            out,
+            "{:.6e}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
+            lane.alpha,
+            lane.l1_ratio,
+            lane.status.name(),
+            lane.iterations,
+            number(lane.objective),
+            number(lane.gap),
+            lane.support,
+            number(lane.validation_loss),
+        );
+    }
+    out
+}
+
+/// What ran, in one line.
+fn engine_line(info: &RunInfo) -> String {
+    let software = if info.engine.software { ", a software adapter" } else { "" };
+    format!(
+        "{} engine: {} ({}{software}), {}, {} strategy",
+        info.engine.engine,
+        info.engine.adapter,
+        info.engine.driver,
+        info.precision.name(),
+        info.strategy
+    )
+}
+
+/// A few lines on a sweep: what ran, how the lanes ended, the best one, and what to do about those that did not converge.
+pub fn summary(result: &SweepResult) -> String {
+    let lanes = &result.lanes;
+    let count = |status: Status| lanes.iter().filter(|l| l.status == status).count();
+    let mut out = engine_line(&result.info);
+    let _ = write!(out, "\n{} lanes in {:.2} s:", lanes.len(), result.info.seconds);
+    let all = [
+        Status::Converged,
+        Status::MaxIterations,
+        Status::Diverged,
+        Status::NotFinite,
+        Status::Cancelled,
+        Status::Deadline,
+    ];
+    let ended: Vec<String> =
+        all.iter().filter(|s| count(**s) > 0).map(|s| format!(" {} {}", count(*s), s.name())).collect();
+    let _ = writeln!(out, "{}", ended.join(","));
+    if result.info.skipped_work > 0.005 {
+        let skipped = 100.0 * result.info.skipped_work;
+        let _ = writeln!(out, "{skipped:.0} % of the work left out: on coefficients that are zero");
+    }
+    if let Some(best) = best_lane(lanes) {
+        let lane = &lanes[best];
+        let _ = writeln!(
+            out,
+            "lowest validation loss: {:.6} at alpha = {:.6} (lane {best}, {} non-zero coefficients)",
+            lane.validation_loss.unwrap_or(f64::NAN),
+            lane.alpha,
+            lane.support
+        );
+    }
+    if count(Status::MaxIterations) > 0 && result.info.tol > 0.0 {
+        let _ = writeln!(
+            out,
+            "{} lane(s) stopped at {} iterations before tolerance {:e}: their coefficients and derivatives may still move. \
+             Raise `iterations` or `tol`{}, or standardise the features (`standardize`).",
+            count(Status::MaxIterations),
+            result.info.iterations,
+            result.info.tol,
+            if result.info.schedule.phases.iter().all(|p| p.algorithm == Algorithm::Pgd) {
+                ", use `algorithm fista`"
+            } else {
+                ""
+            }
+        );
+    }
+    if count(Status::Diverged) + count(Status::NotFinite) > 0 {
+        let _ = writeln!(
+            out,
+            "{} lane(s) diverged: their numbers mean nothing. Use steps below 2/L and momenta below 1 (and with momentum, steps that do not vary).",
+            count(Status::Diverged) + count(Status::NotFinite)
+        );
+    }
+    out
+}
+
+/// The lane with the lowest validation loss.
+fn best_lane(lanes: &[LaneResult]) -> Option<usize> {
+    let losses = lanes.iter().enumerate().filter_map(|(i, l)| Some((i, l.validation_loss?)));
+    losses.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i)
+}
+
+/// A few lines on rates and late starts.
+pub fn convergence_summary(lanes: &[LaneAnalysis]) -> String {
+    let middle = |of: &dyn Fn(&LaneAnalysis) -> Option<f64>| {
+        let mut values: Vec<f64> = lanes.iter().filter_map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).map_or("-".into(), |v| format!("{v:.5}"))
+    };
+    let mut out = format!(
+        "rates per iteration, medians: {} of the iterates, {} of the derivatives, {} predicted\n",
+        middle(&|l| l.rate.map(|r| r.q)),
+        middle(&|l| l.derivative_rate.first().copied().flatten().map(|r| r.q)),
+        middle(&|l| l.predicted_rate)
+    );
+    let late: Vec<&LateStart> = lanes.iter().filter_map(|l| l.late_start.as_ref()).collect();
+    if !late.is_empty() {
+        let worst = |of: &dyn Fn(&LateStart) -> f64| late.iter().map(|l| of(l)).fold(0.0, f64::max);
+        let largest = |v: &[f64]| v.iter().copied().fold(0.0, f64::max);
+        let proved = late.iter().filter(|l| l.bound.is_some()).count();
+        let _ = write!(
+            out,
+            "derivatives started late: error at the end at most {:.1e}",
+            worst(&|l| largest(&l.error))
+        );
+        let _ = match proved {
+            0 => writeln!(out, "; no bound is proved here"),
+            _ => writeln!(
+                out,
+                "; a bound is proved for {proved} of {} lanes, at most {:.1e}",
+                lanes.len(),
+                worst(&|l| l.bound.as_deref().map_or(0.0, largest))
+            ),
+        };
+    }
+    let failed: Vec<&String> = lanes.iter().filter_map(|l| l.problem.as_ref()).collect();
+    if let Some(first) = failed.first() {
+        let _ = writeln!(out, "{} lane(s) without a reference solution: {first}", failed.len());
+    }
+    let refused: std::collections::BTreeSet<&String> = lanes.iter().flat_map(|l| &l.refused).collect();
+    for sentence in refused {
+        let _ = writeln!(out, "{sentence}");
+    }
+    out
+}
