@@ -36,7 +36,7 @@ pub struct LaneAnalysis {
     /// Why there is no solution to compare with.
     pub problem: Option<String>,
     /// What loss or penalty do not allow, in words.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub refused: Vec<String>,
 }
 
