@@ -27,20 +27,20 @@ fn finalize_iteration(lane: u32) {
     set_state(lane, DONE, real(done));
     let objective = LOSS_AT_ZERO + totals[TOTAL_LOSS] + totals[TOTAL_PENALTY_VALUE];
     let change = sqrt(totals[TOTAL_CHANGE]);
-    record(lane, 0u, objective);
-    record(lane, 1u, change);
-    record(lane, 2u, totals[TOTAL_SUPPORT]);
-    record(lane, 3u, totals[TOTAL_VALIDATION]);
-    record(lane, 4u, totals[TOTAL_ACTIVE_CHANGE]);
-    record(lane, 5u, get_state(lane, PARAM_STEP));
+    record(lane, RECORD_OBJECTIVE, objective);
+    record(lane, RECORD_CHANGE, change);
+    record(lane, RECORD_SUPPORT, totals[TOTAL_SUPPORT]);
+    record(lane, RECORD_VALIDATION, totals[TOTAL_VALIDATION]);
+    record(lane, RECORD_ACTIVE_CHANGE, totals[TOTAL_ACTIVE_CHANGE]);
+    record(lane, RECORD_STEP, get_state(lane, PARAM_STEP));
     let restored = MEASURES_CURVATURE && get_state(lane, PARAM_RESTORE) > real(0.0);
-    record(lane, 6u, select(get_state(lane, PARAM_MOMENTUM), real(-1.0), restored));
+    record(lane, RECORD_MOMENTUM, select(get_state(lane, PARAM_MOMENTUM), real(-1.0), restored));
     var finite = is_finite(objective) && is_finite(change);
     for (var t = 0u; t < TANGENTS; t++) {
         let dchange = sqrt(totals[TOTAL_DCHANGE + t]);
         finite = finite && is_finite(dchange);
-        record(lane, 7u + t, dchange);
-        record(lane, 7u + TANGENTS + t, totals[TOTAL_HYPERGRADIENT + t]);
+        record(lane, RECORD_DCHANGE + t, dchange);
+        record(lane, RECORD_HYPERGRADIENT + t, totals[TOTAL_HYPERGRADIENT + t]);
     }
     // What the control of the next iteration wants to know.
     if (IDENTIFIES) {
@@ -54,8 +54,8 @@ fn finalize_iteration(lane: u32) {
         set_state(lane, SEEN_SQUARE, totals[TOTAL_SQUARE]);
         set_state(lane, SEEN_SECANT, totals[TOTAL_SECANT_STATE] + totals[TOTAL_SECANT_ROWS]);
         for (var t = 0u; t < TANGENTS; t++) {
-            set_state(lane, SEEN_TANGENTS + 2u * t, totals[TOTAL_DSQUARE + t]);
-            set_state(lane, SEEN_TANGENTS + 2u * t + 1u, totals[TOTAL_DSECANT_STATE + t] + totals[TOTAL_DSECANT_ROWS + t]);
+            set_state(lane, SEEN_DSQUARE + t, totals[TOTAL_DSQUARE + t]);
+            set_state(lane, SEEN_DSECANT + t, totals[TOTAL_DSECANT_STATE + t] + totals[TOTAL_DSECANT_ROWS + t]);
         }
     }
     var meets = false;

@@ -5,13 +5,12 @@ use serde::Serialize;
 
 mod constants;
 mod control;
+pub(crate) mod fields;
 mod job;
 mod metric;
 
 pub(crate) use constants::{LaneNumbers, RunNumbers};
 pub(crate) use control::{Control, ControlRules, Numbers, StepParams};
-#[cfg(feature = "gpu")]
-pub(crate) use control::{MEMORY, memory_fields};
 pub use job::{Job, OwnedJob};
 pub use metric::MetricSource;
 

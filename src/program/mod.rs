@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result, bytes};
+use crate::lanes::fields::{self, record};
 
 pub use strategy::{PersistentTile, Strategy};
 
@@ -244,30 +245,30 @@ impl RecordLayout {
         RecordLayout { tangents }
     }
     /// Objective at the new iterate.
-    pub const OBJECTIVE: usize = 0;
+    pub const OBJECTIVE: usize = record::RECORD_OBJECTIVE.scalar();
     /// `‖x⁺ − x‖₂`.
-    pub const CHANGE: usize = 1;
+    pub const CHANGE: usize = record::RECORD_CHANGE.scalar();
     /// Number of non-zero coefficients.
-    pub const SUPPORT: usize = 2;
+    pub const SUPPORT: usize = record::RECORD_SUPPORT.scalar();
     /// Mean loss over the held-out rows.
-    pub const VALIDATION: usize = 3;
+    pub const VALIDATION: usize = record::RECORD_VALIDATION.scalar();
     /// Coefficients that became active or inactive.
-    pub const ACTIVE_CHANGE: usize = 4;
+    pub const ACTIVE_CHANGE: usize = record::RECORD_ACTIVE_CHANGE.scalar();
     /// Step size of the update.
-    pub const STEP: usize = 5;
+    pub const STEP: usize = record::RECORD_STEP.scalar();
     /// Momentum of the update; −1 where it takes the step before it back.
-    pub const MOMENTUM: usize = 6;
+    pub const MOMENTUM: usize = record::RECORD_MOMENTUM.scalar();
     /// `‖dx⁺ − dx‖₂` of tangent `t`.
     pub fn derivative_change(self, t: usize) -> usize {
-        7 + t
+        record::RECORD_DCHANGE.at(self.tangents) + t
     }
     /// Derivative of the validation loss in the direction of tangent `t`.
     pub fn hypergradient(self, t: usize) -> usize {
-        7 + self.tangents + t
+        record::RECORD_HYPERGRADIENT.at(self.tangents) + t
     }
     /// Numbers of a record.
     pub fn fields(self) -> usize {
-        7 + 2 * self.tangents
+        record::TABLE.len(self.tangents)
     }
 }
 
@@ -426,7 +427,7 @@ pub fn rows_per_sum(tangents: usize) -> usize {
 
 /// Numbers that a device keeps of a lane from one iteration to the next.
 fn lane_state_fields(tangents: usize) -> usize {
-    23 + 6 * tangents
+    fields::state::TABLE.len(tangents)
 }
 
 impl fmt::Display for Plan {

@@ -2,7 +2,8 @@
 
 use ndarray::Array2;
 
-use crate::lanes::{Job, LaneNumbers, MEMORY, RunNumbers, memory_fields};
+use crate::lanes::fields::{Table, code, constant, record, rule, state, unit};
+use crate::lanes::{Job, LaneNumbers, RunNumbers};
 use crate::program::{ROW_BLOCK, RecordLayout, rows_per_sum};
 
 /// A count in whole vec4s.
@@ -70,13 +71,11 @@ impl Layout {
     }
     /// Numbers of a rule: step, momentum, and both of each tangent.
     pub(super) fn rule_fields(&self) -> usize {
-        2 + 2 * self.d
+        rule::TABLE.len(self.d)
     }
-    /// Numbers of an iteration's factors: step, momentum, code, where its constants begin, phase.
-    pub(super) const UNIT_FIELDS: usize = 5;
     /// Where a lane's factors begin among its fields.
     pub(super) fn lane_bases(&self) -> usize {
-        5 + 2 * self.d
+        constant::TABLE.len(self.d)
     }
     pub(super) fn lane_fields(&self) -> usize {
         self.lane_bases() + self.phases * self.rule_fields()
@@ -85,20 +84,24 @@ impl Layout {
         RecordLayout::new(self.d).fields()
     }
 
-    /// Fields of the lane state, in their order: name and place.
-    pub(super) fn lane_state(&self) -> Vec<(&'static str, usize)> {
-        let mut list = vec![("STATUS", STATE_STATUS), ("DONE", STATE_DONE)];
-        list.extend(MEASURED.iter().enumerate().map(|(i, name)| (*name, STATE_MEASURED + i)));
-        list.extend(MEMORY.iter().enumerate().map(|(i, name)| (*name, STATE_MEMORY + i)));
-        list.push(("SEEN_TANGENTS", STATE_MEMORY + MEMORY.len()));
-        let params = STATE_MEMORY + memory_fields(self.d);
-        list.extend(STEP_PARAMS.iter().enumerate().map(|(i, name)| (*name, params + i)));
-        list.push(("PARAM_TANGENT_FIELDS", params + STEP_PARAMS.len()));
-        list.push(("PARAM_NEXT_DEXTRAPOLATIONS", params + STEP_PARAMS.len() + 3 * self.d));
+    /// Named places of fields, and how many there are of each kind.
+    pub(super) fn fields(&self) -> Vec<(&'static str, usize)> {
+        let tables = [state::TABLE, constant::TABLE, rule::TABLE, code::TABLE, unit::TABLE, record::TABLE];
+        let mut list: Vec<_> = tables.iter().flat_map(|table| table.places(self.d)).collect();
+        let count = |table: Table| table.len(self.d);
+        list.extend([
+            ("STATE_FIELDS", self.lane_state_fields()),
+            ("LANE_FIELDS", self.lane_fields()),
+            ("LANE_BASES", self.lane_bases()),
+            ("RULE_FIELDS", self.rule_fields()),
+            ("CODE_FIELDS", count(code::TABLE)),
+            ("UNIT_FIELDS", count(unit::TABLE)),
+            ("RECORD_FIELDS", self.record_fields()),
+        ]);
         list
     }
     pub(super) fn lane_state_fields(&self) -> usize {
-        STATE_MEMORY + memory_fields(self.d) + STEP_PARAMS.len() + 4 * self.d
+        state::TABLE.len(self.d)
     }
 
     /// Sums that blocks of rows leave of each lane, in their order: those of every iteration, then those of the stop rule.
@@ -166,35 +169,32 @@ impl Layout {
 
     /// Writes a lane's numbers into the image of that buffer.
     pub(super) fn put_lane(&self, image: &mut [f64], slot: usize, numbers: &LaneNumbers) {
-        let fixed = [
-            numbers.l1,
-            numbers.l2,
-            numbers.probe_step,
-            numbers.objective_limit,
-            f64::from(u8::from(numbers.has_gap)),
-        ];
-        let tangents = numbers.dl1.iter().zip(&numbers.dl2).flat_map(|(a, b)| [*a, *b]);
-        let bases = numbers.bases.iter().copied().take(self.phases * self.rule_fields());
-        for (field, v) in fixed.into_iter().chain(tangents).chain(bases).enumerate() {
-            image[field * self.padded_lanes() + slot] = v;
+        let d = self.d;
+        let mut put = |field: usize, v: f64| image[field * self.padded_lanes() + slot] = v;
+        for (field, v) in [
+            (constant::LANE_L1, numbers.l1),
+            (constant::LANE_L2, numbers.l2),
+            (constant::LANE_PROBE_STEP, numbers.probe_step),
+            (constant::LANE_OBJECTIVE_LIMIT, numbers.objective_limit),
+            (constant::LANE_HAS_GAP, f64::from(u8::from(numbers.has_gap))),
+        ] {
+            put(field.at(d), v);
+        }
+        for (field, list) in [(constant::LANE_DL1, &numbers.dl1), (constant::LANE_DL2, &numbers.dl2)] {
+            list.iter().enumerate().for_each(|(t, v)| put(field.at(d) + t, *v));
+        }
+        for (phase, row) in numbers.bases.chunks_exact(self.rule_fields()).take(self.phases).enumerate() {
+            let first = self.lane_bases() + phase * self.rule_fields();
+            rule_places(d).zip(row).for_each(|(place, v)| put(first + place, *v));
         }
     }
 }
 
-/// Fields of the lane state.
-pub(super) const STATE_STATUS: usize = 0;
-pub(super) const STATE_DONE: usize = 1;
-pub(super) const STATE_MEASURED: usize = 2;
-pub(super) const STATE_MEMORY: usize = STATE_MEASURED + MEASURED.len();
-const MEASURED: [&str; 3] = ["MEASURED_GAP", "MEASURED_STATIONARITY", "MEASURED_RESIDUAL"];
-const STEP_PARAMS: [&str; 6] = [
-    "PARAM_STEP",
-    "PARAM_MOMENTUM",
-    "PARAM_EXTRAPOLATION",
-    "PARAM_TANGENTS",
-    "PARAM_RESTORE",
-    "PARAM_NEXT_EXTRAPOLATION",
-];
+/// Places on a device of the numbers of a rule in the schedule's order: step, momentum, then both of each tangent.
+pub(super) fn rule_places(d: usize) -> impl Iterator<Item = usize> {
+    let of_tangents = (0..d).flat_map(move |t| [rule::RULE_DSTEP.at(d) + t, rule::RULE_DMOMENTUM.at(d) + t]);
+    [rule::RULE_STEP.at(d), rule::RULE_MOMENTUM.at(d)].into_iter().chain(of_tangents)
+}
 
 /// Rows padded with zeros to whole vec4s.
 pub(super) fn padded<'r>(

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use super::commands::{Commands, Dispatch};
 use super::context::GpuContext;
 use super::kernels::{EMPTY, Kernels, Library, PARAMS_BYTES, PARAMS_STRIDE};
-use super::layout::{Layout, STATE_STATUS, padded, row_fields};
+use super::layout::{Layout, padded, row_fields};
 use super::product::Tiles;
 use super::readback::encode;
 use super::spec::ShaderSpec;
 use crate::error::Result;
+use crate::lanes::fields::{state, unit};
 use crate::lanes::{Job, MetricSource, RunNumbers};
 use crate::program::{MetricKind, Plan, Strategy};
 
@@ -126,7 +127,7 @@ impl Resources {
         one("lanes", create("lanes", layout.lane_buffer()));
         one("constants", filled("constants", at_least_one(job.schedule.constants())));
         let mut empty = vec![0.0; layout.lane_state_fields() * layout.padded_lanes()];
-        empty[STATE_STATUS * layout.padded_lanes()..][..layout.padded_lanes()].fill(f64::from(EMPTY));
+        empty[state::STATUS.at(layout.d) * layout.padded_lanes()..][..layout.padded_lanes()].fill(f64::from(EMPTY));
         one("lane_state", filled("lane_state", empty));
         one("extrapolated", create("extrapolated", if spec.measures_curvature { n * columns } else { 1 }));
         let has_metric = spec.metric != MetricKind::None;
@@ -310,14 +311,26 @@ fn at_least_one(mut numbers: Vec<f64>) -> Vec<f64> {
     numbers
 }
 
-/// `[iterations, stages, 5]`: the factors of every iteration, as `shaders/schedule/factored.wgsl` reads them.
+const UNIT_FIELDS: usize = unit::UNIT_PHASE.scalar() + 1;
+
+/// `[iterations, stages, UNIT_FIELDS]`: the factors of every iteration, as `shaders/schedule/factored.wgsl` reads them.
 fn units(job: &Job<'_>, iterations: usize) -> Vec<f64> {
     let stages = job.schedule.stages();
     let of = |k: usize| {
         (0..stages).flat_map(move |stage| {
-            let unit = job.schedule.unit(stage, k);
-            let code = unit.code;
-            [unit.step, unit.momentum, f64::from(code.bits), f64::from(code.base), unit.phase as f64]
+            let factors = job.schedule.unit(stage, k);
+            let code = factors.code;
+            let mut row = [0.0; UNIT_FIELDS];
+            for (field, v) in [
+                (unit::UNIT_STEP, factors.step),
+                (unit::UNIT_MOMENTUM, factors.momentum),
+                (unit::UNIT_CODE_BITS, f64::from(code.bits)),
+                (unit::UNIT_CODE_BASE, f64::from(code.base)),
+                (unit::UNIT_PHASE, factors.phase as f64),
+            ] {
+                row[field.scalar()] = v;
+            }
+            row
         })
     };
     (0..iterations).flat_map(of).collect()

@@ -13,14 +13,15 @@ use ndarray::{Array2, Array3, Axis};
 use super::commands::{Clock, Commands};
 use super::context::GpuContext;
 use super::kernels::{Library, PARAMS_STRIDE, STATUS_CODES};
-use super::layout::{Layout, STATE_DONE, STATE_MEASURED, STATE_MEMORY, STATE_STATUS, gram_target};
+use super::layout::{Layout, gram_target, rule_places};
 use super::product::Tiles;
 use super::readback::{Pending, decode, encode, number};
 use super::resources::Resources;
 use super::spec::{CHECKED, CONTROLS, FINALIZES};
 use crate::engine::{Chunk, Frame, LaneOutcome, Run, Slot, Status};
 use crate::error::Result;
-use crate::lanes::{Job, LaneState, MetricSource, RunNumbers, memory_fields};
+use crate::lanes::fields::{Field, code, memory_fields, state};
+use crate::lanes::{Job, LaneState, MetricSource, RunNumbers};
 use crate::program::{Plan, Precision, Strategy};
 
 /// A run on a device.
@@ -154,15 +155,18 @@ impl<'a> GpuRun<'a> {
             |s: &LaneState| s.metric.is_none() && s.state.iter().chain(&s.previous).all(|v| *v == 0.0);
         let has_metric = *self.job.metric != MetricSource::None;
         let all_blank = !has_metric && arrivals.iter().all(|(_, s)| blank(s));
+        let d = layout.d;
         let width = 3 * (1 + layout.d) * layout.state_rows;
         let mut image = Vec::new();
-        for (slot, state) in arrivals {
+        for (slot, arrival) in arrivals {
             image.extend([*slot as f64, f64::from(u8::from(all_blank))]);
             let mut lane_state = vec![0.0; layout.lane_state_fields()];
-            lane_state[STATE_STATUS] = f64::from(STATUS_CODES[0].2);
-            lane_state[STATE_DONE] = state.iteration as f64;
-            lane_state[STATE_MEASURED..STATE_MEASURED + 3].fill(f64::MAX);
-            lane_state[STATE_MEMORY..STATE_MEMORY + state.memory.len()].copy_from_slice(&state.memory);
+            lane_state[state::STATUS.at(d)] = f64::from(STATUS_CODES[0].2);
+            lane_state[state::DONE.at(d)] = arrival.iteration as f64;
+            for field in [state::MEASURED_GAP, state::MEASURED_STATIONARITY, state::MEASURED_RESIDUAL] {
+                lane_state[field.at(d)] = f64::MAX;
+            }
+            lane_state[state::MEMORY_COUNT.at(d)..state::PARAM_STEP.at(d)].copy_from_slice(&arrival.memory);
             image.extend(lane_state);
         }
         if !all_blank {
@@ -295,14 +299,15 @@ impl Run for GpuRun<'_> {
         let slot = snapshot.lanes.iter().position(|l| *l == Some(lane)).expect("a lane that is active");
         let size = self.state_bytes() as usize;
         let image = |i: usize| self.columns(&snapshot.bytes[i * size..(i + 1) * size], slot);
+        let d = self.layout().d;
         let at = |field: usize| snapshot.lane_state[field * self.layout().padded_lanes() + slot];
         LaneState {
             lane,
-            iteration: at(STATE_DONE) as usize,
+            iteration: at(state::DONE.at(d)) as usize,
             state: image(0),
             previous: image(1),
             metric: self.keeps_metric().then(|| image(2)),
-            memory: (0..memory_fields(self.layout().d)).map(|i| at(STATE_MEMORY + i)).collect(),
+            memory: (0..memory_fields(d)).map(|i| at(state::MEMORY_COUNT.at(d) + i)).collect(),
         }
     }
 }

@@ -261,18 +261,13 @@ impl ShaderSpec {
         count("SUM_BATCH", self.sum_batch());
         count("FINALIZE_PARTIALS", self.sum_batch() * self.reducers() * FINALIZE_LANE4S);
         count("ROW_FIELDS", 2 + d);
-        count("LANE_FIELDS", layout.lane_fields());
-        count("LANE_BASES", layout.lane_bases());
-        count("RULE_FIELDS", layout.rule_fields());
-        count("UNIT_FIELDS", Layout::UNIT_FIELDS);
-        count("RECORD_FIELDS", layout.record_fields());
         count("ITERATIONS", self.iterations);
         count("CHECK_EVERY", self.check_every);
         count("STAGES", self.stages);
         count("TANGENT_START", self.tangent_start as usize);
         count("METRIC_LANES", self.metric_lanes);
         count("METRIC_EVERY", if let MetricKind::Hessian { every } = self.metric { every } else { 1 });
-        layout.lane_state().iter().for_each(|(name, v)| count(name, *v));
+        layout.fields().iter().for_each(|(name, v)| count(name, *v));
         let sums = layout.sums();
         for s in &sums {
             count(&format!("PART_{}", s.name), s.start);
@@ -295,7 +290,6 @@ impl ShaderSpec {
         }
         count("SUMS", sums.iter().map(|s| s.count).sum());
         count("SUMS_OF_EACH", sums.iter().filter(|s| !s.check).map(|s| s.count).sum());
-        count("STATE_FIELDS", layout.lane_state_fields());
         Code::BITS.iter().chain(&SCHEDULE_SEEDS).for_each(|(name, bit)| count(name, *bit as usize));
         for (name, bit) in [("FINALIZES", FINALIZES), ("CONTROLS", CONTROLS), ("CHECKED", CHECKED)] {
             count(name, bit as usize);

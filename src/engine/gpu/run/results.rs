@@ -49,15 +49,16 @@ impl GpuRun<'_> {
 
     /// How a slot's lane stands, by the lane state.
     pub(super) fn outcome(&self, lane_state: &[f64], slot: usize, has_gap: bool) -> LaneOutcome {
-        let at = |field: usize| lane_state[field * self.layout().padded_lanes() + slot];
-        let code = at(STATE_STATUS) as u32;
-        let measured = |field: usize| Some(at(STATE_MEASURED + field)).filter(|v| *v < 1e30);
+        let layout = self.layout();
+        let at = |field: Field| lane_state[field.at(layout.d) * layout.padded_lanes() + slot];
+        let code = at(state::STATUS) as u32;
+        let measured = |field: Field| Some(at(field)).filter(|v| *v < 1e30);
         LaneOutcome {
             status: STATUS_CODES.iter().find(|c| c.2 == code).map_or(Status::NotFinite, |c| c.1),
-            iterations: at(STATE_DONE) as usize,
-            gap: measured(0).filter(|_| has_gap),
-            stationarity: measured(1).unwrap_or(f64::NAN),
-            derivative_residual: measured(2).unwrap_or(f64::NAN),
+            iterations: at(state::DONE) as usize,
+            gap: measured(state::MEASURED_GAP).filter(|_| has_gap),
+            stationarity: measured(state::MEASURED_STATIONARITY).unwrap_or(f64::NAN),
+            derivative_residual: measured(state::MEASURED_RESIDUAL).unwrap_or(f64::NAN),
         }
     }
 
@@ -117,7 +118,7 @@ impl GpuRun<'_> {
             let image = &bytes[from..from + size];
             // A lane that ended before has no such iterate.
             let reached =
-                |(place, k): &&(usize, usize)| lane_state[STATE_DONE * padded_lanes + *place] as usize >= *k;
+                |(place, k): &&(usize, usize)| lane_state[state::DONE.at(layout.d) * padded_lanes + *place] as usize >= *k;
             let reached: Vec<(usize, usize)> = due.iter().filter(reached).copied().collect();
             let shape = (reached.len(), 1 + layout.d, layout.state_rows);
             let state = Array3::from_shape_fn(shape, |(i, t, j)| {

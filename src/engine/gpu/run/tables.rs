@@ -58,7 +58,8 @@ impl GpuRun<'_> {
     /// `[iterations, stages, 2 + rule fields, padded_lanes]`: codes, steps and momenta of every slot.
     pub(super) fn rule_table(&self, iterations: usize) -> Vec<f64> {
         let (layout, schedule) = (self.layout(), self.job.schedule);
-        let (fields, padded_lanes) = (2 + layout.rule_fields(), layout.padded_lanes());
+        let codes = code::TABLE.len(layout.d);
+        let (fields, padded_lanes) = (codes + layout.rule_fields(), layout.padded_lanes());
         let mut table = vec![0.0; iterations * layout.stages * fields * padded_lanes];
         let mut row = vec![0.0; layout.rule_fields()];
         for (slot, active) in self.slots.iter().enumerate().filter_map(|(slot, o)| o.map(|o| (slot, o))) {
@@ -67,11 +68,12 @@ impl GpuRun<'_> {
                 let k = active.next + i;
                 for stage in 0..layout.stages {
                     schedule.entry(stage, k, active.lane, &mut row);
-                    let code = schedule.unit(stage, k).code;
-                    let codes = [f64::from(code.bits), f64::from(code.base)];
-                    for (field, v) in codes.iter().chain(&row).enumerate() {
-                        table[((i * layout.stages + stage) * fields + field) * padded_lanes + slot] = *v;
-                    }
+                    let of = schedule.unit(stage, k).code;
+                    let first = (i * layout.stages + stage) * fields;
+                    let mut put = |field: usize, v: f64| table[(first + field) * padded_lanes + slot] = v;
+                    put(code::CODE_BITS.scalar(), f64::from(of.bits));
+                    put(code::CODE_BASE.scalar(), f64::from(of.base));
+                    rule_places(layout.d).zip(&row).for_each(|(place, v)| put(codes + place, *v));
                 }
             }
         }
