@@ -60,8 +60,11 @@ fn finalize_iteration(lane: u32) {
     }
     var meets = false;
     let last = done == ITERATIONS;
-    if ((params.flags & CHECKED) != 0u && (last || (CHECK_EVERY > 0u && done % max(CHECK_EVERY, 1u) == 0u))) {
-        let gap = (totals[TOTAL_GAP_LOSS] + totals[TOTAL_GAP_PENALTY]) / GAP_UNIT;
+    if (checked && (last || (CHECK_EVERY > 0u && done % max(CHECK_EVERY, 1u) == 0u))) {
+        var gap = REAL_MAX;
+        if (HAS_DUAL) {
+            gap = (totals[TOTAL_GAP_LOSS] + totals[TOTAL_GAP_PENALTY]) / GAP_UNIT;
+        }
         let stationarity = relative(TOTAL_NORMS);
         var residual = real(0.0);
         for (var t = 0u; t < TANGENTS; t++) {
@@ -72,7 +75,7 @@ fn finalize_iteration(lane: u32) {
         set_state(lane, MEASURED_GAP, gap);
         set_state(lane, MEASURED_STATIONARITY, stationarity);
         set_state(lane, MEASURED_RESIDUAL, residual);
-        meets = TOL > real(0.0) && select(stationarity, gap, lane_has_gap(lane)) <= TOL && residual <= TOL;
+        meets = TOL > real(0.0) && select(stationarity, gap, HAS_DUAL && lane_has_gap(lane)) <= TOL && residual <= TOL;
     }
     if (!finite) {
         set_state(lane, STATUS, NOT_FINITE);

@@ -9,7 +9,7 @@ use super::{Chunk, Engine, EngineInfo, Frame, Run, Slot, Status};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lanes::{ControlRules, Job, LaneState, Numbers};
 use crate::objective::{Objective, Real};
-use crate::program::{Limits, Plan, Precision, RecordLayout};
+use crate::program::{DeviceKind, Limits, Plan, Precision, RecordLayout};
 use crate::schedule::Unit;
 
 mod block;
@@ -64,9 +64,10 @@ impl Engine for CpuEngine {
             lane: 0.0,
             workgroup_bytes: 0,
             max_invocations: 0,
-            parallel: true,
+            device: DeviceKind::Software,
             storage_buffers: 0,
             overhead: 2e-5,
+            timestamps: false,
         })
     }
 
