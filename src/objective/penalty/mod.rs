@@ -4,7 +4,7 @@
 //! `l2 = alpha·(1−l1_ratio)·factor_j`.
 
 use super::capabilities::{Coupling, PenaltyCapabilities, Ridge, StepLimit, Zeros};
-use super::dual::{NO_PENALTY_DUAL, NoDual, PenaltyDual};
+use super::dual::{NoDual, PenaltyDual};
 use crate::design::Real;
 use crate::error::Result;
 use crate::objective::catalog::catalog;
@@ -13,8 +13,10 @@ mod r#box;
 mod elastic_net;
 mod l1;
 mod l2;
+mod mcp;
 mod none;
 mod nonneg_l1;
+mod scad;
 
 /// `x = prox_{step·g}(w)` with its partial derivatives. By the step: `∂x/∂step = −by_input (w − x)/step` for every
 /// penalty, so it is not stored.
@@ -103,6 +105,8 @@ catalog! {
     ElasticNet(elastic_net, "elastic_net"),
     NonnegL1(nonneg_l1, "nonneg_l1"),
     Box(r#box, "box"),
+    Mcp(mcp, "mcp"),
+    Scad(scad, "scad"),
 }
 
 impl Penalty {
@@ -137,11 +141,6 @@ impl Penalty {
         let limit = self.capabilities().step_limit?;
         let (_, value) = self.parameters().into_iter().find(|(name, _)| *name == limit.parameter)?;
         Some((limit, value + limit.offset))
-    }
-    /// The WGSL fragments of this entry, as (file, text).
-    pub fn shaders(&self) -> Vec<(&'static str, &'static str)> {
-        let stand_in = (!self.has_dual()).then_some(NO_PENALTY_DUAL);
-        std::iter::once(self.shader()).chain(stand_in).collect()
     }
     /// `g(x)` in f64.
     pub fn value(&self, x: f64, l1: f64, l2: f64) -> f64 {
