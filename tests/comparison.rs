@@ -1,5 +1,5 @@
-//! The comparisons of the other suites: each of them is given a NaN, another shape and a perturbed result, and must
-//! refuse them.
+//! The comparisons of the other suites: each of them is given a NaN, another shape and a perturbed result,
+//! and must refuse them.
 
 use std::panic::catch_unwind;
 

@@ -121,8 +121,9 @@ fn engines_agree(engine: &str, precision: Precision) {
             let sweep = sweep(&problem, schedule).precision(precision);
             let truth = sweep.clone().precision(Precision::F64).run(&mut CpuEngine::new()).unwrap();
             let result = sweep.run(engine.as_mut()).unwrap();
-            // Decisions by comparison (a restart, a step taken back) near the solution may fall to the other side by rounding, and every step
-            // of Barzilai and Borwein magnifies it: f32 is compared at the end, where all of them lead.
+            // Decisions by comparison (a restart, a step taken back) near the solution may fall to the other
+            // side by rounding, and every step of Barzilai and Borwein magnifies it: f32 is compared at the
+            // end, where all of them lead.
             let (bound, margin) = match precision {
                 Precision::F64 if name.contains("restart") => (1e-6, 1e-11),
                 Precision::F64 => (1e-8, 1e-11),
@@ -181,7 +182,8 @@ fn tangents_are_derivatives_under_every_schedule() {
             if name.contains("tangents") {
                 continue;
             }
-            // What moves a step, a momentum or a metric vanishes at the solution: a few iterations see it best.
+            // What moves a step, a momentum or a metric vanishes at the solution: a few iterations see it
+            // best.
             for iterations in [6, 40] {
                 let sweep = sweep(&problem, schedule.clone()).iterations(iterations);
                 let sweep = sweep.derivatives([Derivative::LogAlpha, Derivative::Alpha]);
@@ -211,7 +213,8 @@ fn settings_of_the_process_can_be_differentiated_by() {
             if !set.contains(&name) {
                 continue;
             }
-            // These derivatives vanish at the solution: recent settings and few iterations leave something to compare.
+            // These derivatives vanish at the solution: recent settings and few iterations leave something to
+            // compare.
             let (iterations, wanted) = if name == "three phases" {
                 (40, vec![Derivative::Step(35), Derivative::Momentum(33), Derivative::Momentum(38)])
             } else {
@@ -364,9 +367,13 @@ mod parsers {
     proptest! {
         /// Whatever is written, a schedule is read or refused with words, never a panic.
         #[test]
-        fn never_panic(text in "\\PC{0,60}", rule in "(uniform|cyclic|hessian|backtracking|nesterov|decreasing)(:[-0-9a-z.]{0,6}){0,4}") {
+        fn never_panic(
+            text in "\\PC{0,60}",
+            rule in "(uniform|cyclic|hessian|backtracking|nesterov|decreasing)(:[-0-9a-z.]{0,6}){0,4}",
+        ) {
             let _ = Schedule::parse(&text, "text", std::path::Path::new("."), 1 << 20);
-            let file = format!("metric = '{rule}'\n[[phase]]\nalgorithm = 'pgd'\nstep = '{rule}'\nmomentum = '{rule}'\nuntil = '{rule}'\n");
+            let phase = format!("step = '{rule}'\nmomentum = '{rule}'\nuntil = '{rule}'\n");
+            let file = format!("metric = '{rule}'\n[[phase]]\nalgorithm = 'pgd'\n{phase}");
             let read = Schedule::parse(&file, "text", std::path::Path::new("."), 1 << 20);
             prop_assert!(read.is_err(), "one rule cannot be a step and a momentum and an end");
             let _ = rule.parse::<Step>().map(|step| step.to_string().parse::<Step>());
@@ -374,7 +381,12 @@ mod parsers {
 
         /// What a rule prints is read again as the same rule.
         #[test]
-        fn rules_are_printed_as_they_are_read(low in 0.01f64..1.0, width in 0.01f64..1.0, seed in 0u64..1000, every in 1usize..50) {
+        fn rules_are_printed_as_they_are_read(
+            low in 0.01f64..1.0,
+            width in 0.01f64..1.0,
+            seed in 0u64..1000,
+            every in 1usize..50,
+        ) {
             let steps = [
                 Step::Uniform { low, high: low + width, seed },
                 Step::Cyclic { low, high: low + width, period: every },

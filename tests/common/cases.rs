@@ -1,4 +1,5 @@
-//! Cases of the shared suites, made from the catalog: a loss or a penalty is tested as soon as its catalog line is there.
+//! Cases of the shared suites, made from the catalog: a loss or a penalty is tested as soon as its catalog
+//! line is there.
 
 use ndarray::Array1;
 use proxjet::data::Dataset;
@@ -8,16 +9,16 @@ use proxjet::solve::{Alphas, Sweep};
 
 use super::synthetic;
 
-/// Every loss, with the first of the parameters that it declares to be representative.
+/// Every loss, with the last of the parameters that it declares to be representative.
 pub(crate) fn losses() -> Vec<Loss> {
-    let first = |name: &&str| Loss::examples().into_iter().find(|loss| loss.name() == *name).unwrap();
-    Loss::NAMES.iter().map(first).collect()
+    let last = |name: &&str| Loss::examples().into_iter().rfind(|loss| loss.name() == *name).unwrap();
+    Loss::NAMES.iter().map(last).collect()
 }
 
 /// Every penalty, likewise.
 pub(crate) fn penalties() -> Vec<Penalty> {
-    let first = |name: &&str| Penalty::examples().into_iter().find(|p| p.name() == *name).unwrap();
-    Penalty::NAMES.iter().map(first).collect()
+    let last = |name: &&str| Penalty::examples().into_iter().rfind(|p| p.name() == *name).unwrap();
+    Penalty::NAMES.iter().map(last).collect()
 }
 
 /// What steps in units of 1/L are multiplied with, to stay well below the limit of a penalty that has one.
@@ -41,7 +42,8 @@ pub(crate) struct Setting {
     pub(crate) every: usize,
 }
 
-/// More tangents than products take along (8), held-out rows, an intercept: what every pair of loss and penalty runs.
+/// More tangents than products take along (8), held-out rows, an intercept: what every pair of loss and
+/// penalty runs.
 pub(crate) const FULL: Setting = Setting {
     name: "pgd with everything",
     algorithm: Algorithm::Pgd,
@@ -180,8 +182,8 @@ fn derivatives(loss: Loss, penalty: Penalty, setting: Setting) -> Vec<Derivative
     if penalty.uses_alpha() && penalty.l1_ratio().is_none() {
         list.push(Derivative::L1Ratio);
     }
-    // Those by the solver's own settings vanish at the solution: early ones are seen. There are always enough of them, so
-    // that runs of a setting have as many tangents and share most kernels.
+    // Those by the solver's own settings vanish at the solution: early ones are seen. There are always enough
+    // of them, so that runs of a setting have as many tangents and share most kernels.
     list.push(Derivative::LogStep);
     if setting.algorithm != Algorithm::Pgd {
         list.push(Derivative::Momentum(4));
