@@ -7,7 +7,7 @@ use proxjet::schedule::{Algorithm, Momentum, Step};
 use proxjet::solve::{Alphas, Sweep};
 
 mod common;
-use common::cases::{losses, penalties};
+use common::cases::{losses, penalties, step_scale};
 use common::compare::Report;
 
 /// Every derivative that exists, under every algorithm, for every loss and penalty of the catalog.
@@ -68,9 +68,10 @@ fn sweep(loss: Loss, penalty: Penalty, (algorithm, intercept): (Algorithm, bool)
         derivatives.push(Derivative::Target((0..60).map(|i| f64::from(i % 7) - 3.0).collect()));
     }
     let problem = builder.build().unwrap();
+    let scale = step_scale(&problem);
     let step = match algorithm {
-        Algorithm::Pgd => Step::Uniform { low: 0.2, high: 1.8, seed: 1 },
-        _ => Step::Constant(0.9),
+        Algorithm::Pgd => Step::Uniform { low: 0.2 * scale, high: 1.8 * scale, seed: 1 },
+        _ => Step::Constant(0.9 * scale),
     };
     let top = if penalty.uses_alpha() { 0.6 * problem.alpha_max(1.0) } else { 1.0 };
     let alphas = (0..6).map(|i| top * 0.6f64.powi(i)).collect();

@@ -5,7 +5,7 @@ use std::alloc::System;
 use std::ops::ControlFlow;
 
 use proxjet::engine::cpu::{CpuEngine, products_alone};
-use proxjet::objective::{Loss, Objective};
+use proxjet::objective::{Loss, Objective, Penalty};
 use proxjet::program::Precision;
 use proxjet::solve::Sweep;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -25,6 +25,7 @@ fn persistent() -> u64 {
 #[test]
 fn nothing_is_allocated_by_iterations_and_nothing_piles_up() {
     iterations_of_the_cpu_engine_allocate_nothing();
+    the_entries_of_a_design_are_shared();
     ten_thousand_chunks_pile_up_nothing();
 }
 
@@ -53,6 +54,35 @@ fn iterations_of_the_cpu_engine_allocate_nothing() {
         println!("{loss}: {each} allocations an iteration, {products} of them by its products");
         assert!(each - products < 0.5, "{each} {products}");
     }
+}
+
+/// One copy of the design in f64 serves data set, objective and CPU engine; an engine in f32 has one of its
+/// own.
+fn the_entries_of_a_design_are_shared() {
+    let data = synthetic(3000, 400, false, 5);
+    let design = (3000 * 400 * 8) as f64;
+    // The product library gives each thread pages of its own when that first needs them: the least of some
+    // runs counts.
+    let designs = |work: &dyn Fn()| {
+        let allocated = |_| {
+            let region = Region::new(ALLOCATOR);
+            work();
+            region.change().bytes_allocated as f64 / design
+        };
+        (0..5).map(allocated).reduce(f64::min).unwrap()
+    };
+    let objective =
+        || Objective::builder(data.clone()).penalty(Penalty::l2()).intercept(false).build().unwrap();
+    let build = designs(&|| drop(objective()));
+    let sweep = Sweep::new(objective()).alphas("0.1".parse().unwrap()).iterations(2).every(2).tol(0.0);
+    let run = |precision: Precision| {
+        let sweep = sweep.clone().precision(precision);
+        designs(&|| drop(sweep.run(&mut CpuEngine::new()).unwrap()))
+    };
+    let (double, single) = (run(Precision::F64), run(Precision::F32));
+    println!("in units of a design: {build} by the objective, {double} by a run in f64, {single} in f32");
+    assert!(build < 0.6 && double < 0.2, "{build} {double}");
+    assert!((0.5..0.7).contains(&single), "{single}");
 }
 
 fn ten_thousand_chunks_pile_up_nothing() {

@@ -7,11 +7,11 @@ use proxjet::data::Dataset;
 use proxjet::diff::{analyse, solutions};
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::objective::{Derivative, Loss, Objective, Penalty};
-use proxjet::schedule::Algorithm;
+use proxjet::schedule::{Algorithm, Step};
 use proxjet::solve::{Alphas, Sweep, SweepResult};
 
 mod common;
-use common::cases::{losses, penalties};
+use common::cases::{losses, penalties, step_scale};
 use common::compare::{Report, relative_diff};
 use common::synthetic;
 
@@ -56,7 +56,13 @@ impl Setting {
             .loss(self.loss)
             .penalty(self.penalty)
             .penalty_factors(self.factors.clone());
-        Sweep::new(problem.build().unwrap())
+        let problem = problem.build().unwrap();
+        let step = match step_scale(&problem) {
+            1.0 => Step::InverseLipschitz,
+            scale => Step::Constant(scale),
+        };
+        Sweep::new(problem)
+            .step(step)
             .alphas(Alphas::List(vec![self.log_alpha.exp()]))
             .l1_ratio(self.l1_ratio)
             .algorithm(Algorithm::Pgd)

@@ -201,8 +201,8 @@ impl Dataset {
         &self.source
     }
 
-    /// Centres and scales every column to weighted mean 0 and weighted standard deviation 1; a constant column is
-    /// only centred. What was done is recorded in [`standardization`](Self::standardization).
+    /// Centres and scales every column to weighted mean 0 and weighted standard deviation 1; a constant
+    /// column is only centred. What was done is recorded in [`standardization`](Self::standardization).
     pub fn standardize(mut self) -> Self {
         let total = self.sample_weight.sum();
         let mean = self.design.apply_t_vector(self.sample_weight.view()) / total;

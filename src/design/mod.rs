@@ -1,10 +1,11 @@
 //! The design: the linear operator `X` of `n` rows and `q` columns between coefficients and predictions.
 //!
-//! Every product, norm, Gram matrix and spectrum of the library is computed here; nothing else multiplies a matrix. What a method
-//! returns does not depend on how the entries are stored, so a second format needs a variant and its file, and no caller changes.
+//! Every product, norm, Gram matrix and spectrum of the library is computed here; nothing else multiplies a
+//! matrix. What a method returns does not depend on how the entries are stored, so a second format needs a
+//! variant and its file, and no caller changes.
 //!
-//! A design carries a shift and a scale of its columns, `(X − 1 shiftᵀ) diag(scale)⁻¹`, and may end in a column of ones. A dense
-//! design applies them to its entries when it is built.
+//! A design carries a shift and a scale of its columns, `(X − 1 shiftᵀ) diag(scale)⁻¹`, and may end in a
+//! column of ones. A dense design applies them to its entries when it is built.
 
 use ndarray::{Array1, Array2, ArrayView1};
 
@@ -130,7 +131,8 @@ impl Design {
             Design::Dense(x) => Design::Dense(x.cast()),
         }
     }
-    /// The entries in rows, each padded with zeros to a multiple of `multiple`: the image of a dense design on a device.
+    /// The entries in rows, each padded with zeros to a multiple of `multiple`: the image of a dense design
+    /// on a device.
     #[cfg(feature = "gpu")]
     pub(crate) fn padded_rows(&self, multiple: usize) -> Vec<f64> {
         match self {
@@ -145,7 +147,8 @@ impl Design {
     }
 }
 
-/// Products with vectors, norms and spectra, in f64 and in an order that does not depend on the number of threads.
+/// Products with vectors, norms and spectra, in f64 and in an order that does not depend on the number of
+/// threads.
 impl Design {
     /// `X v`, `[n]`, for `v` of `[q]`.
     pub fn apply_vector(&self, v: ArrayView1<'_, f64>) -> Array1<f64> {
@@ -181,8 +184,8 @@ impl Design {
             Design::Dense(x) => x.weighted_gram(weight, index),
         }
     }
-    /// Bounds on the curvature of a loss whose second derivative lies in `[d2_min, d2_max]`: on the spectrum of
-    /// `Xᵀ diag(weight φ'') X`.
+    /// Bounds on the curvature of a loss whose second derivative lies in `[d2_min, d2_max]`: on the spectrum
+    /// of `Xᵀ diag(weight φ'') X`.
     pub(crate) fn spectral_bound(
         &self,
         weight: ArrayView1<'_, f64>,

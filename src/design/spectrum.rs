@@ -19,7 +19,8 @@ pub struct Spectrum {
 const STEPS: usize = 128;
 
 impl Spectrum {
-    /// Bounds for `φ''` in `[d2_min, d2_max]`, from the Gram operator of a design of `n` rows and `q` columns.
+    /// Bounds for `φ''` in `[d2_min, d2_max]`, from the Gram operator of a design of `n` rows and `q`
+    /// columns.
     pub(super) fn of_gram(
         (n, q): (usize, usize),
         gram: impl Fn(&Array1<f64>) -> Array1<f64>,
@@ -48,8 +49,8 @@ struct Ritz {
     smallest_residual: f64,
 }
 
-/// Lanczos with full reorthogonalisation (Paige 1971; Parlett 1980, §13): extreme Ritz values of a symmetric operator of
-/// size `q`, each with its residual norm, within which an eigenvalue is certain.
+/// Lanczos with full reorthogonalisation (Paige 1971; Parlett 1980, §13): extreme Ritz values of a symmetric
+/// operator of size `q`, each with its residual norm, within which an eigenvalue is certain.
 fn lanczos(q: usize, steps: usize, apply: impl Fn(&Array1<f64>) -> Array1<f64>) -> Ritz {
     let mut rng = rand_pcg::Pcg64::seed_from_u64(1);
     let start: Array1<f64> = (0..q).map(|_| rng.random_range(-1.0..1.0)).collect();

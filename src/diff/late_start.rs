@@ -23,16 +23,16 @@ pub struct Course<'a> {
 
 /// A bound on `‖Dx_K − Dx*‖` for tangents that start from zero at `course.from`, one per derivative.
 ///
-/// The first part, `ρ^T ‖Dx*‖`, is what the `T` iterations leave of the start; the second, `M T ρ^{K−1} ‖x_0 − x*‖`, is what
-/// iterates away from the solution feed in: the curse of unrolling. Two cases are proved:
+/// The first part, `ρ^T ‖Dx*‖`, is what the `T` iterations leave of the start; the second, `M T ρ^{K−1} ‖x_0
+/// − x*‖`, is what iterates away from the solution feed in: the curse of unrolling. Two cases are proved:
 ///
-/// - squared loss with a penalty that is linear on the manifold, from identification on: the update is affine and `M = 0`; the
-///   first part then holds mode by mode, with momentum too;
-/// - a strongly convex `f` without a proximal part, without momentum: `ρ_k = max(|1 − α_k m|, |1 − α_k L|)` contracts
-///   everywhere, and `M = α (sup |∂³φ| ‖X‖² max_i ‖X_i‖ ‖Dx*‖ + |∂_u ridge| + |∂_u L| + |∂_u m|)`.
+/// - squared loss with a penalty that is linear on the manifold, from identification on: the update is affine
+///   and `M = 0`; the first part then holds mode by mode, with momentum too;
+/// - a strongly convex `f` without a proximal part, without momentum: `ρ_k = max(|1 − α_k m|, |1 − α_k L|)`
+///   contracts everywhere, and `M = α (sup |∂³φ| ‖X‖² max_i ‖X_i‖ ‖Dx*‖ + |∂_u ridge| + |∂_u L| + |∂_u m|)`.
 ///
-/// Both without a metric, for derivatives that do not move the schedule itself and steps that do not follow from the iterates (the
-/// tangent of a Barzilai–Borwein step is not bounded). `None` for the rest.
+/// Both without a metric, for derivatives that do not move the schedule itself and steps that do not follow
+/// from the iterates (the tangent of a Barzilai–Borwein step is not bounded). `None` for the rest.
 ///
 /// # Errors
 /// A loss or penalty that is not convex: the contraction of its iterations is not uniform.

@@ -21,6 +21,12 @@ pub(crate) fn penalties() -> Vec<Penalty> {
     Penalty::NAMES.iter().map(last).collect()
 }
 
+/// What steps in units of 1/L are multiplied with, to stay well below the limit of a penalty that has one.
+pub(crate) fn step_scale(problem: &Objective) -> f64 {
+    let (penalty, lipschitz) = (problem.penalty(), problem.spectrum().lipschitz);
+    penalty.step_limit().map_or(1.0, |(_, limit)| (0.3 * limit * lipschitz).min(1.0))
+}
+
 /// What a case runs besides its loss and penalty.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Setting {
@@ -144,8 +150,10 @@ impl Case {
         derivatives.truncate(setting.tangents);
         let high = if penalty.uses_alpha() { 0.5 * problem.alpha_max(1.0).max(0.02) } else { 1.0 };
         let alphas = (0..b as i32).map(|lane| high * 0.7f64.powi(lane % 12)).collect();
+        let scale = step_scale(&problem);
         let step = match setting.algorithm {
-            Algorithm::Pgd => Step::Uniform { low: 0.3, high: 1.7, seed: 7 },
+            Algorithm::Pgd => Step::Uniform { low: 0.3 * scale, high: 1.7 * scale, seed: 7 },
+            _ if scale < 1.0 => Step::Constant(scale),
             _ => Step::InverseLipschitz,
         };
         let sweep = Sweep::new(problem)

@@ -478,7 +478,8 @@ impl Lane {
             "box" => self.penalty.parameters().iter().all(|(_, bound)| bound.is_finite()),
             _ => (0..self.features).all(|j| self.l1[j] + self.l2[j] > 0.0),
         };
-        if !held || self.x.ncols() > self.features {
+        let dual = self.loss.has_dual() && self.penalty.has_dual();
+        if !held || !dual || self.x.ncols() > self.features {
             return None;
         }
         let z = self.x.dot(x);

@@ -15,7 +15,9 @@ const BODY: &str = "let r0 = loss_value(p0, p1.x);
     let r2 = loss_d2(p0, p1.x);
     let r3 = loss_d3(p0, p1.x);
     let r4 = loss_d1_by_target(p0, p1.x);
-    let r5 = loss_gap(p0, p1.x, p2);";
+    let r5 = ";
+/// The gap, where there is a dual.
+const GAP: &str = "loss_gap(p0, p1.x, p2);";
 
 fn check_all(arithmetic: Arithmetic) {
     let Some(host) = Host::new() else { return };
@@ -35,7 +37,7 @@ fn files(arithmetic: Arithmetic, loss: Loss) -> Vec<String> {
         arithmetic.transcendental().into(),
         include_str!("../../shaders/shared/log1p_series.wgsl").into(),
     ];
-    list.extend(loss.shaders().into_iter().map(|(_, text)| text.to_string()));
+    list.push(loss.shader().1.into());
     list
 }
 
@@ -43,7 +45,8 @@ fn check_loss(host: &Host, arithmetic: Arithmetic, loss: Loss) {
     let name = format!("{loss} in {}", arithmetic.precision.name());
     let loss: Loss = arithmetic.entry(loss.name(), &loss.parameters()).parse().unwrap();
     let files = files(arithmetic, loss);
-    let kernel = Kernel::new(host, arithmetic, &files, BODY, (3, LOSS_FIELDS.len()));
+    let gap = if loss.has_dual() { GAP } else { "real4();" };
+    let kernel = Kernel::new(host, arithmetic, &files, &[BODY, gap].concat(), (3, LOSS_FIELDS.len()));
     let h = arithmetic.h;
     let targets = if loss.classes() { vec![-1.0, 1.0] } else { vec![-0.75, 0.0, 1.25] };
     // At each point the target is moved as well, below, not at all, above; labels stay what they are.
@@ -140,7 +143,7 @@ fn are_finite_far_away() {
         let files = files(F32, loss);
         let far = [-1e4, -200.0, 200.0, 1e4];
         let points: Vec<Vec<Lanes>> = [-1.0, 1.0].map(|y| vec![far, [y; 4], [0.5; 4]]).to_vec();
-        let kernel = Kernel::new(&host, F32, &files, BODY, (3, LOSS_FIELDS.len()));
+        let kernel = Kernel::new(&host, F32, &files, &[BODY, GAP].concat(), (3, LOSS_FIELDS.len()));
         for (point, result) in points.iter().zip(kernel.run(&points)) {
             for lane in 0..4 {
                 let (z, y) = (point[0][lane], point[1][0]);

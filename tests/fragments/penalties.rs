@@ -62,7 +62,7 @@ fn check_penalty(host: &Host, arithmetic: Arithmetic, penalty: Penalty) {
         include_str!("../../shaders/shared/index.wgsl").into(),
         include_str!("../../shaders/shared/prox.wgsl").into(),
     ];
-    files.extend(penalty.shaders().into_iter().map(|(_, text)| text.to_string()));
+    files.push(penalty.shader().1.into());
     let has_dual = penalty.has_dual();
     let body = "let r0 = penalty_value(p4, p2, p3);
         let prox = penalty_prox(p0, p1, p2, p3);

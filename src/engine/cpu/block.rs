@@ -1,7 +1,8 @@
 //! A block: some lanes on a set of columns of the design, and the matrices that an iteration works on.
 //!
-//! A block on all columns holds all lanes, and its products use all threads. Where [working sets](super::working_set) are in use,
-//! a group of lanes is a block on the columns of its set, and works on one thread beside the others.
+//! A block on all columns holds all lanes, and its products use all threads. Where [working
+//! sets](super::working_set) are in use, a group of lanes is a block on the columns of its set, and works on
+//! one thread beside the others.
 
 use super::lane::ActiveLane;
 use super::shared::{ColumnSet, Shared};
@@ -9,8 +10,8 @@ use super::working_set::{GROUP, WorkingSet};
 use crate::design::Threads;
 use crate::objective::Real;
 
-/// `[q]`-columns: the iterate, the one before, the gradient, and the diagonal of the metric, if there is one. Lane `i` owns the
-/// columns `i (1 + d) .. (i + 1)(1 + d)` of each: its own, then its tangents'.
+/// `[q]`-columns: the iterate, the one before, the gradient, and the diagonal of the metric, if there is one.
+/// Lane `i` owns the columns `i (1 + d) .. (i + 1)(1 + d)` of each: its own, then its tangents'.
 pub(super) struct Iterates<V> {
     pub(super) x: V,
     pub(super) x_previous: V,

@@ -21,8 +21,9 @@ impl LaneOutcome {
 impl<T: Real> Block<'_, T> {
     /// Measures every lane at its iterate `x`, given residual and gradient there.
     ///
-    /// With `u = s ω φ'(X x)` and `v = −Xᵀ u`, `s ≤ 1` making `v` feasible, the gap is the sum of the Fenchel–Young terms
-    /// of loss and penalty: all non-negative, so nothing cancels (Fenchel 1949; for the lasso, El Ghaoui et al. 2012).
+    /// With `u = s ω φ'(X x)` and `v = −Xᵀ u`, `s ≤ 1` making `v` feasible, the gap is the sum of the
+    /// Fenchel–Young terms of loss and penalty: all non-negative, so nothing cancels (Fenchel 1949; for the
+    /// lasso, El Ghaoui et al. 2012).
     pub(super) fn measure(&mut self) {
         with_penalty!(self.shared.penalty, f => self.scale_dual(f));
         with_loss!(self.shared.loss, f => self.gap_of_loss(f));
@@ -88,7 +89,8 @@ impl<T: Real> Block<'_, T> {
 }
 
 impl<T: Real, P: PenaltyFunction> ProxStep<'_, T, P> {
-    /// `‖x − T(x)‖` and `‖dx − DT(x, dx)‖`, relative, of a lane's columns `[1 + d, q]`, for the tangents that are `tested`.
+    /// `‖x − T(x)‖` and `‖dx − DT(x, dx)‖`, relative, of a lane's columns `[1 + d, q]`, for the tangents that
+    /// are `tested`.
     fn residual(&self, x: &[T], g: &[T], tested: &[bool], scratch: &mut Scratch<T>, measures: &mut Measures) {
         let q = x.len() / (1 + tested.len());
         let ((x, dx), (g, dg)) = (x.split_at(q), g.split_at(q));

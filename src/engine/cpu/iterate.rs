@@ -11,34 +11,37 @@ use crate::schedule::Unit;
 impl<T: Real> CpuRun<'_, T> {
     /// One iteration of every running lane; `records` has a row for each.
     ///
-    /// `y = x + β (x − x₋)` is where the step begins, `e = x + β_e (x − x₋)` where the gradient is taken: with FISTA `e = y`, with
-    /// heavy ball and without momentum `e = x`. Predictions are linear, so `X e = z + β_e (z − z₋)` costs no product.
+    /// `y = x + β (x − x₋)` is where the step begins, `e = x + β_e (x − x₋)` where the gradient is taken:
+    /// with FISTA `e = y`, with heavy ball and without momentum `e = x`. Predictions are linear, so
+    /// `X e = z + β_e (z − z₋)` costs no product.
     pub(super) fn iterate(&mut self, records: ArrayViewMut2<'_, f64>) {
         let metric = self.job.metric;
-        self.control(); //                           α, β, β_e and their tangents
+        self.control(); //                       α, β, β_e and their tangents
         self.state.for_each_block(|block| {
-            block.restore(); //                      x = x₋ where backtracking refuses the last step
-            block.refresh_metric(metric); //         D
-            block.store_extrapolated(); //           X e, where a rule measures the curvature along the step
-            block.residual(At::Extrapolated); //     r = ω φ'(X e)            dr = ω (φ''(X e) X de + ∂_y φ' dy)
-            block.screen(); //                       columns of the block: those that can leave zero
-            block.gradient(); //                     g = Xᵀ r                 dg = Xᵀ dr
-            block.step(); //                         x⁺ = prox(y − α D g)     dx⁺ = J dw + ∂_u prox
-            block.predict(); //                      z⁺ = X x⁺                dz⁺ = X dx⁺
+            block.restore(); //                  x = x₋ where backtracking refuses the last step
+            block.refresh_metric(metric); //     D
+            block.store_extrapolated(); //       X e, where a rule measures the curvature along the step
+            block.residual(At::Extrapolated); // r = ω φ'(X e)         dr = ω (φ''(X e) X de + ∂_y φ' dy)
+            block.screen(); //                   columns of the block: those that can leave zero
+            block.gradient(); //                 g = Xᵀ r              dg = Xᵀ dr
+            block.step(); //                     x⁺ = prox(y − α D g)  dx⁺ = J dw + ∂_u prox
+            block.predict(); //                  z⁺ = X x⁺             dz⁺ = X dx⁺
         });
-        self.state.swap(); //                        x₋, x = x, x⁺            z₋, z = z, z⁺
-        self.state.predict_held_out(); //            z of held-out rows
-        self.state.for_each_block(|block| block.observe()); // objective, changes, support, validation loss
+        self.state.swap(); //                    x₋, x = x, x⁺         z₋, z = z, z⁺
+        self.state.predict_held_out(); //        z of held-out rows
+        self.state.for_each_block(|block| {
+            block.observe(); //                  objective, changes, support, validation loss
+        });
         self.state.adapt_working_sets();
         if self.is_check_due() {
             self.state.for_each_block(|block| {
-                block.residual(At::Iterate); //      r = ω φ'(X x)
+                block.residual(At::Iterate); //  r = ω φ'(X x)         dr = ω (φ''(X x) X dx + ∂_y φ' dy)
                 block.screen();
-                block.gradient();
-                block.measure(); //                  duality gap, stationarity, residual of the derivatives
+                block.gradient(); //             g = Xᵀ r              dg = Xᵀ dr
+                block.measure(); //              duality gap, stationarity, residual of the derivatives
             });
         }
-        self.finalize(records); //                   counts, records, status
+        self.finalize(records); //               counts, records, status
     }
 
     /// Decides what every lane does next: α, β and their tangents, from the schedule and from what was seen.

@@ -7,8 +7,8 @@ use crate::lanes::MetricSource;
 use crate::objective::{LossFunction, Real, with_loss};
 
 impl<T: Real> Block<'_, T> {
-    /// Sets the metric of the lanes that refresh it now. Working sets, which metrics that change do not have, take theirs
-    /// from here.
+    /// Sets the metric of the lanes that refresh it now. Working sets, which metrics that change do not have,
+    /// take theirs from here.
     pub(super) fn refresh_metric(&mut self, source: &MetricSource) {
         if self.coefficients.full.metric.is_empty() {
             return;

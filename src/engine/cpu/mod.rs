@@ -1,7 +1,8 @@
 //! The CPU engine, in f64 or f32: the reference text of the solver.
 //!
-//! `iterate.rs` is the algorithm, one iteration of all lanes; `residual.rs`, `step.rs` and `observe.rs` hold its element-wise
-//! parts, `prox.rs` the proximal step of a lane with its chain rule, `criterion.rs` the stop rule. Products are the design's.
+//! `iterate.rs` is the algorithm, one iteration of all lanes; `residual.rs`, `step.rs` and `observe.rs` hold
+//! its element-wise parts, `prox.rs` the proximal step of a lane with its chain rule, `criterion.rs` the stop
+//! rule. Products are the design's.
 
 use ndarray::{Array3, Axis};
 
@@ -10,7 +11,7 @@ use crate::design::{Design, Threads};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lanes::{ControlRules, Job, LaneState};
 use crate::objective::{Objective, Real};
-use crate::program::{Limits, Plan, Precision};
+use crate::program::{DeviceKind, Limits, Plan, Precision};
 
 mod block;
 mod criterion;
@@ -68,9 +69,10 @@ impl Engine for CpuEngine {
             lane: 0.0,
             workgroup_bytes: 0,
             max_invocations: 0,
-            parallel: true,
+            device: DeviceKind::Software,
             storage_buffers: 0,
             overhead: 2e-5,
+            timestamps: false,
         })
     }
 
@@ -92,8 +94,8 @@ impl Engine for CpuEngine {
     }
 }
 
-/// Seconds that the product library alone needs for `count` times the two products of an iteration, `X M` and `Xᵀ R`
-/// with `columns` columns: the yardstick of the benchmarks.
+/// Seconds that the product library alone needs for `count` times the two products of an iteration, `X M` and
+/// `Xᵀ R` with `columns` columns: the yardstick of the benchmarks.
 pub fn products_alone(problem: &Objective, columns: usize, precision: Precision, count: usize) -> f64 {
     fn of<T: Real>(problem: &Objective, columns: usize, count: usize) -> f64 {
         let design: Design<T> = problem.design().cast();

@@ -4,12 +4,13 @@ use rayon::prelude::*;
 
 use super::block::{Block, Iterates, Predictions};
 use super::shared::{HeldOut, Rows};
-use super::vector::{sum, vectorised};
+use super::vector::{PartialSums, sum, vectorised};
 use crate::objective::{LossFunction, PenaltyFunction, Real, with_loss, with_penalty};
 use crate::program::RecordLayout;
 
 impl<T: Real> Block<'_, T> {
-    /// Records the new iterates: objective, changes, support, and the loss of held-out rows with its derivatives.
+    /// Records the new iterates: objective, changes, support, and the loss of held-out rows with its
+    /// derivatives.
     pub(super) fn observe(&mut self) {
         with_penalty!(self.shared.penalty, f => self.record_step(f));
         with_loss!(self.shared.loss, f => self.record_loss(f));
@@ -146,7 +147,18 @@ impl<T: Real, L: LossFunction> pulp::WithSimd for MeanLoss<'_, T, L> {
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) -> T {
         let MeanLoss { loss, rows, z } = self;
-        let (y, weight) = (&rows.target[..z.len()], &rows.weight[..z.len()]);
-        sum(z.len(), |i| weight[i] * loss.value(z[i], y[i]))
+        let (mut terms, mut sums) = ([T::zero(); TERMS], PartialSums::zero());
+        let blocks = z.chunks(TERMS).zip(rows.target.chunks(TERMS)).zip(rows.weight.chunks(TERMS));
+        for ((z, y), weight) in blocks {
+            let (terms, y, weight) = (&mut terms[..z.len()], &y[..z.len()], &weight[..z.len()]);
+            for i in 0..z.len() {
+                terms[i] = weight[i] * loss.value(z[i], y[i]);
+            }
+            sums.add(terms);
+        }
+        sums.total()
     }
 }
+
+/// Terms that are computed before they are added up: a multiple of the partial sums.
+const TERMS: usize = 64;

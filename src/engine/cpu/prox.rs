@@ -1,12 +1,13 @@
-//! The proximal gradient step of one lane and its chain rule: for an iteration, and for the fixed point that the stop rule tests.
+//! The proximal gradient step of one lane and its chain rule: for an iteration, and for the fixed point that
+//! the stop rule tests.
 
 use super::shared::{ColumnSet, FactorSeed};
 use super::vector::extrapolate;
 use crate::lanes::{LaneNumbers, StepParams};
 use crate::objective::{PenaltyFunction, Prox, Real};
 
-/// The step `x⁺ = prox(y − a D (g + ridge e))`, `y = x + β(x − x₋)`, of one lane, with step size `a`, metric `D` and the gradient
-/// of the loss `g`, which was taken at `e`.
+/// The step `x⁺ = prox(y − a D (g + ridge e))`, `y = x + β(x − x₋)`, of one lane, with step size `a`, metric
+/// `D` and the gradient of the loss `g`, which was taken at `e`.
 pub(super) struct ProxStep<'a, T, P> {
     penalty: P,
     columns: &'a ColumnSet<T>,

@@ -22,7 +22,8 @@ pub(super) struct Shared<T> {
     pub(super) intercept_tangents: Vec<T>,
     /// The design of squares, for a metric made of curvatures.
     pub(super) squares: Option<Design<T>>,
-    /// `[q]`: norms of the columns, and how many a working set may have; no norms where the plan has no working sets.
+    /// `[q]`: norms of the columns, and how many a working set may have; no norms where the plan has no
+    /// working sets.
     pub(super) norms: Vec<T>,
     pub(super) max_working_set: usize,
     /// `[d]`: whether the stop rule tests a tangent.

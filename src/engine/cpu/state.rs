@@ -52,7 +52,8 @@ impl<T: Real> State<T> {
         }
     }
 
-    /// Works on all lanes: as one block on all columns, or, where working sets are in use, as blocks of a group each, in parallel.
+    /// Works on all lanes: as one block on all columns, or, where working sets are in use, as blocks of a
+    /// group each, in parallel.
     pub(super) fn for_each_block(&mut self, work: impl Fn(&mut Block<'_, T>) + Sync) {
         if self.sets.as_ref().is_some_and(|sets| sets.on) {
             return self.for_each_group(work);
@@ -94,7 +95,8 @@ impl<T: Real> State<T> {
         }
     }
 
-    /// The new iterates and predictions, which were written over those before, and the last ones change names.
+    /// The new iterates and predictions, which were written over those before, and the last ones change
+    /// names.
     pub(super) fn swap(&mut self) {
         std::mem::swap(&mut self.iterates.x, &mut self.iterates.x_previous);
         std::mem::swap(&mut self.predictions.z, &mut self.predictions.z_previous);
@@ -200,7 +202,8 @@ impl<T: Real> State<T> {
     /// A lane as it is now.
     pub(super) fn lane(&self, slot: usize) -> LaneState {
         let active = &self.lanes[slot];
-        // A metric made of curvatures was refreshed some iterations ago; others follow from the lane and the iteration.
+        // A metric made of curvatures was refreshed some iterations ago; others follow from the lane and the
+        // iteration.
         let curvatures = self.shared.squares.is_some();
         LaneState {
             lane: active.lane,

@@ -9,8 +9,8 @@ use crate::lanes::Seen;
 use crate::objective::{PenaltyFunction, Real, with_penalty};
 
 impl<T: Real> Block<'_, T> {
-    /// `x⁺ = prox(y − α D g)`, `y = x + β(x − x₋)`, and the tangents `dx⁺ = J dw + ∂_u prox`. The new iterate replaces the
-    /// previous one, and the two change names. A lane that ended keeps its state.
+    /// `x⁺ = prox(y − α D g)`, `y = x + β(x − x₋)`, and the tangents `dx⁺ = J dw + ∂_u prox`. The new iterate
+    /// replaces the previous one, and the two change names. A lane that ended keeps its state.
     pub(super) fn step(&mut self) {
         with_penalty!(self.shared.penalty, f => self.step_of(f));
         self.coefficients.swap();

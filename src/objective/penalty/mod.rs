@@ -4,7 +4,7 @@
 //! `l2 = alpha·(1−l1_ratio)·factor_j`.
 
 use super::capabilities::{Coupling, PenaltyCapabilities, Ridge, StepLimit, Zeros};
-use super::dual::{NO_PENALTY_DUAL, NoDual, PenaltyDual};
+use super::dual::{NoDual, PenaltyDual};
 use crate::design::Real;
 use crate::error::Result;
 use crate::objective::catalog::catalog;
@@ -13,11 +13,13 @@ mod r#box;
 mod elastic_net;
 mod l1;
 mod l2;
+mod mcp;
 mod none;
 mod nonneg_l1;
+mod scad;
 
-/// `x = prox_{step·g}(w)` with its partial derivatives. By the step: `∂x/∂step = −by_input (w − x)/step` for every
-/// penalty, so it is not stored.
+/// `x = prox_{step·g}(w)` with its partial derivatives. By the step: `∂x/∂step = −by_input (w − x)/step` for
+/// every penalty, so it is not stored.
 #[derive(Debug, Clone, Copy)]
 pub struct Prox<T> {
     /// `x`.
@@ -41,8 +43,8 @@ impl<T: Real> Prox<T> {
     }
 }
 
-/// Derivatives of `g` at a point where it is smooth: all that the implicit solution on the manifold of the active
-/// coefficients needs of a penalty.
+/// Derivatives of `g` at a point where it is smooth: all that the implicit solution on the manifold of the
+/// active coefficients needs of a penalty.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct PenaltyDerivatives {
     /// `g'(x)`.
@@ -85,7 +87,8 @@ pub trait PenaltyFunction: Copy + Default + Send + Sync + 'static {
     fn parameters(self) -> Vec<(&'static str, f64)> {
         vec![]
     }
-    /// The same penalty with other parameters, in the order of [`parameters`](Self::parameters); none given keeps them.
+    /// The same penalty with other parameters, in the order of [`parameters`](Self::parameters); none given
+    /// keeps them.
     ///
     /// # Errors
     /// A wrong number of parameters, or one out of range.
@@ -103,6 +106,8 @@ catalog! {
     ElasticNet(elastic_net, "elastic_net"),
     NonnegL1(nonneg_l1, "nonneg_l1"),
     Box(r#box, "box"),
+    Mcp(mcp, "mcp"),
+    Scad(scad, "scad"),
 }
 
 impl Penalty {
@@ -137,11 +142,6 @@ impl Penalty {
         let limit = self.capabilities().step_limit?;
         let (_, value) = self.parameters().into_iter().find(|(name, _)| *name == limit.parameter)?;
         Some((limit, value + limit.offset))
-    }
-    /// The WGSL fragments of this entry, as (file, text).
-    pub fn shaders(&self) -> Vec<(&'static str, &'static str)> {
-        let stand_in = (!self.has_dual()).then_some(NO_PENALTY_DUAL);
-        std::iter::once(self.shader()).chain(stand_in).collect()
     }
     /// `g(x)` in f64.
     pub fn value(&self, x: f64, l1: f64, l2: f64) -> f64 {

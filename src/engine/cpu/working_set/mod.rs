@@ -1,10 +1,12 @@
-//! Working sets: the coefficients of a group of lanes that can differ from zero, for as long as that is certain.
+//! Working sets: the coefficients of a group of lanes that can differ from zero, for as long as that is
+//! certain.
 //!
-//! Where the proximal map is zero for `|g_j| ≤ l1_j`, a coefficient that rests at zero stays there as long as its correlation with
-//! the residual does, and a correlation changes by at most `‖X_j‖ ‖r − r₀‖` from where it was computed at the residual `r₀`
-//! (a safe rule in the sense of El Ghaoui et al. 2012, for iterates instead of solutions). So a set is chosen with a radius: within
-//! it, an iteration on the set's columns alone gives the same sequences, tangents and gaps included, to rounding. When a lane leaves
-//! the radius, its correlations are computed anew. [`screening`] holds the rule, [`policy`] when sets are used at all.
+//! Where the proximal map is zero for `|g_j| ≤ l1_j`, a coefficient that rests at zero stays there as long as
+//! its correlation with the residual does, and a correlation changes by at most `‖X_j‖ ‖r − r₀‖` from where
+//! it was computed at the residual `r₀` (a safe rule in the sense of El Ghaoui et al. 2012, for iterates
+//! instead of solutions). So a set is chosen with a radius: within it, an iteration on the set's columns
+//! alone gives the same sequences, tangents and gaps included, to rounding. When a lane leaves the radius,
+//! its correlations are computed anew. [`screening`] holds the rule, [`policy`] when sets are used at all.
 
 use super::block::Iterates;
 use super::shared::{ColumnSet, FactorSeed, Shared};
@@ -28,7 +30,8 @@ pub(super) struct WorkingSet<T> {
     pub(super) members: Vec<usize>,
     pub(super) columns: ColumnSet<T>,
     pub(super) iterates: Iterates<Vec<T>>,
-    /// For each lane, the residual `[n]` at which correlations were computed, and how far it may go from there.
+    /// For each lane, the residual `[n]` at which correlations were computed, and how far it may go from
+    /// there.
     reference: Vec<T>,
     radius: Vec<T>,
     /// Iterations since then.

@@ -1,4 +1,5 @@
-//! When working sets are used: where they leave out enough, for products of few columns are slower per operation.
+//! When working sets are used: where they leave out enough, for products of few columns are slower per
+//! operation.
 
 use super::super::state::State;
 use super::{GROUP, WorkingSet};
@@ -24,7 +25,8 @@ const DISABLE_ABOVE: f64 = 0.7;
 /// Iterations before the first attempt, and between attempts at most.
 const FIRST_WAIT: usize = 8;
 const MAX_WAIT: usize = 64;
-/// Iterations over which the first change of residuals is measured, and after which an unrestricted group tries again.
+/// Iterations over which the first change of residuals is measured, and after which an unrestricted group
+/// tries again.
 pub(super) const PERIOD: usize = 5;
 
 impl<T: Real> WorkingSets<T> {

@@ -13,8 +13,8 @@ use crate::objective::Real;
 const RADIUS_ITERATIONS: f64 = 12.0;
 
 impl<T: Real> Block<'_, T> {
-    /// Makes sure that the working set of a group is safe for its residuals, or chooses another from correlations computed
-    /// anew. Nothing to do for a block on all columns.
+    /// Makes sure that the working set of a group is safe for its residuals, or chooses another from
+    /// correlations computed anew. Nothing to do for a block on all columns.
     pub(in super::super) fn screen(&mut self) {
         let (shared, r) = (self.shared, &*self.predictions.r);
         let ([set], full) = (&mut *self.coefficients.sets, &mut self.coefficients.full) else { return };
@@ -77,8 +77,8 @@ impl<T: Real> WorkingSet<T> {
         self.age = 0;
     }
 
-    /// Chooses the set at the residuals `r`, from the correlations in `full.g`, `stride` columns a lane, and the coefficients that
-    /// are not zero. Leaves the group unrestricted where the set would be too large.
+    /// Chooses the set at the residuals `r`, from the correlations in `full.g`, `stride` columns a lane, and
+    /// the coefficients that are not zero. Leaves the group unrestricted where the set would be too large.
     fn choose(
         &mut self,
         shared: &Shared<T>,
