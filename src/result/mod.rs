@@ -1,4 +1,5 @@
-//! The trace of a sweep: full frames every so many iterations, and a record per lane at every one.
+//! What is kept of a sweep: the trace, full frames every so many iterations and a record per lane at every one, and the models at the
+//! lanes' ends.
 
 use ndarray::{Array, Array1, Array2, Array3, Array4, ArrayView1, ArrayView2, Axis};
 
@@ -6,6 +7,11 @@ use crate::engine::Chunk;
 use crate::lanes::LaneState;
 use crate::objective::{Derivative, Objective};
 use crate::program::{Plan, RecordLayout};
+
+mod fit;
+
+pub(crate) use fit::Columns;
+pub use fit::Fit;
 
 /// The recorded sequence `(x_k, Dx_k)` of every lane, in f64.
 ///

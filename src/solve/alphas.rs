@@ -30,6 +30,21 @@ pub enum Alphas {
 const MAX_LANES: usize = 1 << 24;
 
 impl Alphas {
+    /// These values.
+    pub fn list(values: impl IntoIterator<Item = f64>) -> Self {
+        Alphas::List(values.into_iter().collect())
+    }
+
+    /// `count` values from `high` down to `low`, evenly spaced in their logarithm.
+    pub fn geometric(high: f64, low: f64, count: usize) -> Self {
+        Alphas::Geometric { high, low, count }
+    }
+
+    /// `count` values from alpha_max, where all penalised coefficients vanish, down to `epsilon` times that.
+    pub fn path(epsilon: f64, count: usize) -> Self {
+        Alphas::Path { epsilon, count }
+    }
+
     /// The values for a problem.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::lanes::{Lane, MetricSource};
 use crate::objective::{Derivative, Loss, Objective};
 use crate::program::{MetricKind, Plan, Precision, Request, Strategy};
-use crate::result::Recorder;
+use crate::result::{Columns, Recorder};
 use crate::schedule::{Algorithm, LaneSchedule, Metric, Momentum, Schedule, Step, TangentStart};
 
 /// Default memory budget: 4 GiB, for the device's buffers and the host's trace together.
@@ -417,6 +417,6 @@ impl Sweep {
             warnings,
             seconds: clock.elapsed().as_secs_f64(),
         };
-        Ok(SweepResult { lanes, trace, info })
+        Ok(SweepResult { lanes, trace, info, columns: Columns::new(&self.problem) })
     }
 }
