@@ -46,6 +46,7 @@
 //! ```
 
 pub mod data;
+pub mod design;
 pub mod diff;
 pub mod engine;
 pub mod error;

@@ -4,58 +4,73 @@ use proxjet::diff::check;
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::objective::{Derivative, Loss, Objective, Penalty};
 use proxjet::schedule::{Algorithm, Momentum, Step};
-use proxjet::solve::Sweep;
+use proxjet::solve::{Alphas, Sweep};
 
 mod common;
+use common::cases::{losses, penalties};
+use common::compare::Report;
 
+/// Every derivative that exists, under every algorithm, for every loss and penalty of the catalog.
 #[test]
 fn tangents_are_derivatives_of_the_iterates() {
-    let penalties = [Penalty::l2(), Penalty::l1(), Penalty::elastic_net(), Penalty::nonneg_l1()];
     let (mut compared, mut excluded) = (0, 0);
-    for loss in [Loss::squared(), Loss::logistic(), Loss::huber(2.0).unwrap()] {
-        for penalty in penalties {
+    let mut report = Report::default();
+    for loss in losses() {
+        for penalty in penalties() {
             for (algorithm, intercept) in
                 [(Algorithm::Pgd, true), (Algorithm::Fista, false), (Algorithm::HeavyBall, true)]
             {
-                // No residual of this seed crosses a knot of huber within the width of a difference.
-                let problem = Objective::builder(common::synthetic(60, 8, loss.classes(), 12))
-                    .loss(loss)
-                    .penalty(penalty)
-                    // All different: L has a kink where the largest two are equal.
-                    .penalty_factors((0..8).map(|j| 1.0 + 0.1 * f64::from((j * 5) % 8)).collect())
-                    .intercept(intercept)
-                    .build()
-                    .unwrap();
-                let mut derivatives =
-                    vec![Derivative::LogAlpha, Derivative::Alpha, Derivative::PenaltyFactor(3)];
-                if penalty == Penalty::elastic_net() {
-                    derivatives.push(Derivative::L1Ratio);
-                }
-                if !loss.classes() {
-                    derivatives.push(Derivative::Target((0..60).map(|i| f64::from(i % 7) - 3.0).collect()));
-                }
-                let step = match algorithm {
-                    Algorithm::Pgd => Step::Uniform { low: 0.2, high: 1.8, seed: 1 },
-                    _ => Step::Constant(0.9),
-                };
-                let top = 0.6 * problem.alpha_max(1.0);
-                let alphas = (0..6).map(|i| top * 0.6f64.powi(i)).collect();
-                let sweep = Sweep::new(problem)
-                    .alphas(proxjet::solve::Alphas::List(alphas))
-                    .algorithm(algorithm)
-                    .step(step)
-                    .iterations(60)
-                    .derivatives(derivatives);
+                let name = format!("{loss} + {penalty}, {}", algorithm.name());
+                let sweep = sweep(loss, penalty, algorithm, intercept);
                 for row in check(&sweep, &mut CpuEngine::new(), 1e-5).unwrap() {
                     // A difference of width 1e-5 is good to about 1e-10 by itself, and divides the rounding of 60 iterations.
-                    assert!(row.max_error <= 1e-6, "{loss} + {penalty}, {}: {row:?}", algorithm.name());
+                    report.check(&name, row.max_error <= 1e-6, || format!("{row:?}"));
                     compared += row.compared;
                     excluded += row.excluded;
                 }
             }
         }
     }
+    // At least one derivative of each.
+    report.finish(3 * losses().len() * penalties().len());
     assert!(compared > 500 && excluded * 10 < compared, "{compared} compared, {excluded} excluded");
+}
+
+/// A sweep of six lanes and 60 iterations with every derivative that exists.
+fn sweep(loss: Loss, penalty: Penalty, algorithm: Algorithm, intercept: bool) -> Sweep {
+    // No residual of this seed crosses a knot of huber within the width of a difference.
+    let mut builder = Objective::builder(common::synthetic(60, 8, loss.classes(), 16))
+        .loss(loss)
+        .penalty(penalty)
+        .intercept(intercept);
+    let mut derivatives = Vec::new();
+    if penalty.uses_alpha() {
+        // All different: L has a kink where the largest two are equal.
+        builder = builder.penalty_factors((0..8).map(|j| 1.0 + 0.1 * f64::from((j * 5) % 8)).collect());
+        derivatives.extend([Derivative::LogAlpha, Derivative::Alpha, Derivative::PenaltyFactor(3)]);
+        if penalty.l1_ratio().is_none() {
+            derivatives.push(Derivative::L1Ratio);
+        }
+    } else {
+        // They vanish at the solution: late ones are seen best.
+        derivatives.extend([57, 59].map(Derivative::Step));
+    }
+    if !loss.classes() {
+        derivatives.push(Derivative::Target((0..60).map(|i| f64::from(i % 7) - 3.0).collect()));
+    }
+    let problem = builder.build().unwrap();
+    let step = match algorithm {
+        Algorithm::Pgd => Step::Uniform { low: 0.2, high: 1.8, seed: 1 },
+        _ => Step::Constant(0.9),
+    };
+    let top = if penalty.uses_alpha() { 0.6 * problem.alpha_max(1.0) } else { 1.0 };
+    let alphas = (0..6).map(|i| top * 0.6f64.powi(i)).collect();
+    Sweep::new(problem)
+        .alphas(Alphas::List(alphas))
+        .algorithm(algorithm)
+        .step(step)
+        .iterations(60)
+        .derivatives(derivatives)
 }
 
 #[test]
@@ -81,7 +96,7 @@ fn kinks_are_excluded_and_counted() {
     // At alpha_max the first coefficient is about to enter: the two sides have different active sets.
     let problem = Objective::builder(common::synthetic(40, 6, false, 3)).build().unwrap();
     let top = problem.alpha_max(1.0);
-    let sweep = Sweep::new(problem).alphas(proxjet::solve::Alphas::List(vec![top, 0.3 * top])).iterations(30);
+    let sweep = Sweep::new(problem).alphas(Alphas::List(vec![top, 0.3 * top])).iterations(30);
     let row = &check(&sweep, &mut CpuEngine::new(), 1e-5).unwrap()[0];
     assert_eq!((row.excluded, row.compared), (1, 1));
 }
@@ -92,7 +107,7 @@ fn the_derivative_at_the_solution_is_the_implicit_one() {
     let problem = Objective::builder(common::synthetic(80, 10, false, 4)).intercept(false).build().unwrap();
     let top = problem.alpha_max(1.0);
     let sweep = Sweep::new(problem.clone())
-        .alphas(proxjet::solve::Alphas::List(vec![0.2 * top]))
+        .alphas(Alphas::List(vec![0.2 * top]))
         .momentum(Momentum::StronglyConvex)
         .iterations(5000)
         .tol(1e-13);
@@ -101,7 +116,7 @@ fn the_derivative_at_the_solution_is_the_implicit_one() {
     let f = result.trace.iteration.len() - 1;
     let on: Vec<usize> = (0..10).filter(|j| coef[[f, 0, *j]] != 0.0).collect();
     assert!(on.len() > 2 && on.len() < 10);
-    let design = problem.design();
+    let design = problem.design().to_dense();
     let hessian = faer::Mat::from_fn(on.len(), on.len(), |a, b| {
         (0..80).map(|i| problem.weight()[i] * design[[i, on[a]]] * design[[i, on[b]]]).sum::<f64>()
     });
@@ -129,4 +144,42 @@ fn a_constant_target_direction_moves_the_intercept_alone() {
     );
     let last = result.trace.dintercept.outer_iter().next_back().unwrap();
     assert!(result.trace.dcoef.iter().all(|v| *v == 0.0) && last.iter().all(|v| (v - 1.0).abs() < 1e-14));
+}
+
+/// Derivatives of the held-out loss, by differences of the loss itself; the target of the held-out rows stays.
+#[test]
+fn hypergradients_are_derivatives_of_the_held_out_loss() {
+    let direction: ndarray::Array1<f64> = (0..60).map(|i| 1.0 + f64::from(i % 7)).collect();
+    for loss in losses() {
+        let factors = |moved: f64| {
+            (0..8).map(|j| if j == 0 { 1.0 + moved } else { 1.0 + 0.1 * f64::from(j) }).collect()
+        };
+        let run = |(log_alpha, factor, target): (f64, f64, f64)| {
+            let data = common::synthetic(60, 8, loss.classes(), 16);
+            let y = &data.target() + &(&direction * target);
+            let moved = proxjet::data::Dataset::new(data.x().to_owned(), y).unwrap();
+            let moved = moved.with_sample_weight(data.sample_weight().to_owned()).unwrap();
+            let problem = Objective::builder(moved).loss(loss).penalty_factors(factors(factor));
+            let problem = problem.validation(common::synthetic(25, 8, loss.classes(), 17)).build().unwrap();
+            let mut derivatives = vec![Derivative::LogAlpha, Derivative::PenaltyFactor(0)];
+            if !loss.classes() {
+                derivatives.push(Derivative::Target(direction.clone()));
+            }
+            let alphas = Alphas::List(vec![0.05 * f64::exp(log_alpha)]);
+            let sweep = Sweep::new(problem).alphas(alphas).step(Step::Constant(0.9)).iterations(40).tol(0.0);
+            sweep.derivatives(derivatives).run(&mut CpuEngine::new()).unwrap()
+        };
+        let h = 1e-5;
+        let result = run((0.0, 0.0, 0.0));
+        let of = |r: &proxjet::solve::SweepResult| r.lanes[0].validation_loss.unwrap();
+        let moves = [|h| (h, 0.0, 0.0), |h| (0.0, h, 0.0), |h| (0.0, 0.0, h)];
+        for (derivative, moved) in result.lanes[0].hypergradient.as_ref().unwrap().iter().zip(moves) {
+            let difference = (of(&run(moved(h))) - of(&run(moved(-h)))) / (2.0 * h);
+            let apart = (derivative.unwrap() - difference).abs();
+            assert!(
+                apart <= 1e-7 * difference.abs().max(1e-2),
+                "{loss}: {derivative:?}, difference {difference}"
+            );
+        }
+    }
 }

@@ -4,19 +4,22 @@ use std::fs;
 use std::path::Path;
 
 #[test]
-fn code_in_add_a_loss_is_the_real_source() {
+fn code_in_the_pages_on_adding_is_the_real_source() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let text = fs::read_to_string(root.join("docs/add_a_loss.md")).unwrap();
-    let mut blocks = 0;
-    for part in text.split("<!-- ").skip(1) {
-        let (file, rest) = part.split_once(" -->").unwrap();
-        let block = rest.split("```").nth(1).unwrap();
-        let code = block.split_once('\n').unwrap().1;
-        let source = fs::read_to_string(root.join(file)).unwrap();
-        assert!(source.contains(code), "the block of {file} is not in it any more: copy it anew");
-        blocks += 1;
+    for page in ["docs/add_a_loss.md", "docs/add_a_penalty.md"] {
+        let text = fs::read_to_string(root.join(page)).unwrap();
+        let mut blocks = 0;
+        for part in text.split("<!-- ").skip(1) {
+            let (file, rest) = part.split_once(" -->").unwrap();
+            let block = rest.split("```").nth(1).unwrap();
+            let code = block.split_once('\n').unwrap().1;
+            let source = fs::read_to_string(root.join(file)).unwrap();
+            let missing = format!("{page}: the block of {file} is not in it any more: copy it anew");
+            assert!(!code.trim().is_empty() && source.contains(code), "{missing}");
+            blocks += 1;
+        }
+        assert_eq!(blocks, 3, "{page}");
     }
-    assert_eq!(blocks, 3);
 }
 
 #[test]
@@ -24,6 +27,8 @@ fn files_that_the_readme_names_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for page in [
         "README.md",
+        "docs/add_a_loss.md",
+        "docs/add_a_penalty.md",
         "docs/architecture.md",
         "docs/derivatives.md",
         "docs/gpu.md",

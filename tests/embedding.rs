@@ -14,53 +14,12 @@ use proxjet::schedule::{Algorithm, Metric, Phase, Schedule, Step};
 use proxjet::solve::{Sweep, SweepResult};
 
 mod common;
+use common::host::Host;
 use common::synthetic;
 
-/// What an application owns.
-struct Host {
-    device: wgpu::Device,
-    queue: wgpu::Queue,
-    info: wgpu::AdapterInfo,
-    /// What its handler of errors was params.
-    errors: Arc<Mutex<Vec<String>>>,
-}
-
-impl Host {
-    /// A host on the best adapter; `None` only where there is none and nobody requires one.
-    fn new() -> Option<Host> {
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
-        let Ok(adapter) =
-            pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()))
-        else {
-            assert!(std::env::var_os("PROXJET_REQUIRE_GPU").is_none(), "a GPU test without an adapter");
-            eprintln!("SKIPPED, no adapter");
-            return None;
-        };
-        let descriptor = wgpu::DeviceDescriptor {
-            label: Some("host"),
-            required_features: GpuContext::required_features(&adapter),
-            required_limits: GpuContext::required_limits(&adapter),
-            ..Default::default()
-        };
-        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
-        let errors = Arc::new(Mutex::new(Vec::new()));
-        let heard = errors.clone();
-        device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| heard.lock().unwrap().push(e.to_string())));
-        Some(Host { device, queue, info: adapter.get_info(), errors })
-    }
-
-    fn engine(&self) -> GpuEngine {
-        let (device, queue) = (self.device.clone(), self.queue.clone());
-        GpuEngine::new(GpuContext::from_device(device, queue, self.info.clone()).unwrap())
-    }
-
-    fn encoder(&self) -> wgpu::CommandEncoder {
-        self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("frame") })
-    }
-
-    fn session(&self, sweep: &Sweep, keep: Keep) -> Session {
-        sweep.clone().session(&mut self.engine(), keep).unwrap()
-    }
+/// A sweep on the host's device, stepped by the host.
+fn open(host: &Host, sweep: &Sweep, keep: Keep) -> Session {
+    sweep.clone().session(&mut host.engine(), keep).unwrap()
 }
 
 fn problem() -> Objective {
@@ -147,7 +106,7 @@ fn a_session_has_the_bits_of_the_driver() {
     ];
     for (name, sweep) in cases {
         let truth = sweep.run(&mut host.engine()).unwrap();
-        let mut session = host.session(&sweep, Keep::Nothing);
+        let mut session = open(&host, &sweep, Keep::Nothing);
         assert!(run(&host, &mut session).is_empty(), "{name}: chunks that nobody asked for");
         assert_same(&mut session, &truth, name);
         // The driver on another device of the same adapter.
@@ -160,12 +119,12 @@ fn a_session_has_the_bits_of_the_driver() {
 #[test]
 fn f64_is_as_good_where_the_device_has_it() {
     let Some(host) = Host::new() else { return };
-    if !host.device.features().contains(wgpu::Features::SHADER_F64) {
+    if !host.has_f64() {
         return eprintln!("SKIPPED, no 64-bit floats");
     }
     let sweep = sweep().precision(Precision::F64).tol(0.0);
     let truth = sweep.run(&mut host.engine()).unwrap();
-    let mut session = host.session(&sweep, Keep::Nothing);
+    let mut session = open(&host, &sweep, Keep::Nothing);
     run(&host, &mut session);
     assert_same(&mut session, &truth, "f64");
 }
@@ -178,7 +137,7 @@ fn records_and_frames_come_back_without_waiting() {
     let statuses: Vec<Status> = truth.lanes.iter().map(|l| l.status).collect();
     assert!(statuses.contains(&Status::Converged), "{statuses:?}");
     for keep in [Keep::Records, Keep::Frames] {
-        let mut session = host.session(&sweep, keep);
+        let mut session = open(&host, &sweep, keep);
         let chunks = run(&host, &mut session);
         let (mut records, mut frames) = (0, 0);
         for chunk in &chunks {
@@ -209,7 +168,7 @@ fn records_and_frames_come_back_without_waiting() {
 #[test]
 fn chunks_that_nobody_collects_hold_the_session_back() {
     let Some(host) = Host::new() else { return };
-    let mut session = host.session(&sweep().tol(0.0), Keep::Records);
+    let mut session = open(&host, &sweep().tol(0.0), Keep::Records);
     let mut done = 0;
     for _ in 0..40 {
         done += session.submit(Duration::ZERO).unwrap();
@@ -226,7 +185,7 @@ fn any_number_of_calls_goes_into_a_submission() {
     let sweep =
         sweep().tol(0.0).schedule(Phase::new(Algorithm::Fista).step("uniform:0.5:1:3".parse().unwrap()));
     let truth = sweep.run(&mut host.engine()).unwrap();
-    let mut session = host.session(&sweep, Keep::Nothing);
+    let mut session = open(&host, &sweep, Keep::Nothing);
     let mut total = 0;
     while !session.is_done() {
         // Two encoders in one submission, and several calls in each.
@@ -246,7 +205,7 @@ fn any_number_of_calls_goes_into_a_submission() {
 #[test]
 fn a_budget_of_nothing_is_an_iteration_and_the_most_is_a_chunk() {
     let Some(host) = Host::new() else { return };
-    let mut session = host.session(&sweep().tol(0.0).chunk(30), Keep::Nothing);
+    let mut session = open(&host, &sweep().tol(0.0).chunk(30), Keep::Nothing);
     assert_eq!(session.plan().chunk, 30);
     assert_eq!(session.submit(Duration::ZERO).unwrap(), 1);
     assert_eq!(session.submit(Duration::from_secs(1000)).unwrap(), 30);
@@ -273,7 +232,7 @@ fn a_budget_of_nothing_is_an_iteration_and_the_most_is_a_chunk() {
 #[test]
 fn the_hosts_shader_reads_the_state() {
     let Some(host) = Host::new() else { return };
-    let mut session = host.session(&sweep().tol(0.0), Keep::Nothing);
+    let mut session = open(&host, &sweep().tol(0.0), Keep::Nothing);
     let layout = session.layout();
     let count = layout.rows * layout.lanes * (1 + layout.tangents);
     let source = format!(
@@ -286,38 +245,11 @@ fn the_hosts_shader_reads_the_state() {
         }}",
         layout.wgsl()
     );
-    let module = host.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: None,
-        source: wgpu::ShaderSource::Wgsl(source.into()),
-    });
-    let pipeline = host.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: None,
-        layout: None,
-        module: &module,
-        entry_point: Some("main"),
-        compilation_options: Default::default(),
-        cache: None,
-    });
-    let buffer = |usage| {
-        host.device.create_buffer(&wgpu::BufferDescriptor {
-            label: None,
-            size: 4 * count as u64,
-            usage,
-            mapped_at_creation: false,
-        })
-    };
+    let pipeline = host.pipeline(source);
+    let buffer = |usage| host.buffer(4 * count, usage);
     let out = buffer(wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC);
     let readable = buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
-    let groups = session.buffers().map(|state| {
-        host.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: None,
-            layout: &pipeline.get_bind_group_layout(0),
-            entries: &[
-                wgpu::BindGroupEntry { binding: 0, resource: state.as_entire_binding() },
-                wgpu::BindGroupEntry { binding: 1, resource: out.as_entire_binding() },
-            ],
-        })
-    });
+    let groups = session.buffers().map(|state| host.group(&pipeline, &[state, &out]));
     for iterations in [1, 2] {
         // The solver and the host's shader in the same commands.
         let mut encoder = host.encoder();
@@ -353,7 +285,7 @@ fn the_hosts_handlers_stay_the_hosts() {
     let lost = Arc::new(Mutex::new(0));
     let counted = lost.clone();
     host.device.set_device_lost_callback(move |_, _| *counted.lock().unwrap() += 1);
-    let mut session = host.session(&sweep().tol(0.0), Keep::Frames);
+    let mut session = open(&host, &sweep().tol(0.0), Keep::Frames);
     run(&host, &mut session);
     sweep().run_with(&mut host.engine(), |_, _| ControlFlow::Continue(())).unwrap();
     assert!(host.errors.lock().unwrap().is_empty());
@@ -374,7 +306,7 @@ fn the_hosts_handlers_stay_the_hosts() {
 #[test]
 fn commands_that_were_dropped_or_swapped_are_found_out() {
     let Some(host) = Host::new() else { return };
-    let mut session = host.session(&sweep().tol(0.0), Keep::Nothing);
+    let mut session = open(&host, &sweep().tol(0.0), Keep::Nothing);
     let mut encoder = host.encoder();
     session.encode(&mut encoder, Duration::ZERO).unwrap();
     drop(encoder);
@@ -383,7 +315,7 @@ fn commands_that_were_dropped_or_swapped_are_found_out() {
     // It stays so.
     assert_eq!(session.poll().unwrap_err().to_string(), dropped.to_string());
 
-    let mut session = host.session(&sweep().tol(0.0), Keep::Nothing);
+    let mut session = open(&host, &sweep().tol(0.0), Keep::Nothing);
     let mut encoders = [host.encoder(), host.encoder()];
     session.encode(&mut encoders[0], Duration::ZERO).unwrap();
     session.encode(&mut encoders[1], session.seconds_per_iteration() * 7 / 2).unwrap();
@@ -396,7 +328,7 @@ fn commands_that_were_dropped_or_swapped_are_found_out() {
 #[test]
 fn a_lost_device_is_an_error_and_nothing_hangs() {
     let Some(host) = Host::new() else { return };
-    let mut session = host.session(&sweep().tol(0.0).iterations(100_000), Keep::Nothing);
+    let mut session = open(&host, &sweep().tol(0.0).iterations(100_000), Keep::Nothing);
     session.submit(Duration::from_millis(1)).unwrap();
     session.wait().unwrap();
     host.device.destroy();
@@ -439,10 +371,4 @@ fn what_cannot_run_is_refused() {
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
     let error = GpuContext::from_device(device, queue, adapter.get_info()).expect_err("too few bindings");
     assert!(error.to_string().contains("4 storage buffers per stage"), "{error}");
-}
-
-#[test]
-fn a_session_can_move_between_threads() {
-    fn shared<T: Send + Sync + 'static>() {}
-    shared::<Session>();
 }

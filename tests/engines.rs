@@ -2,17 +2,23 @@
 
 use std::ops::ControlFlow;
 
-use ndarray::{Array1, Array2};
-use proxjet::data::Dataset;
+use ndarray::Array2;
 use proxjet::engine::Status;
 use proxjet::engine::cpu::CpuEngine;
-use proxjet::objective::{Derivative, Loss, Objective, Penalty};
+use proxjet::objective::{Loss, Objective, Penalty};
 use proxjet::program::{Precision, Strategy};
 use proxjet::schedule::{Algorithm, Momentum, Phase, Restart, Schedule, Step};
 use proxjet::solve::{Alphas, Sweep, SweepResult};
 
 mod common;
-use common::{compare, synthetic};
+#[path = "engines/sparsity.rs"]
+mod sparsity;
+#[path = "engines/textbook.rs"]
+mod textbook;
+
+use common::cases::{Case, cases};
+use common::compare::{Report, compare, ends_differ, max_abs_diff};
+use common::synthetic;
 
 /// Tolerances: 150 iterations amplify a rounding by the condition of the problem, a few hundred here.
 fn bound(precision: Precision) -> f64 {
@@ -30,121 +36,43 @@ fn margin(precision: Precision) -> f64 {
     }
 }
 
-/// Every loss with every penalty, algorithms, intercepts, sizes and derivatives taking turns.
-fn combinations() -> Vec<(String, Sweep)> {
-    let mut list = Vec::new();
-    let losses = [Loss::squared(), Loss::logistic(), Loss::huber(0.8).unwrap()];
-    let penalties = [
-        Penalty::none(),
-        Penalty::l2(),
-        Penalty::l1(),
-        Penalty::elastic_net(),
-        Penalty::nonneg_l1(),
-        Penalty::bounds(-0.3, 0.4).unwrap(),
-    ];
-    let algorithms = [Algorithm::Pgd, Algorithm::Fista, Algorithm::HeavyBall];
-    // Rows, features, lanes: no multiples of 4, 8, 32 or 64, and the smallest there are.
-    let sizes = [(45, 11, 5), (70, 6, 9), (33, 37, 3), (6, 1, 1), (130, 5, 70)];
-    for (i, (loss, penalty)) in
-        losses.iter().flat_map(|l| penalties.iter().map(move |p| (*l, *p))).enumerate()
-    {
-        let (n, p, b) = sizes[i % sizes.len()];
-        let intercept = i % 2 == 0;
-        let data = synthetic(n, p, loss.classes(), i as u64);
-        let factors: Array1<f64> = (0..p).map(|j| 0.5 + (j % 4) as f64 / 2.0).collect();
-        let mut builder = Objective::builder(data).loss(loss).penalty(penalty).intercept(intercept);
-        if penalty.uses_alpha() {
-            builder = builder.penalty_factors(factors);
-        }
-        if i % 3 == 0 {
-            builder = builder.validation(synthetic(17, p, loss.classes(), 1000 + i as u64));
-        }
-        let problem = builder.build().unwrap();
-        let mut derivatives = Vec::new();
-        if penalty.uses_alpha() {
-            derivatives.push(Derivative::LogAlpha);
-            if i % 4 == 1 {
-                derivatives.push(Derivative::PenaltyFactor(p / 2));
-            }
-            if penalty == Penalty::elastic_net() {
-                derivatives.push(Derivative::L1Ratio);
-            }
-        }
-        if !loss.classes() && i % 2 == 1 {
-            derivatives.push(Derivative::Target((0..n).map(|i| (i as f64).sin()).collect()));
-        }
-        let algorithm = algorithms[i % 3];
-        let step = match algorithm {
-            Algorithm::Pgd => Step::Uniform { low: 0.3, high: 1.7, seed: i as u64 },
-            _ => Step::InverseLipschitz,
-        };
-        let high = if penalty.uses_alpha() { 0.5 * problem.alpha_max(1.0).max(0.02) } else { 1.0 };
-        let alphas: Vec<f64> = (0..b).map(|lane| high * 0.7f64.powi(lane % 12)).collect();
-        let name =
-            format!("{loss} + {penalty}, {}, intercept {intercept}, {n}x{p}, {b} lanes", algorithm.name());
-        let sweep = Sweep::new(problem)
-            .alphas(Alphas::List(alphas))
-            .algorithm(algorithm)
-            .step(step)
-            .iterations(150)
-            .every(13)
-            .tol(0.0)
-            .derivatives(derivatives);
-        list.push((name, sweep));
+/// Whether a strategy can run a case: the others are refused.
+fn possible(case: &Case, strategy: Strategy) -> bool {
+    match strategy {
+        Strategy::Direct => true,
+        Strategy::Gram => case.loss == Loss::squared(),
+        // Held-out rows are predicted at every iteration.
+        Strategy::Persistent => case.loss == Loss::squared() && case.held_out.is_none(),
     }
-    list
 }
 
-fn agrees_with_the_reference(engine: &str, precision: Precision) {
+fn against_the_reference(engine: &str, precision: Precision, strategy: Strategy) {
     let Some(mut engine) = common::engine(engine) else { return };
     let (mut compared, mut at_kinks) = (0, 0);
-    let mut strategies = std::collections::BTreeMap::new();
-    for ((name, sweep), strategy) in
-        combinations().into_iter().flat_map(|case| Strategy::ALL.map(|strategy| (case.clone(), strategy)))
-    {
-        let asked = sweep.clone().precision(precision).strategy(Some(strategy));
-        if asked.plan(engine.as_ref()).is_err() {
+    let mut report = Report::default();
+    for case in cases() {
+        let asked = case.sweep.clone().precision(precision).strategy(Some(strategy));
+        if !possible(&case, strategy) {
+            report.check(&case.name, asked.plan(engine.as_ref()).is_err(), || "not refused".into());
             continue;
         }
-        let truth = sweep.run(&mut CpuEngine::new()).unwrap();
+        let truth = case.sweep.run(&mut CpuEngine::new()).unwrap();
         let result = asked.run(engine.as_mut()).unwrap();
         assert_eq!(result.info.strategy, strategy);
-        *strategies.entry(strategy.name()).or_insert(0) += 1;
-        let name = format!("{name}, {strategy} strategy");
         let found = compare(&truth, &result, margin(precision));
-        assert_eq!(found.wrong_sets, 0, "{name}: {found:?}");
-        assert!(found.coef <= bound(precision) && found.dcoef <= bound(precision), "{name}: {found:?}");
+        report.check(&case.name, found.within(bound(precision)), || format!("{found:?}"));
+        for (i, (a, b)) in truth.lanes.iter().zip(&result.lanes).enumerate() {
+            let differs = ends_differ(a, b, 20.0 * bound(precision));
+            report.check(&case.name, differs.is_empty(), || format!("lane {i}: {differs}"));
+        }
         compared += found.compared;
         at_kinks += found.at_kinks;
-        for (a, b) in truth.lanes.iter().zip(&result.lanes) {
-            assert_eq!((a.status, a.iterations), (b.status, b.iterations), "{name}");
-            let near = |a: Option<f64>, b: Option<f64>| match (a, b) {
-                // A gap is small by itself: compare with the objective's size, 1 in these problems.
-                (Some(a), Some(b)) => (a - b).abs() <= 20.0 * bound(precision) * a.abs().max(1.0),
-                (a, b) => a.is_none() && b.is_none(),
-            };
-            assert!(near(a.objective, b.objective), "{name}: objective {:?} {:?}", a.objective, b.objective);
-            assert!(near(a.gap, b.gap), "{name}: gap {:?} {:?}", a.gap, b.gap);
-            assert!(
-                near(a.stationarity, b.stationarity),
-                "{name}: {:?} {:?}",
-                a.stationarity,
-                b.stationarity
-            );
-            assert!(near(a.validation_loss, b.validation_loss), "{name}: validation");
-            let slopes = |l: &proxjet::solve::LaneResult| l.hypergradient.clone().unwrap_or_default();
-            for (a, b) in slopes(a).into_iter().zip(slopes(b)) {
-                assert!(near(a, b), "{name}: hypergradient {a:?} {b:?}");
-            }
-        }
     }
-    let with = |strategy: Strategy| strategies.get(strategy.name()).copied().unwrap_or(0);
-    assert_eq!(with(Strategy::Direct), combinations().len());
+    report.finish(50);
     assert!(
-        engine.info().engine == "cpu" || (with(Strategy::Gram) >= 6 && with(Strategy::Persistent) >= 4),
-        "{strategies:?}"
+        compared > 0 && at_kinks * 20 <= compared,
+        "{at_kinks} lanes at kinks against {compared} compared"
     );
-    assert!(at_kinks * 20 <= compared, "{at_kinks} lanes at kinks against {compared} compared");
 }
 
 fn statuses_hold(engine: &str, precision: Precision) {
@@ -166,7 +94,7 @@ fn statuses_hold(engine: &str, precision: Precision) {
     assert_eq!(*converged.trace.iteration.last().unwrap(), *counts.iter().max().unwrap());
     let last =
         |r: &SweepResult, lane: usize| r.trace.coef.outer_iter().next_back().unwrap().row(lane).to_owned();
-    let gap = (last(&converged, 2) - last(&alone, 0)).mapv(f64::abs).sum();
+    let gap = max_abs_diff(&last(&converged, 2), &last(&alone, 0));
     assert!(gap <= bound(precision), "{gap:e}");
 
     let few = base().iterations(7).tol(1e-12).run(engine.as_mut()).unwrap();
@@ -234,7 +162,7 @@ fn starts_and_momentum_are_used_as_given(engine: &str, precision: Precision) {
     let start = Array2::from_shape_vec((1, 3), vec![1.0, -2.0, 0.5]).unwrap();
     let x = start.row(0).to_owned();
     let (design, y, w) =
-        (problem.design().to_owned(), problem.target().to_owned(), problem.weight().to_owned());
+        (problem.design().to_dense(), problem.target().to_owned(), problem.weight().to_owned());
     let gradient = design.t().dot(&((design.dot(&x) - &y) * &w));
     let expected = &x - &(gradient * 0.05);
     let result = Sweep::new(problem)
@@ -247,17 +175,20 @@ fn starts_and_momentum_are_used_as_given(engine: &str, precision: Precision) {
         .run(engine.as_mut())
         .unwrap();
     let got = result.trace.coef.outer_iter().next_back().unwrap().row(0).to_owned();
-    assert!((got - expected).mapv(f64::abs).sum() <= bound(precision));
+    assert!(max_abs_diff(&got, &expected) <= bound(precision));
 }
 
+/// Tests of an engine in a precision: those that are named, and one for each strategy.
 macro_rules! suite {
-    ($($name:ident: $engine:literal, $precision:expr;)+) => { $(
+    ($($name:ident: $engine:literal, $precision:expr, [$($strategy:ident $variant:ident),*];)+) => { $(
         mod $name {
             use super::*;
-            #[test]
-            fn agrees_with_the_reference() {
-                super::agrees_with_the_reference($engine, $precision);
-            }
+            $(
+                #[test]
+                fn $strategy() {
+                    against_the_reference($engine, $precision, Strategy::$variant);
+                }
+            )*
             #[test]
             fn statuses_hold() {
                 super::statuses_hold($engine, $precision);
@@ -275,124 +206,11 @@ macro_rules! suite {
 }
 
 suite! {
-    cpu_f32: "cpu", Precision::F32;
-    cpu_f64: "cpu", Precision::F64;
-    gpu_f32: "gpu", Precision::F32;
-    gpu_f64: "gpu", Precision::F64;
-}
-
-#[test]
-fn the_comparison_rejects_a_perturbed_result() {
-    let (_, sweep) = combinations().swap_remove(2);
-    let truth = sweep.run(&mut CpuEngine::new()).unwrap();
-    assert!(compare(&truth, &truth, 0.0).coef == 0.0);
-    let moved = |change: &dyn Fn(&mut SweepResult)| {
-        let mut other = truth.clone();
-        change(&mut other);
-        compare(&truth, &other, 1e-12)
-    };
-    let f = truth.trace.iteration.len() - 1;
-    let active = truth.trace.coef.indexed_iter().find(|((k, _, _), v)| *k == f && **v != 0.0).unwrap().0;
-    assert!(moved(&|r| r.trace.coef[active] *= 1.0 + 1e-6).coef > 1e-9);
-    assert!(moved(&|r| r.trace.coef[active] = 0.0).wrong_sets == 1);
-    let tangent = (active.0, active.1, 0, active.2);
-    assert!(moved(&|r| r.trace.dcoef[tangent] += 1e-3).dcoef > 1e-6);
-    assert!(moved(&|r| r.trace.dcoef[tangent] = f64::NAN).dcoef.is_nan());
-}
-
-/// Leaving out what provably rests at zero changes no sequence beyond rounding.
-#[test]
-fn sparsity_does_not_change_the_sequences() {
-    use proxjet::schedule::{Metric, Phase, Restart, Schedule, Until};
-    let phase = Phase::new;
-    let schedules: Vec<Schedule> = vec![
-        phase(Algorithm::Fista).into(),
-        phase(Algorithm::Pgd).step(Step::Uniform { low: 0.5, high: 1.5, seed: 2 }).into(),
-        phase(Algorithm::HeavyBall).momentum(Momentum::Constant(0.6)).into(),
-        phase(Algorithm::Fista).restart(Restart::Gradient).into(),
-        phase(Algorithm::Pgd).step(Step::Backtracking { start: 4.0, shrink: 0.7 }).into(),
-        Schedule::from(phase(Algorithm::Pgd)).metric(Metric::Diagonal),
-        Schedule::from(phase(Algorithm::Pgd).until(Until::Identified)).then(phase(Algorithm::Fista)),
-    ];
-    let mut skipped = 0;
-    for (i, schedule) in schedules.into_iter().enumerate() {
-        for (penalty, loss) in [
-            (Penalty::l1(), Loss::squared()),
-            (Penalty::elastic_net(), Loss::logistic()),
-            (Penalty::nonneg_l1(), Loss::huber(0.9).unwrap()),
-        ] {
-            let mut builder = Objective::builder(synthetic(50, 90, loss.classes(), 40 + i as u64));
-            builder = builder.loss(loss).penalty(penalty).intercept(i % 2 == 0);
-            builder = builder.validation(synthetic(12, 90, loss.classes(), 3));
-            builder = builder.penalty_factors((0..90).map(|j| if j == 7 { 0.0 } else { 1.0 }).collect());
-            let problem = builder.build().unwrap();
-            let top = 0.8 * problem.alpha_max(0.5);
-            // 37 lanes: groups that are not full.
-            let alphas = (0..37).map(|lane| top * 0.93f64.powi(lane)).collect();
-            let sweep = Sweep::new(problem).alphas(Alphas::List(alphas)).schedule(schedule.clone());
-            let sweep = sweep
-                .iterations(300)
-                .every(10)
-                .tol(1e-30)
-                .check_every(20)
-                .derivatives([Derivative::LogAlpha, Derivative::PenaltyFactor(3)]);
-            let dense = sweep.clone().sparsity(false).run(&mut CpuEngine::new()).unwrap();
-            let sparse = sweep.run(&mut CpuEngine::new()).unwrap();
-            let found = compare(&dense, &sparse, 1e-12);
-            // Restarts and steps taken back decide by comparisons, which near the solution fall by rounding.
-            let bound = if [3, 4].contains(&i) { 1e-7 } else { 1e-12 };
-            assert_eq!(
-                (found.wrong_sets, found.compared + found.at_kinks),
-                (0, 37),
-                "{i}, {penalty}: {found:?}"
-            );
-            assert!(found.coef <= bound && found.dcoef <= bound, "{i}, {penalty}: {found:?}");
-            for (a, b) in dense.lanes.iter().zip(&sparse.lanes) {
-                let near =
-                    |a: Option<f64>, b: Option<f64>| (a.unwrap_or(0.0) - b.unwrap_or(0.0)).abs() <= 1e-7;
-                assert!(
-                    near(a.gap, b.gap) && near(a.stationarity, b.stationarity),
-                    "{i}, {penalty}: {a:?} {b:?}"
-                );
-                assert!(near(a.validation_loss, b.validation_loss) && a.iterations == b.iterations);
-            }
-            skipped += usize::from(sparse.info.skipped_work > 0.2);
-        }
-    }
-    assert!(skipped > 10, "{skipped} of 21 runs skipped anything");
-}
-
-/// A feature without any correlation to the target becomes active as another one grows, whose noise it is. Tiny steps choose sets
-/// without it; when large ones leave the radius, it must come in.
-#[test]
-fn a_working_set_that_is_left_is_chosen_anew() {
-    use proxjet::schedule::{Phase, Schedule, Until};
-    let (n, p) = (60, 100);
-    let mut design = synthetic(n, p, false, 77).x().to_owned() * 0.1;
-    let signal: Array1<f64> = (0..n).map(|i| (i as f64).sin()).collect();
-    let noise: Array1<f64> = (0..n).map(|i| (1.7 * i as f64).cos()).collect();
-    let noise = &noise - &(&signal * (noise.dot(&signal) / signal.dot(&signal)));
-    design.column_mut(40).assign(&(&signal + &noise));
-    design.column_mut(80).assign(&noise);
-    let problem = Objective::builder(proxjet::data::Dataset::new(design, signal).unwrap())
-        .intercept(false)
-        .build()
-        .unwrap();
-    let top = problem.alpha_max(1.0);
-    let schedule =
-        Schedule::from(Phase::new(Algorithm::Pgd).step(Step::Constant(1e-6)).until(Until::Iteration(40)))
-            .then(Phase::new(Algorithm::Fista));
-    let sweep = Sweep::new(problem)
-        .alphas(Alphas::List((0..16).map(|i| top * (0.4 - 0.01 * f64::from(i))).collect()));
-    let sweep = sweep.schedule(schedule).iterations(200).every(1).tol(0.0);
-    let dense = sweep.clone().sparsity(false).run(&mut CpuEngine::new()).unwrap();
-    let active = |k: usize| dense.trace.coef[[k, 15, 80]] != 0.0;
-    assert!(!active(39) && active(199), "the feature comes in later");
-    let sparse = sweep.run(&mut CpuEngine::new()).unwrap();
-    let found = compare(&dense, &sparse, 1e-12);
-    assert_eq!((found.wrong_sets, found.compared), (0, 16), "{found:?}");
-    assert!(found.coef <= 1e-12 && found.dcoef <= 1e-12, "{found:?}");
-    assert!(sparse.info.skipped_work > 0.5);
+    cpu_f32: "cpu", Precision::F32, [agrees_with_the_reference Direct];
+    // It is the reference, and compared with the textbook.
+    cpu_f64: "cpu", Precision::F64, [];
+    gpu_f32: "gpu", Precision::F32, [direct Direct, gram Gram, persistent Persistent];
+    gpu_f64: "gpu", Precision::F64, [direct Direct, gram Gram, persistent Persistent];
 }
 
 #[test]
@@ -428,90 +246,6 @@ fn a_gpu_lane_has_the_same_bits_alone_and_among_others() {
             assert_eq!(bits(&all, lane), bits(&reversed, 66 - lane), "{strategy} strategy");
         }
     }
-}
-
-/// Terms that are left out are zero, and tangents that are not asked for as well: not a bit of the sequence changes.
-#[test]
-fn sparsity_does_not_change_the_bits_of_a_gpu() {
-    let Some(mut engine) = common::engine("gpu") else { return };
-    let lasso = |rows| Objective::builder(synthetic(rows, 301, false, 5)).build().unwrap();
-    // Not squared: its intercept is a coefficient that no penalty holds at zero.
-    let huber = Objective::builder(synthetic(257, 257, false, 5)).loss(Loss::huber(0.5).unwrap());
-    let huber = huber.penalty(Penalty::elastic_net()).build().unwrap();
-    let backtracking = Phase::new(Algorithm::Fista).step(Step::Backtracking { start: 4.0, shrink: 0.5 });
-    let all = vec![Derivative::LogAlpha, Derivative::LogStep, Derivative::PenaltyFactor(7)];
-    for (problem, lanes, schedule, derivatives, precision) in [
-        // Several groups of lanes, each with a list of its own; the others are as small as may be, for short kernels.
-        (lasso(260), 70, Schedule::default(), vec![Derivative::LogAlpha], Precision::F32),
-        (lasso(257), 11, backtracking.into(), all.clone(), Precision::F64),
-        (huber, 15, Schedule::default(), all, Precision::F32),
-        (lasso(257), 30, Schedule::default(), vec![], Precision::F32),
-    ] {
-        let alphas = Alphas::Path { epsilon: 0.3, count: lanes };
-        let sweep = Sweep::new(problem).alphas(alphas).iterations(60).every(10).tol(0.0);
-        let sweep = sweep.schedule(schedule.clone()).derivatives(derivatives.clone()).precision(precision);
-        let mut run = |sparsity| {
-            sweep.clone().strategy(Some(Strategy::Direct)).sparsity(sparsity).run(engine.as_mut()).unwrap()
-        };
-        let (whole, sparse) = (run(false), run(true));
-        let d = derivatives.len();
-        assert!(whole.trace == sparse.trace, "{}, {schedule:?}, {d} tangents", precision.name());
-        // Predictions are half of the terms, the gradient's tangents most of the rest.
-        let most = (1.0 + 2.0 * d as f64) / (2.0 + 2.0 * d as f64);
-        let skipped = sparse.info.skipped_work;
-        assert!(
-            whole.info.skipped_work == 0.0 && skipped > 0.1 * most && skipped < most,
-            "{skipped} of {most}"
-        );
-    }
-}
-
-/// No penalty holds an intercept at zero: where it is zero by chance, here by symmetry, its tangents are not.
-#[test]
-fn an_intercept_that_is_zero_moves_with_its_tangents() {
-    let Some(mut engine) = common::engine("gpu") else { return };
-    let half = synthetic(129, 256, false, 5);
-    let sign = |i: usize| if i.is_multiple_of(2) { 1.0 } else { -1.0 };
-    let x = Array2::from_shape_fn((258, 256), |(i, j)| sign(i) * half.x()[[i / 2, j]]);
-    let y = Array1::from_shape_fn(258, |i| sign(i) * half.target()[i / 2]);
-    let problem =
-        Objective::builder(Dataset::new(x, y).unwrap()).loss(Loss::huber(0.5).unwrap()).build().unwrap();
-    let sweep = Sweep::new(problem).alphas("path:0.5:5".parse().unwrap()).iterations(20).every(1).tol(0.0);
-    let sweep = sweep.derivatives([Derivative::Target(Array1::ones(258))]).precision(Precision::F32);
-    let mut run = |sparsity| {
-        sweep.clone().strategy(Some(Strategy::Direct)).sparsity(sparsity).run(engine.as_mut()).unwrap()
-    };
-    let (whole, sparse) = (run(false), run(true));
-    assert!(sparse.info.skipped_work > 0.1);
-    assert!(
-        whole.trace.intercept.iter().all(|v| *v == 0.0) && whole.trace.dintercept.iter().any(|v| *v > 0.1)
-    );
-    assert!(whole.trace == sparse.trace);
-}
-
-/// A device counts what its lists hold: neither more nor less than what is not zero in some lane.
-#[test]
-fn a_gpu_leaves_out_all_that_is_zero() {
-    let Some(mut engine) = common::engine("gpu") else { return };
-    let problem = Objective::builder(synthetic(257, 257, false, 5)).build().unwrap();
-    let iterations = 40;
-    // So few lanes share a list.
-    let sweep =
-        Sweep::new(problem).alphas("path:0.6:30".parse().unwrap()).iterations(iterations).every(1).tol(0.0);
-    let sparse =
-        sweep.precision(Precision::F32).strategy(Some(Strategy::Direct)).run(engine.as_mut()).unwrap();
-    let fours = 257usize.div_ceil(4);
-    let listed = |coef: ndarray::ArrayView2<'_, f64>| {
-        let moves = |j: usize| coef.column(j).iter().any(|v| *v != 0.0);
-        (0..fours).filter(|four| (4 * four..(4 * four + 4).min(257)).any(moves)).count()
-    };
-    let needed: usize = sparse.trace.coef.outer_iter().skip(1).map(listed).sum();
-    let share = needed as f64 / (fours * iterations) as f64;
-    assert!(share > 0.1 && share < 0.5, "{share}");
-    // All but the gradient of the iterate: three quarters of the terms.
-    let expected = 0.75 * (1.0 - share);
-    let skipped = sparse.info.skipped_work;
-    assert!((skipped - expected).abs() < 1e-12, "{skipped}, expected {expected}");
 }
 
 /// Where a chunk ends follows from the clock: it must not show, although the last iteration of one is closed apart.
@@ -555,7 +289,7 @@ fn every_form_takes_a_lane_to_the_same_end() {
             for (a, b) in truth.lanes.iter().zip(&found.lanes) {
                 assert_eq!((a.status, a.iterations), (b.status, b.iterations), "{strategy}, {restart:?}");
             }
-            let apart = (&truth.trace.coef - &found.trace.coef).fold(0.0f64, |m, v| m.max(v.abs()));
+            let apart = max_abs_diff(&truth.trace.coef, &found.trace.coef);
             assert!(apart <= bound, "{strategy}, {restart:?}: {apart}");
         }
     }

@@ -4,8 +4,9 @@ mod common;
 
 use common::synthetic;
 use faer::linalg::solvers::Solve;
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, Axis};
 use proxjet::data::{Dataset, Validation, bundled};
+use proxjet::design::Design;
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::objective::{Loss, Objective, Penalty};
 use proxjet::solve::{Alphas, Sweep, SweepResult};
@@ -32,7 +33,7 @@ fn difference<'a>(a: impl IntoIterator<Item = &'a f64>, b: impl IntoIterator<Ite
 fn least_squares(data: &Dataset) -> Array1<f64> {
     let (n, p) = (data.rows(), data.features());
     let ones = Array2::ones((n, 1));
-    let x = ndarray::concatenate(Axis(1), &[data.x(), ones.view()]).unwrap();
+    let x = ndarray::concatenate(Axis(1), &[data.x().view(), ones.view()]).unwrap();
     let weighted = &x * &data.sample_weight().insert_axis(Axis(1));
     let (gram, right) = (weighted.t().dot(&x), weighted.t().dot(&data.target()));
     let gram = faer::Mat::from_fn(p + 1, p + 1, |a, b| gram[[a, b]]);
@@ -54,11 +55,11 @@ fn coefficients_are_those_of_the_data_as_given() {
     let fit = result.lane(0);
     assert!(difference(fit.coef().iter(), expected.iter().take(5)) < 1e-9, "{fit:?}");
     assert!((fit.intercept() / expected[5] - 1.0).abs() < 1e-9, "{fit:?} {expected}");
-    let predicted = fit.predict(data.x()).unwrap();
+    let predicted = fit.predict(data.design()).unwrap();
     let by_hand = data.x().dot(&ArrayView1::from(&expected.to_vec()[..5])) + expected[5];
     assert!(difference(&predicted, &by_hand) < 1e-9);
     assert_eq!(fit.names(), data.feature_names());
-    let refused = fit.predict(ArrayView2::from(&[[0.0; 4]; 2])).unwrap_err();
+    let refused = fit.predict(&Design::dense(Array2::zeros((2, 4)))).unwrap_err();
     assert!(refused.to_string().contains("x: found 4 columns, expected 5"), "{refused}");
 }
 
@@ -75,11 +76,11 @@ fn predictions_are_those_of_the_standardised_fit() {
                 let fit = result.lane(lane);
                 let coef = result.trace.coef.index_axis(Axis(0), end).row(lane).to_owned();
                 let own = x.dot(&coef) + result.trace.intercept[[end, lane]];
-                assert!(difference(&fit.predict(given.x()).unwrap(), &own) < 1e-9, "{name} {intercept}");
+                assert!(difference(&fit.predict(given.design()).unwrap(), &own) < 1e-9, "{name} {intercept}");
                 let dcoef =
                     result.trace.dcoef.index_axis(Axis(0), end).index_axis(Axis(0), lane).row(0).to_owned();
                 let down = x.dot(&dcoef) + result.trace.dintercept[[end, lane, 0]];
-                let d = fit.dpredict(given.x()).unwrap();
+                let d = fit.dpredict(given.design()).unwrap();
                 assert!(difference(d.row(0), &down) < 1e-9, "{name} {intercept}");
                 assert!(fit.intercept() != 0.0, "the means are made up for");
             }

@@ -10,6 +10,7 @@ use proxjet::schedule::{Momentum, Step};
 use proxjet::solve::{Alphas, Sweep};
 
 mod common;
+use common::compare::{Report, relative_diff};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
@@ -26,7 +27,7 @@ fn vector(case: &str, name: &str) -> Array1<f64> {
 fn run(engine: &str, precision: Precision, bound: f64) {
     let Some(mut engine) = common::engine(engine) else { return };
     let cases = std::fs::read_to_string(folder().join("cases.txt")).unwrap();
-    assert_eq!(cases.lines().count(), 6);
+    let mut report = Report::default();
     for line in cases.lines() {
         let words: Vec<&str> = line.split(' ').collect();
         let [case, loss, penalty, algorithm, ratio, derivatives] = words[..] else { panic!("{line}") };
@@ -59,19 +60,13 @@ fn run(engine: &str, precision: Precision, bound: f64) {
             .precision(precision);
         let result = sweep.run(engine.as_mut()).unwrap();
         let (coef, dcoef) = (array(case, "coef"), array(case, "dcoef"));
-        assert_eq!(result.trace.coef.shape(), coef.shape(), "{line}");
-        assert_eq!(result.trace.dcoef.shape(), dcoef.shape(), "{line}");
         // Relative to the largest entry of the sequence: single entries cross zero.
-        let gap = |a: &[f64], b: &[f64]| {
-            let size = b.iter().fold(0.0f64, |m, v| m.max(v.abs()));
-            a.iter().zip(b).fold(0.0f64, |m, (a, b)| m.max((a - b).abs())) / size
-        };
-        let flat = |a: &ArrayD<f64>| a.as_standard_layout().iter().copied().collect::<Vec<_>>();
-        let found = gap(&flat(&result.trace.coef.into_dyn()), &flat(&coef));
-        assert!(found <= bound, "{line}: coefficients differ by {found:e}");
-        let found = gap(&flat(&result.trace.dcoef.into_dyn()), &flat(&dcoef));
-        assert!(found <= bound, "{line}: derivatives differ by {found:e}");
+        let found = relative_diff(&result.trace.coef.into_dyn(), &coef);
+        report.check(line, found <= bound, || format!("coefficients differ by {found:e}"));
+        let found = relative_diff(&result.trace.dcoef.into_dyn(), &dcoef);
+        report.check(line, found <= bound, || format!("derivatives differ by {found:e}"));
     }
+    report.finish(2 * 6);
 }
 
 #[test]

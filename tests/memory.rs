@@ -1,11 +1,11 @@
-//! Memory: nothing is allocated from one iteration to the next, and nothing piles up over many chunks. One test, as allocations and
-//! persistent bytes are those of the whole process.
+//! Memory: nothing is allocated from one iteration to the next, and nothing piles up over many chunks. One
+//! test, as allocations and persistent bytes are those of the whole process.
 
 use std::alloc::System;
 use std::ops::ControlFlow;
 
 use proxjet::engine::cpu::{CpuEngine, products_alone};
-use proxjet::objective::{Loss, Objective};
+use proxjet::objective::{Loss, Objective, Penalty};
 use proxjet::program::Precision;
 use proxjet::solve::Sweep;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -25,11 +25,12 @@ fn persistent() -> u64 {
 #[test]
 fn nothing_is_allocated_by_iterations_and_nothing_piles_up() {
     iterations_of_the_cpu_engine_allocate_nothing();
+    the_entries_of_a_design_are_shared();
     ten_thousand_chunks_pile_up_nothing();
 }
 
-/// A run of twice as many iterations allocates as much, but for what the product library takes for its two products, and a block
-/// of the thread pool's queue now and then.
+/// A run of twice as many iterations allocates as much, but for what the product library takes for its two
+/// products, and a block of the thread pool's queue now and then.
 fn iterations_of_the_cpu_engine_allocate_nothing() {
     for (loss, classes) in [(Loss::squared(), false), (Loss::logistic(), true)] {
         let problem = Objective::builder(synthetic(80, 12, classes, 3)).loss(loss).build().unwrap();
@@ -55,6 +56,34 @@ fn iterations_of_the_cpu_engine_allocate_nothing() {
     }
 }
 
+/// One copy of the design in f64 serves data set, objective and CPU engine; an engine in f32 has one of its
+/// own.
+fn the_entries_of_a_design_are_shared() {
+    let data = synthetic(3000, 400, false, 5);
+    let design = (3000 * 400 * 8) as f64;
+    let designs = |work: &mut dyn FnMut()| {
+        let region = Region::new(ALLOCATOR);
+        work();
+        region.change().bytes_allocated as f64 / design
+    };
+    let mut problem = None;
+    let build = designs(&mut || {
+        let builder = Objective::builder(data.clone()).penalty(Penalty::l2()).intercept(false);
+        problem = Some(builder.build().unwrap());
+    });
+    let problem = problem.unwrap();
+    let run = |precision: Precision| {
+        designs(&mut || {
+            let sweep = Sweep::new(problem.clone()).alphas("0.1".parse().unwrap()).iterations(2).every(2);
+            sweep.tol(0.0).precision(precision).run(&mut CpuEngine::new()).unwrap();
+        })
+    };
+    let (double, single) = (run(Precision::F64), run(Precision::F32));
+    println!("in units of a design: {build} by the objective, {double} by a run in f64, {single} in f32");
+    assert!(build < 0.2 && double < 0.2, "{build} {double}");
+    assert!((0.5..0.7).contains(&single), "{single}");
+}
+
 fn ten_thousand_chunks_pile_up_nothing() {
     let Some(mut engine) = common::engine("gpu") else { return };
     let problem = Objective::builder(synthetic(20, 4, false, 8)).build().unwrap();
@@ -72,7 +101,8 @@ fn ten_thousand_chunks_pile_up_nothing() {
     };
     sweep.precision(Precision::F32).chunk(2).run_with(engine.as_mut(), watch).unwrap();
     assert!(chunks >= 10_000, "{chunks}");
-    // Pages of the trace, which is made for all iterations at once, are touched on the way: 9 numbers of 4 lanes.
+    // Pages of the trace, which is made for all iterations at once, are touched on the way: 9 numbers of 4
+    // lanes.
     let trace = 20_400 * 4 * 9 * 8;
     println!("{early} persistent bytes after 500 chunks, {late} after 10 200");
     assert!(late < early + trace + (2 << 20), "{early} {late}");

@@ -13,6 +13,7 @@ use proxjet::solve::{Alphas, OnFault, Progress, Sweep, SweepResult};
 use rand::RngExt;
 
 mod common;
+use common::compare::{assert_close, assert_same};
 use common::synthetic;
 
 /// An engine whose device fails now and then: before work is submitted, after it, or when it is to be collected.
@@ -126,15 +127,6 @@ fn sweep_of(problem: Objective, lanes: usize) -> Sweep {
         .every(20)
 }
 
-/// The same bits in everything that is recorded.
-fn assert_same(a: &SweepResult, b: &SweepResult, name: &str) {
-    for (i, (x, y)) in a.lanes.iter().zip(&b.lanes).enumerate() {
-        assert_eq!((x.status, x.iterations), (y.status, y.iterations), "{name}: lane {i}");
-        assert_eq!((x.gap, x.objective), (y.gap, y.objective), "{name}: lane {i}");
-    }
-    assert_eq!(a.trace, b.trace, "{name}");
-}
-
 /// Runs with faults of one call in `one_in` until there were `wanted` of them; `check` sees each result.
 fn with_faults<E: Engine>(
     mut inner: impl FnMut() -> E,
@@ -186,21 +178,7 @@ fn a_thousand_faults_lose_no_lane_and_repeat_none() {
     let alphas = (0..40).map(|i| 0.8 * problem().alpha_max(1.0) * 0.85f64.powi(i)).collect();
     let base = sweep(40).alphas(Alphas::List(alphas));
     let truth = base.run(&mut CpuEngine::new()).unwrap();
-    with_faults(CpuEngine::new, 4, 1000, &base, &|result| assert_close(&truth, result));
-}
-
-fn assert_close(truth: &SweepResult, result: &SweepResult) {
-    for (i, (a, b)) in truth.lanes.iter().zip(&result.lanes).enumerate() {
-        assert_eq!((a.status, a.iterations), (b.status, b.iterations), "lane {i}");
-    }
-    for (a, b) in
-        [(&truth.trace.objective, &result.trace.objective), (&truth.trace.change, &result.trace.change)]
-    {
-        let gap = (a - b).mapv(f64::abs).fold(0.0, |m: f64, v| m.max(*v));
-        assert!(gap <= 1e-9, "{gap:e}");
-    }
-    let gap = (&truth.trace.dcoef - &result.trace.dcoef).mapv(f64::abs).fold(0.0, |m: f64, v| m.max(*v));
-    assert!(gap <= 1e-9, "{gap:e}");
+    with_faults(CpuEngine::new, 4, 1000, &base, &|result| assert_close(&truth, result, 1e-9, "with faults"));
 }
 
 /// What can befall a device, each for real, with a word of the cause. A watchdog of the system ends in a lost device as well.
@@ -272,8 +250,8 @@ fn a_run_moves_to_the_cpu_where_told_so_and_fails_where_told_so() {
         "{:?}",
         moved.info.faults
     );
-    let gap = (&truth.trace.coef - &moved.trace.coef).mapv(f64::abs).fold(0.0, |m: f64, v| m.max(*v));
-    assert!(gap <= 1e-9, "f64 on both: {gap:e}");
+    // In f64 on both.
+    assert_close(&truth, &moved, 1e-9, "moved");
     let failed = sweep(20).on_fault(OnFault::Fail).run(&mut Faulty::new(CpuEngine::new(), 1, 7)).unwrap_err();
     assert!(failed.to_string().contains("a fault that was injected"), "{failed}");
 }
@@ -385,7 +363,7 @@ fn an_engine_that_dies_leaves_its_lanes_to_the_others() {
     let mut dying = Dying(Faulty::new(CpuEngine::new(), 0, 9), 5);
     let mut sound = Faulty::new(CpuEngine::new(), 0, 9);
     let result = base.run_on(&mut [&mut dying, &mut sound], |_, _| ControlFlow::Continue(())).unwrap();
-    assert_close(&truth, &result);
+    assert_close(&truth, &result, 1e-9, "without one engine");
     assert!(
         result.info.faults.iter().any(|f| f.contains("The other engines go on")),
         "{:?}",

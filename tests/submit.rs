@@ -13,9 +13,10 @@ use proxjet::error::{ErrorKind, Result};
 use proxjet::lanes::{Job, LaneState};
 use proxjet::objective::Objective;
 use proxjet::program::{Limits, Plan, Precision};
-use proxjet::solve::{Alphas, Sweep, SweepResult};
+use proxjet::solve::{Alphas, Sweep};
 
 mod common;
+use common::compare::assert_same;
 use common::synthetic;
 
 /// A CPU engine that counts the chunks it has done, and that somebody holds.
@@ -109,11 +110,6 @@ fn eventually(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-fn assert_same(a: &SweepResult, b: &SweepResult) {
-    assert_eq!(a.trace, b.trace);
-    assert_eq!(a.lanes.len(), b.lanes.len());
-}
-
 #[test]
 fn updates_come_and_then_the_result() {
     let truth = sweep().run(&mut CpuEngine::new()).unwrap();
@@ -128,7 +124,7 @@ fn updates_come_and_then_the_result() {
             all = update.progress.iterations;
         }
         let result = handle.result().await.unwrap();
-        assert_same(&result, &truth);
+        assert_same(&result, &truth, "submitted");
     });
     assert_eq!((iterations, frames, all), (3000, 6, 4 * 3000));
 }
@@ -137,7 +133,7 @@ fn updates_come_and_then_the_result() {
 fn the_result_alone_needs_no_reader() {
     let truth = sweep().run(&mut CpuEngine::new()).unwrap();
     let result = block_on(sweep().submit(Box::new(CpuEngine::new())).result()).unwrap();
-    assert_same(&result, &truth);
+    assert_same(&result, &truth, "submitted");
 }
 
 #[test]
@@ -239,4 +235,63 @@ fn what_is_wrong_is_the_result() {
     let mut handle = sweep().iterations(0).submit(Box::new(CpuEngine::new()));
     assert!(block_on(handle.next()).is_none());
     assert_eq!(block_on(handle.result()).unwrap_err().kind, ErrorKind::Usage);
+}
+
+/// What can be moved to another thread, and what several can share.
+mod threads {
+    use proxjet::data::{Dataset, ReadOptions};
+    use proxjet::engine::cpu::CpuEngine;
+    use proxjet::engine::gpu::{GpuContext, GpuEngine, Session, TileCache};
+    use proxjet::engine::{Chunk, Engine, EngineInfo, LaneOutcome, Status};
+    use proxjet::error::Error;
+    use proxjet::objective::{Derivative, Loss, Objective, ObjectiveBuilder, Penalty};
+    use proxjet::program::{Limits, Plan};
+    use proxjet::result::Trace;
+    use proxjet::schedule::{Phase, Schedule};
+    use proxjet::solve::{Alphas, Finish, Handle, LaneResult, Prepared, RunInfo, Sweep, SweepResult, Update};
+
+    fn send<T: Send + 'static>() {}
+    fn shared<T: Send + Sync + 'static>() {}
+
+    #[test]
+    fn problems_settings_and_results_are_shared() {
+        shared::<Dataset>();
+        shared::<ReadOptions>();
+        shared::<Objective>();
+        shared::<ObjectiveBuilder>();
+        shared::<Loss>();
+        shared::<Penalty>();
+        shared::<Derivative>();
+        shared::<Phase>();
+        shared::<Schedule>();
+        shared::<Alphas>();
+        shared::<Sweep>();
+        shared::<Prepared>();
+        shared::<Plan>();
+        shared::<Limits>();
+        shared::<Trace>();
+        shared::<SweepResult>();
+        shared::<LaneResult>();
+        shared::<RunInfo>();
+        shared::<Status>();
+        shared::<EngineInfo>();
+        shared::<LaneOutcome>();
+        shared::<Chunk>();
+        // `Box<dyn Error + Send + Sync>` takes it.
+        shared::<Error>();
+    }
+
+    #[test]
+    fn engines_and_runs_under_way_move() {
+        shared::<CpuEngine>();
+        shared::<GpuEngine>();
+        shared::<GpuContext>();
+        shared::<Session>();
+        shared::<TileCache>();
+        send::<Box<dyn Engine>>();
+        // A handle is polled by one task at a time; it goes where the task goes.
+        send::<Handle>();
+        send::<Finish>();
+        shared::<Update>();
+    }
 }

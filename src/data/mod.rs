@@ -1,7 +1,8 @@
 //! Data sets: validated once, at construction, so that nothing downstream meets a NaN or a ragged row.
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayViewMut1, Axis};
 
+use crate::design::Design;
 use crate::error::{Error, Result};
 
 mod bundled;
@@ -24,13 +25,13 @@ pub use read::{ReadOptions, read, read_features};
 pub use split::Validation;
 pub use synthetic::Synthetic;
 
-/// A dense design matrix with its target, sample weights and names.
+/// A design with its target, sample weights and names.
 ///
-/// Shapes: `x` is `[n, p]`, `target` and `sample_weight` are `[n]`, `feature_names` has `p` entries.
+/// Shapes: the design is `[n, p]`, `target` and `sample_weight` are `[n]`, `feature_names` has `p` entries.
 /// Every number is finite, weights are non-negative and not all zero.
 #[derive(Debug, Clone)]
 pub struct Dataset {
-    x: Array2<f64>,
+    design: Design,
     target: Array1<f64>,
     sample_weight: Array1<f64>,
     feature_names: Vec<String>,
@@ -86,31 +87,18 @@ impl Dataset {
                 "Give one target value per row.",
             ));
         }
-        let feature_names = (0..p).map(|j| format!("x{j}")).collect();
-        let data = Dataset {
+        let feature_names: Vec<String> = (0..p).map(|j| format!("x{j}")).collect();
+        check_finite(&x, &target, &feature_names)?;
+        Ok(Dataset {
             sample_weight: Array1::ones(n),
-            x: x.as_standard_layout().into_owned(),
+            design: Design::dense(x),
             target,
             feature_names,
             target_name: "y".into(),
             class_names: None,
             standardization: None,
             source: "memory".into(),
-        };
-        data.check_finite()?;
-        Ok(data)
-    }
-
-    fn check_finite(&self) -> Result<()> {
-        let remedy = "Remove or impute the row; missing values are not supported.";
-        if let Some(((i, j), v)) = self.x.indexed_iter().find(|(_, v)| !v.is_finite()) {
-            let at = format!("design matrix, row {i}, column {j} ('{}')", self.feature_names[j]);
-            return Err(Error::data(at, v.to_string(), "a finite number", remedy));
-        }
-        if let Some((i, v)) = self.target.indexed_iter().find(|(_, v)| !v.is_finite()) {
-            return Err(Error::data(format!("target, row {i}"), v.to_string(), "a finite number", remedy));
-        }
-        Ok(())
+        })
     }
 
     /// Sets the sample weights, `[n]`.
@@ -183,15 +171,19 @@ impl Dataset {
 
     /// Number of rows `n`.
     pub fn rows(&self) -> usize {
-        self.x.nrows()
+        self.design.rows()
     }
     /// Number of features `p`.
     pub fn features(&self) -> usize {
-        self.x.ncols()
+        self.design.columns()
     }
-    /// Design matrix `[n, p]`, row-major.
-    pub fn x(&self) -> ArrayView2<'_, f64> {
-        self.x.view()
+    /// The design, `[n, p]`.
+    pub fn design(&self) -> &Design {
+        &self.design
+    }
+    /// The entries of the design, `[n, p]`, in memory of their own.
+    pub fn x(&self) -> Array2<f64> {
+        self.design.to_dense()
     }
     /// Target `[n]`.
     pub fn target(&self) -> ArrayView1<'_, f64> {
@@ -222,28 +214,29 @@ impl Dataset {
         &self.source
     }
 
-    /// Centres and scales every column to weighted mean 0 and weighted standard deviation 1; a constant column is
-    /// only centred. What was done is recorded in [`standardization`](Self::standardization). Split off held-out rows
-    /// before, and give them the same treatment by [`standardize_like`](Self::standardize_like): otherwise what is known of them
-    /// leaks into the fit.
+    /// Centres and scales every column to weighted mean 0 and weighted standard deviation 1; a constant
+    /// column is only centred. What was done is recorded in [`standardization`](Self::standardization).
+    ///
+    /// Split off held-out rows before, and bring them into the same units by [`standardize_like`](Self::standardize_like);
+    /// otherwise they have a part in the means and deviations of the fit.
     pub fn standardize(mut self) -> Self {
         let total = self.sample_weight.sum();
-        let mean = self.sample_weight.dot(&self.x) / total;
-        let centred = &self.x - &mean;
-        let variance = self.sample_weight.dot(&centred.mapv(|v| v * v)) / total;
+        let mean = self.design.apply_t_vector(self.sample_weight.view()) / total;
+        let centred = self.design.shifted(&mean);
+        let variance = centred.column_squares(self.sample_weight.view()) / total;
         // A constant column leaves rounding dust after centring: compare with the size of its mean.
         let scale: Array1<f64> = variance
             .iter()
             .zip(&mean)
             .map(|(v, m)| if v.sqrt() > 1e-12 * m.abs().max(f64::MIN_POSITIVE) { v.sqrt() } else { 1.0 })
             .collect();
-        self.x = centred / &scale;
+        self.design = centred.scaled(&scale);
         self.standardization = Some(Standardization { mean: mean.to_vec(), scale: scale.to_vec() });
         self
     }
 
-    /// Standardises this data set (held-out rows) as another one was (the rows that are fitted): by its means and deviations. Does
-    /// nothing where that one was not standardised.
+    /// Standardises held-out rows as the data that are fitted were: by their means and deviations. Does nothing
+    /// where those were not standardised.
     ///
     /// # Errors
     /// Another number of features.
@@ -253,9 +246,8 @@ impl Dataset {
             return Err(Error::data("held-out data", format!("{} features", self.features()), expected, ""));
         }
         if let Some(s) = &fitted.standardization {
-            for (mut column, (m, d)) in self.x.axis_iter_mut(Axis(1)).zip(s.mean.iter().zip(&s.scale)) {
-                column.mapv_inplace(|v| (v - m) / d);
-            }
+            let (mean, scale) = (Array1::from(s.mean.clone()), Array1::from(s.scale.clone()));
+            self.design = self.design.shifted(&mean).scaled(&scale);
             self.standardization = Some(s.clone());
         }
         Ok(self)
@@ -266,15 +258,26 @@ impl Dataset {
     /// # Errors
     /// Rows whose weights are all zero, or no rows.
     pub fn select(&self, index: &[usize]) -> Result<Self> {
-        let part = Dataset::new(self.x.select(Axis(0), index), self.target.select(Axis(0), index))?
-            .with_sample_weight(self.sample_weight.select(Axis(0), index))?;
-        Ok(Dataset {
-            feature_names: self.feature_names.clone(),
-            target_name: self.target_name.clone(),
-            class_names: self.class_names.clone(),
-            standardization: self.standardization.clone(),
-            source: self.source.clone(),
-            ..part
-        })
+        if index.is_empty() {
+            return Err(Error::data("rows", "none", "at least one row", ""));
+        }
+        let part = Dataset {
+            design: self.design.select_rows(index),
+            target: self.target.select(Axis(0), index),
+            ..self.clone()
+        };
+        part.with_sample_weight(self.sample_weight.select(Axis(0), index))
     }
+}
+
+fn check_finite(x: &Array2<f64>, target: &Array1<f64>, names: &[String]) -> Result<()> {
+    let remedy = "Remove or impute the row; missing values are not supported.";
+    if let Some(((i, j), v)) = x.indexed_iter().find(|(_, v)| !v.is_finite()) {
+        let at = format!("design matrix, row {i}, column {j} ('{}')", names[j]);
+        return Err(Error::data(at, v.to_string(), "a finite number", remedy));
+    }
+    if let Some((i, v)) = target.indexed_iter().find(|(_, v)| !v.is_finite()) {
+        return Err(Error::data(format!("target, row {i}"), v.to_string(), "a finite number", remedy));
+    }
+    Ok(())
 }

@@ -42,11 +42,14 @@ impl Synthetic {
         let x = Array2::from_shape_fn((n, p), |(_, j)| scale(j) * normal());
         let truth: Array1<f64> =
             (0..p).map(|j| if j < self.relevant { self.effect * normal() } else { 0.0 }).collect();
-        let mut y = x.dot(&truth) + Array1::from_shape_simple_fn(n, || self.noise * normal());
+        let mut data = Dataset::new(x, Array1::zeros(n))?;
+        let mut y = data.design.apply_vector(truth.view())
+            + Array1::from_shape_simple_fn(n, || self.noise * normal());
         if self.classes {
             y.mapv_inplace(|v| if v > 0.0 { 1.0 } else { 0.0 });
         }
         let what = if self.classes { "classes" } else { "numbers" };
-        Ok(Dataset::new(x, y)?.with_source(format!("synthetic: {n} x {p}, {what}, seed {}", self.seed)))
+        data.target = y;
+        Ok(data.with_source(format!("synthetic: {n} x {p}, {what}, seed {}", self.seed)))
     }
 }

@@ -8,10 +8,10 @@ use super::late_start::{self, Course};
 use super::rates::{self, Rate};
 use crate::engine::cpu::CpuEngine;
 use crate::error::{Error, Result};
-use crate::objective::Intercept;
+use crate::objective::{Intercept, Need};
 use crate::program::Precision;
 use crate::schedule::{Algorithm, Momentum, Phase, Step, TangentStart};
-use crate::solve::{Sweep, SweepResult};
+use crate::solve::{Prepared, Sweep, SweepResult};
 
 /// What is known of a lane's convergence.
 #[derive(Debug, Clone)]
@@ -35,6 +35,9 @@ pub struct LaneAnalysis {
     pub late_start: Option<LateStart>,
     /// Why there is no solution to compare with.
     pub problem: Option<String>,
+    /// What loss or penalty do not allow, in words.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
+    pub refused: Vec<String>,
 }
 
 /// A late start of the tangents and what it costs at the end.
@@ -151,27 +154,104 @@ pub fn analyse(
     solutions: &[Result<Solution>],
 ) -> Result<Vec<LaneAnalysis>> {
     let prepared = sweep.prepare()?;
-    let trace = &result.trace;
-    let norm = |v: &Array1<f64>| v.dot(v).sqrt();
-    let floor = floor(result.info.precision);
-    let derivatives = prepared.derivatives.len();
-    let of = |(lane, solution): (usize, &Result<Solution>)| {
-        let done = result.lanes[lane].iterations;
-        let identified = result.lanes[lane].identified;
-        let iterations: Vec<usize> = (0..done).collect();
-        let column = |of: &dyn Fn(usize) -> f64| (0..done).map(of).collect::<Vec<f64>>();
-        let from = identified.unwrap_or(done);
-        let tangents_from = match sweep.rules().tangents_from() {
+    let run = Run { sweep, result, prepared: &prepared };
+    Ok(solutions.par_iter().enumerate().map(|(lane, solution)| run.analyse(lane, solution)).collect())
+}
+
+/// A run to be analysed.
+struct Run<'a> {
+    sweep: &'a Sweep,
+    result: &'a SweepResult,
+    prepared: &'a Prepared,
+}
+
+impl Run<'_> {
+    fn analyse(&self, lane: usize, solution: &Result<Solution>) -> LaneAnalysis {
+        let outcome = &self.result.lanes[lane];
+        let done = outcome.iterations;
+        let from = outcome.identified.unwrap_or(done);
+        let tangents_from = self.tangents_from(lane);
+        let mut analysis =
+            LaneAnalysis { identified: outcome.identified, ..self.rates(lane, from, tangents_from) };
+        let solution = match solution {
+            Ok(solution) => solution,
+            Err(e) => {
+                analysis.problem = Some(e.to_string());
+                return analysis;
+            }
+        };
+        analysis.margin = Some(solution.margin);
+        if solution.at_kink {
+            analysis.problem = Some("the solution lies at a kink, where it has no derivative".into());
+            analysis.rate = None;
+            analysis.derivative_rate.fill(None);
+            return analysis;
+        }
+        let trace = &self.result.trace;
+        let steps: Vec<(f64, f64)> =
+            (0..done).map(|k| (trace.step[[k, lane]], trace.momentum[[k, lane]])).collect();
+        if let Some(rate) = analysis.rate {
+            match self.sweep.problem().require(Need::PredictedRate) {
+                Ok(()) => {
+                    let (first, last) = rate.window;
+                    let steps = &steps[..(last + 1).min(done)];
+                    let predicted = rates::predict(solution, &self.prepared.schedule, steps, from);
+                    analysis.predicted_rate = predicted
+                        .and_then(|(iterations, errors)| rates::fit(&iterations, &errors, (first, last)))
+                        .map(|r| r.q);
+                }
+                Err(missing) => analysis.refused.push(missing.to_string()),
+            }
+        }
+        let (sweep, result) = (self.sweep, self.result);
+        let start_error = norm(&(&state(sweep, result, 0, lane) - &solution.state));
+        let last_error = norm(&(&last_state(sweep, result, lane) - &solution.state));
+        analysis.error = (start_error > 0.0).then(|| last_error / start_error);
+        let errors: Vec<f64> = (0..self.prepared.derivatives.len())
+            .map(|t| norm(&(&last_tangent(sweep, result, lane, t) - &solution.dstate.row(t))))
+            .collect();
+        for (t, error) in errors.iter().enumerate() {
+            let size = norm(&solution.dstate.row(t).to_owned());
+            analysis.derivative_error[t] = (size > 0.0).then(|| error / size);
+        }
+        if sweep.rules().tangents_from() != TangentStart::Iteration(0) && !errors.is_empty() {
+            let identified = analysis.identified;
+            let course = Course { lane, steps: &steps, from: tangents_from, identified, start_error };
+            let bound = match late_start::bound(sweep.problem(), self.prepared, solution, &course) {
+                Ok(bound) => bound.map(|bound| self.with_rounding(bound, lane, solution)),
+                Err(missing) => {
+                    analysis.refused.push(missing.to_string());
+                    None
+                }
+            };
+            analysis.late_start = Some(LateStart { from: tangents_from, bound, error: errors });
+        }
+        analysis
+    }
+
+    /// First iteration of a lane with tangents.
+    fn tangents_from(&self, lane: usize) -> usize {
+        let done = self.result.lanes[lane].iterations;
+        let changes = &self.result.trace.derivative_change;
+        match self.sweep.rules().tangents_from() {
             TangentStart::Iteration(k) => k,
             // Tangents that have not started do not change.
             TangentStart::Identified => (0..done)
-                .find(|k| (0..derivatives).any(|t| trace.derivative_change[[*k, lane, t]] != 0.0))
+                .find(|k| (0..self.prepared.derivatives.len()).any(|t| changes[[*k, lane, t]] != 0.0))
                 .unwrap_or(done),
-        };
-        let changes = column(&|k| trace.change[[k, lane]]);
-        let dchanges: Vec<Vec<f64>> =
-            (0..derivatives).map(|t| column(&|k| trace.derivative_change[[k, lane, t]])).collect();
-        // One window for all, so that factors like a power of k are the same in each.
+        }
+    }
+
+    /// Rates measured after iteration `from`, in one window for all, so that factors like a power of k are the same in each.
+    fn rates(&self, lane: usize, from: usize, tangents_from: usize) -> LaneAnalysis {
+        let (trace, done) = (&self.result.trace, self.result.lanes[lane].iterations);
+        let floor = floor(self.result.info.precision);
+        let derivatives = self.prepared.derivatives.len();
+        let iterations: Vec<usize> = (0..done).collect();
+        let changes: Vec<f64> = (0..done).map(|k| trace.change[[k, lane]]).collect();
+        let dchanges: Vec<Vec<f64>> = (0..derivatives)
+            .map(|t| (0..done).map(|k| trace.derivative_change[[k, lane, t]]).collect())
+            .collect();
         let window = dchanges
             .iter()
             .map(|c| rates::linear_phase(&iterations, c, from.max(tangents_from), floor))
@@ -180,68 +260,34 @@ pub fn analyse(
                 (all, _) => all,
             });
         let rate_of = |changes: &[f64]| rates::fit(&iterations, changes, window?);
-        let rate = rate_of(&changes);
-        let mut analysis = LaneAnalysis {
-            identified,
+        LaneAnalysis {
+            identified: None,
             margin: None,
-            rate,
+            rate: rate_of(&changes),
             derivative_rate: dchanges.iter().map(|c| rate_of(c)).collect(),
             predicted_rate: None,
             error: None,
             derivative_error: vec![None; derivatives],
             late_start: None,
             problem: None,
+            refused: Vec::new(),
+        }
+    }
+
+    /// Adds what arithmetic leaves of any fixed point: a few roundings, amplified by the condition on the manifold.
+    fn with_rounding(&self, mut bound: Vec<f64>, lane: usize, solution: &Solution) -> Vec<f64> {
+        let condition = match solution.eigenvalues.first() {
+            Some(least) => self.prepared.schedule.lanes()[lane].lipschitz / least,
+            None => 1.0,
         };
-        let solution = match solution {
-            Ok(solution) => solution,
-            Err(e) => {
-                analysis.problem = Some(e.to_string());
-                return analysis;
-            }
-        };
-        if solution.at_kink {
-            analysis.problem = Some("the solution lies at a kink, where it has no derivative".into());
-            analysis.margin = Some(solution.margin);
-            analysis.rate = None;
-            analysis.derivative_rate.fill(None);
-            return analysis;
+        let rounding = ROUNDINGS * epsilon(self.result.info.precision) * condition;
+        for (t, bound) in bound.iter_mut().enumerate() {
+            *bound += rounding * norm(&solution.dstate.row(t).to_owned());
         }
-        let steps: Vec<(f64, f64)> =
-            (0..done).map(|k| (trace.step[[k, lane]], trace.momentum[[k, lane]])).collect();
-        analysis.margin = Some(solution.margin);
-        if let Some(rate) = rate {
-            let (first, last) = rate.window;
-            let predicted =
-                rates::predict(solution, &prepared.schedule, &steps[..(last + 1).min(done)], from);
-            analysis.predicted_rate = predicted
-                .and_then(|(iterations, errors)| rates::fit(&iterations, &errors, (first, last)))
-                .map(|r| r.q);
-        }
-        let start_error = norm(&(&state(sweep, result, 0, lane) - &solution.state));
-        let last_error = norm(&(&last_state(sweep, result, lane) - &solution.state));
-        analysis.error = (start_error > 0.0).then(|| last_error / start_error);
-        let errors: Vec<f64> = (0..derivatives)
-            .map(|t| norm(&(&last_tangent(sweep, result, lane, t) - &solution.dstate.row(t))))
-            .collect();
-        for (t, error) in errors.iter().enumerate() {
-            let size = norm(&solution.dstate.row(t).to_owned());
-            analysis.derivative_error[t] = (size > 0.0).then(|| error / size);
-        }
-        if sweep.rules().tangents_from() != TangentStart::Iteration(0) && derivatives > 0 {
-            let course = Course { lane, steps: &steps, from: tangents_from, identified, start_error };
-            let mut bound = late_start::bound(sweep.problem(), &prepared, solution, &course);
-            // What arithmetic leaves of any fixed point: a few roundings, amplified by the condition on the manifold.
-            let condition = match solution.eigenvalues.first() {
-                Some(least) => prepared.schedule.lanes()[lane].lipschitz / least,
-                None => 1.0,
-            };
-            let rounding = ROUNDINGS * epsilon(result.info.precision) * condition;
-            for (t, bound) in bound.iter_mut().flatten().enumerate() {
-                *bound += rounding * norm(&solution.dstate.row(t).to_owned());
-            }
-            analysis.late_start = Some(LateStart { from: tangents_from, bound, error: errors });
-        }
-        analysis
-    };
-    Ok(solutions.par_iter().enumerate().map(of).collect())
+        bound
+    }
+}
+
+fn norm(v: &Array1<f64>) -> f64 {
+    v.dot(v).sqrt()
 }

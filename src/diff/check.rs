@@ -1,14 +1,14 @@
 //! Tangents against central differences at a fixed number of iterations.
 //!
-//! The map from hyperparameters to the K-th iterate is piecewise smooth: where the active set of any iterate differs
-//! between the two perturbed runs and the unperturbed one, a central difference straddles a kink and says nothing. Such
-//! lanes are left out and counted.
+//! The map from hyperparameters to the K-th iterate is piecewise smooth: where a coefficient of any iterate lies on another
+//! side of a kink of the penalty (zero, a bound) in one of the two perturbed runs, a central difference straddles the kink and
+//! says nothing. Such lanes are left out and counted.
 
 use ndarray::{Array1, Array2, Axis};
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::objective::{Derivative, Objective, Penalty};
+use crate::objective::{Derivative, Objective};
 use crate::schedule::{Algorithm, Momentum, Restart, Schedule, Step};
 use crate::solve::{Alphas, Sweep, SweepResult};
 
@@ -20,7 +20,7 @@ pub struct CheckRow {
     pub derivative: String,
     /// Lanes compared.
     pub compared: usize,
-    /// Lanes left out: an active set differed.
+    /// Lanes left out: a coefficient lay on another side of a kink.
     pub excluded: usize,
     /// Largest `‖tangent − difference‖ / max(‖tangent‖, ‖difference‖)` over the lanes compared; a derivative too small
     /// to be seen in a difference counts as large as one that can.
@@ -70,7 +70,6 @@ pub fn check(sweep: &Sweep, engine: &mut dyn Engine, h: f64) -> Result<Vec<Check
             moved.run(engine)
         };
         let (plus, minus) = (shifted(1.0)?, shifted(-1.0)?);
-        let penalty = sweep.problem().penalty();
         let mut row = CheckRow {
             derivative: derivative.name(),
             compared: 0,
@@ -85,10 +84,10 @@ pub fn check(sweep: &Sweep, engine: &mut dyn Engine, h: f64) -> Result<Vec<Check
                 _ => 1.0,
             };
             let width = 2.0 * h * unit;
-            let active = active_sets(penalty, &base, lane);
+            let pieces = sides(sweep.problem(), &base, lane);
             let decided = decisions(&base, lane);
             let differs = |other: &SweepResult| {
-                active != active_sets(penalty, other, lane) || decided != decisions(other, lane)
+                pieces != sides(sweep.problem(), other, lane) || decided != decisions(other, lane)
             };
             if differs(&plus) || differs(&minus) {
                 row.excluded += 1;
@@ -150,9 +149,16 @@ fn scale(alpha: f64) -> f64 {
     if alpha > 0.0 { alpha } else { 1.0 }
 }
 
-/// Active coefficients of every frame of a lane, `[f, p]`.
-fn active_sets(penalty: Penalty, result: &SweepResult, lane: usize) -> Array2<bool> {
-    result.trace.coef.index_axis(Axis(1), lane).mapv(|x| penalty.is_active(x))
+/// On which side of the penalty's kinks the coefficients of every frame of a lane lie, `[f, p]`: a digit to the base 3 a kink.
+fn sides(objective: &Objective, result: &SweepResult, lane: usize) -> Array2<u32> {
+    let l1 = result.lanes[lane].alpha * result.lanes[lane].l1_ratio;
+    let kinks_of = |factor: &f64| objective.penalty().kinks(l1 * factor);
+    let kinks: Vec<Vec<f64>> = objective.penalty_factors().iter().map(kinks_of).collect();
+    let coef = result.trace.coef.index_axis(Axis(1), lane);
+    let digit = |x: f64, kink: f64| u32::from(x >= kink) + u32::from(x > kink);
+    Array2::from_shape_fn(coef.dim(), |(f, j)| {
+        kinks[j].iter().fold(0, |sides, kink| 3 * sides + digit(coef[[f, j]], *kink))
+    })
 }
 
 /// Last coefficients and intercept of a lane.
@@ -187,14 +193,14 @@ fn relative(a: &Array1<f64>, b: &Array1<f64>, rounding: f64) -> f64 {
 }
 
 impl Objective {
-    /// The same problem with one penalty factor moved.
+    /// The same objective with one penalty factor moved.
     fn with_factor_moved(&self, feature: usize, by: f64) -> Objective {
         let mut moved = self.clone();
         moved.penalty_factors[feature] += by;
         moved
     }
 
-    /// The same problem with the target moved.
+    /// The same objective with the target moved.
     fn with_target_moved(&self, by: &Array1<f64>) -> Objective {
         let mut moved = self.clone();
         moved.shift_target(by);

@@ -1,7 +1,9 @@
 //! The solution and its derivatives to rounding, by Newton's method and the implicit linear system on the identified manifold.
 //!
-//! On the manifold of the active coefficients `S` the problem is smooth: `(H + G)_SS dx_S = −(∂_u∇f + ∂_u∇g)_S`
+//! On the manifold of the active coefficients `S` the objective is smooth: `(H + G)_SS dx_S = −(∂_u∇f + ∂_u∇g)_S`
 //! (Mehmood & Ochs 2025; for the lasso Bertrand et al. 2022), `G` the Hessian of the penalty.
+
+use std::cell::LazyCell;
 
 use faer::linalg::solvers::Solve;
 use faer::{Mat, Side};
@@ -9,7 +11,7 @@ use ndarray::{Array1, Array2, ArrayView1};
 
 use crate::error::{Error, ErrorKind, Result, bytes};
 use crate::lanes::{Lane, MetricSource};
-use crate::objective::{Derivative, Objective, Prox};
+use crate::objective::{Derivative, Need, Objective, PenaltyDerivatives, Prox, Zeros};
 
 /// A solution with its derivatives, and what decides how fast solvers reach them.
 #[derive(Debug, Clone)]
@@ -43,26 +45,27 @@ const STEPS: usize = 50;
 /// The solution of a lane near `start`, `[q]`, an iterate whose active set is that of the solution.
 ///
 /// # Errors
-/// A system that is too large or singular, or an active set that changes on the way: `start` is not near enough, or the
-/// solution is degenerate.
+/// A system that is too large or not positive definite, or an active set that changes on the way: `start` is not near
+/// enough, or the solution is degenerate.
 pub fn solve(
-    problem: &Objective,
+    objective: &Objective,
     (index, lane): (usize, &Lane),
     derivatives: &[Derivative],
     metric: &MetricSource,
     start: ArrayView1<'_, f64>,
 ) -> Result<Solution> {
-    let penalty = problem.penalty();
-    let q = problem.state_rows();
+    objective.require(Need::ImplicitSolution).map_err(|missing| missing.at("implicit derivative"))?;
+    let penalty = objective.penalty();
+    let q = objective.state_rows();
     let active: Vec<usize> =
-        (0..q).filter(|j| *j >= problem.features() || penalty.is_active(start[*j])).collect();
+        (0..q).filter(|j| *j >= objective.features() || penalty.is_active(start[*j])).collect();
     let needed = 8 * (active.len() as u64).pow(2);
     if needed > MAX_BYTES {
         let found = format!("{} active coefficients, a system of {}", active.len(), bytes(needed));
         let remedy = "Choose a larger alpha, or do without the reference solution.";
         return Err(Error::new(ErrorKind::Memory, "implicit derivative", found, bytes(MAX_BYTES), remedy));
     }
-    let mut manifold = Manifold { problem, lane, active, step: 1.0 / problem.lipschitz(0.0).0 };
+    let mut manifold = Manifold { objective, lane, active, step: objective.probe_step(0.0) };
     let mut state = start.to_owned();
     let mut size = f64::INFINITY;
     for _ in 0..STEPS {
@@ -95,12 +98,12 @@ pub fn solve(
     }
     let (eigenvalues, prox_curvature) = manifold.spectrum(&state, metric, index)?;
     let margin = manifold.margin(&gradient);
-    let at_kink = margin < KINK || manifold.leaves(&state);
+    let at_kink = margin < KINK || manifold.at_kink(&state);
     Ok(Solution { margin, at_kink, state, dstate, active: manifold.active, eigenvalues, prox_curvature })
 }
 
 struct Manifold<'a> {
-    problem: &'a Objective,
+    objective: &'a Objective,
     lane: &'a Lane,
     active: Vec<usize>,
     /// Any step: the penalty's derivatives are read off its proximal map.
@@ -109,105 +112,96 @@ struct Manifold<'a> {
 
 impl Manifold<'_> {
     fn strengths(&self, j: usize) -> (f64, f64) {
-        let problem = self.problem;
-        if j >= problem.features() || !problem.penalty().uses_alpha() {
+        let objective = self.objective;
+        if j >= objective.features() || !objective.penalty().uses_alpha() {
             return (0.0, 0.0);
         }
-        let strength = self.lane.alpha * problem.penalty_factors()[j];
+        let strength = self.lane.alpha * objective.penalty_factors()[j];
         (strength * self.lane.l1_ratio, strength * (1.0 - self.lane.l1_ratio))
     }
 
     fn prox(&self, j: usize, x: f64, gradient: f64) -> Prox<f64> {
         let (l1, l2) = self.strengths(j);
-        self.problem.penalty().prox(x - self.step * gradient, self.step, l1, l2)
+        self.objective.penalty().prox(x - self.step * gradient, self.step, l1, l2)
     }
 
     /// Drops active rows that a proximal step makes inactive: at a kink, as at alpha_max, a coefficient that is all but zero
-    /// belongs to neither side.
+    /// belongs to neither side. One that a step takes across zero is taken there.
     fn leave_kinks(&mut self, state: &mut Array1<f64>) {
         let (_, gradient) = self.d1(state);
-        let features = self.problem.features();
-        let (inside, outside) = self
-            .active
-            .iter()
-            .partition(|j| **j >= features || self.prox(**j, state[**j], gradient[**j]).by_input != 0.0);
-        self.active = inside;
-        let outside: Vec<usize> = outside;
-        for j in outside {
-            state[j] = self.prox(j, state[j], gradient[j]).value;
-        }
+        let rests = self.objective.penalty().capabilities().zeros != Zeros::Absent;
+        let mut active = std::mem::take(&mut self.active);
+        active.retain(|&j| {
+            if j >= self.objective.features() {
+                return true;
+            }
+            let Prox { value, by_input, .. } = self.prox(j, state[j], gradient[j]);
+            if by_input == 0.0 || (rests && value.signum() != state[j].signum()) {
+                state[j] = value;
+            }
+            by_input != 0.0
+        });
+        self.active = active;
     }
 
-    /// Derivatives of `g'(x_j)` by l1 and l2 on the manifold, and its curvature, from the proximal map.
-    fn penalty(&self, j: usize, x: f64, gradient: f64) -> (f64, f64, f64) {
-        if j >= self.problem.features() {
-            return (0.0, 0.0, 0.0);
+    /// Derivatives of the penalty at an active row.
+    fn penalty(&self, j: usize, x: f64) -> PenaltyDerivatives {
+        if j >= self.objective.features() {
+            return PenaltyDerivatives::default();
         }
-        let Prox { by_input, by_l1, by_l2, .. } = self.prox(j, x, gradient);
-        if by_input == 0.0 {
-            return (0.0, 0.0, 0.0);
-        }
-        let by_strength2 = if self.problem.penalty().ridge_in_loss() || by_l2 != 0.0 { x } else { 0.0 };
-        (-by_l1 / (self.step * by_input), by_strength2, (1.0 / by_input - 1.0) / self.step)
+        let (l1, l2) = self.strengths(j);
+        self.objective.penalty().derivatives(x, l1, l2)
     }
 
     /// `∇f + ∇g` on the active rows, and `∇f` without a ridge on all.
     fn d1(&self, state: &Array1<f64>) -> (Vec<f64>, Array1<f64>) {
-        let problem = self.problem;
-        let z = problem.design.dot(state);
-        let r: Array1<f64> =
-            (0..z.len()).map(|i| problem.weight[i] * problem.loss().d1(z[i], problem.target[i])).collect();
-        let gradient = r.dot(&problem.design);
-        let of = |j: &usize| {
-            let ((l1, l2), (by_l1, by_l2, _)) =
-                (self.strengths(*j), self.penalty(*j, state[*j], gradient[*j]));
-            gradient[*j] + l1 * by_l1 + l2 * by_l2
-        };
+        let objective = self.objective;
+        let z = objective.design.apply_vector(state.view());
+        let r: Array1<f64> = (0..z.len())
+            .map(|i| objective.weight[i] * objective.loss().d1(z[i], objective.target[i]))
+            .collect();
+        let gradient = objective.design.apply_t_vector(r.view());
+        let of = |j: &usize| gradient[*j] + self.penalty(*j, state[*j]).d1;
         (self.active.iter().map(of).collect(), gradient)
     }
 
     /// `X_Sᵀ diag(ω φ'') X_S`.
     fn loss_hessian(&self, state: &Array1<f64>) -> Mat<f64> {
-        let problem = self.problem;
-        let z = problem.design.dot(state);
-        let root =
-            |i: usize| (problem.weight[i] * problem.loss().d2(z[i], problem.target[i])).max(0.0).sqrt();
-        let roots: Vec<f64> = (0..z.len()).map(root).collect();
-        let half =
-            Mat::from_fn(z.len(), self.active.len(), |i, a| roots[i] * problem.design[[i, self.active[a]]]);
-        half.transpose() * &half
+        let objective = self.objective;
+        let z = objective.design.apply_vector(state.view());
+        let of = |i: usize| (objective.weight[i] * objective.loss().d2(z[i], objective.target[i])).max(0.0);
+        let weight: Vec<f64> = (0..z.len()).map(of).collect();
+        objective.design.weighted_gram(&weight, &self.active)
     }
 
     fn hessian(&self, state: &Array1<f64>) -> Mat<f64> {
         let mut hessian = self.loss_hessian(state);
-        let in_loss = self.problem.penalty().ridge_in_loss();
-        let (_, gradient) = self.d1(state);
         for (a, &j) in self.active.iter().enumerate() {
-            let ridge = if in_loss { self.strengths(j).1 } else { 0.0 };
-            hessian[(a, a)] += ridge + self.penalty(j, state[j], gradient[j]).2;
+            hessian[(a, a)] += self.penalty(j, state[j]).d2;
         }
         hessian
     }
 
     /// `∂_u (∇f + ∇g)` on the active rows.
     fn mixed(&self, state: &Array1<f64>, derivative: &Derivative) -> Vec<f64> {
-        let problem = self.problem;
-        let (_, gradient) = self.d1(state);
-        let by = derivative.strengths(problem, self.lane.alpha, self.lane.l1_ratio);
-        let by_target = derivative.target_tangent(problem).map(|(dy, _)| {
-            let z = problem.design.dot(state);
-            let of =
-                |i: usize| problem.weight[i] * problem.loss().d1_by_target(z[i], problem.target[i]) * dy[i];
-            (0..z.len()).map(of).collect::<Array1<f64>>().dot(&problem.design)
+        let objective = self.objective;
+        let by = derivative.strengths(objective, self.lane.alpha, self.lane.l1_ratio);
+        let by_target = derivative.target_tangent(objective).map(|(dy, _)| {
+            let z = objective.design.apply_vector(state.view());
+            let of = |i: usize| {
+                objective.weight[i] * objective.loss().d1_by_target(z[i], objective.target[i]) * dy[i]
+            };
+            objective.design.apply_t_vector((0..z.len()).map(of).collect::<Array1<f64>>().view())
         });
         let of = |j: &usize| {
             let moves = match by.factor_seed {
-                _ if *j >= problem.features() => 0.0,
-                None => problem.penalty_factors()[*j],
+                _ if *j >= objective.features() => 0.0,
+                None => objective.penalty_factors()[*j],
                 Some(feature) => f64::from(u8::from(feature == *j)),
             };
-            let (by_l1, by_l2, _) = self.penalty(*j, state[*j], gradient[*j]);
-            moves * (by.l1 * by_l1 + by.l2 * by_l2) + by_target.as_ref().map_or(0.0, |v| v[*j])
+            let of_penalty = self.penalty(*j, state[*j]);
+            moves * (by.l1 * of_penalty.d1_by_l1 + by.l2 * of_penalty.d1_by_l2)
+                + by_target.as_ref().map_or(0.0, |v| v[*j])
         };
         self.active.iter().map(of).collect()
     }
@@ -215,13 +209,14 @@ impl Manifold<'_> {
     /// `‖x − prox(x − step ∇f(x))‖ / max(‖x‖, ‖step ∇f(x)‖)` over all coefficients, active or not: where they are all but zero, as
     /// at alpha_max, the gradient gives the scale.
     fn residual(&self, state: &Array1<f64>, gradient: &Array1<f64>) -> f64 {
-        let penalty = self.problem.penalty();
+        let penalty = self.objective.penalty();
         let in_loss = penalty.ridge_in_loss();
         let of = |j: usize| {
             let (l1, l2) = self.strengths(j);
             let ridge = if in_loss { l2 * state[j] } else { 0.0 };
             let w = state[j] - self.step * (gradient[j] + ridge);
-            state[j] - if j < self.problem.features() { penalty.prox(w, self.step, l1, l2).value } else { w }
+            state[j]
+                - if j < self.objective.features() { penalty.prox(w, self.step, l1, l2).value } else { w }
         };
         let gap = (0..state.len()).map(|j| of(j).powi(2)).sum::<f64>().sqrt();
         let scale = state.dot(state).sqrt().max(self.step * gradient.dot(gradient).sqrt());
@@ -235,9 +230,10 @@ impl Manifold<'_> {
         let factor = hessian.llt(Side::Lower).map_err(|_| {
             Error::data(
                 "implicit derivative",
-                "a singular Hessian on the active set",
-                "independent active columns",
-                "The solution is not unique there: use a larger alpha, a penalty with a ridge part, or fewer features.",
+                "a Hessian that is not positive definite on the active set",
+                "an isolated minimum",
+                "Active columns depend on each other, or the penalty bends down more than the loss bends up: use a larger \
+                 alpha, a penalty with a ridge part, fewer features, or weaker concavity.",
             )
         })?;
         let right = Mat::from_fn(right.len(), 1, |i, _| right[i]);
@@ -245,19 +241,26 @@ impl Manifold<'_> {
         Ok((0..solved.nrows()).map(|i| solved[(i, 0)]).collect())
     }
 
-    /// Whether an active coefficient is all but zero, next to what a step moves it by.
-    fn leaves(&self, state: &Array1<f64>) -> bool {
-        self.active.iter().any(|j| state[*j].abs() < KINK * self.step * self.strengths(*j).0)
+    /// Whether an active coefficient is all but at a kink, next to what the penalty's step moves it by.
+    fn at_kink(&self, state: &Array1<f64>) -> bool {
+        let penalty = self.objective.penalty();
+        self.active.iter().any(|&j| {
+            let (l1, _) = self.strengths(j);
+            penalty.kinks(l1).iter().any(|kink| (state[j] - kink).abs() < KINK * self.step * l1)
+        })
     }
 
     fn margin(&self, gradient: &Array1<f64>) -> f64 {
-        let penalty = self.problem.penalty();
+        let zeros = self.objective.penalty().capabilities().zeros;
+        if zeros == Zeros::Absent {
+            return 1.0;
+        }
         let mut active = self.active.iter().peekable();
-        let nearest = (0..self.problem.features()).filter(|j| active.next_if_eq(&j).is_none()).fold(
+        let nearest = (0..self.objective.features()).filter(|j| active.next_if_eq(&j).is_none()).fold(
             0.0,
             |top: f64, j| {
                 let (l1, _) = self.strengths(j);
-                if l1 > 0.0 { top.max(penalty.dual_slack(-gradient[j], l1)) } else { top }
+                if l1 > 0.0 { top.max(zeros.pull(-gradient[j]) / l1) } else { top }
             },
         );
         1.0 - nearest
@@ -270,30 +273,26 @@ impl Manifold<'_> {
         metric: &MetricSource,
         lane: usize,
     ) -> Result<(Vec<f64>, Option<f64>)> {
-        let problem = self.problem;
-        let z = problem.design.dot(state);
-        let curvature = |j: usize| {
-            let of = |i: usize| {
-                problem.weight[i]
-                    * problem.loss().d2(z[i], problem.target[i])
-                    * problem.design[[i, j]].powi(2)
-            };
-            (0..z.len()).map(of).sum::<f64>()
-        };
+        let objective = self.objective;
+        let z = objective.design.apply_vector(state.view());
+        let curvature = LazyCell::new(|| {
+            let of = |i: usize| objective.weight[i] * objective.loss().d2(z[i], objective.target[i]);
+            objective.design.column_squares((0..z.len()).map(of).collect::<Array1<f64>>().view())
+        });
         let entries: Option<Vec<f64>> =
-            self.active.iter().map(|j| metric.entry_at_solution(lane, *j, || curvature(*j))).collect();
+            self.active.iter().map(|j| metric.entry_at_solution(lane, *j, || curvature[*j])).collect();
         let settles = entries.is_some();
         let diagonal = entries.unwrap_or_else(|| vec![1.0; self.active.len()]);
         if diagonal.is_empty() {
             return Ok((Vec::new(), Some(0.0)));
         }
         let mut hessian = self.loss_hessian(state);
-        let in_loss = problem.penalty().ridge_in_loss();
+        let in_loss = objective.penalty().ridge_in_loss();
         let mut curvatures = Vec::new();
         for (a, &j) in self.active.iter().enumerate() {
-            let l2 = self.strengths(j).1;
-            hessian[(a, a)] += if in_loss { l2 } else { 0.0 };
-            curvatures.push(if in_loss { 0.0 } else { l2 * diagonal[a] });
+            let d2 = self.penalty(j, state[j]).d2;
+            hessian[(a, a)] += if in_loss { d2 } else { 0.0 };
+            curvatures.push(if in_loss { 0.0 } else { d2 * diagonal[a] });
         }
         let scaled = Mat::from_fn(diagonal.len(), diagonal.len(), |a, b| {
             hessian[(a, b)] * (diagonal[a] * diagonal[b]).sqrt()
@@ -301,7 +300,7 @@ impl Manifold<'_> {
         let eigenvalues = scaled.self_adjoint_eigenvalues(Side::Lower).map_err(|_| {
             Error::data("implicit derivative", "no eigenvalues", "a finite Hessian on the active set", "")
         })?;
-        let uniform = curvatures.iter().all(|c| (c - curvatures[0]).abs() <= 1e-12 * curvatures[0]);
+        let uniform = curvatures.iter().all(|c| (c - curvatures[0]).abs() <= 1e-12 * curvatures[0].abs());
         Ok((eigenvalues, (uniform && settles).then(|| curvatures[0])))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::implicit::Solution;
 use super::rates::{Recursion, extrapolation_at};
-use crate::objective::{Derivative, Objective};
+use crate::objective::{Derivative, Missing, Need, Objective};
 use crate::schedule::{Metric, Step};
 use crate::solve::Prepared;
 
@@ -33,8 +33,21 @@ pub struct Course<'a> {
 ///
 /// Both without a metric, for derivatives that do not move the schedule itself and steps that do not follow from the iterates (the
 /// tangent of a Barzilai–Borwein step is not bounded). `None` for the rest.
+///
+/// # Errors
+/// A loss or penalty that is not convex: the contraction of its iterations is not uniform.
 pub fn bound(
-    problem: &Objective,
+    objective: &Objective,
+    prepared: &Prepared,
+    solution: &Solution,
+    course: &Course<'_>,
+) -> Result<Option<Vec<f64>>, Missing> {
+    objective.require(Need::LateStartBound)?;
+    Ok(proved(objective, prepared, solution, course))
+}
+
+fn proved(
+    objective: &Objective,
     prepared: &Prepared,
     solution: &Solution,
     course: &Course<'_>,
@@ -50,11 +63,11 @@ pub fn bound(
     let ridges: Vec<f64> = prepared
         .derivatives
         .iter()
-        .map(|d| d.strengths(problem, lane.alpha, lane.l1_ratio).l2.abs())
+        .map(|d| d.strengths(objective, lane.alpha, lane.l1_ratio).l2.abs())
         .collect();
-    let factors = problem.penalty_factors().iter().copied().fold(1.0, f64::max);
+    let factors = objective.penalty_factors().iter().copied().fold(1.0, f64::max);
 
-    let linear = problem.loss().d3_max() == 0.0 && ridges.iter().all(|r| *r == 0.0);
+    let linear = objective.curvature().d3_max == 0.0 && ridges.iter().all(|r| *r == 0.0);
     if linear && course.identified.is_some_and(|k| k <= course.from) {
         let mut recursion = Recursion::new(solution)?;
         let mut left = 1.0;
@@ -65,9 +78,9 @@ pub fn bound(
     }
 
     let curvature = schedule.lanes()[course.lane];
-    let plain = problem.penalty().ridge_in_loss()
+    let plain = objective.penalty().ridge_in_loss()
         && curvature.strong_convexity > 0.0
-        && problem.loss().d3_max().is_finite()
+        && objective.curvature().d3_max.is_finite()
         && course.steps.iter().all(|(_, momentum)| *momentum == 0.0);
     if !plain {
         return None;
@@ -75,7 +88,7 @@ pub fn bound(
     let contraction = |step: f64| {
         (1.0 - step * curvature.strong_convexity).abs().max((1.0 - step * curvature.lipschitz).abs())
     };
-    let turn = turn(problem);
+    let turn = turn(objective);
     let bound = |t: usize| {
         let by = &schedule.curvature_tangents(course.lane)[t];
         let moved = factors * ridges[t] + by.lipschitz.abs() + by.strong_convexity.abs();
@@ -94,10 +107,9 @@ pub fn bound(
 }
 
 /// A Lipschitz constant of the Hessian: `sup |∂³φ| ‖X‖² max_i ‖X_i‖`.
-fn turn(problem: &Objective) -> f64 {
-    let gram = problem.spectrum().lipschitz / problem.loss().curvature().0;
-    let longest = problem.design().rows().into_iter().map(|r| r.dot(&r).sqrt()).fold(0.0, f64::max);
-    problem.loss().d3_max() * gram * longest
+fn turn(objective: &Objective) -> f64 {
+    let gram = objective.spectrum().lipschitz / objective.curvature().d2_max;
+    objective.curvature().d3_max * gram * objective.design().max_row_norm()
 }
 
 #[cfg(test)]
@@ -119,21 +131,22 @@ mod tests {
             classes: true,
             seed: 4,
         };
-        let problem = Objective::builder(data.draw().unwrap())
+        let objective = Objective::builder(data.draw().unwrap())
             .loss(Loss::logistic())
             .penalty(Penalty::l2())
             .build()
             .unwrap();
-        let q = problem.state_rows();
+        let q = objective.state_rows();
         let at = |seed: f64, size: f64| -> Array1<f64> {
             (0..q).map(|j| size * (seed + j as f64).sin()).collect()
         };
         let hessian = |x: &Array1<f64>, v: &Array1<f64>| {
-            let (z, dz) = (problem.design().dot(x), problem.design().dot(v));
+            let (z, dz) =
+                (objective.design().apply_vector(x.view()), objective.design().apply_vector(v.view()));
             let r: Array1<f64> = (0..z.len())
-                .map(|i| problem.weight()[i] * problem.loss().d2(z[i], problem.target()[i]) * dz[i])
+                .map(|i| objective.weight()[i] * objective.loss().d2(z[i], objective.target()[i]) * dz[i])
                 .collect();
-            problem.design().t().dot(&r)
+            objective.design().apply_t_vector(r.view())
         };
         let norm = |v: &Array1<f64>| v.dot(v).sqrt();
         let mut largest = 0.0f64;
@@ -143,7 +156,7 @@ mod tests {
             let turned = norm(&(hessian(&x, &v) - hessian(&y, &v))) / (norm(&v) * norm(&(&x - &y)));
             largest = largest.max(turned);
         }
-        let bound = turn(&problem);
+        let bound = turn(&objective);
         assert!(largest <= bound && largest > bound / 100.0, "{largest} of at most {bound}");
     }
 }

@@ -1,11 +1,9 @@
 //! The numbers of a run and of its lanes, as both engines use them.
 
-use ndarray::{Array1, Array2};
+use ndarray::Array2;
 
-use super::{DIVERGED, Job, LaneState};
+use super::{Job, LaneState};
 use crate::objective::Intercept;
-
-use super::control::Control;
 
 /// Numbers that all lanes share, with `d` tangents.
 pub(crate) struct RunNumbers {
@@ -20,7 +18,6 @@ pub(crate) struct RunNumbers {
     pub(crate) target_tangent: Option<Array2<f64>>,
     /// The unit of the relative duality gap.
     pub(crate) gap_unit: f64,
-    null_loss: f64,
 }
 
 /// Numbers of one lane.
@@ -32,7 +29,7 @@ pub(crate) struct LaneNumbers {
     /// `[d]`: their tangents.
     pub(crate) dl1: Vec<f64>,
     pub(crate) dl2: Vec<f64>,
-    /// `1/L`, the step of the stop rule.
+    /// The step of the stop rule.
     pub(crate) probe_step: f64,
     /// Whether the duality gap is the stop rule, rather than stationarity.
     pub(crate) has_gap: bool,
@@ -46,7 +43,7 @@ impl RunNumbers {
     pub(crate) fn new(job: &Job<'_>) -> Self {
         let problem = job.problem;
         let (q, d) = (problem.state_rows(), job.derivatives.len());
-        let mut target_tangent = Array2::zeros((problem.design.nrows(), d));
+        let mut target_tangent = Array2::zeros((problem.design.rows(), d));
         let mut seeds_target = false;
         for (t, derivative) in job.derivatives.iter().enumerate() {
             if let Some((direction, _)) = derivative.target_tangent(problem) {
@@ -60,7 +57,6 @@ impl RunNumbers {
         };
         let mut factors = problem.penalty_factors.to_vec();
         factors.resize(q, 0.0);
-        let null_loss = problem.null_loss();
         RunNumbers {
             factor_seeds: job
                 .derivatives
@@ -71,17 +67,14 @@ impl RunNumbers {
             factors,
             penalised,
             target_tangent: seeds_target.then_some(target_tangent),
-            gap_unit: if null_loss > 0.0 { null_loss } else { 1.0 },
-            null_loss,
+            gap_unit: if job.null_loss > 0.0 { job.null_loss } else { 1.0 },
         }
     }
 
-    /// The numbers of a lane of the sweep.
-    pub(crate) fn lane(&self, job: &Job<'_>, lane: usize) -> LaneNumbers {
-        let problem = job.problem;
-        let of = &job.lanes[lane];
-        let strength = |share: f64| if problem.penalty().uses_alpha() { share * of.alpha } else { 0.0 };
-        let (l1, l2) = (strength(of.l1_ratio), strength(1.0 - of.l1_ratio));
+    /// The numbers of a lane that is loaded.
+    pub(crate) fn lane(&self, job: &Job<'_>, state: &LaneState) -> LaneNumbers {
+        let (problem, of) = (job.problem, &job.lanes[state.lane]);
+        let (l1, l2) = job.strengths(state.lane);
         let tangents: Vec<_> =
             job.derivatives.iter().map(|d| d.strengths(problem, of.alpha, of.l1_ratio)).collect();
         LaneNumbers {
@@ -89,45 +82,10 @@ impl RunNumbers {
             l2,
             dl1: tangents.iter().map(|t| t.l1).collect(),
             dl2: tangents.iter().map(|t| t.l2).collect(),
-            probe_step: 1.0 / problem.lipschitz(l2).0,
-            has_gap: problem.has_gap() && (!problem.penalty().uses_alpha() || of.alpha > 0.0),
-            objective_limit: self.objective_limit(job, lane, (l1, l2)),
-            bases: job.schedule.bases(lane),
+            probe_step: problem.probe_step(l2),
+            has_gap: problem.has_gap(l1, l2),
+            objective_limit: state.objective_limit,
+            bases: job.schedule.bases(state.lane),
         }
-    }
-
-    fn objective_limit(&self, job: &Job<'_>, lane: usize, (l1, l2): (f64, f64)) -> f64 {
-        let problem = job.problem;
-        let x = job.start_of(lane);
-        let loss: f64 = if x.iter().all(|v| *v == 0.0) {
-            self.null_loss
-        } else {
-            let z = problem.design.dot(&x);
-            let value = |i: usize| problem.weight[i] * problem.loss().value(z[i], problem.target[i]);
-            (0..z.len()).map(value).sum()
-        };
-        let penalty_value =
-            |j: usize| problem.penalty().value(x[j], l1 * self.factors[j], l2 * self.factors[j]);
-        let penalty: f64 = (0..self.penalised).map(penalty_value).sum();
-        DIVERGED * (loss + penalty).max(self.null_loss).max(f64::MIN_POSITIVE)
-    }
-}
-
-impl Job<'_> {
-    /// `[q]`: where a lane starts.
-    pub(crate) fn start_of(&self, lane: usize) -> Array1<f64> {
-        match self.start {
-            None => Array1::zeros(self.problem.state_rows()),
-            Some(s) => s.row(if s.nrows() == 1 { 0 } else { lane }).to_owned(),
-        }
-    }
-
-    /// A lane before its first iteration.
-    pub(crate) fn begin(&self, lane: usize) -> LaneState {
-        let d = self.derivatives.len();
-        let mut state = Array2::zeros((1 + d, self.problem.state_rows()));
-        state.row_mut(0).assign(&self.start_of(lane));
-        let memory = Control::<f64>::new(d).memory();
-        LaneState { lane, iteration: 0, previous: state.clone(), state, metric: None, memory }
     }
 }

@@ -1,8 +1,9 @@
 //! Everything that a run computes on.
 
-use ndarray::Array2;
+use ndarray::{Array1, Array2, ArrayView1};
 
-use super::{Lane, MetricSource};
+use super::control::Control;
+use super::{DIVERGED, Lane, LaneState, MetricSource, Start};
 use crate::objective::{Derivative, Objective};
 use crate::schedule::LaneSchedule;
 
@@ -19,8 +20,10 @@ pub struct Job<'a> {
     pub metric: &'a MetricSource,
     /// What the tangents are derivatives with respect to, `d` of them.
     pub derivatives: &'a [Derivative],
-    /// Start of every lane, `[q]`-columns as rows: `[1, q]` for all, or `[b, q]`; zeros where absent.
+    /// `[rows, q]`: the starts that lanes refer to by [`Start::Given`].
     pub start: Option<&'a Array2<f64>>,
+    /// Loss of zero coefficients.
+    pub null_loss: f64,
     /// Tolerance of the stop rule; 0 for exactly the planned iterations.
     pub tol: f64,
 }
@@ -38,8 +41,10 @@ pub struct OwnedJob {
     pub metric: MetricSource,
     /// What the tangents are derivatives with respect to.
     pub derivatives: Vec<Derivative>,
-    /// Start of the lanes, as in [`Job`].
+    /// Starts that lanes refer to, as in [`Job`].
     pub start: Option<Array2<f64>>,
+    /// Loss of zero coefficients.
+    pub null_loss: f64,
     /// Tolerance of the stop rule.
     pub tol: f64,
 }
@@ -54,7 +59,56 @@ impl OwnedJob {
             metric: &self.metric,
             derivatives: &self.derivatives,
             start: self.start.as_ref(),
+            null_loss: self.null_loss,
             tol: self.tol,
         }
+    }
+}
+
+impl Job<'_> {
+    /// Strengths `(l1, l2)` of a lane's penalty.
+    pub(crate) fn strengths(&self, lane: usize) -> (f64, f64) {
+        let of = &self.lanes[lane];
+        let alpha = if self.problem.penalty().uses_alpha() { of.alpha } else { 0.0 };
+        (alpha * of.l1_ratio, alpha * (1.0 - of.l1_ratio))
+    }
+
+    /// A lane before its first iteration. `source` is the last iterate `[q]` of the lane that it starts from, where there is one.
+    pub(crate) fn begin(&self, lane: usize, source: Option<ArrayView1<'_, f64>>) -> LaneState {
+        let d = self.derivatives.len();
+        let given = match self.lanes[lane].start {
+            Start::Given(row) => self.start.map(|rows| rows.row(row)),
+            Start::From(_) => source,
+            Start::Zero => None,
+        };
+        let mut state = Array2::zeros((1 + d, self.problem.state_rows()));
+        if let Some(x) = given {
+            state.row_mut(0).assign(&x);
+        }
+        LaneState {
+            lane,
+            iteration: 0,
+            objective_limit: self.objective_limit(lane, state.row(0)),
+            previous: state.clone(),
+            state,
+            metric: None,
+            memory: Control::<f64>::new(d).memory(),
+        }
+    }
+
+    /// The objective beyond which a lane that starts at `x` counts as diverged.
+    fn objective_limit(&self, lane: usize, x: ArrayView1<'_, f64>) -> f64 {
+        let start = if x.iter().all(|v| *v == 0.0) { self.null_loss } else { self.objective_at(lane, x) };
+        DIVERGED * start.max(self.null_loss).max(f64::MIN_POSITIVE)
+    }
+
+    /// The objective of a lane at `x`, `[q]`.
+    fn objective_at(&self, lane: usize, x: ArrayView1<'_, f64>) -> f64 {
+        let (problem, (l1, l2)) = (self.problem, self.strengths(lane));
+        let z: Array1<f64> = problem.design.apply_vector(x);
+        let loss = |i: usize| problem.weight[i] * problem.loss().value(z[i], problem.target[i]);
+        let factors = &problem.penalty_factors;
+        let penalty = |j: usize| problem.penalty().value(x[j], l1 * factors[j], l2 * factors[j]);
+        (0..z.len()).map(loss).sum::<f64>() + (0..factors.len()).map(penalty).sum::<f64>()
     }
 }

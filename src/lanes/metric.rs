@@ -33,6 +33,15 @@ impl MetricSource {
         }
     }
 
+    /// The largest that entry `j` can be for a lane at iteration `k`.
+    pub(crate) fn largest_entry(&self, k: usize, lane: usize, j: usize) -> f64 {
+        match self {
+            MetricSource::Hessian { gain, bound, .. } if bound[j] > 0.0 => gain / bound[j],
+            MetricSource::Hessian { gain, .. } => *gain,
+            _ => self.entry(k, lane, j),
+        }
+    }
+
     /// The diagonal's entry `j` for a lane at a solution, given the curvature along it; `None` where the table varies.
     pub(crate) fn entry_at_solution(
         &self,

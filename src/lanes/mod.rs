@@ -8,13 +8,13 @@ mod job;
 mod metric;
 
 pub(crate) use constants::{LaneNumbers, RunNumbers};
-pub(crate) use control::{Control, ControlRules, Numbers, StepParams};
+pub(crate) use control::{Control, ControlRules, Numbers, Seen, StepParams};
 #[cfg(feature = "gpu")]
 pub(crate) use control::{MEMORY, memory_fields};
 pub use job::{Job, OwnedJob};
 pub use metric::MetricSource;
 
-/// One candidate: a point in hyperparameter space.
+/// One candidate: a point in hyperparameter space, the rows that it trains on, and where it starts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Lane {
@@ -22,6 +22,31 @@ pub struct Lane {
     pub alpha: f64,
     /// Mix of l1 (1) and l2 (0).
     pub l1_ratio: f64,
+    /// The fold whose rows are held out of this lane; `None` trains on all rows.
+    pub fold: Option<usize>,
+    /// Where it starts.
+    pub start: Start,
+}
+
+/// Where a lane starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+pub enum Start {
+    /// At zero coefficients.
+    #[default]
+    Zero,
+    /// At this row of [`Job::start`].
+    Given(usize),
+    /// At the last iterate of another lane of the sweep, by index; its own tangents start at zero. The lane waits until that one has
+    /// ended. If that one ended without a finite iterate, it starts at zero.
+    From(usize),
+}
+
+impl Lane {
+    /// A candidate that trains on all rows and starts at zero.
+    pub fn new(alpha: f64, l1_ratio: f64) -> Self {
+        Lane { alpha, l1_ratio, fold: None, start: Start::Zero }
+    }
 }
 
 /// A lane between two iterations: all that an engine needs to go on with it, whichever engine brought it here.
@@ -39,6 +64,8 @@ pub struct LaneState {
     pub(crate) metric: Option<Array2<f64>>,
     /// What the schedule's decisions depend on.
     pub(crate) memory: Vec<f64>,
+    /// An objective beyond this is divergence.
+    pub(crate) objective_limit: f64,
 }
 
 /// Growth of the objective at which a lane counts as diverged.

@@ -19,6 +19,23 @@ macro_rules! catalog {
                 vec![$($Enum::$Variant($file::$Variant::default())),+]
             }
 
+            /// How every entry is written, as in `huber[:DELTA]`.
+            pub fn usage() -> String {
+                let of = |entry: &$Enum| {
+                    let parameters = entry.parameters();
+                    let names: String = parameters.iter().map(|(name, _)| format!(":{}", name.to_uppercase())).collect();
+                    if names.is_empty() { entry.name().to_string() } else { format!("{}[{names}]", entry.name()) }
+                };
+                Self::all().iter().map(of).collect::<Vec<_>>().join(", ")
+            }
+
+            /// Every entry, with the parameters that it declares to be representative.
+            pub fn examples() -> Vec<$Enum> {
+                let mut all = Vec::new();
+                $(all.extend($file::$Variant::examples().into_iter().map($Enum::$Variant));)+
+                all
+            }
+
             /// The name without parameters.
             pub fn name(&self) -> &'static str {
                 match self { $($Enum::$Variant(_) => $word),+ }
@@ -94,4 +111,59 @@ pub(crate) fn split<'a>(at: &str, text: &'a str) -> Result<(&'a str, Vec<f64>)> 
 /// The error of a parameter list of the wrong length or range; `at` and `found` are filled in by the caller.
 pub(crate) fn bad_parameters(expected: &str) -> Error {
     Error::usage("", "", expected, "")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::objective::{
+        Loss, LossDual, LossFunction, Penalty, PenaltyDual, PenaltyFunction, Real, with_loss, with_penalty,
+    };
+
+    fn near(found: f32, expected: f64, what: &str) {
+        let bound = 1e-5 * expected.abs().max(1.0);
+        let equal = found.f64() == expected || (found.is_nan() && expected.is_nan());
+        assert!(equal || (found.f64() - expected).abs() <= bound, "{what}: {found}, expected {expected}");
+    }
+
+    /// Points that f32 holds exactly, so that no kink lies between the two precisions.
+    fn points() -> impl Iterator<Item = f64> + Clone {
+        (-20..=20).map(|i| 0.125 * f64::from(i))
+    }
+
+    #[test]
+    fn losses_in_f32_are_those_in_f64() {
+        fn compare<L: LossFunction>(loss: L, name: &str) {
+            for (z, y) in points().flat_map(|z| [-1.0, 1.0].map(|y| (z, y))) {
+                let (a, b) = (z as f32, y as f32);
+                near(loss.value(a, b), loss.value(z, y), name);
+                near(loss.d1(a, b), loss.d1(z, y), name);
+                near(loss.d2(a, b), loss.d2(z, y), name);
+                near(loss.d3(a, b), loss.d3(z, y), name);
+                near(loss.d1_by_target(a, b), loss.d1_by_target(z, y), name);
+                near(loss.dual().gap(a, b, 0.75), loss.dual().gap(z, y, 0.75), name);
+            }
+        }
+        Loss::examples().into_iter().for_each(|loss| with_loss!(loss, f => compare(f, &loss.to_string())));
+    }
+
+    #[test]
+    fn penalties_in_f32_are_those_in_f64() {
+        fn compare<P: PenaltyFunction>(penalty: P, name: &str) {
+            for x in points() {
+                let a = x as f32;
+                near(penalty.value(a, 0.375, 0.25), penalty.value(x, 0.375, 0.25), name);
+                let (narrow, wide) = (penalty.prox(a, 0.5, 0.375, 0.25), penalty.prox(x, 0.5, 0.375, 0.25));
+                near(narrow.value, wide.value, name);
+                near(narrow.by_input, wide.by_input, name);
+                near(narrow.by_l1, wide.by_l1, name);
+                near(narrow.by_l2, wide.by_l2, name);
+                assert_eq!(penalty.is_active(a), penalty.is_active(x), "{name} at {x}");
+                let dual = penalty.dual();
+                near(dual.dual_ratio(a, 0.375, 0.25), dual.dual_ratio(x, 0.375, 0.25), name);
+                near(dual.gap(0.5, a, 0.375, 0.25), dual.gap(0.5, x, 0.375, 0.25), name);
+            }
+        }
+        let all = Penalty::examples().into_iter();
+        all.for_each(|penalty| with_penalty!(penalty, f => compare(f, &penalty.to_string())));
+    }
 }

@@ -2,7 +2,7 @@
 
 use ndarray::Array1;
 
-use super::{Intercept, Objective};
+use super::{Intercept, Need, Objective};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A hyperparameter, or a direction of the target, to differentiate with respect to.
@@ -103,23 +103,29 @@ impl Derivative {
         matches!(self, Derivative::LogStep | Derivative::Step(_) | Derivative::Momentum(_))
     }
 
-    /// Checks that the direction exists for this problem and the lane `(alpha, l1_ratio)`.
-    pub(crate) fn check(&self, problem: &Objective, alpha: f64) -> Result<()> {
-        let penalty = problem.penalty();
-        let refuse = |found: String, expected: &str, remedy: &str| {
-            Err(Error::usage(format!("derivative '{}'", self.name()), found, expected, remedy))
-        };
+    /// What it needs of loss and penalty; nothing where it is by a setting of the solver.
+    fn need(&self) -> Option<Need> {
+        match self {
+            Derivative::LogAlpha | Derivative::Alpha | Derivative::PenaltyFactor(_) => {
+                Some(Need::StrengthDerivative)
+            }
+            Derivative::L1Ratio => Some(Need::L1RatioDerivative),
+            Derivative::Target(_) => Some(Need::TargetDerivative),
+            Derivative::LogStep | Derivative::Step(_) | Derivative::Momentum(_) => None,
+        }
+    }
+
+    /// Checks that the direction exists for this objective and a lane of strength `alpha`.
+    pub(crate) fn check(&self, objective: &Objective, alpha: f64) -> Result<()> {
+        let at = || format!("derivative '{}'", self.name());
+        let refuse =
+            |found: String, expected: &str, remedy: &str| Err(Error::usage(at(), found, expected, remedy));
+        if let Some(need) = self.need() {
+            objective.require(need).map_err(|missing| missing.at(at()))?;
+        }
         match self {
             Derivative::Target(direction) => {
-                let n = problem.design.nrows();
-                if problem.loss().classes() {
-                    let found = format!("loss '{}'", problem.loss().name());
-                    return refuse(
-                        found,
-                        "a loss on numbers",
-                        "A class label has no derivative; use squared or huber.",
-                    );
-                }
+                let n = objective.target.len();
                 if direction.len() != n {
                     return refuse(
                         format!("{} values", direction.len()),
@@ -132,32 +138,21 @@ impl Derivative {
                     None => Ok(()),
                 }
             }
-            _ if self.is_of_process() => Ok(()),
-            _ if !penalty.uses_alpha() => refuse(
-                format!("penalty '{}'", penalty.name()),
-                "a penalty with alpha",
-                "Leave the derivative out, or use l1, l2, elastic_net or nonneg_l1.",
-            ),
-            Derivative::L1Ratio if penalty.l1_ratio().is_some() => refuse(
-                format!("penalty '{}'", penalty.name()),
-                "penalty 'elastic_net'",
-                "The other penalties have no l1_ratio.",
-            ),
             Derivative::LogAlpha if alpha <= 0.0 => refuse(
                 format!("alpha = {alpha}"),
                 "alpha > 0",
                 "Use positive alphas, or `derivatives alpha`, which exists at 0.",
             ),
-            Derivative::PenaltyFactor(j) if *j >= problem.features() => {
-                refuse(format!("feature {j}"), &format!("an index below {}", problem.features()), "")
+            Derivative::PenaltyFactor(j) if *j >= objective.features() => {
+                refuse(format!("feature {j}"), &format!("an index below {}", objective.features()), "")
             }
             _ => Ok(()),
         }
     }
 
     /// The strengths' tangent for a lane.
-    pub(crate) fn strengths(&self, problem: &Objective, alpha: f64, l1_ratio: f64) -> StrengthTangent {
-        if !problem.penalty().uses_alpha() {
+    pub(crate) fn strengths(&self, objective: &Objective, alpha: f64, l1_ratio: f64) -> StrengthTangent {
+        if !objective.penalty().uses_alpha() {
             return StrengthTangent::default();
         }
         match self {
@@ -176,11 +171,11 @@ impl Derivative {
     }
 
     /// The tangent of the target as the solver sees it (centred where the target is), and its weighted mean.
-    pub(crate) fn target_tangent(&self, problem: &Objective) -> Option<(Array1<f64>, f64)> {
+    pub(crate) fn target_tangent(&self, objective: &Objective) -> Option<(Array1<f64>, f64)> {
         let Derivative::Target(direction) = self else { return None };
-        Some(match problem.intercept {
+        Some(match objective.intercept {
             Intercept::Centred { .. } => {
-                let mean = problem.weight.dot(direction);
+                let mean = objective.weight.dot(direction);
                 let size = direction.iter().fold(0.0f64, |m, v| m.max(v.abs()));
                 // What centring leaves of a constant is rounding, not a direction.
                 let centred =

@@ -4,6 +4,7 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
 use super::Trace;
 use crate::data::Standardization;
+use crate::design::Design;
 use crate::error::{Error, Result};
 use crate::objective::Objective;
 
@@ -78,29 +79,36 @@ impl<'a> Fit<'a> {
         self.dintercept.view()
     }
 
-    /// `x coef + intercept` of the rows `x [m, p]`: the predicted target, for logistic loss the log-odds of the second class.
+    /// `X coef + intercept` for a design of the same features, `[n]`: the predicted target, for logistic loss the log-odds of
+    /// the second class.
     ///
     /// # Errors
     /// Another number of columns.
-    pub fn predict(&self, x: ArrayView2<'_, f64>) -> Result<Array1<f64>> {
+    pub fn predict(&self, x: &Design) -> Result<Array1<f64>> {
         self.check(x)?;
-        Ok(x.dot(&self.coef) + self.intercept)
+        Ok(x.apply_vector(self.coef()) + self.intercept)
     }
 
-    /// `[d, m]`: derivatives of [`predict`](Self::predict).
+    /// `[d, n]`: derivatives of [`predict`](Self::predict).
     ///
     /// # Errors
     /// As [`predict`](Self::predict).
-    pub fn dpredict(&self, x: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
+    pub fn dpredict(&self, x: &Design) -> Result<Array2<f64>> {
         self.check(x)?;
-        Ok(self.dcoef.dot(&x.t()) + self.dintercept.view().insert_axis(Axis(1)))
+        let mut out = Array2::zeros((self.dcoef.nrows(), x.rows()));
+        for ((mut row, dcoef), dintercept) in
+            out.rows_mut().into_iter().zip(self.dcoef.rows()).zip(&self.dintercept)
+        {
+            row.assign(&(x.apply_vector(dcoef) + *dintercept));
+        }
+        Ok(out)
     }
 
-    fn check(&self, x: ArrayView2<'_, f64>) -> Result<()> {
-        if x.ncols() == self.coef.len() {
+    fn check(&self, x: &Design) -> Result<()> {
+        if x.columns() == self.coef.len() {
             return Ok(());
         }
         let expected = format!("{}, one per feature of the fit", self.coef.len());
-        Err(Error::data("x", format!("{} columns", x.ncols()), expected, ""))
+        Err(Error::data("x", format!("{} columns", x.columns()), expected, ""))
     }
 }

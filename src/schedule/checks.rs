@@ -1,6 +1,6 @@
 //! What a schedule can get wrong, said with its place.
 
-use super::lanes::ScheduleSeed;
+use super::ScheduleSeed;
 use super::{
     Algorithm, LaneCurvature, Metric, Momentum, Phase, Restart, Schedule, Step, TangentStart, Until,
 };
@@ -9,7 +9,7 @@ use crate::objective::Derivative;
 
 impl Schedule {
     /// What to call phase `i` in messages; nothing where there is only one.
-    pub(super) fn place(&self, i: usize) -> String {
+    pub(crate) fn place(&self, i: usize) -> String {
         if self.phases.len() == 1 {
             String::new()
         } else {

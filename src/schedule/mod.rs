@@ -10,21 +10,25 @@ use crate::error::{Error, Result};
 mod algorithm;
 mod checks;
 mod curvature;
+mod factors;
 #[cfg(feature = "readers")]
 mod file;
-mod lanes;
+mod lane_schedule;
 mod metric;
 mod momentum;
 mod restart;
+mod seed;
 mod step;
+mod warnings;
 
 pub use algorithm::Algorithm;
 pub use curvature::LaneCurvature;
-pub use lanes::LaneSchedule;
-pub(crate) use lanes::{Code, ScheduleSeed, Unit};
+pub(crate) use factors::{Code, Unit};
+pub use lane_schedule::LaneSchedule;
 pub use metric::Metric;
 pub use momentum::Momentum;
 pub use restart::Restart;
+pub(crate) use seed::ScheduleSeed;
 pub use step::Step;
 
 /// Where a phase ends.

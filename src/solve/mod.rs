@@ -2,13 +2,18 @@
 //! a stream.
 
 mod alphas;
+mod chunk_sizer;
 mod curvature;
 mod handle;
 mod prepared;
+mod queue;
 mod result;
+mod run;
 mod scheduler;
+mod step_limit;
 mod sweep;
 mod timing;
+mod worker;
 
 pub use alphas::Alphas;
 pub use handle::{Finish, Handle, Update};

@@ -21,7 +21,7 @@ pub struct Prepared {
     pub metric: MetricSource,
     /// The derivatives carried.
     pub derivatives: Vec<Derivative>,
-    /// `[1, q]` or `[b, q]`: the start.
+    /// `[rows, q]`: the starts that lanes refer to.
     pub start: Option<Array2<f64>>,
 }
 
@@ -35,6 +35,7 @@ impl Prepared {
             metric: &self.metric,
             derivatives: &self.derivatives,
             start: self.start.as_ref(),
+            null_loss: problem.null_loss(),
             tol,
         }
     }
@@ -42,7 +43,8 @@ impl Prepared {
     /// The job of these lanes, with all that it needs.
     pub fn into_job(self, problem: Objective, tol: f64) -> OwnedJob {
         let Prepared { lanes, schedule, metric, derivatives, start } = self;
-        OwnedJob { problem, lanes, schedule, metric, derivatives, start, tol }
+        let null_loss = problem.null_loss();
+        OwnedJob { problem, lanes, schedule, metric, derivatives, start, null_loss, tol }
     }
 
     /// Derivatives by a setting of an iteration that lanes did not reach, in words.

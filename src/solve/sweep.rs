@@ -1,20 +1,19 @@
-//! A sweep: from settings to results.
+//! A sweep: its settings, and the plan that follows from them.
 
-use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ndarray::Array2;
 
 use super::curvature::MetricCurvature;
 use super::prepared::expand_start;
-use super::scheduler::{Event, Orders};
-use super::{Alphas, OnFault, Prepared, Progress, RunInfo, SweepResult};
-use crate::engine::{Chunk, Engine, EngineInfo, LaneOutcome, Slot};
+use super::queue::check_lanes;
+use super::step_limit;
+use super::{Alphas, OnFault, Prepared};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::lanes::{Lane, MetricSource};
-use crate::objective::{Derivative, Loss, Objective};
+use crate::lanes::{Lane, MetricSource, Start};
+use crate::objective::{Derivative, Need, Objective};
 use crate::program::{MetricKind, Plan, Precision, Request, Strategy};
-use crate::result::{Columns, Recorder};
 use crate::schedule::{Algorithm, LaneSchedule, Metric, Momentum, Schedule, Step, TangentStart};
 
 /// Default memory budget: 4 GiB, for the device's buffers and the host's trace together.
@@ -23,23 +22,24 @@ pub const DEFAULT_MEMORY_BUDGET: u64 = 4 << 30;
 /// A sweep: one problem, many lanes, one schedule. Built step by step; every setting has a default.
 #[derive(Debug, Clone)]
 pub struct Sweep {
-    problem: Objective,
+    pub(super) problem: Objective,
     alphas: Alphas,
     l1_ratio: f64,
-    schedule: Schedule,
-    iterations: usize,
-    tol: f64,
+    pub(super) schedule: Schedule,
+    pub(super) iterations: usize,
+    pub(super) tol: f64,
     check_every: usize,
     derivatives: Option<Vec<Derivative>>,
     every: Option<usize>,
     start: Option<Array2<f64>>,
-    precision: Precision,
+    lane_starts: Option<Vec<Start>>,
+    pub(super) precision: Precision,
     strategy: Option<Strategy>,
     memory_budget: u64,
     sparsity: bool,
     chunk: Option<usize>,
-    deadline: Option<Duration>,
-    on_fault: OnFault,
+    pub(super) deadline: Option<Duration>,
+    pub(super) on_fault: OnFault,
 }
 
 impl Sweep {
@@ -57,6 +57,7 @@ impl Sweep {
             derivatives: None,
             every: None,
             start: None,
+            lane_starts: None,
             precision: Precision::F64,
             strategy: None,
             memory_budget: DEFAULT_MEMORY_BUDGET,
@@ -138,6 +139,12 @@ impl Sweep {
         self.start = Some(start);
         self
     }
+    /// Where each lane starts, one for each alpha, in place of the rows of [`start`](Self::start) in order. With [`Start::From`] a
+    /// path is warm-started: `Start::From(i)` waits for lane `i` and starts at its last iterate.
+    pub fn lane_starts(mut self, starts: impl IntoIterator<Item = Start>) -> Self {
+        self.lane_starts = Some(starts.into_iter().collect());
+        self
+    }
     /// Arithmetic of the engine.
     pub fn precision(mut self, precision: Precision) -> Self {
         self.precision = precision;
@@ -195,7 +202,7 @@ impl Sweep {
     /// Checks every setting and lays the sweep out into lanes.
     ///
     /// # Errors
-    /// A setting out of range, a derivative that does not exist, a table or a start of the wrong shape.
+    /// A setting out of range, a derivative that does not exist, a step beyond the limit of the penalty, a table or a start of the wrong shape.
     pub fn prepare(&self) -> Result<Prepared> {
         let problem = &self.problem;
         let penalty = problem.penalty();
@@ -216,7 +223,7 @@ impl Sweep {
             return Err(Error::usage("tol", self.tol.to_string(), "a finite number, zero or larger", ""));
         }
         let alphas = self.alphas.resolve(problem, l1_ratio)?;
-        let lanes: Vec<Lane> = alphas.iter().map(|&alpha| Lane { alpha, l1_ratio }).collect();
+        let lanes = self.lay_out(&alphas, l1_ratio)?;
         let derivatives = match &self.derivatives {
             Some(list) => list.clone(),
             None if penalty.uses_alpha() => vec![Derivative::LogAlpha],
@@ -227,14 +234,43 @@ impl Sweep {
                 derivative.check(problem, lane.alpha)?;
             }
         }
+        for phase in self.schedule.phases() {
+            if phase.momentum == Some(Momentum::StronglyConvex) {
+                problem.require(Need::StrongConvexity).map_err(|missing| missing.at("momentum"))?;
+            }
+        }
         // Shapes first: the curvature in a metric reads its table.
         self.schedule.metric.check(self.iterations, lanes.len(), problem.features())?;
         let metric = MetricCurvature::new(problem, &self.schedule.metric);
         let (curvatures, tangents) = metric.of_lanes(problem, &lanes, &derivatives);
         let rules = self.schedule.clone();
         let schedule = LaneSchedule::new(rules, self.iterations, curvatures, tangents, &derivatives)?;
+        step_limit::check(problem, &lanes, &schedule, &metric.source, self.iterations)?;
         let start = self.start.as_ref().map(|s| expand_start(s, problem, lanes.len())).transpose()?;
         Ok(Prepared { lanes, schedule, metric: metric.source, derivatives, start })
+    }
+
+    /// The lanes of the sweep: one for each alpha, each with its start.
+    fn lay_out(&self, alphas: &[f64], l1_ratio: f64) -> Result<Vec<Lane>> {
+        let mut lanes: Vec<Lane> = alphas.iter().map(|&alpha| Lane::new(alpha, l1_ratio)).collect();
+        if let Some(start) = &self.start {
+            for (i, lane) in lanes.iter_mut().enumerate() {
+                lane.start = Start::Given(if start.nrows() == 1 { 0 } else { i });
+            }
+        }
+        if let Some(starts) = &self.lane_starts {
+            if starts.len() != lanes.len() {
+                return Err(Error::usage(
+                    "lane starts",
+                    format!("{}", starts.len()),
+                    format!("{}, one for each lane", lanes.len()),
+                    "",
+                ));
+            }
+            lanes.iter_mut().zip(starts).for_each(|(lane, start)| lane.start = *start);
+        }
+        check_lanes(&lanes, self.start.as_ref().map_or(0, Array2::nrows))?;
+        Ok(lanes)
     }
 
     /// Plans the sweep for an engine, without running it.
@@ -263,12 +299,12 @@ impl Sweep {
             check_every: if self.tol > 0.0 { self.check_every } else { 0 },
             stages: prepared.schedule.stages(),
             strategy: self.strategy,
-            quadratic: self.problem.loss() == Loss::squared(),
+            quadratic: self.problem.require(Need::GramStrategy).is_ok(),
             measures_curvature: prepared.schedule.uses_secant(),
             constants: prepared.schedule.constants().len(),
             // Metrics that change are refreshed on all coefficients.
             sparsity: self.sparsity
-                && self.problem.penalty().rests_at_zero()
+                && self.problem.require(Need::WorkingSets).is_ok()
                 && matches!(prepared.metric, MetricSource::None | MetricSource::Fixed(_)),
             phases: prepared.schedule.schedule().phases().len(),
             factored: prepared.schedule.is_factored(),
@@ -302,121 +338,17 @@ impl Sweep {
             self.every = Some(self.iterations);
         }
         let prepared = self.prepare()?;
+        if let Some(i) = prepared.lanes.iter().position(|lane| matches!(lane.start, Start::From(_))) {
+            let found = "a start from another lane".to_string();
+            return Err(Error::usage(
+                format!("start of lane {i}"),
+                found,
+                "a start at zero or at given coefficients",
+                "A session runs all lanes at once; run a warm-started path by `run` or `submit`.",
+            ));
+        }
         let plan = self.plan_for(&prepared, engine, true)?;
         prepared.schedule.warnings(self.iterations).iter().for_each(|w| log::warn!("{w}"));
         engine.session(plan, prepared.into_job(self.problem, self.tol), keep)
-    }
-
-    /// Runs the sweep to its end.
-    ///
-    /// # Errors
-    /// As [`plan`](Self::plan), and a device that failed for good. Divergence is a status.
-    pub fn run(&self, engine: &mut dyn Engine) -> Result<SweepResult> {
-        self.run_with(engine, |_, _| ControlFlow::Continue(()))
-    }
-
-    /// Runs the sweep and shows every chunk to `watch`; its `Break` cancels the lanes still going and keeps what is done.
-    ///
-    /// # Errors
-    /// As [`run`](Self::run).
-    pub fn run_with(
-        &self,
-        engine: &mut dyn Engine,
-        watch: impl FnMut(&Chunk, &Progress) -> ControlFlow<()>,
-    ) -> Result<SweepResult> {
-        self.run_on(&mut [engine], watch)
-    }
-
-    /// Runs the sweep on several engines at once, which take lanes from one queue.
-    ///
-    /// # Errors
-    /// As [`run`](Self::run), and no engine.
-    pub fn run_on(
-        &self,
-        engines: &mut [&mut dyn Engine],
-        mut watch: impl FnMut(&Chunk, &Progress) -> ControlFlow<()>,
-    ) -> Result<SweepResult> {
-        let clock = Instant::now();
-        let prepared = self.prepare()?;
-        let plans =
-            engines.iter().map(|e| self.plan_prepared(&prepared, *e)).collect::<Result<Vec<Plan>>>()?;
-        let Some(first) = plans.first().cloned() else {
-            return Err(Error::usage("engines", "none", "at least one", ""));
-        };
-        let infos: Vec<EngineInfo> = engines.iter().map(|e| e.info()).collect();
-        let job = prepared.job(&self.problem, self.tol);
-        let mut warnings = prepared.schedule.warnings(self.iterations);
-        warnings.iter().for_each(|w| log::warn!("{w}"));
-
-        let alphas = prepared.lanes.iter().map(|l| l.alpha).collect();
-        let l1_ratios = prepared.lanes.iter().map(|l| l.l1_ratio).collect();
-        let mut recorder = Recorder::new(&self.problem, &prepared.derivatives, &first, alphas, l1_ratios);
-        let mut outcomes = vec![LaneOutcome::open(0); prepared.lanes.len()];
-        let mut progress = Progress { lanes: prepared.lanes.len(), ..Progress::default() };
-        let mut faults = Vec::new();
-        let mut skipped = 0.0;
-        let mut on_event = |event| match event {
-            Event::Begin(state) => {
-                recorder.begin(&state);
-                progress.running += 1;
-                ControlFlow::Continue(())
-            }
-            Event::Chunk(chunk) => {
-                recorder.chunk(&chunk);
-                skipped += chunk.skipped;
-                progress.iterations += chunk.slots.iter().map(Slot::iterations).sum::<usize>();
-                watch(&chunk, &progress)
-            }
-            Event::Finish(state, outcome) => {
-                outcomes[state.lane] = outcome;
-                recorder.finish(&state);
-                progress.running -= 1;
-                progress.finished += 1;
-                progress.skipped += self.iterations - outcome.iterations;
-                ControlFlow::Continue(())
-            }
-            Event::Fault(words) => {
-                log::warn!("{words}");
-                faults.push(words);
-                ControlFlow::Continue(())
-            }
-        };
-        let deadline = self.deadline.map(|limit| clock + limit);
-        // An engine that takes over takes the strategy that suits it.
-        let free = self.clone().strategy(None);
-        let replan = |engine: &dyn Engine| free.plan_prepared(&prepared, engine);
-        let orders = Orders::new(&job, deadline, self.on_fault, &replan);
-        let mut pairs: Vec<(&mut dyn Engine, Plan)> =
-            engines.iter_mut().map(|e| &mut **e as _).zip(plans).collect();
-        orders.run(&mut pairs, &mut on_event)?;
-
-        let trace = recorder.trace();
-        let lanes = prepared.results(&self.problem, &outcomes, &trace);
-        for warning in prepared.unreached(&outcomes) {
-            log::warn!("{warning}");
-            warnings.push(warning);
-        }
-        let spectrum = self.problem.spectrum();
-        let mut infos = infos.into_iter();
-        let info = RunInfo {
-            objective: self.problem.in_words(),
-            data_shape: self.problem.shape(),
-            lipschitz: spectrum.lipschitz,
-            strong_convexity: spectrum.strong_convexity,
-            lipschitz_margin: spectrum.margin,
-            engine: infos.next().expect("there is an engine"),
-            further_devices: infos.collect(),
-            precision: self.precision,
-            strategy: first.strategy,
-            schedule: self.schedule.info(),
-            iterations: self.iterations,
-            tol: self.tol,
-            derivative: prepared.derivatives.iter().map(Derivative::name).collect(),
-            skipped_work: skipped / outcomes.iter().map(|o| o.iterations).sum::<usize>().max(1) as f64,
-            faults,
-            warnings,
-            seconds: clock.elapsed().as_secs_f64(),
-        };
-        Ok(SweepResult { lanes, trace, info, columns: Columns::new(&self.problem) })
     }
 }

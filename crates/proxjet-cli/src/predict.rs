@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, Axis};
 use proxjet::data::{self, ReadOptions};
+use proxjet::design::Design;
 use proxjet::error::{Error, Result};
 use proxjet_report::{Model, OutputDir};
 
@@ -28,15 +29,15 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let text = std::fs::read_to_string(&args.model)
         .map_err(|e| Error::data(&name, e.to_string(), "a model.json", "Check the path.").with_source(e))?;
     let model = Model::parse(&text, &name)?;
-    let x = features(&args.data, &model.features)?;
+    let x = Design::dense(features(&args.data, &model.features)?);
     match &args.out {
         Some(path) => {
             let (folder, name) = OutputDir::of_file(path)?;
-            folder.write(&name, |w| model.write_predictions(x.view(), w))?;
+            folder.write(&name, |w| model.write_predictions(&x, w))?;
         }
         None => {
             let mut text = Vec::new();
-            let written = model.write_predictions(x.view(), &mut text);
+            let written = model.write_predictions(&x, &mut text);
             written.expect("memory can be written");
             print(&String::from_utf8_lossy(&text));
         }

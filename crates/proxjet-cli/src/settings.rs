@@ -24,11 +24,9 @@ pub(crate) struct Settings {
     /// Centre and scale every feature; coefficients are then in standardised units
     #[arg(long)]
     standardize: bool,
-    /// squared, logistic, huber or huber:DELTA
-    #[arg(long, value_name = "LOSS")]
+    #[arg(long, value_name = "LOSS", help = Loss::usage())]
     loss: String,
-    /// none, l2, l1, elastic_net, nonneg_l1, box or box:LOWER:UPPER
-    #[arg(long, value_name = "PENALTY")]
+    #[arg(long, value_name = "PENALTY", help = Penalty::usage())]
     penalty: String,
     /// Per-feature factors on the penalty, one row of numbers
     #[arg(long, value_name = "FILE.npy")]

@@ -1,11 +1,17 @@
 //! The statements this project exists for, in f64: derivatives converge, and at the rate of the iterates, although the update
 //! varies with the iteration.
 
+use ndarray::Axis;
 use proxjet::diff::{LaneAnalysis, analyse, solutions};
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::program::Precision;
 use proxjet::schedule::{Algorithm, Phase, Schedule, Step, TangentStart};
 use proxjet_experiments::{Experiment, RULES, Rule, RuleRun, lasso, logistic};
+
+#[path = "../../../tests/common/compare.rs"]
+#[allow(dead_code)]
+mod compare;
+use compare::{max_abs, max_abs_diff};
 
 fn run(experiment: &Experiment) -> Vec<RuleRun> {
     let reference = experiment.reference().unwrap();
@@ -115,8 +121,7 @@ fn a_late_start_cures_the_curse_of_unrolling() {
         let result = sweep.run(&mut CpuEngine::new()).unwrap();
         let run = experiment.measure(Rule::Inverse, &sweep, result, &reference).unwrap();
         let at = run.result.trace.iteration.iter().position(|k| *k >= 1000).unwrap();
-        let peak = run.derivative_error.iter().fold(0.0, |m: f64, v| m.max(*v));
-        (peak, run.derivative_error.row(at).iter().fold(0.0, |m: f64, v| m.max(*v)))
+        (max_abs(&run.derivative_error), max_abs(&run.derivative_error.row(at)))
     };
     let (full, late) = (errors(0), errors(200));
     println!("peak and error at iteration 1000: {full:?} {late:?}");
@@ -131,8 +136,7 @@ fn an_implicit_derivative_is_what_unrolling_converges_to() {
         let result = sweep.run(&mut CpuEngine::new()).unwrap();
         let solution = solutions(&sweep, &result).unwrap().remove(0).unwrap();
         let last = result.trace.dcoef.outer_iter().next_back().unwrap();
-        let gap =
-            (&last.index_axis(ndarray::Axis(0), 0).row(0) - &solution.dstate.row(0)).mapv(f64::abs).sum();
+        let gap = max_abs_diff(&last.index_axis(Axis(0), 0).row(0), &solution.dstate.row(0));
         assert!(gap <= 1e-8, "{}: {gap:e}", experiment.name);
         assert!(solution.margin > 0.0 && solution.margin <= 1.0);
     }

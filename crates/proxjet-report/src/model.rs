@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use ndarray::{Array1, ArrayView1, ArrayView2};
+use ndarray::{Array1, ArrayView1};
+use proxjet::design::Design;
 use proxjet::error::{Error, Result};
 use proxjet::objective::{Loss, Objective};
 use proxjet::solve::SweepResult;
@@ -91,9 +92,9 @@ impl Model {
         Ok(model)
     }
 
-    /// `x coef + intercept` of rows whose columns are the model's features.
-    pub fn predict(&self, x: ArrayView2<'_, f64>) -> Array1<f64> {
-        x.dot(&ArrayView1::from(&self.coef)) + self.intercept
+    /// `X coef + intercept` for a design whose columns are the model's features.
+    pub fn predict(&self, x: &Design) -> Array1<f64> {
+        x.apply_vector(ArrayView1::from(&self.coef)) + self.intercept
     }
 
     /// Whether the prediction is the log-odds of the second class.
@@ -105,7 +106,7 @@ impl Model {
     ///
     /// # Errors
     /// What the writer reports.
-    pub fn write_predictions(&self, x: ArrayView2<'_, f64>, out: impl Write) -> std::io::Result<()> {
+    pub fn write_predictions(&self, x: &Design, out: impl Write) -> std::io::Result<()> {
         let mut csv = csv::Writer::from_writer(out);
         let classes = self.classes.as_ref().filter(|_| self.is_logistic());
         match classes {

@@ -135,5 +135,9 @@ pub fn convergence_summary(lanes: &[LaneAnalysis]) -> String {
     if let Some(first) = failed.first() {
         let _ = writeln!(out, "{} lane(s) without a reference solution: {first}", failed.len());
     }
+    let refused: std::collections::BTreeSet<&String> = lanes.iter().flat_map(|l| &l.refused).collect();
+    for sentence in refused {
+        let _ = writeln!(out, "{sentence}");
+    }
     out
 }

@@ -1,204 +1,157 @@
-//! Lanes that are worked on together, and the products of their iteration.
+//! A block: some lanes on a set of columns of the design, and the matrices that an iteration works on.
+//!
+//! A block on all columns holds all lanes, and its products use all threads. Where [working
+//! sets](super::working_set) are in use, a group of lanes is a block on the columns of its set, and works on
+//! one thread beside the others.
 
-use std::sync::Mutex;
+use super::lane::ActiveLane;
+use super::shared::{ColumnSet, Shared};
+use super::working_set::{GROUP, WorkingSet};
+use crate::design::Threads;
+use crate::objective::Real;
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
-
-use super::super::LaneOutcome;
-use super::step::Partials;
-use super::vector::settle;
-use crate::lanes::{Control, LaneNumbers, StepParams};
-use crate::objective::{Loss, Penalty, Real};
-
-/// What belongs to the rows of the problem, `[n]` each.
-pub(super) struct Rows<T> {
-    pub(super) target: Vec<T>,
-    pub(super) weight: Vec<T>,
-    /// `[d][n]`, empty where no direction moves the target.
-    pub(super) target_tangent: Vec<Vec<T>>,
+/// `[q]`-columns: the iterate, the one before, the gradient, and the diagonal of the metric, if there is one.
+/// Lane `i` owns the columns `i (1 + d) .. (i + 1)(1 + d)` of each: its own, then its tangents'.
+pub(super) struct Iterates<V> {
+    pub(super) x: V,
+    pub(super) x_previous: V,
+    pub(super) g: V,
+    /// Empty where there is none.
+    pub(super) metric: V,
 }
 
-/// A design of `n` rows and `q` columns.
-#[derive(Clone, Copy)]
-pub(super) struct Design<'a, T> {
-    pub(super) values: &'a [T],
-    pub(super) n: usize,
-    pub(super) q: usize,
-    /// Whether rows are contiguous, rather than columns.
-    pub(super) by_rows: bool,
+/// `[n]`-columns, in the same order: predictions of both iterates, and the residual.
+pub(super) struct Predictions<V> {
+    pub(super) z: V,
+    pub(super) z_previous: V,
+    pub(super) r: V,
+    /// Of `e`, where a rule measures curvature; else empty.
+    pub(super) extrapolated: V,
+    /// Of held-out rows; empty where there are none.
+    pub(super) held_out: V,
 }
 
-impl<'a, T: Real> Design<'a, T> {
-    fn matrix(self) -> MatRef<'a, T> {
-        if self.by_rows {
-            MatRef::from_row_major_slice(self.values, self.n, self.q)
-        } else {
-            MatRef::from_column_major_slice(self.values, self.n, self.q)
-        }
+impl<V> Iterates<V> {
+    pub(super) fn map<W>(self, mut f: impl FnMut(V) -> W) -> Iterates<W> {
+        Iterates { x: f(self.x), x_previous: f(self.x_previous), g: f(self.g), metric: f(self.metric) }
     }
-
-    /// `out = X m`, for `[q]`-columns `m` and `[n]`-columns `out`.
-    pub(super) fn apply(self, out: &mut [T], m: &[T], par: Par) {
-        let columns = out.len() / self.n;
-        let m = MatRef::from_column_major_slice(m, self.q, columns);
-        let out = MatMut::from_column_major_slice_mut(out, self.n, columns);
-        matmul(out, Accum::Replace, self.matrix(), m, T::one(), par);
-        settle();
-    }
-
-    /// `out = Xᵀ m`, for `[q]`-columns `out` and every `stride`-th of the `[n]`-columns `m`, from the first.
-    pub(super) fn apply_transposed(self, out: &mut [T], m: &[T], stride: usize, par: Par) {
-        let columns = out.len() / self.q;
-        let m = MatRef::from_column_major_slice_with_stride(m, self.n, columns, stride * self.n);
-        let out = MatMut::from_column_major_slice_mut(out, self.q, columns);
-        matmul(out, Accum::Replace, self.matrix().transpose(), m, T::one(), par);
-        settle();
+    pub(super) fn each_mut(&mut self) -> Iterates<&mut V> {
+        let Iterates { x, x_previous, g, metric } = self;
+        Iterates { x, x_previous, g, metric }
     }
 }
 
-/// A lane in the columns.
-pub(super) struct ActiveLane<T> {
-    pub(super) lane: usize,
-    /// Iterations it had done before the chunk.
-    pub(super) first: usize,
-    pub(super) outcome: LaneOutcome,
-    /// Whether it did the iteration that is being closed.
-    pub(super) advanced: bool,
-    pub(super) numbers: LaneNumbers,
-    pub(super) control: Control<T>,
-    pub(super) params: StepParams<T>,
-    /// The record of this iteration, and the measures of the stop rule.
-    pub(super) record: Vec<f64>,
-    pub(super) measures: Measures,
-}
-
-/// Measures of the stop rule of a lane.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Measures {
-    pub(super) dual_scale: f64,
-    pub(super) gap: Option<f64>,
-    pub(super) stationarity: f64,
-    pub(super) derivative_residual: f64,
-}
-
-impl Measures {
-    pub(super) fn none() -> Self {
-        Measures { dual_scale: 1.0, gap: None, stationarity: 0.0, derivative_residual: 0.0 }
+impl<V> Predictions<V> {
+    pub(super) fn each_mut(&mut self) -> Predictions<&mut V> {
+        let Predictions { z, z_previous, r, extrapolated, held_out } = self;
+        Predictions { z, z_previous, r, extrapolated, held_out }
     }
 }
 
-/// What holds for all lanes of a run.
-pub(super) struct Common<T> {
-    pub(super) d: usize,
-    pub(super) loss: Loss,
-    pub(super) penalty: Penalty,
-    pub(super) rows: Rows<T>,
-    pub(super) tested: Vec<bool>,
-    pub(super) gap_unit: f64,
-    pub(super) watches_restarts: bool,
-    /// `[q]` ones: the diagonal of no metric.
-    pub(super) ones: Vec<T>,
-    /// One for each thread.
-    scratch: Vec<Mutex<Scratch<T>>>,
-}
-
-/// Room for the work on one lane.
-pub(super) struct Scratch<T> {
-    /// `[n]`.
-    pub(super) d2: Vec<T>,
-    /// `[q]`.
-    pub(super) partials: Partials<T>,
-}
-
-impl<T: Real> Common<T> {
-    #[allow(clippy::too_many_arguments)] // each is one of its fields
-    pub(super) fn new(
-        (n, q, d): (usize, usize, usize),
-        loss: Loss,
-        penalty: Penalty,
-        rows: Rows<T>,
-        tested: Vec<bool>,
-        gap_unit: f64,
-        watches_restarts: bool,
-    ) -> Self {
-        let scratch = || Mutex::new(Scratch { d2: vec![T::zero(); n], partials: Partials::new(q) });
-        // A thread that is not of the pool works too, where the pool has one thread only.
-        let scratch = (0..rayon::current_num_threads() + 1).map(|_| scratch()).collect();
-        let ones = vec![T::one(); q];
-        Common { d, loss, penalty, rows, tested, gap_unit, watches_restarts, ones, scratch }
-    }
-
-    /// Lends room to the work on one lane.
-    pub(super) fn with_scratch<R>(&self, work: impl FnOnce(&mut Scratch<T>) -> R) -> R {
-        let index = rayon::current_thread_index().unwrap_or(self.scratch.len() - 1);
-        work(&mut self.scratch[index].lock().unwrap_or_else(|e| e.into_inner()))
-    }
-}
-
-/// Some lanes and their columns: lane `i` owns the columns `i (1 + d) .. (i + 1)(1 + d)` of each matrix, the iterate first.
-/// Matrices are column-major.
+/// Some lanes and their columns.
 pub(super) struct Block<'a, T> {
-    pub(super) common: &'a Common<T>,
-    pub(super) slots: &'a mut [ActiveLane<T>],
-    pub(super) design: Design<'a, T>,
-    /// Penalty factors of the columns of the design; columns from `penalised` on are exempt.
-    pub(super) factors: &'a [T],
-    pub(super) penalised: usize,
-    /// For each tangent that moves the strength of one feature alone, the column of it, if it is here.
-    pub(super) factor_seeds: &'a [FactorSeed],
-    /// `[q]`-columns: the iterate and the one before; the gradient.
-    pub(super) x: &'a mut [T],
-    pub(super) x_previous: &'a mut [T],
-    pub(super) g: &'a mut [T],
-    /// Diagonal of the metric with its tangents, where there is one.
-    pub(super) metric: Option<&'a mut [T]>,
-    /// `[n]`-columns: predictions of `x` and `x_previous`; the residual.
-    pub(super) z: &'a mut [T],
-    pub(super) z_previous: &'a mut [T],
-    pub(super) r: &'a mut [T],
-    /// Predictions of `e`, where the schedule measures curvature.
-    pub(super) extrapolated: Option<&'a mut [T]>,
-    /// How the products are spread over threads.
-    pub(super) par: Par,
+    pub(super) shared: &'a Shared<T>,
+    pub(super) lanes: &'a mut [ActiveLane<T>],
+    pub(super) coefficients: Coefficients<'a, T>,
+    pub(super) predictions: Predictions<&'a mut [T]>,
+    pub(super) threads: Threads,
 }
 
-/// Which columns of the design a tangent moves the strength of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FactorSeed {
-    /// All, by their factors.
-    All,
-    /// This one.
-    Column(usize),
-    /// One that is not here.
-    Elsewhere,
+/// The coefficients of a block: all of them, and the working set that may stand for them.
+pub(super) struct Coefficients<'a, T> {
+    pub(super) all: &'a ColumnSet<T>,
+    pub(super) full: Iterates<&'a mut [T]>,
+    /// One for each group of lanes; none where working sets are not in use.
+    pub(super) sets: &'a mut [WorkingSet<T>],
 }
 
-impl<T: Real> Block<'_, T> {
-    /// `(n, q)`.
-    pub(super) fn shape(&self) -> (usize, usize) {
-        (self.design.n, self.design.q)
-    }
-
-    /// `g = Xᵀ r` for all columns.
-    pub(super) fn gradient(&mut self) {
-        self.design.apply_transposed(self.g, self.r, 1, self.par);
-    }
-
-    /// `z = X x` for all columns; the last predictions become the previous ones.
-    pub(super) fn predict(&mut self) {
-        self.design.apply(self.z_previous, self.x, self.par);
-        std::mem::swap(&mut self.z, &mut self.z_previous);
-    }
-
-    /// Takes the last step of lanes back where they are params so: `x = x₋`.
-    pub(super) fn restore(&mut self) {
-        let (n, q) = self.shape();
-        let width = 1 + self.common.d;
-        for (i, _) in self.slots.iter().enumerate().filter(|(_, slot)| slot.params.restore) {
-            let columns = |rows: usize| i * width * rows..(i + 1) * width * rows;
-            self.x[columns(q)].copy_from_slice(&self.x_previous[columns(q)]);
-            self.z[columns(n)].copy_from_slice(&self.z_previous[columns(n)]);
+impl<T> Coefficients<'_, T> {
+    /// The columns of the design that the block computes with, and its matrices on them.
+    pub(super) fn current(&mut self) -> (&ColumnSet<T>, Iterates<&mut [T]>) {
+        match &mut *self.sets {
+            [set] if set.active => (&set.columns, set.iterates.each_mut().map(Vec::as_mut_slice)),
+            _ => (self.all, self.full.each_mut().map(|columns| &mut **columns)),
         }
     }
+
+    /// The new iterates, which the step wrote over the ones before, and the last ones change names.
+    pub(super) fn swap(&mut self) {
+        match &mut *self.sets {
+            [set] if set.active => std::mem::swap(&mut set.iterates.x, &mut set.iterates.x_previous),
+            _ => std::mem::swap(&mut self.full.x, &mut self.full.x_previous),
+        }
+    }
+}
+
+impl<'a, T: Real> Block<'a, T> {
+    /// `g = Xᵀ r` for all columns of the block.
+    pub(super) fn gradient(&mut self) {
+        let (columns, current) = self.coefficients.current();
+        columns.design.apply_t(current.g, self.predictions.r, self.threads);
+    }
+
+    /// `z = X x` for all columns of the block; the last predictions become the previous ones.
+    pub(super) fn predict(&mut self) {
+        let (columns, current) = self.coefficients.current();
+        columns.design.apply(self.predictions.z_previous, current.x, self.threads);
+        std::mem::swap(&mut self.predictions.z, &mut self.predictions.z_previous);
+    }
+
+    /// Takes the last step of lanes back where backtracking refused it: `x = x₋`.
+    pub(super) fn restore(&mut self) {
+        let (width, n) = (self.shared.width(), self.shared.shape().0);
+        let (columns, current) = self.coefficients.current();
+        let q = columns.design.columns();
+        for (i, _) in self.lanes.iter().enumerate().filter(|(_, lane)| lane.params.restore) {
+            let own = |rows: usize| i * width * rows..(i + 1) * width * rows;
+            current.x[own(q)].copy_from_slice(&current.x_previous[own(q)]);
+            self.predictions.z[own(n)].copy_from_slice(&self.predictions.z_previous[own(n)]);
+        }
+    }
+
+    /// Works on every group of lanes as a block of its own, in parallel.
+    pub(super) fn each_group(mut self, work: &(impl Fn(&mut Block<'_, T>) + Sync)) {
+        let groups = self.lanes.len().div_ceil(GROUP);
+        if groups <= 1 {
+            self.threads = Threads::One;
+            return work(&mut self);
+        }
+        let front = self.split_front(groups / 2);
+        rayon::join(|| front.each_group(work), || self.each_group(work));
+    }
+
+    /// Splits off the first groups of lanes.
+    fn split_front(&mut self, groups: usize) -> Block<'a, T> {
+        let (n, q) = self.shared.shape();
+        let held_out = self.shared.held_out.as_ref().map_or(0, |h| h.rows.target.len());
+        let lanes = groups * GROUP;
+        let columns = lanes * self.shared.width();
+        let Predictions { z, z_previous, r, extrapolated, held_out: validation } =
+            self.predictions.each_mut();
+        Block {
+            shared: self.shared,
+            lanes: split_front(&mut self.lanes, lanes),
+            coefficients: Coefficients {
+                all: self.coefficients.all,
+                full: self.coefficients.full.each_mut().map(|all| split_front(all, columns * q)),
+                sets: split_front(&mut self.coefficients.sets, groups),
+            },
+            predictions: Predictions {
+                z: split_front(z, columns * n),
+                z_previous: split_front(z_previous, columns * n),
+                r: split_front(r, columns * n),
+                extrapolated: split_front(extrapolated, columns * n),
+                held_out: split_front(validation, columns * held_out),
+            },
+            threads: self.threads,
+        }
+    }
+}
+
+/// The first `count` entries, which `all` loses; none of what is empty.
+fn split_front<'a, V>(all: &mut &'a mut [V], count: usize) -> &'a mut [V] {
+    let count = count.min(all.len());
+    let (front, back) = std::mem::take(all).split_at_mut(count);
+    *all = back;
+    front
 }

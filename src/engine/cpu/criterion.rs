@@ -3,10 +3,12 @@
 use rayon::prelude::*;
 
 use super::super::LaneOutcome;
-use super::block::Block;
-use super::step::strength_seed;
-use super::vector::sum;
-use crate::objective::{LossFunction, PenaltyFunction, Prox, Real, with_loss, with_penalty};
+use super::block::{Block, Iterates};
+use super::lane::Measures;
+use super::prox::{Primal, ProxStep, Tangent};
+use super::shared::Scratch;
+use super::vector::{sum, vectorised};
+use crate::objective::{LossDual, LossFunction, PenaltyDual, PenaltyFunction, Real, with_loss, with_penalty};
 
 impl LaneOutcome {
     /// Whether both the iterate and its derivatives are within `tol`.
@@ -17,96 +19,98 @@ impl LaneOutcome {
 }
 
 impl<T: Real> Block<'_, T> {
-    /// Measures every lane at its iterate `x`, given the residual there: one more product `Xᵀ r`.
+    /// Measures every lane at its iterate `x`, given residual and gradient there.
     ///
-    /// With `u = s ω φ'(X x)` and `v = −Xᵀ u`, `s ≤ 1` making `v` feasible, the gap is the sum of the Fenchel–Young terms
-    /// of loss and penalty: all non-negative, so nothing cancels (Fenchel 1949; for the lasso, El Ghaoui et al. 2012).
+    /// With `u = s ω φ'(X x)` and `v = −Xᵀ u`, `s ≤ 1` making `v` feasible, the gap is the sum of the
+    /// Fenchel–Young terms of loss and penalty: all non-negative, so nothing cancels (Fenchel 1949; for the
+    /// lasso, El Ghaoui et al. 2012).
     pub(super) fn measure(&mut self) {
-        self.gradient();
-        with_penalty!(self.common.penalty, f => self.scale_dual(f));
-        with_loss!(self.common.loss, f => self.gap_of_loss(f));
-        with_penalty!(self.common.penalty, f => self.gap_of_penalty_and_residuals(f));
+        with_penalty!(self.shared.penalty, f => self.scale_dual(f));
+        with_loss!(self.shared.loss, f => self.gap_of_loss(f));
+        with_penalty!(self.shared.penalty, f => self.gap_of_penalty(f));
+        with_penalty!(self.shared.penalty, f => self.fixed_point_residual(f));
     }
 
     /// The scale `s` that makes the dual point feasible.
     fn scale_dual<P: PenaltyFunction>(&mut self, penalty: P) {
-        let width = self.design.q * (1 + self.common.d);
-        let (factors, penalised) = (self.factors, self.penalised);
-        self.slots.par_iter_mut().zip(self.g.par_chunks_exact(width)).for_each(|(slot, g)| {
-            let (l1, l2) = (T::of(slot.numbers.l1), T::of(slot.numbers.l2));
+        let (columns, Iterates { g, .. }) = self.coefficients.current();
+        let (factors, penalised, dual) = (&columns.factors[..], columns.penalised, penalty.dual());
+        let g = g.par_chunks_exact(columns.design.columns() * self.shared.width());
+        self.lanes.par_iter_mut().zip(g).for_each(|(lane, g)| {
+            let (l1, l2) = (T::of(lane.numbers.l1), T::of(lane.numbers.l2));
             let ratio = (0..penalised)
-                .map(|j| penalty.dual_ratio(-g[j], l1 * factors[j], l2 * factors[j]))
+                .map(|j| dual.dual_ratio(-g[j], l1 * factors[j], l2 * factors[j]))
                 .fold(T::one(), |a, b| if b > a { b } else { a });
-            slot.measures.dual_scale = (T::one() / ratio).f64();
+            lane.measures.dual_scale = (T::one() / ratio).f64();
         });
     }
 
     fn gap_of_loss<L: LossFunction>(&mut self, loss: L) {
-        let rows = &self.common.rows;
-        let (n, width) = (self.design.n, self.design.n * (1 + self.common.d));
-        let (y, weight) = (&rows.target[..n], &rows.weight[..n]);
-        self.slots.par_iter_mut().zip(self.z.par_chunks_exact(width)).for_each(|(slot, z)| {
-            let (z, scale) = (&z[..n], T::of(slot.measures.dual_scale));
-            let gap = || sum(n, |i| weight[i] * loss.gap(z[i], y[i], scale)).f64();
-            slot.measures.gap = slot.numbers.has_gap.then(gap);
+        let n = self.shared.shape().0;
+        let (y, weight) = (&self.shared.rows.target[..n], &self.shared.rows.weight[..n]);
+        let dual = loss.dual();
+        let z = self.predictions.z.par_chunks_exact(n * self.shared.width());
+        self.lanes.par_iter_mut().zip(z).for_each(|(lane, z)| {
+            let (z, scale) = (&z[..n], T::of(lane.measures.dual_scale));
+            let gap = || sum(n, |i| weight[i] * dual.gap(z[i], y[i], scale)).f64();
+            lane.measures.gap = lane.numbers.has_gap.then(gap);
         });
     }
 
-    fn gap_of_penalty_and_residuals<P: PenaltyFunction>(&mut self, penalty: P) {
-        let common = self.common;
-        let q = self.design.q;
-        let (factors, penalised, factor_seeds) = (self.factors, self.penalised, self.factor_seeds);
-        let width = q * (1 + common.d);
-        let lanes =
-            self.slots.par_iter_mut().zip(self.x.par_chunks_exact(width)).zip(self.g.par_chunks_exact(width));
-        lanes.for_each(|((slot, x), g)| {
-            common.with_scratch(|scratch| {
-                let (prox, image) = (&mut scratch.partials.prox[..q], &mut scratch.partials.image[..q]);
-                let numbers = &slot.numbers;
-                let (l1, l2) = (T::of(numbers.l1), T::of(numbers.l2));
-                let ((x, dx), (g, dg)) = (x.split_at(q), g.split_at(q));
-                let measures = &mut slot.measures;
-
-                let scale = T::of(measures.dual_scale);
-                measures.gap = measures.gap.map(|of_loss| {
-                    let of_penalty = sum(penalised, |j| {
-                        penalty.gap(x[j], -scale * g[j], l1 * factors[j], l2 * factors[j])
-                    });
-                    (of_loss + of_penalty.f64()) / common.gap_unit
-                });
-
-                let a = T::of(numbers.probe_step);
-                let ridge = if P::RIDGE_IN_LOSS { l2 } else { T::zero() };
-                for j in 0..q {
-                    let w = x[j] - a * (g[j] + ridge * factors[j] * x[j]);
-                    prox[j] = if j < penalised {
-                        penalty.prox(w, a, l1 * factors[j], l2 * factors[j])
-                    } else {
-                        Prox::identity(w)
-                    };
-                    image[j] = prox[j].value;
-                }
-                measures.stationarity = relative(x, image);
-
-                measures.derivative_residual = 0.0;
-                let tangents = dx.chunks_exact(q).zip(dg.chunks_exact(q)).enumerate();
-                for (t, (dx, dg)) in tangents.filter(|(t, _)| common.tested[*t]) {
-                    let (dl1, dl2) = (T::of(numbers.dl1[t]), T::of(numbers.dl2[t]));
-                    for j in 0..q {
-                        let moves = strength_seed(factor_seeds[t], factors, j);
-                        let dridge = if P::RIDGE_IN_LOSS { dl2 * moves } else { T::zero() };
-                        let dw = dx[j] - a * (dg[j] + ridge * factors[j] * dx[j] + dridge * x[j]);
-                        image[j] =
-                            prox[j].by_input * dw + moves * (prox[j].by_l1 * dl1 + prox[j].by_l2 * dl2);
-                    }
-                    let residual = relative(dx, image);
-                    // `max` would swallow a NaN.
-                    if residual > measures.derivative_residual || residual.is_nan() {
-                        measures.derivative_residual = residual;
-                    }
-                }
+    /// Adds the penalty's part to the gap, and makes it relative.
+    fn gap_of_penalty<P: PenaltyFunction>(&mut self, penalty: P) {
+        let (columns, Iterates { x, g, .. }) = self.coefficients.current();
+        let (factors, penalised, dual) = (&columns.factors[..], columns.penalised, penalty.dual());
+        let width = columns.design.columns() * self.shared.width();
+        let lanes = self.lanes.par_iter_mut().zip(x.par_chunks_exact(width)).zip(g.par_chunks_exact(width));
+        lanes.for_each(|((lane, x), g)| {
+            let (l1, l2) = (T::of(lane.numbers.l1), T::of(lane.numbers.l2));
+            let scale = T::of(lane.measures.dual_scale);
+            lane.measures.gap = lane.measures.gap.map(|of_loss| {
+                let of_penalty =
+                    sum(penalised, |j| dual.gap(x[j], -scale * g[j], l1 * factors[j], l2 * factors[j]));
+                (of_loss + of_penalty.f64()) / self.shared.gap_unit
             });
         });
+    }
+
+    /// How far a step of size `1/L` from the iterate goes, and how far it changes the derivatives.
+    fn fixed_point_residual<P: PenaltyFunction>(&mut self, penalty: P) {
+        let shared = self.shared;
+        let (columns, Iterates { x, g, .. }) = self.coefficients.current();
+        let width = columns.design.columns() * shared.width();
+        let lanes = self.lanes.par_iter_mut().zip(x.par_chunks_exact(width)).zip(g.par_chunks_exact(width));
+        lanes.for_each(|((lane, x), g)| {
+            let step = ProxStep::fixed_point(penalty, columns, &lane.numbers, &shared.ones);
+            let measures = &mut lane.measures;
+            shared.with_scratch(|scratch| step.residual(x, g, &shared.tested, scratch, measures));
+        });
+    }
+}
+
+impl<T: Real, P: PenaltyFunction> ProxStep<'_, T, P> {
+    /// `‖x − T(x)‖` and `‖dx − DT(x, dx)‖`, relative, of a lane's columns `[1 + d, q]`, for the tangents that
+    /// are `tested`.
+    fn residual(&self, x: &[T], g: &[T], tested: &[bool], scratch: &mut Scratch<T>, measures: &mut Measures) {
+        let q = x.len() / (1 + tested.len());
+        let ((x, dx), (g, dg)) = (x.split_at(q), g.split_at(q));
+        // The step reads the previous iterate where it writes the next one: here, the iterate itself.
+        let (image, partials) = (&mut scratch.image[..q], &mut scratch.partials);
+        image.copy_from_slice(x);
+        vectorised(Primal { step: self, x_previous: image, x, g, partials, keeps_y: false });
+        measures.stationarity = relative(x, image);
+
+        measures.derivative_residual = 0.0;
+        let tangents = dx.chunks_exact(q).zip(dg.chunks_exact(q)).enumerate();
+        for (t, (dx, dg)) in tangents.filter(|(t, _)| tested[*t]) {
+            image.copy_from_slice(dx);
+            vectorised(Tangent { step: self, t, dx_previous: image, dx, dg, partials });
+            let residual = relative(dx, image);
+            // `max` would swallow a NaN.
+            if residual > measures.derivative_residual || residual.is_nan() {
+                measures.derivative_residual = residual;
+            }
+        }
     }
 }
 

@@ -2,41 +2,42 @@
 
 use rayon::prelude::*;
 
-use super::block::{Block, Design};
+use super::block::{Block, Predictions};
 use crate::lanes::MetricSource;
 use crate::objective::{LossFunction, Real, with_loss};
 
 impl<T: Real> Block<'_, T> {
-    /// Sets the metric of the lanes that refresh it now; `squares` is the design squared, where curvatures are asked for.
-    pub(super) fn refresh_metric(&mut self, source: &MetricSource, squares: Option<Design<'_, T>>) {
-        if self.metric.is_none() {
+    /// Sets the metric of the lanes that refresh it now. Working sets, which metrics that change do not have,
+    /// take theirs from here.
+    pub(super) fn refresh_metric(&mut self, source: &MetricSource) {
+        if self.coefficients.full.metric.is_empty() {
             return;
         }
         let due: Vec<bool> =
-            self.slots.iter().map(|slot| source.refreshes(slot.outcome.iterations)).collect();
+            self.lanes.iter().map(|lane| source.refreshes(lane.outcome.iterations)).collect();
         if !due.contains(&true) {
             return;
         }
-        if let (MetricSource::Hessian { gain, bound, .. }, Some(squares)) = (source, squares) {
-            with_loss!(self.common.loss, f => self.curvatures(f));
-            squares.apply_transposed(self.g, self.r, 1, self.par);
+        if let (MetricSource::Hessian { gain, bound, .. }, Some(squares)) = (source, &self.shared.squares) {
+            with_loss!(self.shared.loss, f => self.curvatures(f));
+            squares.apply_t(self.coefficients.full.g, self.predictions.r, self.threads);
             return self.invert_curvatures(*gain, bound.as_slice().expect("a vector of its own"), &due);
         }
-        let (q, width) = (self.design.q, self.design.q * (1 + self.common.d));
-        let Some(metric) = &mut self.metric else { return };
-        let lanes = metric.chunks_exact_mut(width).zip(&*self.slots).zip(&due).filter(|(_, due)| **due);
-        for ((columns, slot), _) in lanes {
-            let entry = |j: usize| T::of(source.entry(slot.outcome.iterations, slot.lane, j));
+        let q = self.shared.shape().1;
+        let metric = self.coefficients.full.metric.chunks_exact_mut(q * self.shared.width());
+        for ((columns, lane), _) in metric.zip(&*self.lanes).zip(&due).filter(|(_, due)| **due) {
+            let entry = |j: usize| T::of(source.entry(lane.outcome.iterations, lane.lane, j));
             columns[..q].iter_mut().enumerate().for_each(|(j, d)| *d = entry(j));
         }
     }
 
     /// `r = ω φ''(z)` and `dr = ω φ'''(z) dz`.
     fn curvatures<L: LossFunction>(&mut self, loss: L) {
-        let (n, width) = (self.design.n, self.design.n * (1 + self.common.d));
-        let rows = &self.common.rows;
-        let (y, weight) = (&rows.target[..n], &rows.weight[..n]);
-        self.r.par_chunks_exact_mut(width).zip(self.z.par_chunks_exact(width)).for_each(|(r, z)| {
+        let n = self.shared.shape().0;
+        let width = n * self.shared.width();
+        let (y, weight) = (&self.shared.rows.target[..n], &self.shared.rows.weight[..n]);
+        let Predictions { z, r, .. } = self.predictions.each_mut();
+        r.par_chunks_exact_mut(width).zip(z.par_chunks_exact(width)).for_each(|(r, z)| {
             for i in 0..n {
                 r[i] = weight[i] * loss.d2(z[i], y[i]);
             }
@@ -51,9 +52,10 @@ impl<T: Real> Block<'_, T> {
 
     /// `d = 1/h` held between `1/bound` and `gain/bound`, where it does not move.
     fn invert_curvatures(&mut self, gain: f64, bound: &[f64], due: &[bool]) {
-        let (q, width) = (self.design.q, self.design.q * (1 + self.common.d));
-        let Some(metric) = &mut self.metric else { return };
-        let lanes = metric.chunks_exact_mut(width).zip(self.g.chunks_exact(width)).zip(due);
+        let q = self.shared.shape().1;
+        let width = q * self.shared.width();
+        let full = &mut self.coefficients.full;
+        let lanes = full.metric.chunks_exact_mut(width).zip(full.g.chunks_exact(width)).zip(due);
         for ((metric, h), _) in lanes.filter(|(_, due)| **due) {
             let (d, dd) = metric.split_at_mut(q);
             for j in 0..q {

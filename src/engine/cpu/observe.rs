@@ -2,47 +2,42 @@
 
 use rayon::prelude::*;
 
-use super::block::{Block, Rows};
-use super::vector::{sum, vectorised};
+use super::block::{Block, Iterates, Predictions};
+use super::shared::{HeldOut, Rows};
+use super::vector::{PartialSums, sum, vectorised};
 use crate::objective::{LossFunction, PenaltyFunction, Real, with_loss, with_penalty};
 use crate::program::RecordLayout;
 
-/// Held-out rows.
-pub(super) struct HeldOut<T> {
-    pub(super) design: Vec<T>,
-    pub(super) rows: Rows<T>,
-}
-
 impl<T: Real> Block<'_, T> {
-    /// Records the new iterates: objective, changes, support, and the loss of held-out rows with its derivatives, whose
-    /// predictions are `held_out`.
-    pub(super) fn observe(&mut self, held_out: Option<(&HeldOut<T>, &[T])>) {
-        with_penalty!(self.common.penalty, f => self.record_step(f));
-        with_loss!(self.common.loss, f => self.record_loss(f));
-        if let Some((rows, z)) = held_out {
-            with_loss!(self.common.loss, f => self.record_held_out(f, rows, z));
+    /// Records the new iterates: objective, changes, support, and the loss of held-out rows with its
+    /// derivatives.
+    pub(super) fn observe(&mut self) {
+        with_penalty!(self.shared.penalty, f => self.record_step(f));
+        with_loss!(self.shared.loss, f => self.record_loss(f));
+        if let Some(held_out) = &self.shared.held_out {
+            with_loss!(self.shared.loss, f => self.record_held_out(f, held_out));
         }
-        with_loss!(self.common.loss, f => self.measure_secant(f));
-        for slot in self.slots.iter_mut() {
-            let seen = &mut slot.control.seen;
-            seen.objective = T::of(slot.record[RecordLayout::OBJECTIVE]);
-            seen.moved = slot.record[RecordLayout::ACTIVE_CHANGE] > 0.0;
+        with_loss!(self.shared.loss, f => self.see_secant(f));
+        for lane in self.lanes.iter_mut() {
+            let seen = &mut lane.control.seen;
+            seen.objective = T::of(lane.record[RecordLayout::OBJECTIVE]);
+            seen.moved = lane.record[RecordLayout::ACTIVE_CHANGE] > 0.0;
         }
     }
 
     /// Changes, support and the penalty's part of the objective.
     fn record_step<P: PenaltyFunction>(&mut self, penalty: P) {
-        let q = self.design.q;
-        let (factors, penalised) = (self.factors, self.penalised);
-        let width = q * (1 + self.common.d);
-        self.slots
+        let (columns, Iterates { x, x_previous, .. }) = self.coefficients.current();
+        let (q, factors, penalised) = (columns.design.columns(), &columns.factors[..], columns.penalised);
+        let width = q * self.shared.width();
+        self.lanes
             .par_iter_mut()
-            .zip(self.x.par_chunks_exact(width))
-            .zip(self.x_previous.par_chunks_exact(width))
-            .for_each(|((slot, x), xp)| {
-                let (l1, l2) = (T::of(slot.numbers.l1), T::of(slot.numbers.l2));
-                let params = &slot.params;
-                let record = &mut slot.record;
+            .zip(x.par_chunks_exact(width))
+            .zip(x_previous.par_chunks_exact(width))
+            .for_each(|((lane, x), xp)| {
+                let (l1, l2) = (T::of(lane.numbers.l1), T::of(lane.numbers.l2));
+                let params = &lane.params;
+                let record = &mut lane.record;
                 record[RecordLayout::STEP] = params.step.f64();
                 record[RecordLayout::MOMENTUM] = if params.restore { -1.0 } else { params.momentum.f64() };
                 vectorised(StepRecord { penalty, q, factors, penalised, l1, l2, x, xp, record });
@@ -50,27 +45,28 @@ impl<T: Real> Block<'_, T> {
     }
 
     /// Adds the loss's part to `⟨s, ∇f(x⁺) − ∇f(e)⟩` and its tangents: `⟨X s, ω (φ'(z⁺) − φ'(X e))⟩`.
-    fn measure_secant<L: LossFunction>(&mut self, loss: L) {
-        let rows = &self.common.rows;
-        let (n, width) = (self.design.n, self.design.n * (1 + self.common.d));
+    fn see_secant<L: LossFunction>(&mut self, loss: L) {
+        let rows = &self.shared.rows;
+        let n = self.shared.shape().0;
+        let width = n * self.shared.width();
         let (y, weight, dy) = (&rows.target[..n], &rows.weight[..n], &rows.target_tangent);
-        let Some(extrapolated) = &self.extrapolated else { return };
-        self.slots
+        let Predictions { z, r, extrapolated, .. } = self.predictions.each_mut();
+        self.lanes
             .par_iter_mut()
-            .zip(self.z.par_chunks_exact(width))
+            .zip(z.par_chunks_exact(width))
             .zip(extrapolated.par_chunks_exact(width))
-            .zip(self.r.par_chunks_exact(width))
-            .for_each(|(((slot, z), e), r)| {
-                let seen = &mut slot.control.seen;
-                let turned = |i: usize| weight[i] * loss.d1(z[i], y[i]) - r[i];
-                seen.secant += sum(n, |i| (z[i] - e[i]) * turned(i));
+            .zip(r.par_chunks_exact(width))
+            .for_each(|(((lane, z), e), r)| {
+                let seen = &mut lane.control.seen;
+                let change = |i: usize| weight[i] * loss.d1(z[i], y[i]) - r[i];
+                seen.secant += sum(n, |i| (z[i] - e[i]) * change(i));
                 for (t, dsecant) in seen.dsecant.iter_mut().enumerate() {
                     *dsecant += sum(n, |i| {
                         let c = (t + 1) * n + i;
                         let by_target =
                             dy.get(t).map_or(T::zero(), |dy| loss.d1_by_target(z[i], y[i]) * dy[i]);
-                        let dturned = weight[i] * (loss.d2(z[i], y[i]) * z[c] + by_target) - r[c];
-                        (z[c] - e[c]) * turned(i) + (z[i] - e[i]) * dturned
+                        let dchange = weight[i] * (loss.d2(z[i], y[i]) * z[c] + by_target) - r[c];
+                        (z[c] - e[c]) * change(i) + (z[i] - e[i]) * dchange
                     });
                 }
             });
@@ -78,23 +74,25 @@ impl<T: Real> Block<'_, T> {
 
     /// The loss's part of the objective.
     fn record_loss<L: LossFunction>(&mut self, loss: L) {
-        let rows = &self.common.rows;
-        let (n, width) = (self.design.n, self.design.n * (1 + self.common.d));
-        self.slots.par_iter_mut().zip(self.z.par_chunks_exact(width)).for_each(|(slot, z)| {
-            slot.record[RecordLayout::OBJECTIVE] += vectorised(MeanLoss { loss, rows, z: &z[..n] }).f64();
+        let rows = &self.shared.rows;
+        let n = self.shared.shape().0;
+        let z = self.predictions.z.par_chunks_exact(n * self.shared.width());
+        self.lanes.par_iter_mut().zip(z).for_each(|(lane, z)| {
+            lane.record[RecordLayout::OBJECTIVE] += vectorised(MeanLoss { loss, rows, z: &z[..n] }).f64();
         });
     }
 
-    fn record_held_out<L: LossFunction>(&mut self, loss: L, held_out: &HeldOut<T>, z: &[T]) {
+    fn record_held_out<L: LossFunction>(&mut self, loss: L, held_out: &HeldOut<T>) {
         let rows = &held_out.rows;
         let n = rows.target.len();
-        let layout = RecordLayout::new(self.common.d);
-        self.slots.par_iter_mut().zip(z.par_chunks_exact(n * (1 + self.common.d))).for_each(|(slot, z)| {
+        let layout = RecordLayout::new(self.shared.d);
+        let z = self.predictions.held_out.par_chunks_exact(n * self.shared.width());
+        self.lanes.par_iter_mut().zip(z).for_each(|(lane, z)| {
             let (z, dz) = z.split_at(n);
-            slot.record[RecordLayout::VALIDATION] = vectorised(MeanLoss { loss, rows, z }).f64();
+            lane.record[RecordLayout::VALIDATION] = vectorised(MeanLoss { loss, rows, z }).f64();
             for (t, dz) in dz.chunks_exact(n).enumerate() {
                 let slope = sum(n, |i| rows.weight[i] * loss.d1(z[i], rows.target[i]) * dz[i]);
-                slot.record[layout.hypergradient(t)] = slope.f64();
+                lane.record[layout.hypergradient(t)] = slope.f64();
             }
         });
     }
@@ -125,8 +123,8 @@ impl<T: Real, P: PenaltyFunction> pulp::WithSimd for StepRecord<'_, T, P> {
         record[RecordLayout::OBJECTIVE] = penalty_value.f64();
         let mark = |on: bool| if on { T::one() } else { T::zero() };
         record[RecordLayout::SUPPORT] = sum(penalised, |j| mark(now[j] != T::zero())).f64();
-        let moved = |j: usize| mark(penalty.is_active(now[j]) != penalty.is_active(was[j]));
-        record[RecordLayout::ACTIVE_CHANGE] = sum(penalised, moved).f64();
+        let changed = |j: usize| mark(penalty.is_active(now[j]) != penalty.is_active(was[j]));
+        record[RecordLayout::ACTIVE_CHANGE] = sum(penalised, changed).f64();
         for (t, (now, was)) in x.chunks_exact(q).zip(xp.chunks_exact(q)).enumerate() {
             let was = &was[..now.len()];
             let change = sum(now.len(), |j| (now[j] - was[j]) * (now[j] - was[j])).sqrt().f64();
@@ -148,7 +146,18 @@ impl<T: Real, L: LossFunction> pulp::WithSimd for MeanLoss<'_, T, L> {
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) -> T {
         let MeanLoss { loss, rows, z } = self;
-        let (y, weight) = (&rows.target[..z.len()], &rows.weight[..z.len()]);
-        sum(z.len(), |i| weight[i] * loss.value(z[i], y[i]))
+        let (mut terms, mut sums) = ([T::zero(); TERMS], PartialSums::zero());
+        let blocks = z.chunks(TERMS).zip(rows.target.chunks(TERMS)).zip(rows.weight.chunks(TERMS));
+        for ((z, y), weight) in blocks {
+            let (terms, y, weight) = (&mut terms[..z.len()], &y[..z.len()], &weight[..z.len()]);
+            for i in 0..z.len() {
+                terms[i] = weight[i] * loss.value(z[i], y[i]);
+            }
+            sums.add(terms);
+        }
+        sums.total()
     }
 }
+
+/// Terms that are computed before they are added up: a multiple of the partial sums.
+const TERMS: usize = 64;

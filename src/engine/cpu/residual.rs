@@ -1,74 +1,73 @@
-//! The residual: the loss's slope at the point where the gradient is taken.
+//! The residual: the derivative of the loss at the point where the gradient is taken.
 
 use rayon::prelude::*;
 
-use super::block::{Block, Rows};
-use super::vector::vectorised;
+use super::block::{Block, Predictions};
+use super::shared::Rows;
+use super::vector::{extrapolate, vectorised};
 use crate::objective::{LossFunction, Real, with_loss};
 
 /// Where a gradient is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Probe {
+pub(super) enum At {
     /// At `x`.
-    Here,
-    /// At `e = x + extrapolation (x − x₋)`, as the lane's step_params says.
-    Ahead,
+    Iterate,
+    /// At `e = x + β_e (x − x₋)`, with the extrapolation coefficient `β_e` of each lane's step parameters.
+    Extrapolated,
 }
 
 impl<T: Real> Block<'_, T> {
-    /// `r = ω φ'(X e)` and `dr = ω (φ''(X e) X de + ∂_y φ' dy)`, with `X e = z + extrapolation (z − z_previous)` per lane.
-    pub(super) fn residual(&mut self, probe: Probe) {
-        with_loss!(self.common.loss, f => self.residual_of(f, probe));
-        if probe == Probe::Ahead {
-            self.store_extrapolated();
-        }
+    /// `r = ω φ'(X e)` and `dr = ω (φ''(X e) X de + ∂_y φ' dy)`, with `X e = z + β_e (z − z₋)` per lane.
+    pub(super) fn residual(&mut self, at: At) {
+        with_loss!(self.shared.loss, f => self.residual_of(f, at));
     }
 
-    fn residual_of<L: LossFunction>(&mut self, loss: L, probe: Probe) {
-        let common = self.common;
-        let (n, width) = (self.design.n, self.design.n * (1 + common.d));
-        self.r
-            .par_chunks_exact_mut(width)
-            .zip(self.z.par_chunks_exact(width))
-            .zip(self.z_previous.par_chunks_exact(width))
-            .zip(&*self.slots)
-            .for_each(|(((r, z), zp), slot)| {
-                let (extrapolation, dextrapolation) = match probe {
-                    Probe::Ahead => (slot.params.extrapolation, &slot.params.dextrapolation[..]),
-                    Probe::Here => (T::zero(), &[][..]),
+    fn residual_of<L: LossFunction>(&mut self, loss: L, at: At) {
+        let shared = self.shared;
+        let (n, _) = shared.shape();
+        let width = n * shared.width();
+        let Predictions { z, z_previous, r, .. } = self.predictions.each_mut();
+        r.par_chunks_exact_mut(width)
+            .zip(z.par_chunks_exact(width))
+            .zip(z_previous.par_chunks_exact(width))
+            .zip(&*self.lanes)
+            .for_each(|(((r, z), z_previous), lane)| {
+                let (extrapolation, dextrapolation) = match at {
+                    At::Extrapolated => (lane.params.extrapolation, &lane.params.dextrapolation[..]),
+                    At::Iterate => (T::zero(), &[][..]),
                 };
-                common.with_scratch(|scratch| {
-                    let d2 = &mut scratch.d2[..n];
+                shared.with_scratch(|scratch| {
                     vectorised(LaneResidual {
                         loss,
-                        rows: &common.rows,
+                        rows: &shared.rows,
                         extrapolation,
                         dextrapolation,
                         z,
-                        zp,
+                        z_previous,
                         r,
-                        d2,
+                        d2: &mut scratch.d2[..n],
                     });
                 });
             });
     }
 
-    /// Predictions of `e`, where the schedule measures the curvature of the step that follows.
-    fn store_extrapolated(&mut self) {
-        let (n, width) = (self.design.n, self.design.n * (1 + self.common.d));
-        let Some(extrapolated) = &mut self.extrapolated else { return };
+    /// Keeps the predictions `X e` and `X de`, where a rule measures the curvature of the step that follows.
+    pub(super) fn store_extrapolated(&mut self) {
+        let n = self.shared.shape().0;
+        let width = n * self.shared.width();
+        let Predictions { z, z_previous, extrapolated, .. } = self.predictions.each_mut();
         extrapolated
             .par_chunks_exact_mut(width)
-            .zip(self.z.par_chunks_exact(width))
-            .zip(self.z_previous.par_chunks_exact(width))
-            .zip(&*self.slots)
-            .for_each(|(((e, z), zp), slot)| {
+            .zip(z.par_chunks_exact(width))
+            .zip(z_previous.par_chunks_exact(width))
+            .zip(&*self.lanes)
+            .for_each(|(((e, z), z_previous), lane)| {
                 for i in 0..width {
-                    e[i] = z[i] + slot.params.extrapolation * (z[i] - zp[i]);
+                    e[i] = extrapolate(z[i], z_previous[i], lane.params.extrapolation);
                 }
-                for (t, dextrapolation) in slot.params.dextrapolation.iter().enumerate() {
+                for (t, dextrapolation) in lane.params.dextrapolation.iter().enumerate() {
                     for i in 0..n {
-                        e[(t + 1) * n + i] += *dextrapolation * (z[i] - zp[i]);
+                        e[(t + 1) * n + i] += *dextrapolation * (z[i] - z_previous[i]);
                     }
                 }
             });
@@ -83,7 +82,7 @@ struct LaneResidual<'a, T, L> {
     /// `[d]`, or empty.
     dextrapolation: &'a [T],
     z: &'a [T],
-    zp: &'a [T],
+    z_previous: &'a [T],
     r: &'a mut [T],
     d2: &'a mut [T],
 }
@@ -93,27 +92,27 @@ impl<T: Real, L: LossFunction> pulp::WithSimd for LaneResidual<'_, T, L> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        let LaneResidual { loss, rows, extrapolation, dextrapolation, z, zp, r, d2 } = self;
+        let LaneResidual { loss, rows, extrapolation, dextrapolation, z, z_previous, r, d2 } = self;
         let n = d2.len();
         let (y, weight) = (&rows.target[..n], &rows.weight[..n]);
         let (r, dr) = r.split_at_mut(n);
         let (z, dz) = z.split_at(n);
-        let (zp, dzp) = zp.split_at(n);
+        let (zp, dzp) = z_previous.split_at(n);
         if dr.is_empty() {
             for i in 0..n {
-                r[i] = weight[i] * loss.d1(z[i] + extrapolation * (z[i] - zp[i]), y[i]);
+                r[i] = weight[i] * loss.d1(extrapolate(z[i], zp[i], extrapolation), y[i]);
             }
             return;
         }
         for i in 0..n {
-            let e = z[i] + extrapolation * (z[i] - zp[i]);
+            let e = extrapolate(z[i], zp[i], extrapolation);
             r[i] = weight[i] * loss.d1(e, y[i]);
             d2[i] = weight[i] * loss.d2(e, y[i]);
         }
         let tangents = dr.chunks_exact_mut(n).zip(dz.chunks_exact(n)).zip(dzp.chunks_exact(n));
         for (t, ((dr, dz), dzp)) in tangents.enumerate() {
             for i in 0..n {
-                dr[i] = d2[i] * (dz[i] + extrapolation * (dz[i] - dzp[i]));
+                dr[i] = d2[i] * extrapolate(dz[i], dzp[i], extrapolation);
             }
             if let Some(dextrapolation) = dextrapolation.get(t).filter(|v| **v != T::zero()) {
                 for i in 0..n {
@@ -122,7 +121,7 @@ impl<T: Real, L: LossFunction> pulp::WithSimd for LaneResidual<'_, T, L> {
             }
             if let Some(dy) = rows.target_tangent.get(t) {
                 for i in 0..n {
-                    let e = z[i] + extrapolation * (z[i] - zp[i]);
+                    let e = extrapolate(z[i], zp[i], extrapolation);
                     dr[i] += weight[i] * loss.d1_by_target(e, y[i]) * dy[i];
                 }
             }

@@ -1,34 +1,56 @@
-//! The processor's vector registers.
+//! Work on the processor's vector registers.
 
-/// Runs element-wise work compiled for the widest vectors the processor has. Every function it calls must be inlined into it.
+use crate::objective::Real;
+
+/// Runs element-wise work compiled for the widest vectors the processor has. Every function it calls must be
+/// inlined into it.
 #[inline(always)]
 pub(super) fn vectorised<W: pulp::WithSimd>(work: W) -> W::Output {
     pulp::Arch::new().dispatch(work)
 }
 
-/// Leaves the upper halves of the calling thread's vector registers clean.
-///
-/// The products do not, and until that is mended every call into the C library's `exp` or `log` takes thirty times as long on
-/// some processors (measured: 134 instead of 4 ns).
-pub(super) fn settle() {
-    let mut numbers = std::hint::black_box([1.0f64; 8]);
-    // What is compiled for wide vectors cleans up behind itself.
-    pulp::Arch::new().dispatch(|| numbers.iter_mut().for_each(|v| *v += *v));
-    std::hint::black_box(numbers);
+/// Eight interleaved partial sums: they vectorise, and round less than one running sum.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PartialSums<T>([T; 8]);
+
+impl<T: Real> PartialSums<T> {
+    pub(super) fn zero() -> Self {
+        PartialSums([T::zero(); 8])
+    }
+
+    /// Adds terms, a multiple of eight of them but for the last time.
+    #[inline(always)]
+    pub(super) fn add(&mut self, terms: &[T]) {
+        for eight in terms.chunks(8) {
+            self.0.iter_mut().zip(eight).for_each(|(sum, term)| *sum += *term);
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn total(self) -> T {
+        let [a, b, c, d, e, f, g, h] = self.0;
+        ((a + b) + (c + d)) + ((e + f) + (g + h))
+    }
 }
 
-/// Sums `term(i)` in eight interleaved partial sums: vectorises, and rounds less than one running sum.
+/// Sums `term(i)`.
 #[inline(always)]
-pub(super) fn sum<T: crate::objective::Real>(len: usize, term: impl Fn(usize) -> T) -> T {
-    let mut parts = [T::zero(); 8];
+pub(super) fn sum<T: Real>(len: usize, term: impl Fn(usize) -> T) -> T {
+    let PartialSums(mut sums) = PartialSums::<T>::zero();
     for block in 0..len / 8 {
-        for (lane, part) in parts.iter_mut().enumerate() {
-            *part += term(8 * block + lane);
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            *sum += term(8 * block + lane);
         }
     }
     for i in len / 8 * 8..len {
-        parts[i % 8] += term(i);
+        sums[i % 8] += term(i);
     }
-    let [a, b, c, d, e, f, g, h] = parts;
-    ((a + b) + (c + d)) + ((e + f) + (g + h))
+    PartialSums(sums).total()
+}
+
+/// The point on the line through the last two iterates at which a step begins (`y`) or a gradient is taken
+/// (`e`).
+#[inline(always)]
+pub(super) fn extrapolate<T: Real>(now: T, before: T, coefficient: T) -> T {
+    now + coefficient * (now - before)
 }

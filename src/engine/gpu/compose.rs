@@ -155,8 +155,9 @@ pub fn compose_all(spec: &ShaderSpec) -> Vec<Composed> {
         Precision::F32 => file!("shared/transcendental_f32.wgsl"),
         Precision::F64 => file!("shared/transcendental_f64.wgsl"),
     };
-    let loss = [spec.loss.shader(), transcendental, file!("shared/log1p_series.wgsl")];
-    let penalty = [spec.penalty.shader(), file!("shared/prox.wgsl"), file!("shared/strength.wgsl")];
+    let loss = [spec.loss.shaders(), vec![transcendental, file!("shared/log1p_series.wgsl")]].concat();
+    let penalty =
+        [spec.penalty.shaders(), vec![file!("shared/prox.wgsl"), file!("shared/strength.wgsl")]].concat();
     let scale = file!("shared/dual_scale.wgsl");
     let (lane_state4, step_params) = (file!("shared/lane_state4.wgsl"), file!("shared/step_params.wgsl"));
     let partials = file!("shared/partials.wgsl");

@@ -181,6 +181,9 @@ impl Layout {
     }
 }
 
+/// Where a lane's objective limit is among its constants.
+pub(super) const OBJECTIVE_LIMIT: usize = 3;
+
 /// Fields of the lane state.
 pub(super) const STATE_STATUS: usize = 0;
 pub(super) const STATE_DONE: usize = 1;
@@ -196,27 +199,18 @@ const STEP_PARAMS: [&str; 6] = [
     "PARAM_NEXT_EXTRAPOLATION",
 ];
 
-/// Rows padded with zeros to whole vec4s.
-pub(super) fn padded<'r>(
-    rows: impl IntoIterator<Item = ndarray::ArrayView1<'r, f64>>,
-    width: usize,
-) -> Vec<f64> {
-    let pad = pad4(width) - width;
-    rows.into_iter().flat_map(|row| row.to_vec().into_iter().chain(std::iter::repeat_n(0.0, pad))).collect()
-}
-
 /// `Xᵀ W y` and its tangents, `[q, 1 + d]`, and the squared loss of zero coefficients.
 pub(super) fn gram_target(job: &Job<'_>, numbers: &RunNumbers) -> (Array2<f64>, f64) {
     let (design, target, weight) = (job.problem.design(), job.problem.target(), job.problem.weight());
-    let mut weighted = Array2::zeros((target.len(), 1 + job.derivatives.len()));
-    weighted.column_mut(0).assign(&(&target * &weight));
+    let mut products = Array2::zeros((design.columns(), 1 + job.derivatives.len()));
+    products.column_mut(0).assign(&design.apply_t_vector((&target * &weight).view()));
     if let Some(tangent) = &numbers.target_tangent {
         for (t, column) in tangent.columns().into_iter().enumerate() {
-            weighted.column_mut(1 + t).assign(&(&column * &weight));
+            products.column_mut(1 + t).assign(&design.apply_t_vector((&column * &weight).view()));
         }
     }
     let at_zero = 0.5 * target.iter().zip(weight.iter()).map(|(y, w)| w * y * y).sum::<f64>();
-    (design.t().dot(&weighted), at_zero)
+    (products, at_zero)
 }
 
 /// Target, weight and the target's tangents of every row.

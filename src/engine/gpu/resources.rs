@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::commands::{Commands, Dispatch};
 use super::context::GpuContext;
 use super::kernels::{EMPTY, Kernels, Library, PARAMS_BYTES, PARAMS_STRIDE};
-use super::layout::{Layout, STATE_STATUS, padded, row_fields};
+use super::layout::{Layout, STATE_STATUS, row_fields};
 use super::product::Tiles;
 use super::readback::encode;
 use super::spec::ShaderSpec;
@@ -110,7 +110,7 @@ impl Resources {
         let mut one = |name: &'static str, buffer: wgpu::Buffer| {
             all.insert(name, [buffer.clone(), buffer]);
         };
-        one("design", filled("design", padded(problem.design().rows(), q)));
+        one("design", filled("design", problem.design().padded_rows(4)));
         one("rows", filled("rows", row_fields(job, numbers)));
         match spec.strategy {
             Strategy::Direct => one("r", create("residual", n * columns)),
@@ -132,12 +132,12 @@ impl Resources {
         let has_metric = spec.metric != MetricKind::None;
         one("metric", filled("metric", vec![1.0; if has_metric { state_rows * columns } else { 1 }]));
         if let MetricSource::Hessian { bound, .. } = job.metric {
-            let squares = problem.design().mapv(|v| v * v);
-            one("design_squares", filled("design_squares", padded(squares.rows(), q)));
+            let squares = problem.design().squared();
+            one("design_squares", filled("design_squares", squares.padded_rows(4)));
             one("bound", filled("curvature_bound", bound.to_vec()));
         }
         if let Some(h) = &problem.held_out {
-            one("validation_design", filled("validation_design", padded(h.design.rows(), q)));
+            one("validation_design", filled("validation_design", h.design.padded_rows(4)));
             let pairs = h.target.iter().zip(&h.weight).flat_map(|(y, w)| [*y, *w]).collect();
             one("validation_rows", filled("validation_rows", pairs));
             if !spec.validates_in_product() {

@@ -13,7 +13,9 @@ use ndarray::{Array2, Array3, Axis};
 use super::commands::{Clock, Commands};
 use super::context::GpuContext;
 use super::kernels::{Library, PARAMS_STRIDE, STATUS_CODES};
-use super::layout::{Layout, STATE_DONE, STATE_MEASURED, STATE_MEMORY, STATE_STATUS, gram_target};
+use super::layout::{
+    Layout, OBJECTIVE_LIMIT, STATE_DONE, STATE_MEASURED, STATE_MEMORY, STATE_STATUS, gram_target,
+};
 use super::product::Tiles;
 use super::readback::{Pending, decode, encode, number};
 use super::resources::Resources;
@@ -238,7 +240,7 @@ impl Run for GpuRun<'_> {
             let Some(place) = places.next() else {
                 return Err(self.context.error("more lanes than slots"));
             };
-            let numbers = self.numbers.lane(&self.job, state.lane);
+            let numbers = self.numbers.lane(&self.job, &state);
             let (lane, known, next) = (state.lane, state.iteration, state.iteration);
             self.slots[place] = Some(ActiveLane { lane, known, next, has_gap: numbers.has_gap });
             layout.put_lane(&mut self.lanes, place, &numbers);
@@ -303,6 +305,7 @@ impl Run for GpuRun<'_> {
             previous: image(1),
             metric: self.keeps_metric().then(|| image(2)),
             memory: (0..memory_fields(self.layout().d)).map(|i| at(STATE_MEMORY + i)).collect(),
+            objective_limit: self.lanes[OBJECTIVE_LIMIT * self.layout().padded_lanes() + slot],
         }
     }
 }

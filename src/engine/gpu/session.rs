@@ -157,7 +157,7 @@ impl GpuEngine {
                 run.brings =
                     Brings { records: keep != Keep::Nothing, frames: keep == Keep::Frames, snapshot: false };
                 run.clock = Clock::new(&owner.context, false);
-                run.load((0..job.lanes.len()).map(|lane| job.begin(lane)).collect())?;
+                run.load((0..job.lanes.len()).map(|lane| job.begin(lane, None)).collect())?;
                 Ok(run)
             })
         })?;

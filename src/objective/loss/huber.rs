@@ -1,6 +1,8 @@
 //! Huber's loss (Huber 1964), quadratic to `delta` and linear beyond. WGSL twin: `shaders/loss/huber.wgsl`.
 
-use super::{LossFunction, Real};
+use super::{
+    Coupling, Curvature, CurvatureBounds, LossCapabilities, LossDual, LossFunction, Real, TargetDomain,
+};
 use crate::error::Result;
 
 /// `½ r²` for `|r| ≤ delta`, `delta (|r| − delta/2)` beyond, `r = z − y`.
@@ -17,13 +19,31 @@ impl Default for Huber {
     }
 }
 
-impl LossFunction for Huber {
-    const D2_MAX: f64 = 1.0;
-    const D2_MIN: f64 = 0.0;
-    const D3_MAX: f64 = f64::INFINITY;
-    const CLASSES: bool = false;
-    const FORMULA: &'static str = "1/2 r^2 for |r| <= delta, else delta (|r| - delta/2), r = z - y";
+impl super::Loss {
+    /// Huber's loss with threshold `delta > 0`, in units of the target.
+    ///
+    /// # Errors
+    /// `delta` that is not a positive finite number.
+    pub fn huber(delta: f64) -> Result<Self> {
+        Huber::default().with_parameters(&[delta]).map(super::Loss::Huber)
+    }
+}
 
+impl LossFunction for Huber {
+    type Dual = Self;
+    const CAPABILITIES: LossCapabilities = LossCapabilities {
+        formula: "1/2 r^2 for |r| <= delta, else delta (|r| - delta/2), r = z - y",
+        convex: true,
+        target: TargetDomain::Real,
+        curvature: Curvature::Bounded(CurvatureBounds { d2_max: 1.0, d2_min: 0.0, d3_max: f64::INFINITY }),
+        least_squares: false,
+        coupling: Coupling::Separable,
+        columns_per_lane: 1,
+    };
+
+    fn dual(self) -> Self {
+        self
+    }
     fn value<T: Real>(self, z: T, y: T) -> T {
         let (r, d) = ((z - y).abs(), T::of(self.delta));
         if r <= d { T::of(0.5) * r * r } else { d * (r - T::of(0.5) * d) }
@@ -41,10 +61,11 @@ impl LossFunction for Huber {
     fn d1_by_target<T: Real>(self, z: T, y: T) -> T {
         -self.d2(z, y)
     }
-    fn gap<T: Real>(self, z: T, y: T, scale: T) -> T {
-        let (r, d) = ((z - y).abs(), T::of(self.delta));
-        let (half, miss) = (T::of(0.5), T::one() - scale);
-        if r <= d { half * miss * miss * r * r } else { miss * d * (r - half * d * (T::one() + scale)) }
+    fn kinks(self, y: f64) -> Vec<f64> {
+        vec![y - self.delta, y + self.delta]
+    }
+    fn examples() -> Vec<Self> {
+        vec![Huber { delta: 1.35 }, Huber { delta: 0.4 }]
     }
     fn parameters(self) -> Vec<(&'static str, f64)> {
         vec![("delta", self.delta)]
@@ -55,5 +76,13 @@ impl LossFunction for Huber {
             [delta] if *delta > 0.0 && delta.is_finite() => Ok(Huber { delta: *delta }),
             _ => Err(crate::objective::catalog::bad_parameters("huber:DELTA with a positive DELTA")),
         }
+    }
+}
+
+impl LossDual for Huber {
+    fn gap<T: Real>(self, z: T, y: T, scale: T) -> T {
+        let (r, d) = ((z - y).abs(), T::of(self.delta));
+        let (half, miss) = (T::of(0.5), T::one() - scale);
+        if r <= d { half * miss * miss * r * r } else { miss * d * (r - half * d * (T::one() + scale)) }
     }
 }

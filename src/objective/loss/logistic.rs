@@ -1,10 +1,22 @@
 //! Logistic loss, `φ(z, y) = log(1 + exp(−y z))`, `y = ±1`. WGSL twin: `shaders/loss/logistic.wgsl`.
 
-use super::{LossFunction, Real};
+use super::{
+    Coupling, Curvature, CurvatureBounds, LossCapabilities, LossDual, LossFunction, Real, TargetDomain,
+};
 
 /// `log(1 + exp(−y z))`, `y = ±1`.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Logistic;
+
+impl super::Loss {
+    /// `log(1 + exp(−y z))`, `y = ±1`.
+    pub fn logistic() -> Self {
+        super::Loss::Logistic(Logistic)
+    }
+}
+
+/// `sup |φ'''| = 1/(6√3)`.
+const D3_MAX: f64 = 0.096_225_044_864_937_63;
 
 /// `1 / (1 + exp(−t))` without overflow.
 fn sigmoid<T: Real>(t: T) -> T {
@@ -14,12 +26,20 @@ fn sigmoid<T: Real>(t: T) -> T {
 }
 
 impl LossFunction for Logistic {
-    const D2_MAX: f64 = 0.25;
-    const D2_MIN: f64 = 0.0;
-    const D3_MAX: f64 = 0.096_225_044_864_937_63; // 1/(6√3)
-    const CLASSES: bool = true;
-    const FORMULA: &'static str = "log(1 + exp(-y z)), y = +-1";
+    type Dual = Self;
+    const CAPABILITIES: LossCapabilities = LossCapabilities {
+        formula: "log(1 + exp(-y z)), y = +-1",
+        convex: true,
+        target: TargetDomain::Classes,
+        curvature: Curvature::Bounded(CurvatureBounds { d2_max: 0.25, d2_min: 0.0, d3_max: D3_MAX }),
+        least_squares: false,
+        coupling: Coupling::Separable,
+        columns_per_lane: 1,
+    };
 
+    fn dual(self) -> Self {
+        self
+    }
     fn value<T: Real>(self, z: T, y: T) -> T {
         let m = y * z;
         (-m.abs()).real_exp().real_log1p() + (-m).max(T::zero())
@@ -28,7 +48,7 @@ impl LossFunction for Logistic {
         -y * sigmoid(-y * z)
     }
     fn d2<T: Real>(self, z: T, y: T) -> T {
-        let e = (-(-y * z).abs()).real_exp(); // as in the slope, so that the compiler computes it once
+        let e = (-(-y * z).abs()).real_exp(); // as in d1, so that the compiler computes it once
         e / ((T::one() + e) * (T::one() + e))
     }
     fn d3<T: Real>(self, z: T, y: T) -> T {
@@ -38,6 +58,15 @@ impl LossFunction for Logistic {
     fn d1_by_target<T: Real>(self, _z: T, _y: T) -> T {
         T::nan() // a class label has no derivative; `Objective` refuses the direction
     }
+    fn kinks(self, _y: f64) -> Vec<f64> {
+        vec![]
+    }
+    fn examples() -> Vec<Self> {
+        vec![Logistic]
+    }
+}
+
+impl LossDual for Logistic {
     /// The Kullback–Leibler divergence between Bernoulli(scale·q) and Bernoulli(q), `q = σ(−y z)`.
     fn gap<T: Real>(self, z: T, y: T, scale: T) -> T {
         let m = (-y * z).min(T::of(80.0)); // exp(80) is finite in f32

@@ -1,6 +1,8 @@
 //! Losses `φ(z, y)` of a prediction `z` and a target `y`: one file each, the twin of the WGSL fragment of its name.
 
-use super::real::Real;
+use super::capabilities::{Coupling, Curvature, CurvatureBounds, LossCapabilities, TargetDomain};
+use super::dual::{LossDual, NO_LOSS_DUAL};
+use crate::design::Real;
 use crate::error::Result;
 use crate::objective::catalog::catalog;
 
@@ -8,19 +10,15 @@ mod huber;
 mod logistic;
 mod squared;
 
-/// A pointwise convex loss. All functions are of one sample; kernels apply weights and the chain rule.
+/// A loss of one sample: kernels apply weights and the chain rule.
 pub trait LossFunction: Copy + Default + Send + Sync + 'static {
-    /// Largest curvature `sup φ''`: the data part of the Lipschitz constant is `D2_MAX · λ_max(Xᵀ diag(ω) X)`.
-    const D2_MAX: f64;
-    /// Smallest curvature `inf φ''`.
-    const D2_MIN: f64;
-    /// `sup |∂³φ/∂z³|`, a Lipschitz constant of the curvature; infinite where the curvature jumps.
-    const D3_MAX: f64;
-    /// Whether the target is a class label, encoded as −1 and +1.
-    const CLASSES: bool;
-    /// The loss in words, for the objective in result files.
-    const FORMULA: &'static str;
+    /// What the loss has.
+    const CAPABILITIES: LossCapabilities;
+    /// Its dual function: the loss itself, or [`NoDual`](super::NoDual).
+    type Dual: LossDual;
 
+    /// The dual.
+    fn dual(self) -> Self::Dual;
     /// `φ(z, y)`.
     fn value<T: Real>(self, z: T, y: T) -> T;
     /// `∂φ/∂z`.
@@ -31,9 +29,10 @@ pub trait LossFunction: Copy + Default + Send + Sync + 'static {
     fn d3<T: Real>(self, z: T, y: T) -> T;
     /// `∂²φ/∂z∂y`, for derivatives with respect to the target; not called for classes.
     fn d1_by_target<T: Real>(self, z: T, y: T) -> T;
-    /// The Fenchel–Young term `φ(z) + φ*(u) − u z ≥ 0` at `u = scale · ∂φ/∂z`, `0 < scale ≤ 1`: the loss's part of the
-    /// duality gap, written without cancellation.
-    fn gap<T: Real>(self, z: T, y: T, scale: T) -> T;
+    /// The kinks: every `z` where `φ(·, y)` is not three times differentiable.
+    fn kinks(self, y: f64) -> Vec<f64>;
+    /// The loss with representative parameters, for the tests that all entries share.
+    fn examples() -> Vec<Self>;
 
     /// Parameters as (name, value).
     fn parameters(self) -> Vec<(&'static str, f64)> {
@@ -57,48 +56,28 @@ catalog! {
 }
 
 impl Loss {
-    /// `½ (z − y)²`.
-    pub fn squared() -> Self {
-        Loss::Squared(squared::Squared)
+    /// What the loss has.
+    pub fn capabilities(&self) -> LossCapabilities {
+        fn of<F: LossFunction>(_: F) -> LossCapabilities {
+            F::CAPABILITIES
+        }
+        with_loss!(*self, f => of(f))
     }
-    /// `log(1 + exp(−y z))`, `y = ±1`.
-    pub fn logistic() -> Self {
-        Loss::Logistic(logistic::Logistic)
-    }
-    /// Huber's loss with threshold `delta > 0`, in units of the target.
-    ///
-    /// # Errors
-    /// `delta` that is not a positive finite number.
-    pub fn huber(delta: f64) -> Result<Self> {
-        huber::Huber::default().with_parameters(&[delta]).map(Loss::Huber)
+    /// Whether it has a dual function.
+    pub fn has_dual(&self) -> bool {
+        fn of<F: LossFunction>(_: F) -> bool {
+            F::Dual::PRESENT
+        }
+        with_loss!(*self, f => of(f))
     }
     /// Whether the target is a class label.
     pub fn classes(&self) -> bool {
-        fn of<F: LossFunction>(_: F) -> bool {
-            F::CLASSES
-        }
-        with_loss!(*self, f => of(f))
+        self.capabilities().target == TargetDomain::Classes
     }
-    /// (`sup φ''`, `inf φ''`).
-    pub fn curvature(&self) -> (f64, f64) {
-        fn of<F: LossFunction>(_: F) -> (f64, f64) {
-            (F::D2_MAX, F::D2_MIN)
-        }
-        with_loss!(*self, f => of(f))
-    }
-    /// `sup |∂³φ/∂z³|`.
-    pub fn d3_max(&self) -> f64 {
-        fn of<F: LossFunction>(_: F) -> f64 {
-            F::D3_MAX
-        }
-        with_loss!(*self, f => of(f))
-    }
-    /// The loss of one sample in words.
-    pub fn formula(&self) -> &'static str {
-        fn of<F: LossFunction>(_: F) -> &'static str {
-            F::FORMULA
-        }
-        with_loss!(*self, f => of(f))
+    /// The WGSL fragments of this entry, as (file, text).
+    pub fn shaders(&self) -> Vec<(&'static str, &'static str)> {
+        let stand_in = (!self.has_dual()).then_some(NO_LOSS_DUAL);
+        std::iter::once(self.shader()).chain(stand_in).collect()
     }
     /// `φ(z, y)` in f64.
     pub fn value(&self, z: f64, y: f64) -> f64 {
@@ -120,8 +99,12 @@ impl Loss {
     pub fn d1_by_target(&self, z: f64, y: f64) -> f64 {
         with_loss!(*self, f => f.d1_by_target(z, y))
     }
-    /// The Fenchel–Young term at `scale · slope`, in f64.
+    /// Every `z` where `φ(·, y)` is not three times differentiable.
+    pub fn kinks(&self, y: f64) -> Vec<f64> {
+        with_loss!(*self, f => f.kinks(y))
+    }
+    /// The Fenchel–Young term at `scale · φ'(z)`, in f64.
     pub fn gap(&self, z: f64, y: f64, scale: f64) -> f64 {
-        with_loss!(*self, f => f.gap(z, y, scale))
+        with_loss!(*self, f => f.dual().gap(z, y, scale))
     }
 }

@@ -1,18 +1,37 @@
 //! Elastic net `l1 |x| + ½ l2 x²` (Zou & Hastie 2005). WGSL twin: `shaders/penalty/elastic_net.wgsl`.
 
-use super::{PenaltyFunction, Prox, Real};
+use super::{
+    Coupling, PenaltyCapabilities, PenaltyDerivatives, PenaltyDual, PenaltyFunction, Prox, Real, Ridge, Zeros,
+};
 
 /// `l1 |x| + ½ l2 x²`: soft thresholding, then shrinkage.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct ElasticNet;
 
-impl PenaltyFunction for ElasticNet {
-    const USES_ALPHA: bool = true;
-    const L1_RATIO: Option<f64> = None;
-    const RIDGE_IN_LOSS: bool = false;
-    const RESTS_AT_ZERO: bool = true;
-    const FORMULA: &'static str = "alpha sum_j factor_j (l1_ratio |coef_j| + 1/2 (1 - l1_ratio) coef_j^2)";
+impl super::Penalty {
+    /// `alpha·l1_ratio ‖coef‖₁ + ½ alpha (1−l1_ratio) ‖coef‖²`, both in the proximal map.
+    pub fn elastic_net() -> Self {
+        super::Penalty::ElasticNet(ElasticNet)
+    }
+}
 
+impl PenaltyFunction for ElasticNet {
+    type Dual = Self;
+    const CAPABILITIES: PenaltyCapabilities = PenaltyCapabilities {
+        formula: "alpha sum_j factor_j (l1_ratio |coef_j| + 1/2 (1 - l1_ratio) coef_j^2)",
+        convex: true,
+        coupling: Coupling::Separable,
+        columns_per_lane: 1,
+        alpha: true,
+        l1_ratio: None,
+        ridge: Ridge::InProx,
+        zeros: Zeros::BothSides,
+        step_limit: None,
+    };
+
+    fn dual(self) -> Self {
+        self
+    }
     fn value<T: Real>(self, x: T, l1: T, l2: T) -> T {
         l1 * x.abs() + T::of(0.5) * l2 * x * x
     }
@@ -24,9 +43,27 @@ impl PenaltyFunction for ElasticNet {
             let value = sign * over * shrink;
             Prox { value, by_input: shrink, by_l1: -step * sign * shrink, by_l2: -step * value * shrink }
         } else {
-            Prox { value: T::zero(), by_input: T::zero(), by_l1: T::zero(), by_l2: T::zero() }
+            Prox::constant(T::zero())
         }
     }
+    fn is_active<T: Real>(self, x: T) -> bool {
+        x != T::zero()
+    }
+    fn derivatives(self, x: f64, l1: f64, l2: f64) -> PenaltyDerivatives {
+        PenaltyDerivatives { d1: l1 * x.signum() + l2 * x, d2: l2, d1_by_l1: x.signum(), d1_by_l2: x }
+    }
+    fn kinks(self, _l1: f64) -> Vec<f64> {
+        vec![0.0]
+    }
+    fn domain(self) -> (f64, f64) {
+        (f64::NEG_INFINITY, f64::INFINITY)
+    }
+    fn examples() -> Vec<Self> {
+        vec![ElasticNet]
+    }
+}
+
+impl PenaltyDual for ElasticNet {
     /// With a ridge part every `v` is feasible.
     fn dual_ratio<T: Real>(self, v: T, l1: T, l2: T) -> T {
         if l2 > T::zero() { T::zero() } else { v.abs() / l1 }
@@ -40,11 +77,5 @@ impl PenaltyFunction for ElasticNet {
         } else {
             lasso
         }
-    }
-    fn is_active<T: Real>(self, x: T) -> bool {
-        x != T::zero()
-    }
-    fn dual_slack(self, v: f64, l1: f64) -> f64 {
-        v.abs() / l1
     }
 }

@@ -1,18 +1,37 @@
 //! Lasso penalty `l1 |x|` (Tibshirani 1996). WGSL twin: `shaders/penalty/l1.wgsl`.
 
-use super::{PenaltyFunction, Prox, Real};
+use super::{
+    Coupling, PenaltyCapabilities, PenaltyDerivatives, PenaltyDual, PenaltyFunction, Prox, Real, Ridge, Zeros,
+};
 
 /// `l1 |x|`: soft thresholding.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct L1;
 
-impl PenaltyFunction for L1 {
-    const USES_ALPHA: bool = true;
-    const L1_RATIO: Option<f64> = Some(1.0);
-    const RIDGE_IN_LOSS: bool = false;
-    const RESTS_AT_ZERO: bool = true;
-    const FORMULA: &'static str = "alpha sum_j factor_j |coef_j|";
+impl super::Penalty {
+    /// `alpha ‖coef‖₁`.
+    pub fn l1() -> Self {
+        super::Penalty::L1(L1)
+    }
+}
 
+impl PenaltyFunction for L1 {
+    type Dual = Self;
+    const CAPABILITIES: PenaltyCapabilities = PenaltyCapabilities {
+        formula: "alpha sum_j factor_j |coef_j|",
+        convex: true,
+        coupling: Coupling::Separable,
+        columns_per_lane: 1,
+        alpha: true,
+        l1_ratio: Some(1.0),
+        ridge: Ridge::Absent,
+        zeros: Zeros::BothSides,
+        step_limit: None,
+    };
+
+    fn dual(self) -> Self {
+        self
+    }
     fn value<T: Real>(self, x: T, l1: T, _l2: T) -> T {
         l1 * x.abs()
     }
@@ -22,19 +41,31 @@ impl PenaltyFunction for L1 {
             let sign = w.signum();
             Prox { value: sign * over, by_input: T::one(), by_l1: -step * sign, by_l2: T::zero() }
         } else {
-            Prox { value: T::zero(), by_input: T::zero(), by_l1: T::zero(), by_l2: T::zero() }
+            Prox::constant(T::zero())
         }
     }
+    fn is_active<T: Real>(self, x: T) -> bool {
+        x != T::zero()
+    }
+    fn derivatives(self, x: f64, l1: f64, _l2: f64) -> PenaltyDerivatives {
+        PenaltyDerivatives { d1: l1 * x.signum(), d1_by_l1: x.signum(), ..PenaltyDerivatives::default() }
+    }
+    fn kinks(self, _l1: f64) -> Vec<f64> {
+        vec![0.0]
+    }
+    fn domain(self) -> (f64, f64) {
+        (f64::NEG_INFINITY, f64::INFINITY)
+    }
+    fn examples() -> Vec<Self> {
+        vec![L1]
+    }
+}
+
+impl PenaltyDual for L1 {
     fn dual_ratio<T: Real>(self, v: T, l1: T, _l2: T) -> T {
         v.abs() / l1
     }
     fn gap<T: Real>(self, x: T, v: T, l1: T, _l2: T) -> T {
         l1 * x.abs() - x * v
-    }
-    fn is_active<T: Real>(self, x: T) -> bool {
-        x != T::zero()
-    }
-    fn dual_slack(self, v: f64, l1: f64) -> f64 {
-        v.abs() / l1
     }
 }

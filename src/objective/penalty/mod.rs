@@ -3,7 +3,9 @@
 //! A penalty acts on each coefficient alone, with the strengths `l1 = alpha·l1_ratio·factor_j` and
 //! `l2 = alpha·(1−l1_ratio)·factor_j`.
 
-use super::real::Real;
+use super::capabilities::{Coupling, PenaltyCapabilities, Ridge, StepLimit, Zeros};
+use super::dual::{NO_PENALTY_DUAL, NoDual, PenaltyDual};
+use crate::design::Real;
 use crate::error::Result;
 use crate::objective::catalog::catalog;
 
@@ -11,8 +13,10 @@ mod r#box;
 mod elastic_net;
 mod l1;
 mod l2;
+mod mcp;
 mod none;
 mod nonneg_l1;
+mod scad;
 
 /// `x = prox_{step·g}(w)` with its partial derivatives. By the step: `∂x/∂step = −by_input (w − x)/step` for every
 /// penalty, so it is not stored.
@@ -33,37 +37,51 @@ impl<T: Real> Prox<T> {
     pub fn identity(w: T) -> Self {
         Prox { value: w, by_input: T::one(), by_l1: T::zero(), by_l2: T::zero() }
     }
+    /// A coefficient that its input does not move.
+    pub fn constant(value: T) -> Self {
+        Prox { value, by_input: T::zero(), by_l1: T::zero(), by_l2: T::zero() }
+    }
 }
 
-/// A convex penalty `g(x; l1, l2)` of one coefficient.
-pub trait PenaltyFunction: Copy + Default + Send + Sync + 'static {
-    /// Whether `alpha` enters at all.
-    const USES_ALPHA: bool;
-    /// The mix this penalty fixes; `None` where the lane's `l1_ratio` decides.
-    const L1_RATIO: Option<f64>;
-    /// Whether the ridge term `½ l2 x²` belongs to the smooth loss `f` instead of the proximal map.
-    const RIDGE_IN_LOSS: bool;
-    /// Whether `prox_{step·g}(w) = 0` wherever `|w| ≤ step·l1`: coefficients can rest at zero.
-    const RESTS_AT_ZERO: bool;
-    /// The penalty in words, for the objective in result files.
-    const FORMULA: &'static str;
+/// Derivatives of `g` at a point where it is smooth: all that the implicit solution on the manifold of the active
+/// coefficients needs of a penalty.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct PenaltyDerivatives {
+    /// `g'(x)`.
+    pub d1: f64,
+    /// `g''(x)`; negative where `g` bends down.
+    pub d2: f64,
+    /// `∂g'(x)/∂l1`.
+    pub d1_by_l1: f64,
+    /// `∂g'(x)/∂l2`.
+    pub d1_by_l2: f64,
+}
 
+/// A penalty `g(x; l1, l2)` of one coefficient.
+pub trait PenaltyFunction: Copy + Default + Send + Sync + 'static {
+    /// What the penalty has.
+    const CAPABILITIES: PenaltyCapabilities;
+    /// Its dual functions: the penalty itself, or [`NoDual`].
+    type Dual: PenaltyDual;
+    /// Whether the ridge term belongs to the smooth function `f`.
+    const RIDGE_IN_LOSS: bool = matches!(Self::CAPABILITIES.ridge, Ridge::InLoss);
+
+    /// The dual.
+    fn dual(self) -> Self::Dual;
     /// `g(x)`; the ridge term is included wherever it is evaluated.
     fn value<T: Real>(self, x: T, l1: T, l2: T) -> T;
     /// The proximal map and its partials; the identity where the penalty is smooth and part of `f`.
     fn prox<T: Real>(self, w: T, step: T, l1: T, l2: T) -> Prox<T>;
-    /// By how much the dual point `v` must shrink to be feasible: `g*(v / ratio) < ∞`; at most 1 where it is.
-    fn dual_ratio<T: Real>(self, v: T, l1: T, l2: T) -> T;
-    /// The Fenchel–Young term `g(x) + g*(v) − x v ≥ 0` at a feasible `v`: the penalty's part of the duality gap.
-    fn gap<T: Real>(self, x: T, v: T, l1: T, l2: T) -> T;
     /// Whether `x` moves with its input (`∂prox ≠ 0`): the active set.
     fn is_active<T: Real>(self, x: T) -> bool;
-
-    /// How near an inactive coefficient is to becoming active, from 0 (far) to 1 (at the kink), given `v = −∇_j f`; 0 where
-    /// the penalty has no scale to measure it by.
-    fn dual_slack(self, _v: f64, _l1: f64) -> f64 {
-        0.0
-    }
+    /// Derivatives of `g` at an active `x` that is not a kink.
+    fn derivatives(self, x: f64, l1: f64, l2: f64) -> PenaltyDerivatives;
+    /// The kinks: every `x` where `g` is not twice differentiable, ascending.
+    fn kinks(self, l1: f64) -> Vec<f64>;
+    /// Where `g` is finite: `[lower, upper]`.
+    fn domain(self) -> (f64, f64);
+    /// The penalty with representative parameters, for the tests that all entries share.
+    fn examples() -> Vec<Self>;
 
     /// Parameters as (name, value).
     fn parameters(self) -> Vec<(&'static str, f64)> {
@@ -87,70 +105,47 @@ catalog! {
     ElasticNet(elastic_net, "elastic_net"),
     NonnegL1(nonneg_l1, "nonneg_l1"),
     Box(r#box, "box"),
+    Mcp(mcp, "mcp"),
+    Scad(scad, "scad"),
 }
 
 impl Penalty {
-    /// No penalty.
-    pub fn none() -> Self {
-        Penalty::None(none::None)
+    /// What the penalty has.
+    pub fn capabilities(&self) -> PenaltyCapabilities {
+        fn of<F: PenaltyFunction>(_: F) -> PenaltyCapabilities {
+            F::CAPABILITIES
+        }
+        with_penalty!(*self, f => of(f))
     }
-    /// `½ alpha ‖coef‖²`, part of the smooth loss.
-    pub fn l2() -> Self {
-        Penalty::L2(l2::L2)
-    }
-    /// `alpha ‖coef‖₁`.
-    pub fn l1() -> Self {
-        Penalty::L1(l1::L1)
-    }
-    /// `alpha·l1_ratio ‖coef‖₁ + ½ alpha (1−l1_ratio) ‖coef‖²`, both in the proximal map.
-    pub fn elastic_net() -> Self {
-        Penalty::ElasticNet(elastic_net::ElasticNet)
-    }
-    /// `alpha Σ coef` over non-negative coefficients.
-    pub fn nonneg_l1() -> Self {
-        Penalty::NonnegL1(nonneg_l1::NonnegL1)
-    }
-    /// The constraint `lower ≤ coef ≤ upper`.
-    ///
-    /// # Errors
-    /// Bounds that are not numbers with `lower < upper`.
-    pub fn bounds(lower: f64, upper: f64) -> Result<Self> {
-        r#box::Box::default().with_parameters(&[lower, upper]).map(Penalty::Box)
+    /// Whether it has dual functions.
+    pub fn has_dual(&self) -> bool {
+        fn of<F: PenaltyFunction>(_: F) -> bool {
+            F::Dual::PRESENT
+        }
+        with_penalty!(*self, f => of(f))
     }
     /// Whether `alpha` enters.
     pub fn uses_alpha(&self) -> bool {
-        fn of<F: PenaltyFunction>(_: F) -> bool {
-            F::USES_ALPHA
-        }
-        with_penalty!(*self, f => of(f))
+        self.capabilities().alpha
     }
     /// The mix this penalty fixes; `None` where the lane's `l1_ratio` decides.
     pub fn l1_ratio(&self) -> Option<f64> {
-        fn of<F: PenaltyFunction>(_: F) -> Option<f64> {
-            F::L1_RATIO
-        }
-        with_penalty!(*self, f => of(f))
+        self.capabilities().l1_ratio
     }
     /// Whether the ridge term belongs to the smooth loss.
     pub fn ridge_in_loss(&self) -> bool {
-        fn of<F: PenaltyFunction>(_: F) -> bool {
-            F::RIDGE_IN_LOSS
-        }
-        with_penalty!(*self, f => of(f))
+        self.capabilities().ridge == Ridge::InLoss
     }
-    /// Whether coefficients can rest at zero.
-    pub fn rests_at_zero(&self) -> bool {
-        fn of<F: PenaltyFunction>(_: F) -> bool {
-            F::RESTS_AT_ZERO
-        }
-        with_penalty!(*self, f => of(f))
+    /// The limit that steps must stay below, with its value.
+    pub fn step_limit(&self) -> Option<(StepLimit, f64)> {
+        let limit = self.capabilities().step_limit?;
+        let (_, value) = self.parameters().into_iter().find(|(name, _)| *name == limit.parameter)?;
+        Some((limit, value + limit.offset))
     }
-    /// The penalty in words.
-    pub fn formula(&self) -> &'static str {
-        fn of<F: PenaltyFunction>(_: F) -> &'static str {
-            F::FORMULA
-        }
-        with_penalty!(*self, f => of(f))
+    /// The WGSL fragments of this entry, as (file, text).
+    pub fn shaders(&self) -> Vec<(&'static str, &'static str)> {
+        let stand_in = (!self.has_dual()).then_some(NO_PENALTY_DUAL);
+        std::iter::once(self.shader()).chain(stand_in).collect()
     }
     /// `g(x)` in f64.
     pub fn value(&self, x: f64, l1: f64, l2: f64) -> f64 {
@@ -160,20 +155,28 @@ impl Penalty {
     pub fn prox(&self, w: f64, step: f64, l1: f64, l2: f64) -> Prox<f64> {
         with_penalty!(*self, f => f.prox(w, step, l1, l2))
     }
-    /// The dual shrinkage of `v` in f64.
-    pub fn dual_ratio(&self, v: f64, l1: f64, l2: f64) -> f64 {
-        with_penalty!(*self, f => f.dual_ratio(v, l1, l2))
-    }
-    /// The Fenchel–Young term in f64.
-    pub fn gap(&self, x: f64, v: f64, l1: f64, l2: f64) -> f64 {
-        with_penalty!(*self, f => f.gap(x, v, l1, l2))
-    }
-    /// How near an inactive coefficient is to becoming active.
-    pub fn dual_slack(&self, v: f64, l1: f64) -> f64 {
-        with_penalty!(*self, f => f.dual_slack(v, l1))
-    }
     /// Whether `x` moves with its input.
     pub fn is_active(&self, x: f64) -> bool {
         with_penalty!(*self, f => f.is_active(x))
+    }
+    /// Derivatives of `g` at an active `x` that is not a kink.
+    pub fn derivatives(&self, x: f64, l1: f64, l2: f64) -> PenaltyDerivatives {
+        with_penalty!(*self, f => f.derivatives(x, l1, l2))
+    }
+    /// Every `x` where `g` is not twice differentiable, ascending.
+    pub fn kinks(&self, l1: f64) -> Vec<f64> {
+        with_penalty!(*self, f => f.kinks(l1))
+    }
+    /// Where `g` is finite: `[lower, upper]`.
+    pub fn domain(&self) -> (f64, f64) {
+        with_penalty!(*self, f => f.domain())
+    }
+    /// The dual shrinkage of `v` in f64.
+    pub fn dual_ratio(&self, v: f64, l1: f64, l2: f64) -> f64 {
+        with_penalty!(*self, f => f.dual().dual_ratio(v, l1, l2))
+    }
+    /// The Fenchel–Young term in f64.
+    pub fn gap(&self, x: f64, v: f64, l1: f64, l2: f64) -> f64 {
+        with_penalty!(*self, f => f.dual().gap(x, v, l1, l2))
     }
 }

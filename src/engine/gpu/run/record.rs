@@ -128,7 +128,7 @@ impl GpuRun<'_> {
         }
     }
 
-    /// One iteration: the same calls as in the CPU engine's `advance`. Whether the residual is there, before and after.
+    /// One iteration: the same calls as in the CPU engine's `iterate`. Whether the residual is there, before and after.
     pub(super) fn iterate(
         &self,
         commands: &mut Commands<'_>,

@@ -20,7 +20,7 @@ fn buffers_are_as_large_as_the_plan_says() {
     let x = Array2::from_shape_fn((300, 260), |(i, j)| ((7 * i + 13 * j) % 31) as f64);
     let y = x.column(0).to_owned();
     let large = Objective::builder(Dataset::new(x, y).unwrap()).build().unwrap();
-    let lanes = vec![Lane { alpha: 0.1, l1_ratio: 1.0 }; 100];
+    let lanes = vec![Lane::new(0.1, 1.0); 100];
     let curvature = LaneCurvature { lipschitz: 1.0, strong_convexity: 0.0, prox_strong_convexity: 0.0 };
     let still = LaneCurvature { lipschitz: 0.0, ..curvature };
     let derivatives = [Derivative::LogAlpha];
@@ -65,6 +65,7 @@ fn buffers_are_as_large_as_the_plan_says() {
             metric: &metric,
             derivatives: &derivatives,
             start: None,
+            null_loss: problem.null_loss(),
             tol: 0.0,
         };
         let run =

@@ -14,8 +14,8 @@ pub trait Real:
     fn of(v: f64) -> Self;
     /// The exact value as f64.
     fn f64(self) -> f64;
-    /// `exp(x)` within four roundings, free of calls and branches, so that loops over it vectorise; 0 where the result would be
-    /// smaller than the normal numbers.
+    /// `exp(x)` within four roundings, free of calls and branches, so that loops over it vectorise; 0 where
+    /// the result would be smaller than the normal numbers.
     fn real_exp(self) -> Self;
     /// `log(1 + x)` for `0 ≤ x ≤ 1`, in the same way.
     fn real_log1p(self) -> Self;
@@ -41,9 +41,9 @@ const INVERSE_ODDS: [f64; 18] = {
     all
 };
 
-/// `exp(x) = 2^n exp(r)`, `n` the whole number nearest to `x / ln 2`: added to 1.5 · 2^(mantissa bits), it lies in the low bits
-/// of the sum. `ln 2` comes in two parts, the first with enough zeros at its end for `n · ln 2` to be exact (Cody & Waite 1980).
-/// `log(1 + x) = 2 artanh(s)`, `s = x / (2 + x) ≤ 1/3`.
+/// `exp(x) = 2^n exp(r)`, `n` the whole number nearest to `x / ln 2`: added to 1.5 · 2^(mantissa bits), it
+/// lies in the low bits of the sum. `ln 2` comes in two parts, the first with enough zeros at its end for
+/// `n · ln 2` to be exact (Cody & Waite 1980). `log(1 + x) = 2 artanh(s)`, `s = x / (2 + x) ≤ 1/3`.
 macro_rules! real {
     ($T:ident, $whole:literal, $shift:literal, $ln2:expr, $range:expr, $taylor:literal, $artanh:literal) => {
         impl Real for $T {

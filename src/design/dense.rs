@@ -1,0 +1,123 @@
+//! A design that stores all its entries, with shift and scale applied to them.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use ndarray::{Array1, Array2, ArrayView2, Axis};
+
+use super::Real;
+
+/// All entries of a design, shared by its clones.
+#[derive(Debug, Clone)]
+pub struct Dense<T = f64> {
+    pub(super) values: Arc<Vec<T>>,
+    rows: usize,
+    columns: usize,
+    pub(super) order: Order,
+}
+
+/// Which entries are neighbours in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Those of a row.
+    Rows,
+    /// Those of a column.
+    Columns,
+}
+
+impl<T: Real> Dense<T> {
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+    pub(super) fn columns(&self) -> usize {
+        self.columns
+    }
+    pub(super) fn bytes(&self) -> u64 {
+        (self.values.len() * size_of::<T>()) as u64
+    }
+
+    pub(super) fn without_columns(rows: usize) -> Self {
+        Dense { values: Arc::default(), rows, columns: 0, order: Order::Columns }
+    }
+
+    /// `into` stores the columns one after another.
+    pub(super) fn select_columns(&self, index: &[usize], into: &mut Self) {
+        debug_assert_eq!(self.order, Order::Rows);
+        let n = self.rows;
+        let values = Arc::make_mut(&mut into.values);
+        values.resize(n * index.len(), T::zero());
+        // By rows of this design, which are contiguous.
+        for (i, row) in self.values.chunks_exact(self.columns).enumerate() {
+            for (a, j) in index.iter().enumerate() {
+                values[a * n + i] = row[*j];
+            }
+        }
+        (into.rows, into.columns, into.order) = (n, index.len(), Order::Columns);
+    }
+}
+
+impl Dense {
+    pub(super) fn new(entries: Array2<f64>) -> Self {
+        let (rows, columns) = entries.dim();
+        let by_rows =
+            if entries.is_standard_layout() { entries } else { entries.as_standard_layout().into_owned() };
+        let (mut values, offset) = by_rows.into_raw_vec_and_offset();
+        values.drain(..offset.unwrap_or(0));
+        values.truncate(rows * columns);
+        Dense { values: Arc::new(values), rows, columns, order: Order::Rows }
+    }
+
+    /// `[n, q]`.
+    pub(crate) fn view(&self) -> ArrayView2<'_, f64> {
+        debug_assert_eq!(self.order, Order::Rows);
+        ArrayView2::from_shape((self.rows, self.columns), &self.values).expect("rows x columns entries")
+    }
+
+    /// Replaces entry `(i, j)` by `f(entry, j)`, in place where nobody else has these entries.
+    fn map_entries(mut self, f: impl Fn(f64, usize) -> f64) -> Self {
+        for row in Arc::make_mut(&mut self.values).chunks_exact_mut(self.columns) {
+            row.iter_mut().enumerate().for_each(|(j, v)| *v = f(*v, j));
+        }
+        self
+    }
+    pub(super) fn shifted(self, shift: &Array1<f64>) -> Self {
+        self.map_entries(|v, j| v - shift[j])
+    }
+    pub(super) fn scaled(self, scale: &Array1<f64>) -> Self {
+        self.map_entries(|v, j| v / scale[j])
+    }
+    /// `X diag(by)`.
+    pub(super) fn times_diagonal(&self, by: &Array1<f64>) -> Self {
+        self.clone().map_entries(|v, j| v * by[j])
+    }
+    pub(super) fn squared(&self) -> Self {
+        self.clone().map_entries(|v, _| v * v)
+    }
+
+    pub(super) fn with_ones(self) -> Self {
+        let mut values = Vec::with_capacity(self.rows * (self.columns + 1));
+        for row in self.values.chunks_exact(self.columns) {
+            values.extend_from_slice(row);
+            values.push(1.0);
+        }
+        Dense { values: Arc::new(values), columns: self.columns + 1, ..self }
+    }
+    pub(super) fn select_rows(&self, index: &[usize]) -> Self {
+        Dense::new(self.view().select(Axis(0), index))
+    }
+
+    pub(super) fn cast<T: Real>(&self) -> Dense<T> {
+        let same: Option<&Arc<Vec<T>>> = (&self.values as &dyn Any).downcast_ref();
+        let values =
+            same.cloned().unwrap_or_else(|| Arc::new(self.values.iter().map(|v| T::of(*v)).collect()));
+        Dense { values, rows: self.rows, columns: self.columns, order: self.order }
+    }
+    #[cfg(feature = "gpu")]
+    pub(super) fn padded_rows(&self, multiple: usize) -> Vec<f64> {
+        let stride = self.columns.next_multiple_of(multiple);
+        let mut image = vec![0.0; self.rows * stride];
+        let rows = image.chunks_exact_mut(stride).zip(self.values.chunks_exact(self.columns));
+        rows.for_each(|(to, from)| to[..from.len()].copy_from_slice(from));
+        image
+    }
+}

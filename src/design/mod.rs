@@ -1,0 +1,208 @@
+//! The design: the linear operator `X` of `n` rows and `q` columns between coefficients and predictions.
+//!
+//! Every product, norm, Gram matrix and spectrum of the library is computed here; nothing else multiplies a
+//! matrix. What a method returns does not depend on how the entries are stored, so a second format needs a
+//! variant and its file, and no caller changes.
+//!
+//! A design carries a shift and a scale of its columns, `(X − 1 shiftᵀ) diag(scale)⁻¹`, and may end in a
+//! column of ones. A dense design applies them to its entries when it is built.
+
+use ndarray::{Array1, Array2, ArrayView1};
+
+mod dense;
+mod products;
+mod real;
+mod spectrum;
+#[cfg(test)]
+mod tests;
+
+pub use dense::Dense;
+pub use real::Real;
+pub use spectrum::Spectrum;
+
+/// A linear operator of `n` rows and `q` columns, with entries of type `T`.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Design<T = f64> {
+    /// All entries are stored.
+    Dense(Dense<T>),
+}
+
+/// Threads that a product of blocks may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Threads {
+    /// The calling thread.
+    One,
+    /// All of the current rayon pool.
+    All,
+}
+
+/// Shape and memory.
+impl<T: Real> Design<T> {
+    /// Rows `n`.
+    pub fn rows(&self) -> usize {
+        match self {
+            Design::Dense(x) => x.rows(),
+        }
+    }
+    /// Columns `q`.
+    pub fn columns(&self) -> usize {
+        match self {
+            Design::Dense(x) => x.columns(),
+        }
+    }
+    /// Bytes of the entries. Clones, and casts to the type that it has, share them.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Design::Dense(x) => x.bytes(),
+        }
+    }
+}
+
+/// Products with blocks of columns, which lie one after another.
+impl<T: Real> Design<T> {
+    /// `out = X m` for `[q]`-columns `m` and as many `[n]`-columns `out`.
+    pub(crate) fn apply(&self, out: &mut [T], m: &[T], threads: Threads) {
+        match self {
+            Design::Dense(x) => x.apply(out, m, threads),
+        }
+    }
+    /// `out = Xᵀ m` for `[n]`-columns `m` and as many `[q]`-columns `out`.
+    pub(crate) fn apply_t(&self, out: &mut [T], m: &[T], threads: Threads) {
+        self.apply_t_strided(out, m, 1, threads);
+    }
+    /// `out = Xᵀ m` for every `stride`-th of the `[n]`-columns `m`, from the first.
+    pub(crate) fn apply_t_strided(&self, out: &mut [T], m: &[T], stride: usize, threads: Threads) {
+        match self {
+            Design::Dense(x) => x.apply_t_strided(out, m, stride, threads),
+        }
+    }
+    /// Makes `into` the design of the columns `index`, in the memory that it has.
+    pub(crate) fn select_columns(&self, index: &[usize], into: &mut Self) {
+        match (self, into) {
+            (Design::Dense(x), Design::Dense(into)) => x.select_columns(index, into),
+        }
+    }
+    /// A design of `rows` rows and no column yet, for [`select_columns`](Self::select_columns).
+    pub(crate) fn without_columns(rows: usize) -> Self {
+        Design::Dense(Dense::without_columns(rows))
+    }
+}
+
+/// How a design is made.
+impl Design {
+    /// From its entries, `[n, q]`.
+    pub fn dense(entries: Array2<f64>) -> Self {
+        Design::Dense(Dense::new(entries))
+    }
+    /// `X − 1 shiftᵀ`, for a `shift` of `[q]`.
+    pub(crate) fn shifted(self, shift: &Array1<f64>) -> Self {
+        match self {
+            Design::Dense(x) => Design::Dense(x.shifted(shift)),
+        }
+    }
+    /// `X diag(scale)⁻¹`, for a `scale` of `[q]`.
+    pub(crate) fn scaled(self, scale: &Array1<f64>) -> Self {
+        match self {
+            Design::Dense(x) => Design::Dense(x.scaled(scale)),
+        }
+    }
+    /// With a last column of ones.
+    pub(crate) fn with_ones(self) -> Self {
+        match self {
+            Design::Dense(x) => Design::Dense(x.with_ones()),
+        }
+    }
+    /// The rows `index`, in that order.
+    pub(crate) fn select_rows(&self, index: &[usize]) -> Self {
+        match self {
+            Design::Dense(x) => Design::Dense(x.select_rows(index)),
+        }
+    }
+    /// The design of the squares of all entries.
+    pub(crate) fn squared(&self) -> Self {
+        match self {
+            Design::Dense(x) => Design::Dense(x.squared()),
+        }
+    }
+    /// The same entries as numbers of type `T`, shared where that is the type they have.
+    pub(crate) fn cast<T: Real>(&self) -> Design<T> {
+        match self {
+            Design::Dense(x) => Design::Dense(x.cast()),
+        }
+    }
+    /// The entries in rows, each padded with zeros to a multiple of `multiple`: the image of a dense design
+    /// on a device.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn padded_rows(&self, multiple: usize) -> Vec<f64> {
+        match self {
+            Design::Dense(x) => x.padded_rows(multiple),
+        }
+    }
+    /// All entries, `[n, q]`, in memory of their own.
+    pub fn to_dense(&self) -> Array2<f64> {
+        match self {
+            Design::Dense(x) => x.view().to_owned(),
+        }
+    }
+}
+
+/// Products with vectors, norms and spectra, in f64 and in an order that does not depend on the number of
+/// threads.
+impl Design {
+    /// `X v`, `[n]`, for `v` of `[q]`.
+    pub fn apply_vector(&self, v: ArrayView1<'_, f64>) -> Array1<f64> {
+        match self {
+            Design::Dense(x) => x.apply_vector(v),
+        }
+    }
+    /// `Xᵀ r`, `[q]`, for `r` of `[n]`.
+    pub fn apply_t_vector(&self, r: ArrayView1<'_, f64>) -> Array1<f64> {
+        match self {
+            Design::Dense(x) => x.apply_t_vector(r),
+        }
+    }
+    /// `Σ_i weight_i X_ij²`, `[q]`: the diagonal of `Xᵀ diag(weight) X`.
+    pub(crate) fn column_squares(&self, weight: ArrayView1<'_, f64>) -> Array1<f64> {
+        match self {
+            Design::Dense(x) => x.column_squares(weight),
+        }
+    }
+    /// `‖X_j‖`, `[q]`.
+    pub(crate) fn column_norms(&self) -> Array1<f64> {
+        self.column_squares(Array1::ones(self.rows()).view()).mapv_into(f64::sqrt)
+    }
+    /// The largest Euclidean norm of a row.
+    pub(crate) fn max_row_norm(&self) -> f64 {
+        match self {
+            Design::Dense(x) => x.max_row_norm(),
+        }
+    }
+    /// `X_Sᵀ diag(weight) X_S` for the columns `S` of `index` and weights that are not negative.
+    pub(crate) fn weighted_gram(&self, weight: &[f64], index: &[usize]) -> faer::Mat<f64> {
+        match self {
+            Design::Dense(x) => x.weighted_gram(weight, index),
+        }
+    }
+    /// Bounds on the curvature of a loss whose second derivative lies in `[d2_min, d2_max]`: on the spectrum
+    /// of `Xᵀ diag(weight φ'') X`.
+    pub(crate) fn spectral_bound(
+        &self,
+        weight: ArrayView1<'_, f64>,
+        (d2_max, d2_min): (f64, f64),
+    ) -> Spectrum {
+        let gram = |v: &Array1<f64>| self.apply_t_vector((self.apply_vector(v.view()) * weight).view());
+        Spectrum::of_gram((self.rows(), self.columns()), gram, (d2_max, d2_min))
+    }
+    /// The same for `X diag(scale)`: the curvature in a metric with the diagonal `scale²`.
+    pub(crate) fn spectral_bound_scaled(
+        &self,
+        scale: &Array1<f64>,
+        weight: ArrayView1<'_, f64>,
+        curvature: (f64, f64),
+    ) -> Spectrum {
+        match self {
+            Design::Dense(x) => Design::Dense(x.times_diagonal(scale)).spectral_bound(weight, curvature),
+        }
+    }
+}

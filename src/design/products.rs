@@ -1,0 +1,84 @@
+//! Products of a dense design: blocks of columns by faer, vectors by ndarray.
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatMut, MatRef, Par};
+use ndarray::{Array1, ArrayView1};
+
+use super::dense::Order;
+use super::{Dense, Real, Threads};
+
+impl Threads {
+    fn par(self) -> Par {
+        match self {
+            Threads::One => Par::Seq,
+            Threads::All => Par::rayon(0),
+        }
+    }
+}
+
+impl<T: Real> Dense<T> {
+    fn matrix(&self) -> MatRef<'_, T> {
+        match self.order {
+            Order::Rows => MatRef::from_row_major_slice(&self.values, self.rows(), self.columns()),
+            Order::Columns => MatRef::from_column_major_slice(&self.values, self.rows(), self.columns()),
+        }
+    }
+
+    pub(super) fn apply(&self, out: &mut [T], m: &[T], threads: Threads) {
+        let columns = out.len() / self.rows();
+        let m = MatRef::from_column_major_slice(m, self.columns(), columns);
+        let out = MatMut::from_column_major_slice_mut(out, self.rows(), columns);
+        matmul(out, Accum::Replace, self.matrix(), m, T::one(), threads.par());
+        settle();
+    }
+
+    pub(super) fn apply_t_strided(&self, out: &mut [T], m: &[T], stride: usize, threads: Threads) {
+        let columns = out.len() / self.columns();
+        let m = MatRef::from_column_major_slice_with_stride(m, self.rows(), columns, stride * self.rows());
+        let out = MatMut::from_column_major_slice_mut(out, self.columns(), columns);
+        matmul(out, Accum::Replace, self.matrix().transpose(), m, T::one(), threads.par());
+        settle();
+    }
+}
+
+impl Dense {
+    pub(super) fn apply_vector(&self, v: ArrayView1<'_, f64>) -> Array1<f64> {
+        self.view().dot(&v)
+    }
+
+    /// Sums run down the rows.
+    pub(super) fn apply_t_vector(&self, r: ArrayView1<'_, f64>) -> Array1<f64> {
+        let mut out = Array1::zeros(self.columns());
+        self.view().rows().into_iter().zip(r).for_each(|(row, r)| out.scaled_add(*r, &row));
+        out
+    }
+
+    pub(super) fn column_squares(&self, weight: ArrayView1<'_, f64>) -> Array1<f64> {
+        let mut out = Array1::zeros(self.columns());
+        for (row, weight) in self.view().rows().into_iter().zip(weight) {
+            out.zip_mut_with(&row, |sum, v| *sum += *weight * (v * v));
+        }
+        out
+    }
+
+    pub(super) fn max_row_norm(&self) -> f64 {
+        self.view().rows().into_iter().map(|row| row.dot(&row).sqrt()).fold(0.0, f64::max)
+    }
+
+    pub(super) fn weighted_gram(&self, weight: &[f64], index: &[usize]) -> Mat<f64> {
+        let (x, root): (_, Vec<f64>) = (self.view(), weight.iter().map(|w| w.sqrt()).collect());
+        let half = Mat::from_fn(self.rows(), index.len(), |i, a| root[i] * x[[i, index[a]]]);
+        half.transpose() * &half
+    }
+}
+
+/// Leaves the upper halves of the calling thread's vector registers clean.
+///
+/// The products do not, and until that is mended every call into the C library's `exp` or `log` takes thirty
+/// times as long on some processors (measured: 134 instead of 4 ns).
+fn settle() {
+    let mut numbers = std::hint::black_box([1.0f64; 8]);
+    // What is compiled for wide vectors cleans up behind itself.
+    pulp::Arch::new().dispatch(|| numbers.iter_mut().for_each(|v| *v += *v));
+    std::hint::black_box(numbers);
+}

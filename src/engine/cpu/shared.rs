@@ -1,0 +1,145 @@
+//! What holds for all lanes of a run.
+
+use std::sync::Mutex;
+
+use super::prox::Partials;
+use crate::design::Design;
+use crate::lanes::{Job, MetricSource, RunNumbers};
+use crate::objective::{Loss, Penalty, Real};
+use crate::program::Plan;
+
+/// What holds for all lanes of a run.
+pub(super) struct Shared<T> {
+    /// Tangents.
+    pub(super) d: usize,
+    pub(super) loss: Loss,
+    pub(super) penalty: Penalty,
+    /// All columns of the design.
+    pub(super) columns: ColumnSet<T>,
+    pub(super) rows: Rows<T>,
+    pub(super) held_out: Option<HeldOut<T>>,
+    /// The design of squares, for a metric made of curvatures.
+    pub(super) squares: Option<Design<T>>,
+    /// `[q]`: norms of the columns, and how many a working set may have; no norms where the plan has no
+    /// working sets.
+    pub(super) norms: Vec<T>,
+    pub(super) max_working_set: usize,
+    /// `[d]`: whether the stop rule tests a tangent.
+    pub(super) tested: Vec<bool>,
+    /// The unit of the relative duality gap.
+    pub(super) gap_unit: f64,
+    pub(super) watches_restarts: bool,
+    /// `[q]` ones: the diagonal of no metric.
+    pub(super) ones: Vec<T>,
+    /// One for each thread.
+    scratch: Vec<Mutex<Scratch<T>>>,
+}
+
+/// Columns of the design, all or those of a working set, and what belongs to them.
+pub(super) struct ColumnSet<T> {
+    pub(super) design: Design<T>,
+    /// `[q]`: penalty factors; columns from `penalised` on are exempt from the penalty.
+    pub(super) factors: Vec<T>,
+    pub(super) penalised: usize,
+    /// `[d]`: whose penalty strengths each tangent changes.
+    pub(super) seeds: Vec<FactorSeed>,
+}
+
+/// The columns whose penalty strengths a tangent changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FactorSeed {
+    /// All, by their factors.
+    All,
+    /// This one.
+    Column(usize),
+    /// One that is not in the set.
+    Outside,
+}
+
+/// What belongs to rows of a design, `[n]` each.
+pub(super) struct Rows<T> {
+    pub(super) target: Vec<T>,
+    pub(super) weight: Vec<T>,
+    /// `[d][n]`, empty where no tangent changes the target.
+    pub(super) target_tangent: Vec<Vec<T>>,
+}
+
+/// Held-out rows.
+pub(super) struct HeldOut<T> {
+    pub(super) design: Design<T>,
+    pub(super) rows: Rows<T>,
+}
+
+/// Room for the work on one lane.
+pub(super) struct Scratch<T> {
+    /// `[n]`.
+    pub(super) d2: Vec<T>,
+    pub(super) partials: Partials<T>,
+    /// `[q]`: what the stop rule's step makes of a column.
+    pub(super) image: Vec<T>,
+}
+
+fn cast<'a, T: Real>(values: impl IntoIterator<Item = &'a f64>) -> Vec<T> {
+    values.into_iter().map(|v| T::of(*v)).collect()
+}
+
+impl<T: Real> Shared<T> {
+    pub(super) fn new(plan: &Plan, job: &Job<'_>, numbers: &RunNumbers) -> Self {
+        let problem = job.problem;
+        let (n, q) = (problem.design.rows(), problem.design.columns());
+        let tangents = numbers.target_tangent.as_ref();
+        let rows = Rows {
+            target: cast(&problem.target),
+            weight: cast(&problem.weight),
+            target_tangent: tangents.map_or(Vec::new(), |dy| dy.columns().into_iter().map(cast).collect()),
+        };
+        let held_out = problem.held_out.as_ref().map(|h| {
+            let rows = Rows { target: cast(&h.target), weight: cast(&h.weight), target_tangent: Vec::new() };
+            HeldOut { design: h.design.cast(), rows }
+        });
+        let seed = |column: &Option<usize>| column.map_or(FactorSeed::All, FactorSeed::Column);
+        let has_sets = plan.working_set > 0;
+        let scratch =
+            || Scratch { d2: vec![T::zero(); n], partials: Partials::new(q), image: vec![T::zero(); q] };
+        // A thread that is not of the pool works too, where the pool has one thread only.
+        let threads = rayon::current_num_threads() + 1;
+        Shared {
+            d: job.derivatives.len(),
+            loss: problem.loss(),
+            penalty: problem.penalty(),
+            columns: ColumnSet {
+                design: problem.design.cast(),
+                factors: cast(&numbers.factors),
+                penalised: numbers.penalised,
+                seeds: numbers.factor_seeds.iter().map(seed).collect(),
+            },
+            rows,
+            held_out,
+            squares: matches!(job.metric, MetricSource::Hessian { .. })
+                .then(|| problem.design.squared().cast()),
+            norms: if has_sets { cast(&problem.design.column_norms()) } else { Vec::new() },
+            max_working_set: plan.working_set,
+            tested: numbers.tested.clone(),
+            gap_unit: numbers.gap_unit,
+            watches_restarts: job.schedule.watches_restarts(),
+            ones: vec![T::one(); q],
+            scratch: (0..threads).map(|_| Mutex::new(scratch())).collect(),
+        }
+    }
+
+    /// `(n, q)` of the design.
+    pub(super) fn shape(&self) -> (usize, usize) {
+        (self.columns.design.rows(), self.columns.design.columns())
+    }
+
+    /// Columns of a lane in each matrix: the iterate and its tangents.
+    pub(super) fn width(&self) -> usize {
+        1 + self.d
+    }
+
+    /// Lends room to the work on one lane.
+    pub(super) fn with_scratch<R>(&self, work: impl FnOnce(&mut Scratch<T>) -> R) -> R {
+        let index = rayon::current_thread_index().unwrap_or(self.scratch.len() - 1);
+        work(&mut self.scratch[index].lock().unwrap_or_else(|e| e.into_inner()))
+    }
+}

@@ -1,0 +1,92 @@
+//! Working sets: the coefficients of a group of lanes that can differ from zero, for as long as that is
+//! certain.
+//!
+//! Where the proximal map is zero for `|g_j| ≤ l1_j`, a coefficient that rests at zero stays there as long as
+//! its correlation with the residual does, and a correlation changes by at most `‖X_j‖ ‖r − r₀‖` from where
+//! it was computed at the residual `r₀` (a safe rule in the sense of El Ghaoui et al. 2012, for iterates
+//! instead of solutions). So a set is chosen with a radius: within it, an iteration on the set's columns
+//! alone gives the same sequences, tangents and gaps included, to rounding. When a lane leaves the radius,
+//! its correlations are computed anew. [`screening`] holds the rule, [`policy`] when sets are used at all.
+
+use super::block::Iterates;
+use super::shared::{ColumnSet, FactorSeed, Shared};
+use crate::design::Design;
+use crate::objective::Real;
+use crate::program::GROUP_LANES;
+
+mod policy;
+mod screening;
+
+pub(super) use policy::WorkingSets;
+
+/// Lanes that share a set.
+pub(super) const GROUP: usize = GROUP_LANES;
+
+/// A set of coefficients, and the columns of a group of lanes on it.
+pub(super) struct WorkingSet<T> {
+    /// Whether it stands for all coefficients.
+    pub(super) active: bool,
+    /// State rows in the set, ascending.
+    pub(super) members: Vec<usize>,
+    pub(super) columns: ColumnSet<T>,
+    pub(super) iterates: Iterates<Vec<T>>,
+    /// For each lane, the residual `[n]` at which correlations were computed, and how far it may go from
+    /// there.
+    reference: Vec<T>,
+    radius: Vec<T>,
+    /// Iterations since then.
+    age: usize,
+}
+
+impl<T: Real> WorkingSet<T> {
+    /// An empty set for a group of `lanes`, on a design of `n` rows.
+    fn new(n: usize, lanes: usize) -> Self {
+        let design = Design::without_columns(n);
+        WorkingSet {
+            active: false,
+            members: Vec::new(),
+            columns: ColumnSet { design, factors: Vec::new(), penalised: 0, seeds: Vec::new() },
+            iterates: Iterates { x: Vec::new(), x_previous: Vec::new(), g: Vec::new(), metric: Vec::new() },
+            reference: vec![T::zero(); n * lanes],
+            radius: vec![T::zero(); lanes],
+            age: 0,
+        }
+    }
+
+    /// Takes the columns of the members, and the group's matrices on them, from those of all coefficients.
+    fn gather(&mut self, shared: &Shared<T>, full: &Iterates<&mut [T]>) {
+        let (all, members) = (&shared.columns, &self.members);
+        let columns = &mut self.columns;
+        columns.penalised = members.partition_point(|j| *j < all.penalised);
+        columns.factors.clear();
+        columns.factors.extend(members.iter().map(|j| all.factors[*j]));
+        columns.seeds.clear();
+        columns.seeds.extend(all.seeds.iter().map(|seed| match seed {
+            FactorSeed::Column(j) => members.binary_search(j).map_or(FactorSeed::Outside, FactorSeed::Column),
+            seed => *seed,
+        }));
+        all.design.select_columns(members, &mut columns.design);
+
+        let q = all.design.columns();
+        let take = |to: &mut Vec<T>, from: &[T]| {
+            to.clear();
+            from.chunks_exact(q).for_each(|column| to.extend(members.iter().map(|j| column[*j])));
+        };
+        take(&mut self.iterates.x, full.x);
+        take(&mut self.iterates.x_previous, full.x_previous);
+        take(&mut self.iterates.metric, full.metric);
+        self.iterates.g.resize(self.iterates.x.len(), T::zero());
+    }
+
+    /// Writes the iterates back into those of all coefficients, which are zero elsewhere.
+    fn scatter(&self, q: usize, full: &mut Iterates<&mut [T]>) {
+        let put = |from: &[T], to: &mut [T]| {
+            to.fill(T::zero());
+            for (column, from) in to.chunks_exact_mut(q).zip(from.chunks_exact(self.members.len())) {
+                self.members.iter().zip(from).for_each(|(j, v)| column[*j] = *v);
+            }
+        };
+        put(&self.iterates.x, full.x);
+        put(&self.iterates.x_previous, full.x_previous);
+    }
+}

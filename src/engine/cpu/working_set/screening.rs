@@ -1,0 +1,122 @@
+//! Safe screening: which coefficients can leave zero while the residuals stay within a radius.
+
+use super::super::block::{Block, Iterates};
+use super::super::lane::ActiveLane;
+use super::super::shared::Shared;
+use super::super::vector::sum;
+use super::WorkingSet;
+use super::policy::PERIOD;
+use crate::design::Threads;
+use crate::objective::Real;
+
+/// Iterations that a radius is meant to last.
+const RADIUS_ITERATIONS: f64 = 12.0;
+
+impl<T: Real> Block<'_, T> {
+    /// Makes sure that the working set of a group is safe for its residuals, or chooses another from
+    /// correlations computed anew. Nothing to do for a block on all columns.
+    pub(in super::super) fn screen(&mut self) {
+        let (shared, r) = (self.shared, &*self.predictions.r);
+        let ([set], full) = (&mut *self.coefficients.sets, &mut self.coefficients.full) else { return };
+        if !set.active || set.is_safe(shared, r) {
+            return;
+        }
+        let q = shared.shape().1;
+        set.scatter(q, full);
+        let correlations = &mut full.g[..self.lanes.len() * q];
+        shared.columns.design.apply_t_strided(correlations, r, shared.width(), Threads::One);
+        set.choose(shared, self.lanes, full, 1, r);
+    }
+
+    /// Tries to restrict a group that is not, by the gradients of its last iteration.
+    pub(super) fn try_working_set(&mut self) {
+        let (shared, r) = (self.shared, &*self.predictions.r);
+        let ([set], full) = (&mut *self.coefficients.sets, &self.coefficients.full) else { return };
+        if !set.active && set.age >= PERIOD {
+            set.choose(shared, self.lanes, full, shared.width(), r);
+        }
+    }
+
+    /// Keeps the residuals, so that the next ones show how fast they change.
+    pub(super) fn keep_residuals(&mut self) {
+        if let [set] = &mut *self.coefficients.sets {
+            set.set_reference(self.shared, self.predictions.r);
+        }
+    }
+
+    /// Writes the iterates of the working set back into those of all coefficients.
+    pub(super) fn scatter(&mut self) {
+        if let [set] = &mut *self.coefficients.sets
+            && set.active
+        {
+            set.scatter(self.shared.shape().1, &mut self.coefficients.full);
+        }
+    }
+}
+
+impl<T: Real> WorkingSet<T> {
+    /// Whether all residuals, every `1 + d`-th column of `r`, are within their radius.
+    fn is_safe(&self, shared: &Shared<T>, r: &[T]) -> bool {
+        let n = shared.shape().0;
+        let lanes = r.chunks_exact(n * shared.width()).zip(self.reference.chunks_exact(n)).zip(&self.radius);
+        // A NaN is not within.
+        lanes.into_iter().all(|((r, reference), radius)| {
+            sum(n, |i| (r[i] - reference[i]) * (r[i] - reference[i])) <= *radius * *radius
+        })
+    }
+
+    /// Makes the residuals the reference, with radii by how far they came since the last one.
+    fn set_reference(&mut self, shared: &Shared<T>, r: &[T]) {
+        let n = shared.shape().0;
+        let ahead = T::of(RADIUS_ITERATIONS / self.age.max(1) as f64);
+        let lanes = r.chunks_exact(n * shared.width()).zip(self.reference.chunks_exact_mut(n));
+        for ((r, reference), radius) in lanes.zip(&mut self.radius) {
+            *radius = ahead * sum(n, |i| (r[i] - reference[i]) * (r[i] - reference[i])).sqrt();
+            reference.copy_from_slice(&r[..n]);
+        }
+        self.age = 0;
+    }
+
+    /// Chooses the set at the residuals `r`, from the correlations in `full.g`, `stride` columns a lane, and
+    /// the coefficients that are not zero. Leaves the group unrestricted where the set would be too large.
+    fn choose(
+        &mut self,
+        shared: &Shared<T>,
+        lanes: &[ActiveLane<T>],
+        full: &Iterates<&mut [T]>,
+        stride: usize,
+        r: &[T],
+    ) {
+        self.set_reference(shared, r);
+        let ((n, q), width) = (shared.shape(), shared.width());
+        // Rounding of a correlation, and of the bound on it.
+        let rounding = T::epsilon() * T::of(8.0 * (n as f64).sqrt());
+        let reach: Vec<T> = (0..lanes.len())
+            .map(|i| {
+                let norm = sum(n, |k| r[i * width * n + k] * r[i * width * n + k]).sqrt();
+                self.radius[i] + rounding * norm
+            })
+            .collect();
+        let all = &shared.columns;
+        let is_zero = |columns: &[T], j: usize| columns.chunks_exact(q).all(|column| column[j] == T::zero());
+        let can_leave_zero = |j: usize| {
+            j >= all.penalised
+                || !(is_zero(full.x, j) && is_zero(full.x_previous, j))
+                || lanes.iter().enumerate().any(|(i, lane)| {
+                    let correlation = full.g[i * stride * q + j].abs() + shared.norms[j] * reach[i];
+                    let threshold = T::of(lane.numbers.l1) * all.factors[j];
+                    // A NaN can.
+                    correlation.partial_cmp(&threshold).is_none_or(|order| order.is_gt())
+                })
+        };
+        self.members.clear();
+        self.members.extend((0..q).filter(|j| can_leave_zero(*j)).take(shared.max_working_set + 1));
+        self.active = self.members.len() <= shared.max_working_set;
+        if self.active {
+            if self.members.is_empty() {
+                self.members.push(0);
+            }
+            self.gather(shared, full);
+        }
+    }
+}

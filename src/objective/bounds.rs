@@ -1,0 +1,49 @@
+//! Bounds on the curvature of loss and penalty.
+
+use ndarray::Array1;
+
+use super::{Intercept, Objective, Ridge, Spectrum};
+
+impl Objective {
+    /// (Lipschitz constant of ∇f, strong convexity of f) for a lane of strength `l2`: the loss, and the ridge of
+    /// penalty `l2` where it belongs to `f`.
+    pub fn lipschitz(&self, l2: f64) -> (f64, f64) {
+        let ridge = if self.penalty.ridge_in_loss() { l2 } else { 0.0 };
+        let largest = self.penalty_factors.iter().copied().fold(0.0, f64::max);
+        // An intercept column carries no ridge, so it adds nothing to the strong convexity.
+        let smallest = match self.intercept {
+            Intercept::Column => 0.0,
+            _ => self.penalty_factors.iter().copied().fold(f64::INFINITY, f64::min),
+        };
+        (self.spectrum.lipschitz + ridge * largest, self.spectrum.strong_convexity + ridge * smallest)
+    }
+
+    /// Strong convexity of the penalty's proximal part for strength `l2` (0 where the ridge belongs to `f`).
+    pub fn prox_strong_convexity(&self, l2: f64) -> f64 {
+        let in_prox = self.penalty.capabilities().ridge == Ridge::InProx;
+        let whole = in_prox && !matches!(self.intercept, Intercept::Column);
+        if whole { l2 * self.penalty_factors.iter().copied().fold(f64::INFINITY, f64::min) } else { 0.0 }
+    }
+
+    /// The step at which stationarity is measured: `1/L`, or half the limit of the penalty where that is smaller.
+    pub(crate) fn probe_step(&self, l2: f64) -> f64 {
+        let step = 1.0 / self.lipschitz(l2).0;
+        self.penalty.step_limit().map_or(step, |(_, limit)| step.min(0.5 * limit))
+    }
+
+    /// `ĥ_j = sup φ'' · Σ_i ω_i X_ij²`, `[q]`: the largest curvature of the loss along each state row.
+    pub fn curvature_bound(&self) -> Array1<f64> {
+        self.design.column_squares(self.weight.view()) * self.curvature.d2_max
+    }
+
+    /// Bounds on the curvature of the loss in a metric whose diagonal lies between `lower` and `upper`, `[q]` each.
+    pub fn spectrum_in_metric(&self, lower: &Array1<f64>, upper: &Array1<f64>) -> Spectrum {
+        let of = |d: &Array1<f64>| {
+            let curvature = (self.curvature.d2_max, self.curvature.d2_min);
+            self.design.spectral_bound_scaled(&d.mapv(f64::sqrt), self.weight.view(), curvature)
+        };
+        let top = of(upper);
+        let bottom = if lower == upper { top } else { of(lower) };
+        Spectrum { strong_convexity: bottom.strong_convexity, ..top }
+    }
+}

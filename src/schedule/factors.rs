@@ -1,0 +1,47 @@
+//! What an iteration does, and its factors of step and momentum, apart from the lanes.
+
+/// What an iteration does, the same for all lanes of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Code {
+    pub(crate) bits: u32,
+    /// Where the phase's numbers begin among the constants: unit, shrink, then momenta by count.
+    pub(crate) base: u32,
+}
+
+impl Code {
+    /// Names and values of the bits, as in WGSL.
+    #[cfg(feature = "gpu")]
+    pub(crate) const BITS: [(&'static str, u32); 8] = [
+        ("EXTRAPOLATES", 1),
+        ("COUNTS", 2),
+        ("RESTARTS_BY_FUNCTION", 4),
+        ("RESTARTS_BY_GRADIENT", 8),
+        ("BACKTRACKS", 16),
+        ("USES_SECANT_STEP", 32),
+        ("STARTS", 64),
+        ("WAITS", 128),
+    ];
+    pub(crate) const EXTRAPOLATES: u32 = 1;
+    pub(crate) const COUNTS: u32 = 2;
+    pub(crate) const RESTARTS_BY_FUNCTION: u32 = 4;
+    pub(crate) const RESTARTS_BY_GRADIENT: u32 = 8;
+    pub(crate) const BACKTRACKS: u32 = 16;
+    pub(crate) const USES_SECANT_STEP: u32 = 32;
+    pub(crate) const STARTS: u32 = 64;
+    /// The phase ends with identification.
+    pub(crate) const WAITS: u32 = 128;
+
+    pub(crate) fn has(self, bit: u32) -> bool {
+        self.bits & bit != 0
+    }
+}
+
+/// An iteration in a stage, the same for all lanes: what it does, and its factors of step and momentum.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Unit {
+    pub(crate) code: Code,
+    /// The phase, which a lane has its own factors for.
+    pub(crate) phase: usize,
+    pub(crate) step: f64,
+    pub(crate) momentum: f64,
+}

@@ -1,0 +1,280 @@
+//! A schedule laid out for the lanes of a sweep.
+
+use num_dual::Dual64;
+
+use super::checks::{check_momentum_at, check_phase, check_seed};
+use super::curvature::Number;
+use super::{
+    Code, LaneCurvature, Momentum, Phase, Restart, Schedule, ScheduleSeed, Step, TangentStart, Unit, Until,
+};
+use crate::error::Result;
+use crate::objective::Derivative;
+
+/// Steps and momenta of a run: rules, and the lanes they apply to.
+///
+/// What the data decide is decided where the iterates are: a step of backtracking or Barzilai–Borwein, a restart, and the
+/// phase that follows identification. For the last one every row has two *stages*, before it and after it.
+#[derive(Debug, Clone)]
+pub struct LaneSchedule {
+    pub(super) schedule: Schedule,
+    pub(super) phases: Vec<PhaseTable>,
+    /// The phase that ends with identification.
+    pub(super) split: Option<usize>,
+    pub(super) lanes: Vec<LaneCurvature>,
+    /// `[b][d]`: derivatives of the curvature bounds.
+    tangents: Vec<Vec<LaneCurvature>>,
+    /// `[d]`: what the tangents move in the schedule itself.
+    schedule_seeds: Vec<ScheduleSeed>,
+}
+
+/// A phase with its numbers.
+#[derive(Debug, Clone)]
+pub(super) struct PhaseTable {
+    momentum: Momentum,
+    /// Multiples of `1/L`, one per iteration, for the rules that draw or cycle.
+    units: Vec<f64>,
+    counted: Option<Vec<f64>>,
+    pub(super) from: usize,
+    /// Where its numbers begin among [`LaneSchedule::constants`].
+    base: usize,
+}
+
+impl LaneSchedule {
+    /// Lays `schedule` out over `iterations` for lanes of the given curvature (in the metric), whose derivatives are
+    /// `tangents`, `[b][d]` for the `d` `derivatives`.
+    ///
+    /// # Errors
+    /// Phases that overlap or leave iterations without one; a table that is too short or of another number of lanes; a step
+    /// that is not positive; a momentum that the algorithm does not have, or that needs a strong convexity
+    /// the problem lacks; a derivative by a setting that does not exist.
+    pub fn new(
+        schedule: Schedule,
+        iterations: usize,
+        lanes: Vec<LaneCurvature>,
+        tangents: Vec<Vec<LaneCurvature>>,
+        derivatives: &[Derivative],
+    ) -> Result<Self> {
+        schedule.check_order(iterations)?;
+        let adaptive = schedule.is_adaptive();
+        let (mut phases, mut from, mut base, mut split) = (Vec::new(), 0, 0, None);
+        for (i, phase) in schedule.phases.iter().enumerate() {
+            let momentum = check_phase(&schedule, i, phase, iterations, &lanes)?;
+            let counted = momentum.counted(iterations);
+            let own = if adaptive { 2 + counted.as_ref().map_or(0, Vec::len) } else { 0 };
+            phases.push(PhaseTable { units: phase.step.units(iterations), momentum, counted, from, base });
+            base += own;
+            match phase.until {
+                Until::Iteration(k) => from = k,
+                Until::Identified => split = Some(i),
+                Until::End => {}
+            }
+        }
+        let schedule_seeds =
+            derivatives.iter().map(|d| check_seed(&schedule, d, iterations)).collect::<Result<_>>()?;
+        let laid = LaneSchedule { schedule, phases, split, lanes, tangents, schedule_seeds };
+        for moved in &laid.schedule_seeds {
+            if let ScheduleSeed::Momentum(k) = moved {
+                let possible: Vec<&Phase> =
+                    (0..laid.stages()).map(|stage| &laid.schedule.phases[laid.phase_at(stage, *k)]).collect();
+                check_momentum_at(*k, &possible)?;
+            }
+        }
+        laid.check_steps(iterations)?;
+        Ok(laid)
+    }
+
+    /// The rules.
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+    /// Curvature bounds of the lanes, in the metric.
+    pub fn lanes(&self) -> &[LaneCurvature] {
+        &self.lanes
+    }
+    /// Derivatives of a lane's curvature bounds, one per derivative carried.
+    pub fn curvature_tangents(&self, lane: usize) -> &[LaneCurvature] {
+        &self.tangents[lane]
+    }
+    /// Stages of a row: two where a phase ends with identification.
+    pub(crate) fn stages(&self) -> usize {
+        if self.split.is_some() { 2 } else { 1 }
+    }
+    /// Whether a step is decided by the curvature along the last one.
+    pub(crate) fn uses_secant(&self) -> bool {
+        let of = |p: &Phase| matches!(p.step, Step::Backtracking { .. } | Step::BarzilaiBorwein { .. });
+        self.schedule.phases.iter().any(of)
+    }
+    /// Whether a restart follows from the direction of the step.
+    pub(crate) fn watches_restarts(&self) -> bool {
+        self.schedule.phases.iter().any(|p| p.restart == Restart::Gradient)
+    }
+    /// Where tangents start, as a number: past every iteration for 'identified'.
+    pub(crate) fn tangent_start(&self) -> usize {
+        match self.schedule.tangent_start {
+            TangentStart::Iteration(k) => k,
+            TangentStart::Identified => usize::MAX,
+        }
+    }
+
+    /// The phase of iteration `k` in a stage.
+    pub(super) fn phase_at(&self, stage: usize, k: usize) -> usize {
+        let (first, last) = match self.split {
+            Some(split) if stage == 0 => (0, split),
+            Some(split) => (split + 1, self.phases.len() - 1),
+            None => (0, self.phases.len() - 1),
+        };
+        let goes_on =
+            |i: &usize| !matches!(self.schedule.phases[*i].until, Until::Iteration(end) if end <= k);
+        (first..last).find(goes_on).unwrap_or(last)
+    }
+
+    /// Step size of iteration `k` (from 0) in a lane that is not identified; for rules that the data decide, the largest.
+    pub fn step_at(&self, k: usize, lane: usize) -> f64 {
+        self.step_of(self.phase_at(0, k), k, lane, &self.lanes[lane])
+    }
+
+    /// Momentum of iteration `k` (from 0) in a lane that is neither identified nor restarted.
+    pub fn momentum_at(&self, k: usize, lane: usize) -> f64 {
+        let phase = self.phase_at(0, k);
+        self.momentum_of(phase, k, lane, &self.lanes[lane])
+    }
+
+    pub(super) fn step_of<D: Number>(&self, phase: usize, k: usize, lane: usize, of: &LaneCurvature<D>) -> D {
+        let rule = &self.schedule.phases[phase].step;
+        rule.base(k, lane, of) * rule.unit(k, &self.phases[phase].units)
+    }
+
+    pub(super) fn momentum_of<D: Number>(
+        &self,
+        phase: usize,
+        k: usize,
+        lane: usize,
+        of: &LaneCurvature<D>,
+    ) -> D {
+        self.momentum_base(phase, k, lane, of) * self.momentum_unit(phase, k)
+    }
+
+    fn momentum_unit(&self, phase: usize, k: usize) -> f64 {
+        let laid = &self.phases[phase];
+        match &laid.counted {
+            Some(momenta) => momenta[k.saturating_sub(laid.from)],
+            None => laid.momentum.unit(k),
+        }
+    }
+
+    fn momentum_base<D: Number>(&self, phase: usize, k: usize, lane: usize, of: &LaneCurvature<D>) -> D {
+        let (laid, rules) = (&self.phases[phase], &self.schedule.phases[phase]);
+        laid.momentum.base(rules.algorithm, k, lane, self.step_of(phase, k, lane, of), of)
+    }
+
+    /// Whether step and momentum are the products of a factor of the iteration and one of the lane. Where they are not, engines
+    /// read [`entry`](Self::entry) instead.
+    pub(crate) fn is_factored(&self) -> bool {
+        let rules = self.schedule.phases.iter().zip(&self.phases);
+        rules.into_iter().all(|(p, laid)| p.step.is_factored() && laid.momentum.is_factored(&p.step))
+    }
+
+    /// What the tangents move in the schedule itself.
+    pub(crate) fn schedule_seeds(&self) -> &[ScheduleSeed] {
+        &self.schedule_seeds
+    }
+
+    /// Iteration `k` in a stage; with factors 1 where the rules have none.
+    pub(crate) fn unit(&self, stage: usize, k: usize) -> Unit {
+        let phase = self.phase_at(stage, k);
+        let code = self.code(stage, phase, k);
+        let step = self.schedule.phases[phase].step.unit(k, &self.phases[phase].units);
+        Unit { code, phase, step, momentum: self.momentum_unit(phase, k) }
+    }
+
+    /// `[phases][2 + 2d]`: a lane's factors of step and momentum, and the tangents of both.
+    pub(crate) fn bases(&self, lane: usize) -> Vec<f64> {
+        let of = &self.lanes[lane];
+        let mut all = Vec::with_capacity(self.phases.len() * self.fields());
+        for phase in 0..self.phases.len() {
+            let rule = &self.schedule.phases[phase].step;
+            // Factored rules do not ask for the iteration.
+            all.push(rule.base(0, lane, of));
+            all.push(self.momentum_base(phase, 0, lane, of));
+            for tangent in &self.tangents[lane] {
+                let dual: LaneCurvature<Dual64> = of.with_tangent(tangent);
+                all.push(rule.base(0, lane, &dual).eps);
+                all.push(self.momentum_base(phase, 0, lane, &dual).eps);
+            }
+        }
+        all
+    }
+
+    /// Numbers of an entry or of a phase's bases: step, momentum, and for each tangent both of theirs.
+    pub(crate) fn fields(&self) -> usize {
+        2 + 2 * self.schedule_seeds.len()
+    }
+
+    /// Writes iteration `k` of a lane in a stage: step, momentum, and the tangents of both, moves included.
+    pub(crate) fn entry(&self, stage: usize, k: usize, lane: usize, out: &mut [f64]) {
+        let (of, phase) = (&self.lanes[lane], self.phase_at(stage, k));
+        out[0] = self.step_of(phase, k, lane, of);
+        out[1] = self.momentum_of(phase, k, lane, of);
+        for (t, seed) in self.schedule_seeds.iter().enumerate() {
+            let (mut dstep, mut dmomentum) = (0.0, 0.0);
+            let tangent = &self.tangents[lane][t];
+            if *tangent != STILL {
+                let dual: LaneCurvature<Dual64> = of.with_tangent(tangent);
+                dstep = self.step_of(phase, k, lane, &dual).eps;
+                dmomentum = self.momentum_of(phase, k, lane, &dual).eps;
+            }
+            let (by_step, by_momentum) = seed.at(k, out[0]);
+            out[2 + 2 * t] = dstep + by_step;
+            out[3 + 2 * t] = dmomentum + by_momentum;
+        }
+    }
+
+    fn code(&self, stage: usize, phase: usize, k: usize) -> Code {
+        let rules = &self.schedule.phases[phase];
+        let flags = [
+            (Code::EXTRAPOLATES, rules.algorithm.extrapolates()),
+            (Code::COUNTS, self.phases[phase].counted.is_some() && self.schedule.is_adaptive()),
+            (Code::RESTARTS_BY_FUNCTION, rules.restart == Restart::Function),
+            (Code::RESTARTS_BY_GRADIENT, rules.restart == Restart::Gradient),
+            (Code::BACKTRACKS, matches!(rules.step, Step::Backtracking { .. })),
+            (Code::USES_SECANT_STEP, matches!(rules.step, Step::BarzilaiBorwein { .. })),
+            (Code::STARTS, k == 0 || self.phase_at(stage, k - 1) != phase),
+            (Code::WAITS, rules.until == Until::Identified),
+        ];
+        let bits = flags.iter().filter(|(_, on)| *on).map(|(bit, _)| bit).sum();
+        Code { bits, base: self.phases[phase].base as u32 }
+    }
+
+    /// Numbers of the phases that adapt: for each its unit and shrink factor, and its momenta by count.
+    pub(crate) fn constants(&self) -> Vec<f64> {
+        if !self.schedule.is_adaptive() {
+            return Vec::new();
+        }
+        let of = |(rules, laid): (&Phase, &PhaseTable)| {
+            let (unit, shrink) = match rules.step {
+                Step::Backtracking { start, shrink } => (start, shrink),
+                Step::BarzilaiBorwein { high } => (high, 1.0),
+                _ => (1.0, 1.0),
+            };
+            [unit, shrink].into_iter().chain(laid.counted.clone().unwrap_or_default()).collect::<Vec<_>>()
+        };
+        self.schedule.phases.iter().zip(&self.phases).flat_map(of).collect()
+    }
+}
+
+const STILL: LaneCurvature =
+    LaneCurvature { lipschitz: 0.0, strong_convexity: 0.0, prox_strong_convexity: 0.0 };
+
+impl Schedule {
+    /// Whether anything is decided by the iterates.
+    pub(crate) fn is_adaptive(&self) -> bool {
+        self.phases.iter().any(|p| {
+            p.until == Until::Identified
+                || p.restart != Restart::None
+                || matches!(p.step, Step::Backtracking { .. } | Step::BarzilaiBorwein { .. })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

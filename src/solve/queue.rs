@@ -1,0 +1,160 @@
+//! Lanes that wait for a slot. A lane that starts from another one is ready when that one has ended.
+
+use std::collections::{HashMap, VecDeque};
+
+use ndarray::Array1;
+
+use crate::engine::{LaneOutcome, Status};
+use crate::error::{Error, Result};
+use crate::lanes::{Job, Lane, LaneState, Start};
+
+/// The waiting lanes of a sweep, in their order.
+pub(super) struct Queue {
+    ready: VecDeque<usize>,
+    /// Lanes by the one that they start from.
+    blocked: HashMap<usize, Vec<usize>>,
+    /// `[q]`: where ready lanes start that have a source.
+    sources: HashMap<usize, Array1<f64>>,
+}
+
+impl Queue {
+    pub(super) fn new(lanes: &[Lane]) -> Self {
+        let mut queue = Queue { ready: VecDeque::new(), blocked: HashMap::new(), sources: HashMap::new() };
+        for (lane, of) in lanes.iter().enumerate() {
+            match of.start {
+                Start::From(source) => queue.blocked.entry(source).or_default().push(lane),
+                Start::Zero | Start::Given(_) => queue.ready.push_back(lane),
+            }
+        }
+        queue
+    }
+
+    /// Takes the next lane that is ready, before its first iteration.
+    pub(super) fn pop(&mut self, job: &Job<'_>) -> Option<LaneState> {
+        let lane = self.ready.pop_front()?;
+        let source = self.sources.remove(&lane);
+        Some(job.begin(lane, source.as_ref().map(|x| x.view())))
+    }
+
+    /// A lane has ended: those that start from it are ready.
+    pub(super) fn finish(&mut self, state: &LaneState, outcome: &LaneOutcome) {
+        let Some(lanes) = self.blocked.remove(&state.lane) else { return };
+        let usable = !matches!(outcome.status, Status::Diverged | Status::NotFinite);
+        for lane in lanes {
+            if usable {
+                self.sources.insert(lane, state.state.row(0).to_owned());
+            } else {
+                log::warn!(
+                    "lane {lane} starts at zero: lane {} ended as {}",
+                    state.lane,
+                    outcome.status.name()
+                );
+            }
+            self.ready.push_back(lane);
+        }
+    }
+
+    /// Takes every lane that is left, ready or not, in the order of the sweep.
+    pub(super) fn drain(&mut self) -> Vec<usize> {
+        let mut lanes: Vec<usize> =
+            self.ready.drain(..).chain(self.blocked.drain().flat_map(|(_, b)| b)).collect();
+        lanes.sort_unstable();
+        lanes
+    }
+
+    /// Whether a lane waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.ready.is_empty() && self.blocked.is_empty()
+    }
+}
+
+/// Checks that every lane can start: its fold is known, its row of `rows` given starts exists, and no lane waits for itself.
+///
+/// # Errors
+/// The first lane that cannot.
+pub(super) fn check_lanes(lanes: &[Lane], rows: usize) -> Result<()> {
+    for (lane, of) in lanes.iter().enumerate() {
+        let refuse = |field: &str, found: String, expected: String, remedy: &str| {
+            Err(Error::usage(format!("{field} of lane {lane}"), found, expected, remedy))
+        };
+        if let Some(fold) = of.fold {
+            return refuse("fold", format!("fold {fold}"), "no fold: rows have no fold ids".into(), "");
+        }
+        match of.start {
+            Start::Given(row) if row >= rows => {
+                return refuse(
+                    "start",
+                    format!("row {row}"),
+                    format!("a row below {rows}, as many starts are given"),
+                    "",
+                );
+            }
+            Start::From(source) if source >= lanes.len() => {
+                return refuse(
+                    "start",
+                    format!("lane {source}"),
+                    format!("a lane below {}", lanes.len()),
+                    "",
+                );
+            }
+            _ => {}
+        }
+    }
+    match first_in_cycle(lanes) {
+        None => Ok(()),
+        Some(lane) => Err(Error::usage(
+            format!("start of lane {lane}"),
+            "a chain of lanes that leads back to it",
+            "a chain that begins at zero or at a given start",
+            "Let the first lane of each chain start at zero.",
+        )),
+    }
+}
+
+/// A lane whose chain of starts never ends, if there is one.
+fn first_in_cycle(lanes: &[Lane]) -> Option<usize> {
+    // 0: not looked at, 1: on the chain that is followed, 2: ends.
+    let mut seen = vec![0u8; lanes.len()];
+    for first in 0..lanes.len() {
+        let (mut at, mut chain) = (first, Vec::new());
+        loop {
+            match seen[at] {
+                1 => return Some(at),
+                2 => break,
+                _ => {}
+            }
+            seen[at] = 1;
+            chain.push(at);
+            let Start::From(source) = lanes[at].start else { break };
+            at = source;
+        }
+        chain.into_iter().for_each(|lane| seen[lane] = 2);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lanes(starts: &[Start]) -> Vec<Lane> {
+        starts.iter().map(|start| Lane { start: *start, ..Lane::new(1.0, 1.0) }).collect()
+    }
+
+    #[test]
+    fn a_cycle_and_a_missing_source_are_refused() {
+        use Start::{From, Given, Zero};
+        assert!(check_lanes(&lanes(&[Zero, From(0), From(1), Given(1), From(3)]), 2).is_ok());
+        for (starts, rows, words) in [
+            (&[Zero, From(2), From(1)][..], 0, "leads back"),
+            (&[From(0)][..], 0, "leads back"),
+            (&[From(1)][..], 0, "a lane below 1"),
+            (&[Given(0)][..], 0, "a row below 0"),
+        ] {
+            let error = check_lanes(&lanes(starts), rows).unwrap_err();
+            assert!(error.to_string().contains(words), "{error}");
+        }
+        let held_out = Lane { fold: Some(1), ..Lane::new(1.0, 1.0) };
+        assert!(check_lanes(&[held_out], 0).unwrap_err().to_string().contains("fold 1"));
+    }
+}

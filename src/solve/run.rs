@@ -1,0 +1,157 @@
+//! A sweep run to its end: plans, runs the scheduler and collects what it emits.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use super::scheduler::{Event, Scheduler};
+use super::{Prepared, Progress, RunInfo, Sweep, SweepResult};
+use crate::engine::{Chunk, Engine, EngineInfo, LaneOutcome, Slot};
+use crate::error::{Error, Result};
+use crate::objective::Derivative;
+use crate::program::Plan;
+use crate::result::{Columns, Recorder};
+
+impl Sweep {
+    /// Runs the sweep to its end.
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan), and a device that failed for good. Divergence is a status.
+    pub fn run(&self, engine: &mut dyn Engine) -> Result<SweepResult> {
+        self.run_with(engine, |_, _| ControlFlow::Continue(()))
+    }
+
+    /// Runs the sweep and passes every chunk to `watch`, whose `Break` cancels the lanes under way and keeps what is done.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_with(
+        &self,
+        engine: &mut dyn Engine,
+        watch: impl FnMut(&Chunk, &Progress) -> ControlFlow<()>,
+    ) -> Result<SweepResult> {
+        self.run_on(&mut [engine], watch)
+    }
+
+    /// Runs the sweep on several engines at once, which take lanes from one queue.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), and no engine.
+    pub fn run_on(
+        &self,
+        engines: &mut [&mut dyn Engine],
+        watch: impl FnMut(&Chunk, &Progress) -> ControlFlow<()>,
+    ) -> Result<SweepResult> {
+        let clock = Instant::now();
+        let prepared = self.prepare()?;
+        let plans =
+            engines.iter().map(|e| self.plan_prepared(&prepared, *e)).collect::<Result<Vec<Plan>>>()?;
+        let Some(first) = plans.first().cloned() else {
+            return Err(Error::usage("engines", "none", "at least one", ""));
+        };
+        let infos: Vec<EngineInfo> = engines.iter().map(|e| e.info()).collect();
+        let job = prepared.job(&self.problem, self.tol);
+        let warnings = prepared.schedule.warnings(self.iterations);
+        warnings.iter().for_each(|w| log::warn!("{w}"));
+
+        let mut collector = Collector::new(self, &prepared, &first, watch);
+        let deadline = self.deadline.map(|limit| clock + limit);
+        // An engine that takes over takes the strategy that suits it.
+        let any_strategy = self.clone().strategy(None);
+        let replan = |engine: &dyn Engine| any_strategy.plan_prepared(&prepared, engine);
+        let scheduler = Scheduler::new(&job, deadline, self.on_fault, &replan);
+        let mut pairs: Vec<(&mut dyn Engine, Plan)> =
+            engines.iter_mut().map(|e| &mut **e as _).zip(plans).collect();
+        scheduler.run(&mut pairs, &mut |event| collector.collect(event))?;
+
+        let mut result = collector.finish(&prepared, infos, first);
+        result.info.warnings.splice(0..0, warnings);
+        result.info.seconds = clock.elapsed().as_secs_f64();
+        Ok(result)
+    }
+}
+
+/// Collects what a run emits.
+struct Collector<'a, W> {
+    sweep: &'a Sweep,
+    watch: W,
+    recorder: Recorder<'a>,
+    outcomes: Vec<LaneOutcome>,
+    progress: Progress,
+    faults: Vec<String>,
+    skipped: f64,
+}
+
+impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
+    fn new(sweep: &'a Sweep, prepared: &'a Prepared, plan: &Plan, watch: W) -> Self {
+        let lanes = &prepared.lanes;
+        let alphas = lanes.iter().map(|l| l.alpha).collect();
+        let l1_ratios = lanes.iter().map(|l| l.l1_ratio).collect();
+        Collector {
+            sweep,
+            watch,
+            recorder: Recorder::new(&sweep.problem, &prepared.derivatives, plan, alphas, l1_ratios),
+            outcomes: vec![LaneOutcome::open(0); lanes.len()],
+            progress: Progress { lanes: lanes.len(), ..Progress::default() },
+            faults: Vec::new(),
+            skipped: 0.0,
+        }
+    }
+
+    fn collect(&mut self, event: Event) -> ControlFlow<()> {
+        match event {
+            Event::Begin(state) => {
+                self.recorder.begin(&state);
+                self.progress.running += 1;
+            }
+            Event::Chunk(chunk) => {
+                self.recorder.chunk(&chunk);
+                self.skipped += chunk.skipped;
+                self.progress.iterations += chunk.slots.iter().map(Slot::iterations).sum::<usize>();
+                return (self.watch)(&chunk, &self.progress);
+            }
+            Event::Finish(state, outcome) => {
+                self.outcomes[state.lane] = outcome;
+                self.recorder.finish(&state);
+                self.progress.running -= 1;
+                self.progress.finished += 1;
+                self.progress.skipped += self.sweep.iterations - outcome.iterations;
+            }
+            Event::Fault(words) => {
+                log::warn!("{words}");
+                self.faults.push(words);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn finish(self, prepared: &Prepared, infos: Vec<EngineInfo>, plan: Plan) -> SweepResult {
+        let (sweep, problem) = (self.sweep, &self.sweep.problem);
+        let trace = self.recorder.trace();
+        let lanes = prepared.results(problem, &self.outcomes, &trace);
+        let warnings = prepared.unreached(&self.outcomes);
+        warnings.iter().for_each(|w| log::warn!("{w}"));
+        let spectrum = problem.spectrum();
+        let mut infos = infos.into_iter();
+        let iterations = self.outcomes.iter().map(|o| o.iterations).sum::<usize>();
+        let info = RunInfo {
+            objective: problem.in_words(),
+            data_shape: problem.shape(),
+            lipschitz: spectrum.lipschitz,
+            strong_convexity: spectrum.strong_convexity,
+            lipschitz_margin: spectrum.margin,
+            engine: infos.next().expect("there is an engine"),
+            further_devices: infos.collect(),
+            precision: sweep.precision,
+            strategy: plan.strategy,
+            schedule: sweep.schedule.info(),
+            iterations: sweep.iterations,
+            tol: sweep.tol,
+            derivative: prepared.derivatives.iter().map(Derivative::name).collect(),
+            skipped_work: self.skipped / iterations.max(1) as f64,
+            faults: self.faults,
+            warnings,
+            seconds: 0.0,
+        };
+        SweepResult { lanes, trace, info, columns: Columns::new(problem) }
+    }
+}

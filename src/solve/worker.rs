@@ -1,0 +1,141 @@
+//! One engine at work: it loads lanes into slots, keeps chunks in flight, and evicts lanes that have ended.
+
+use super::chunk_sizer::ChunkSizer;
+use super::scheduler::{Event, Scheduler};
+use crate::engine::{Chunk, Engine, LaneOutcome, Run, Status};
+use crate::error::Result;
+use crate::lanes::LaneState;
+use crate::program::Plan;
+
+/// An engine at work until it fails or no lane is ready.
+pub(super) struct Worker<'a> {
+    scheduler: &'a Scheduler<'a>,
+    plan: &'a Plan,
+    /// Lanes under way that have lost their engine: loaded before any other.
+    pub(super) interrupted: Vec<LaneState>,
+    /// Lanes in slots, in the engine's order.
+    loaded: Vec<usize>,
+    /// `[lanes of the sweep]`: whether a lane is in a slot and has not ended, as far as is known.
+    active: Vec<bool>,
+    active_count: usize,
+    /// Chunks collected.
+    pub(super) chunks: usize,
+}
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(scheduler: &'a Scheduler<'a>, plan: &'a Plan, interrupted: Vec<LaneState>) -> Self {
+        let active = vec![false; scheduler.job.lanes.len()];
+        Worker { scheduler, plan, interrupted, loaded: Vec::new(), active, active_count: 0, chunks: 0 }
+    }
+
+    /// On an error, `interrupted` holds the lanes that were under way as of the last chunk collected.
+    pub(super) fn run(&mut self, engine: &mut dyn Engine, emit: &mut dyn FnMut(Event)) -> Result<()> {
+        let mut run = engine.open(self.plan, self.scheduler.job)?;
+        let done = self.drive(run.as_mut(), emit);
+        if done.is_err() {
+            let under_way = self.loaded.iter().filter(|lane| self.active[**lane]);
+            let saved: Vec<LaneState> = under_way.map(|lane| run.state(*lane)).collect();
+            self.interrupted.splice(0..0, saved);
+        }
+        done
+    }
+
+    fn drive(&mut self, run: &mut dyn Run, emit: &mut dyn FnMut(Event)) -> Result<()> {
+        // Lanes are exchanged at multiples of the plan's chunk only, so that the engine's columns do not depend on how fast the
+        // machine happens to be.
+        let mut since_exchange = 0;
+        let mut chunk_sizer = ChunkSizer::new(self.plan.chunk);
+        loop {
+            while run.in_flight() < run.depth() {
+                if since_exchange == self.plan.chunk || (run.in_flight() == 0 && self.active_count == 0) {
+                    since_exchange = 0;
+                }
+                if since_exchange == 0 {
+                    self.exchange_slots(run, emit)?;
+                }
+                if self.active_count == 0 {
+                    break;
+                }
+                since_exchange +=
+                    run.submit(chunk_sizer.iterations().min(self.plan.chunk - since_exchange))?;
+            }
+            if run.in_flight() == 0 {
+                return Ok(());
+            }
+            let chunk = run.collect()?;
+            self.chunks += 1;
+            chunk_sizer.collected(chunk.records.dim().0);
+            self.finish_ended(run, chunk, emit);
+            if let Some(status) = self.scheduler.stop() {
+                self.finish_all(run, status, emit);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Evicts lanes that have ended and loads waiting ones into free slots.
+    fn exchange_slots(&mut self, run: &mut dyn Run, emit: &mut dyn FnMut(Event)) -> Result<()> {
+        let ended: Vec<usize> = self.loaded.iter().copied().filter(|lane| !self.active[*lane]).collect();
+        if !ended.is_empty() {
+            run.evict(&ended);
+            self.loaded.retain(|lane| self.active[*lane]);
+        }
+        if !self.plan.refills && !self.loaded.is_empty() {
+            return Ok(());
+        }
+        let free = run.free();
+        let mut states: Vec<LaneState> = self.interrupted.drain(..self.interrupted.len().min(free)).collect();
+        while states.len() < free {
+            let Some(state) = self.scheduler.next() else { break };
+            emit(Event::Begin(state.clone()));
+            states.push(state);
+        }
+        if states.is_empty() {
+            return Ok(());
+        }
+        let saved = states.clone();
+        let lanes: Vec<usize> = states.iter().map(|state| state.lane).collect();
+        match run.load(states) {
+            Ok(()) => {
+                self.active_count += lanes.len();
+                lanes.iter().for_each(|lane| self.active[*lane] = true);
+                self.loaded.extend(lanes);
+                Ok(())
+            }
+            Err(error) => {
+                self.interrupted.splice(0..0, saved);
+                Err(error)
+            }
+        }
+    }
+
+    /// Emits a chunk, then the lanes that ended in it.
+    fn finish_ended(&mut self, run: &dyn Run, mut chunk: Chunk, emit: &mut dyn FnMut(Event)) {
+        let mut ended = Vec::new();
+        for slot in &mut chunk.slots {
+            if !self.active[slot.lane] {
+                // It ended while this chunk was in flight, and did nothing in it.
+                slot.first = slot.outcome.iterations;
+            } else if slot.outcome.status != Status::Running {
+                ended.push((slot.lane, slot.outcome));
+            }
+        }
+        emit(Event::Chunk(chunk));
+        for (lane, outcome) in ended {
+            self.active[lane] = false;
+            self.active_count -= 1;
+            let state = run.state(lane);
+            self.scheduler.finish(&state, &outcome);
+            emit(Event::Finish(state, outcome));
+        }
+    }
+
+    /// Ends every lane under way where it stands.
+    fn finish_all(&mut self, run: &dyn Run, status: Status, emit: &mut dyn FnMut(Event)) {
+        let active = self.loaded.iter().filter(|lane| self.active[**lane]).map(|lane| run.state(*lane));
+        for state in active.chain(self.interrupted.drain(..)) {
+            let outcome = LaneOutcome { status, ..LaneOutcome::open(state.iteration) };
+            emit(Event::Finish(state, outcome));
+        }
+    }
+}

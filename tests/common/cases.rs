@@ -1,0 +1,186 @@
+//! Cases of the shared suites, made from the catalog: a loss or a penalty is tested as soon as its catalog line is there.
+
+use ndarray::Array1;
+use proxjet::data::Dataset;
+use proxjet::objective::{Derivative, Loss, Objective, Penalty};
+use proxjet::schedule::{Algorithm, Step};
+use proxjet::solve::{Alphas, Sweep};
+
+use super::synthetic;
+
+/// Every loss, with the first of the parameters that it declares to be representative.
+pub(crate) fn losses() -> Vec<Loss> {
+    let first = |name: &&str| Loss::examples().into_iter().find(|loss| loss.name() == *name).unwrap();
+    Loss::NAMES.iter().map(first).collect()
+}
+
+/// Every penalty, likewise.
+pub(crate) fn penalties() -> Vec<Penalty> {
+    let first = |name: &&str| Penalty::examples().into_iter().find(|p| p.name() == *name).unwrap();
+    Penalty::NAMES.iter().map(first).collect()
+}
+
+/// What a case runs besides its loss and penalty.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setting {
+    pub(crate) name: &'static str,
+    pub(crate) algorithm: Algorithm,
+    /// Rows, features, lanes: no multiples of 4, 8, 32 or 64, and the smallest there are.
+    pub(crate) size: (usize, usize, usize),
+    pub(crate) intercept: bool,
+    pub(crate) factors: bool,
+    pub(crate) validation: bool,
+    pub(crate) tangents: usize,
+    /// Iterations from frame to frame.
+    pub(crate) every: usize,
+}
+
+/// More tangents than products take along (8), held-out rows, an intercept: what every pair of loss and penalty runs.
+pub(crate) const FULL: Setting = Setting {
+    name: "pgd with everything",
+    algorithm: Algorithm::Pgd,
+    size: (45, 11, 5),
+    intercept: true,
+    factors: true,
+    validation: true,
+    tangents: 8,
+    every: 4,
+};
+
+/// What every loss runs with the l1 penalty, and every penalty with the squared loss.
+pub(crate) const SETTINGS: [Setting; 4] = [
+    Setting {
+        name: "fista without an intercept",
+        algorithm: Algorithm::Fista,
+        size: (70, 6, 9),
+        intercept: false,
+        factors: false,
+        validation: false,
+        tangents: 1,
+        every: 13,
+    },
+    Setting {
+        name: "heavy ball with more features than rows",
+        algorithm: Algorithm::HeavyBall,
+        size: (33, 37, 3),
+        intercept: true,
+        factors: true,
+        validation: false,
+        tangents: 2,
+        every: 13,
+    },
+    Setting {
+        name: "one coefficient in one lane",
+        algorithm: Algorithm::Fista,
+        size: (6, 1, 1),
+        intercept: true,
+        factors: false,
+        validation: false,
+        tangents: 3,
+        every: 1,
+    },
+    Setting {
+        name: "many lanes without tangents",
+        algorithm: Algorithm::Fista,
+        size: (130, 5, 70),
+        intercept: false,
+        factors: true,
+        validation: true,
+        tangents: 0,
+        every: 13,
+    },
+];
+
+/// A loss, a penalty and a setting.
+#[derive(Debug, Clone)]
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) loss: Loss,
+    pub(crate) penalty: Penalty,
+    pub(crate) setting: Setting,
+    pub(crate) data: Dataset,
+    pub(crate) held_out: Option<Dataset>,
+    /// `[p]`, all different: the Lipschitz constant of a ridge has a kink where the largest two are equal.
+    pub(crate) factors: Array1<f64>,
+    pub(crate) derivatives: Vec<Derivative>,
+    /// 150 iterations.
+    pub(crate) sweep: Sweep,
+}
+
+/// Every loss with every penalty, and each of them in every setting.
+pub(crate) fn cases() -> Vec<Case> {
+    let mut list = Vec::new();
+    for loss in losses() {
+        for penalty in penalties() {
+            list.push(Case::new(loss, penalty, FULL));
+            if loss == Loss::squared() || penalty == Penalty::l1() {
+                list.extend(SETTINGS.map(|setting| Case::new(loss, penalty, setting)));
+            }
+        }
+    }
+    list
+}
+
+impl Case {
+    pub(crate) fn new(loss: Loss, penalty: Penalty, setting: Setting) -> Case {
+        let (n, p, b) = setting.size;
+        let data = synthetic(n, p, loss.classes(), 7);
+        let held_out = setting.validation.then(|| synthetic(17, p, loss.classes(), 1007));
+        let uneven = setting.factors && penalty.uses_alpha();
+        let factors: Array1<f64> =
+            (0..p).map(|j| if uneven { 0.5 + 0.1 * ((5 * j) % 37) as f64 } else { 1.0 }).collect();
+        let mut builder = Objective::builder(data.clone())
+            .loss(loss)
+            .penalty(penalty)
+            .intercept(setting.intercept)
+            .penalty_factors(factors.clone());
+        if let Some(held_out) = &held_out {
+            builder = builder.validation(held_out.clone());
+        }
+        let problem = builder.build().unwrap();
+        let mut derivatives = derivatives(loss, penalty, setting);
+        derivatives.truncate(setting.tangents);
+        let high = if penalty.uses_alpha() { 0.5 * problem.alpha_max(1.0).max(0.02) } else { 1.0 };
+        let alphas = (0..b as i32).map(|lane| high * 0.7f64.powi(lane % 12)).collect();
+        let step = match setting.algorithm {
+            Algorithm::Pgd => Step::Uniform { low: 0.3, high: 1.7, seed: 7 },
+            _ => Step::InverseLipschitz,
+        };
+        let sweep = Sweep::new(problem)
+            .alphas(Alphas::List(alphas))
+            .algorithm(setting.algorithm)
+            .step(step)
+            .iterations(150)
+            .every(setting.every)
+            .tol(0.0)
+            .derivatives(derivatives.clone());
+        let name = format!("{loss} + {penalty}, {}", setting.name);
+        Case { name, loss, penalty, setting, data, held_out, factors, derivatives, sweep }
+    }
+}
+
+/// Every kind of derivative that exists for a loss and a penalty, the most usual first.
+fn derivatives(loss: Loss, penalty: Penalty, setting: Setting) -> Vec<Derivative> {
+    let (n, p, _) = setting.size;
+    let mut list = Vec::new();
+    if penalty.uses_alpha() {
+        list.extend([Derivative::LogAlpha, Derivative::PenaltyFactor(p / 2)]);
+    }
+    if !loss.classes() {
+        list.push(Derivative::Target((0..n).map(|i| (i as f64).sin()).collect()));
+    }
+    if penalty.uses_alpha() && penalty.l1_ratio().is_none() {
+        list.push(Derivative::L1Ratio);
+    }
+    // Those by the solver's own settings vanish at the solution: early ones are seen. There are always enough of them, so
+    // that runs of a setting have as many tangents and share most kernels.
+    list.push(Derivative::LogStep);
+    if setting.algorithm != Algorithm::Pgd {
+        list.push(Derivative::Momentum(4));
+    }
+    if penalty.uses_alpha() {
+        list.push(Derivative::Alpha);
+    }
+    list.extend([1, 2, 3, 5, 7, 0, 4, 6].map(Derivative::Step));
+    list
+}

@@ -1,0 +1,494 @@
+//! One lane by the textbook: plain loops in f64, with formulas written down here again. Nothing of the library takes part
+//! but the names, the parameters and the data, and the pointwise functions of an entry that has no formula here:
+//! tests/catalog.rs and tests/fragments.rs check those by themselves.
+
+use ndarray::{Array1, Array2, Array3, Axis, concatenate};
+use proxjet::data::Dataset;
+use proxjet::objective::{Derivative, Loss, Penalty};
+use proxjet::schedule::Algorithm;
+
+use super::cases::Case;
+use super::compare::{max_abs, worse, worst};
+
+fn parameter<const N: usize>(list: Vec<(&str, f64)>) -> [f64; N] {
+    std::array::from_fn(|i| list[i].1)
+}
+
+fn sigmoid(t: f64) -> f64 {
+    1.0 / (1.0 + (-t).exp())
+}
+
+/// Whether both are written down here.
+fn has_formula(loss: &Loss, penalty: &Penalty) -> bool {
+    ["squared", "logistic", "huber"].contains(&loss.name())
+        && ["none", "l2", "l1", "elastic_net", "nonneg_l1", "box"].contains(&penalty.name())
+}
+
+/// `φ(z, y)`.
+fn loss_value(loss: &Loss, z: f64, y: f64) -> f64 {
+    match loss.name() {
+        "squared" => (z - y).powi(2) / 2.0,
+        "logistic" => (-y * z).max(0.0) + (-(y * z).abs()).exp().ln_1p(),
+        "huber" => {
+            let ([delta], r) = (parameter(loss.parameters()), (z - y).abs());
+            if r <= delta { r * r / 2.0 } else { delta * r - delta * delta / 2.0 }
+        }
+        _ => loss.value(z, y),
+    }
+}
+
+/// `(φ', φ'', ∂φ'/∂y)`.
+fn loss_derivatives(loss: &Loss, z: f64, y: f64) -> (f64, f64, f64) {
+    match loss.name() {
+        "squared" => (z - y, 1.0, -1.0),
+        "logistic" => (-y * sigmoid(-y * z), sigmoid(z) * sigmoid(-z), f64::NAN),
+        "huber" => {
+            let ([delta], r) = (parameter(loss.parameters()), z - y);
+            if r.abs() < delta { (r, 1.0, -1.0) } else { (delta * r.signum(), 0.0, 0.0) }
+        }
+        _ => (loss.d1(z, y), loss.d2(z, y), loss.d1_by_target(z, y)),
+    }
+}
+
+/// `φ(z) + φ*(u) − u z` at `u = scale φ'(z)`, from the conjugate.
+fn loss_gap(loss: &Loss, z: f64, y: f64, scale: f64) -> f64 {
+    let u = scale * loss_derivatives(loss, z, y).0;
+    let entropy = |t: f64| if t <= 0.0 { 0.0 } else { t * t.ln() };
+    let conjugate = match loss.name() {
+        "squared" | "huber" => u * u / 2.0 + u * y,
+        "logistic" => entropy(-u * y) + entropy(1.0 + u * y),
+        _ => return loss.gap(z, y, scale),
+    };
+    loss_value(loss, z, y) + conjugate - u * z
+}
+
+/// Whether alpha enters, whether the ridge belongs to the smooth part, and the mix where the lane's does not count.
+fn penalty_kind(penalty: &Penalty) -> (bool, bool, Option<f64>) {
+    match penalty.name() {
+        "none" | "box" => (false, false, None),
+        "l1" | "nonneg_l1" => (true, false, Some(1.0)),
+        "l2" => (true, true, Some(0.0)),
+        "elastic_net" => (true, false, None),
+        _ => (penalty.uses_alpha(), penalty.ridge_in_loss(), penalty.l1_ratio()),
+    }
+}
+
+fn penalty_value(penalty: &Penalty, x: f64, l1: f64, l2: f64) -> f64 {
+    match penalty.name() {
+        "none" | "box" => 0.0,
+        "l1" | "nonneg_l1" => l1 * x.abs(),
+        "l2" => l2 * x * x / 2.0,
+        "elastic_net" => l1 * x.abs() + l2 * x * x / 2.0,
+        _ => penalty.value(x, l1, l2),
+    }
+}
+
+/// `x = prox_{a g}(w)` and its derivatives by `w`, `l1` and `l2`.
+fn penalty_prox(penalty: &Penalty, w: f64, a: f64, l1: f64, l2: f64) -> [f64; 4] {
+    let soft = |l2: f64| {
+        let (sign, shrink) = (w.signum(), 1.0 + a * l2);
+        let x = sign * (w.abs() - a * l1) / shrink;
+        if w.abs() > a * l1 { [x, 1.0 / shrink, -a * sign / shrink, -a * x / shrink] } else { [0.0; 4] }
+    };
+    match penalty.name() {
+        "none" | "l2" => [w, 1.0, 0.0, 0.0],
+        "l1" => {
+            let [x, by_w, by_l1, _] = soft(0.0);
+            [x, by_w, by_l1, 0.0]
+        }
+        "elastic_net" => soft(l2),
+        "nonneg_l1" => {
+            if w > a * l1 {
+                [w - a * l1, 1.0, -a, 0.0]
+            } else {
+                [0.0; 4]
+            }
+        }
+        "box" => {
+            let [low, high] = parameter(penalty.parameters());
+            if w <= low {
+                [low, 0.0, 0.0, 0.0]
+            } else if w >= high {
+                [high, 0.0, 0.0, 0.0]
+            } else {
+                [w, 1.0, 0.0, 0.0]
+            }
+        }
+        _ => {
+            let p = penalty.prox(w, a, l1, l2);
+            [p.value, p.by_input, p.by_l1, p.by_l2]
+        }
+    }
+}
+
+/// `max(1, what v is divided by to be feasible)`, and `g(x) + g*(v) − x v` at a feasible `v`, from the conjugate.
+fn penalty_dual(penalty: &Penalty, v: f64, l1: f64, l2: f64) -> f64 {
+    match penalty.name() {
+        "l1" => (v.abs() / l1).max(1.0),
+        "nonneg_l1" => (v / l1).max(1.0),
+        "l2" | "box" => 1.0,
+        "elastic_net" if l2 > 0.0 => 1.0,
+        "elastic_net" => (v.abs() / l1).max(1.0),
+        _ => penalty.dual_ratio(v, l1, l2).max(1.0),
+    }
+}
+
+fn penalty_gap(penalty: &Penalty, x: f64, v: f64, l1: f64, l2: f64) -> f64 {
+    let conjugate = match penalty.name() {
+        "l1" | "nonneg_l1" => 0.0,
+        "l2" => v * v / (2.0 * l2),
+        "elastic_net" if l2 == 0.0 => 0.0,
+        "elastic_net" => (v.abs() - l1).max(0.0).powi(2) / (2.0 * l2),
+        "box" => {
+            let [low, high] = parameter(penalty.parameters());
+            (v * low).max(v * high)
+        }
+        _ => return penalty.gap(x, v, l1, l2),
+    };
+    penalty_value(penalty, x, l1, l2) + conjugate - x * v
+}
+
+/// What a derivative moves, per unit: strengths `[q]`, the target `[n]`, and its mean where an intercept takes it.
+struct Seed {
+    dl1: Array1<f64>,
+    dl2: Array1<f64>,
+    dy: Array1<f64>,
+    dy_mean: f64,
+}
+
+/// The update of an iteration: step and momentum, and `[d]` their derivatives.
+pub(crate) struct Update {
+    pub(crate) step: f64,
+    pub(crate) momentum: f64,
+    pub(crate) dstep: Vec<f64>,
+    pub(crate) dmomentum: Vec<f64>,
+}
+
+/// The sequence of a lane and where it ends.
+pub(crate) struct Sequence {
+    /// `[K + 1, p]`.
+    pub(crate) coef: Array2<f64>,
+    /// `[K + 1, d, p]`.
+    pub(crate) dcoef: Array3<f64>,
+    /// `[K + 1]`.
+    pub(crate) intercept: Array1<f64>,
+    /// `[K + 1, d]`.
+    pub(crate) dintercept: Array2<f64>,
+    /// `[K]`: at the new iterate.
+    pub(crate) objective: Array1<f64>,
+    /// `[K]` and `[K, d]`: the held-out loss at the new iterate.
+    pub(crate) validation: Option<(Array1<f64>, Array2<f64>)>,
+    /// Whether the gap follows from a conjugate that is written down here.
+    pub(crate) has_formula: bool,
+    pub(crate) gap: Option<f64>,
+    pub(crate) stationarity: f64,
+    pub(crate) derivative_residual: f64,
+}
+
+/// A lane: the objective as the iteration sees it.
+pub(crate) struct Lane {
+    loss: Loss,
+    penalty: Penalty,
+    algorithm: Algorithm,
+    /// `[n, q]`, `[n]`, `[n]`: centred, or with a column of ones.
+    x: Array2<f64>,
+    y: Array1<f64>,
+    weight: Array1<f64>,
+    /// Held-out rows in the same coordinates.
+    held_out: Option<(Array2<f64>, Array1<f64>, Array1<f64>)>,
+    /// Means of columns and target, where the intercept follows from them.
+    means: Option<(Array1<f64>, f64)>,
+    features: usize,
+    /// `[q]`: strengths; 0 for an intercept.
+    l1: Array1<f64>,
+    l2: Array1<f64>,
+    /// `[q]`: l2 where it belongs to the smooth part, else 0.
+    ridge: Array1<f64>,
+    seeds: Vec<Seed>,
+    derivatives: Vec<Derivative>,
+}
+
+fn encoded(data: &Dataset, classes: bool) -> Array1<f64> {
+    data.target().mapv(|y| if classes { 2.0 * y - 1.0 } else { y })
+}
+
+fn normalised(data: &Dataset) -> Array1<f64> {
+    let weight = data.sample_weight().to_owned();
+    &weight / weight.sum()
+}
+
+impl Lane {
+    pub(crate) fn new(case: &Case, alpha: f64) -> Lane {
+        let Case { loss, penalty, setting, data, factors, .. } = case;
+        let (mut x, mut y, weight) = (data.x().to_owned(), encoded(data, loss.classes()), normalised(data));
+        let mut held_out =
+            case.held_out.as_ref().map(|v| (v.x().to_owned(), encoded(v, loss.classes()), normalised(v)));
+        let with_ones =
+            |x: &Array2<f64>| concatenate(Axis(1), &[x.view(), Array2::ones((x.nrows(), 1)).view()]).unwrap();
+        let mut factors = factors.clone();
+        let mut means = None;
+        if setting.intercept && loss.name() == "squared" {
+            let (x_mean, y_mean) = (weight.dot(&x), weight.dot(&y));
+            x -= &x_mean;
+            y -= y_mean;
+            if let Some((x, y, _)) = &mut held_out {
+                *x -= &x_mean;
+                *y -= y_mean;
+            }
+            means = Some((x_mean, y_mean));
+        } else if setting.intercept {
+            x = with_ones(&x);
+            held_out = held_out.map(|(x, y, w)| (with_ones(&x), y, w));
+            factors = concatenate(Axis(0), &[factors.view(), Array1::zeros(1).view()]).unwrap();
+        }
+        let (uses_alpha, ridge_in_loss, fixed_ratio) = penalty_kind(penalty);
+        let (alpha, ratio) = (if uses_alpha { alpha } else { 0.0 }, fixed_ratio.unwrap_or(0.5));
+        let l2 = &factors * (alpha * (1.0 - ratio));
+        let seed = |derivative: &Derivative| {
+            let one =
+                |j: usize| -> Array1<f64> { (0..x.ncols()).map(|i| f64::from(u8::from(i == j))).collect() };
+            let (dl1, dl2) = match derivative {
+                Derivative::LogAlpha => (&factors * (alpha * ratio), &factors * (alpha * (1.0 - ratio))),
+                Derivative::Alpha => (&factors * ratio, &factors * (1.0 - ratio)),
+                Derivative::L1Ratio => (&factors * alpha, &factors * -alpha),
+                Derivative::PenaltyFactor(j) => {
+                    (one(*j) * (alpha * ratio), one(*j) * (alpha * (1.0 - ratio)))
+                }
+                _ => (Array1::zeros(x.ncols()), Array1::zeros(x.ncols())),
+            };
+            let dy = match derivative {
+                Derivative::Target(direction) => direction.clone(),
+                _ => Array1::zeros(y.len()),
+            };
+            let dy_mean = if means.is_some() { weight.dot(&dy) } else { 0.0 };
+            Seed { dl1, dl2, dy: dy - dy_mean, dy_mean }
+        };
+        Lane {
+            loss: *loss,
+            penalty: *penalty,
+            algorithm: setting.algorithm,
+            seeds: case.derivatives.iter().map(seed).collect(),
+            derivatives: case.derivatives.clone(),
+            features: data.features(),
+            l1: &factors * (alpha * ratio),
+            ridge: if ridge_in_loss { l2.clone() } else { Array1::zeros(l2.len()) },
+            l2,
+            x,
+            y,
+            weight,
+            held_out,
+            means,
+        }
+    }
+
+    /// The Lipschitz constant of the smooth part, by the power method.
+    pub(crate) fn lipschitz(&self) -> f64 {
+        let most = match self.loss.name() {
+            "squared" | "huber" => 1.0,
+            "logistic" => 0.25,
+            _ => self.loss.capabilities().curvature.bounds().d2_max,
+        };
+        let mut v = Array1::from_shape_fn(self.x.ncols(), |j| 1.0 + (j as f64).sin());
+        let mut top = 0.0;
+        for _ in 0..20_000 {
+            let next = self.x.t().dot(&(self.x.dot(&v) * &self.weight));
+            top = next.dot(&next).sqrt();
+            v = next / top;
+        }
+        most * top + max_abs(&self.ridge)
+    }
+
+    /// The update of iteration `k`, whose step is a multiple of `1/L`.
+    pub(crate) fn update(&self, k: usize, step: f64, momentum: f64, lipschitz: f64) -> Update {
+        // L moves with the largest ridge.
+        let top = (0..self.ridge.len()).fold(0, |m, j| if self.ridge[j] > self.ridge[m] { j } else { m });
+        let moves = |(seed, derivative): (&Seed, &Derivative)| match derivative {
+            Derivative::LogStep => step,
+            Derivative::Step(at) => f64::from(u8::from(*at == k)),
+            _ if self.ridge[top] > 0.0 => -step * seed.dl2[top] / lipschitz,
+            _ => 0.0,
+        };
+        let dmomentum = |derivative: &Derivative| {
+            f64::from(u8::from(matches!(derivative, Derivative::Momentum(at) if *at == k)))
+        };
+        Update {
+            step,
+            momentum,
+            dstep: self.seeds.iter().zip(&self.derivatives).map(moves).collect(),
+            dmomentum: self.derivatives.iter().map(dmomentum).collect(),
+        }
+    }
+
+    /// `∇f(e)`.
+    fn gradient(&self, e: &Array1<f64>) -> Array1<f64> {
+        let z = self.x.dot(e);
+        let slope = Array1::from_shape_fn(z.len(), |i| {
+            self.weight[i] * loss_derivatives(&self.loss, z[i], self.y[i]).0
+        });
+        self.x.t().dot(&slope) + &self.ridge * e
+    }
+
+    /// `H(e) de + ∂_u ∇f(e)`.
+    fn gradient_tangent(&self, e: &Array1<f64>, de: &Array1<f64>, seed: &Seed) -> Array1<f64> {
+        let (z, dz) = (self.x.dot(e), self.x.dot(de));
+        let of = |i: usize| {
+            let (_, curvature, by_target) = loss_derivatives(&self.loss, z[i], self.y[i]);
+            let by_target = if seed.dy[i] == 0.0 { 0.0 } else { by_target * seed.dy[i] };
+            self.weight[i] * (curvature * dz[i] + by_target)
+        };
+        let dridge = if self.ridge.iter().any(|r| *r > 0.0) { &seed.dl2 * e } else { Array1::zeros(e.len()) };
+        self.x.t().dot(&Array1::from_shape_fn(z.len(), of)) + &self.ridge * de + dridge
+    }
+
+    /// `prox_{a g}(w)`, and for each coordinate its derivatives.
+    fn prox(&self, w: &Array1<f64>, a: f64) -> (Array1<f64>, Vec<[f64; 4]>) {
+        let of = |j: usize| {
+            if j < self.features {
+                penalty_prox(&self.penalty, w[j], a, self.l1[j], self.l2[j])
+            } else {
+                [w[j], 1.0, 0.0, 0.0]
+            }
+        };
+        let all: Vec<[f64; 4]> = (0..w.len()).map(of).collect();
+        (all.iter().map(|p| p[0]).collect(), all)
+    }
+
+    /// Runs the recursion from zero.
+    pub(crate) fn run(&self, updates: &[Update], lipschitz: f64) -> Sequence {
+        let (q, d, k_max) = (self.x.ncols(), self.seeds.len(), updates.len());
+        let mut out = Sequence {
+            coef: Array2::zeros((k_max + 1, self.features)),
+            dcoef: Array3::zeros((k_max + 1, d, self.features)),
+            intercept: Array1::zeros(k_max + 1),
+            dintercept: Array2::zeros((k_max + 1, d)),
+            objective: Array1::zeros(k_max),
+            validation: self.held_out.as_ref().map(|_| (Array1::zeros(k_max), Array2::zeros((k_max, d)))),
+            has_formula: has_formula(&self.loss, &self.penalty),
+            gap: None,
+            stationarity: 0.0,
+            derivative_residual: 0.0,
+        };
+        let (mut x, mut dx) = (Array1::zeros(q), vec![Array1::zeros(q); d]);
+        let (mut before, mut dbefore) = (x.clone(), dx.clone());
+        self.store(&mut out, 0, &x, &dx);
+        for (k, u) in updates.iter().enumerate() {
+            let (a, beta) = (u.step, u.momentum);
+            let moved = &x - &before;
+            let y = &x + &(&moved * beta);
+            let extrapolates = self.algorithm == Algorithm::Fista;
+            let e = if extrapolates { &y } else { &x };
+            let slope = self.gradient(e);
+            let w = &y - &(&slope * a);
+            let (next, partials) = self.prox(&w, a);
+            let mut dnext = Vec::new();
+            for (t, seed) in self.seeds.iter().enumerate() {
+                let dy = &dx[t] + &((&dx[t] - &dbefore[t]) * beta) + &moved * u.dmomentum[t];
+                let de = if extrapolates { &dy } else { &dx[t] };
+                let dw = &dy - &(self.gradient_tangent(e, de, seed) * a) - &slope * u.dstep[t];
+                dnext.push(Array1::from_shape_fn(q, |j| {
+                    let [value, by_w, by_l1, by_l2] = partials[j];
+                    let by_step = -by_w * (w[j] - value) / a;
+                    by_w * dw[j] + by_l1 * seed.dl1[j] + by_l2 * seed.dl2[j] + by_step * u.dstep[t]
+                }));
+            }
+            (before, dbefore) = (std::mem::replace(&mut x, next), std::mem::replace(&mut dx, dnext));
+            self.store(&mut out, k + 1, &x, &dx);
+        }
+        self.finish(&mut out, &x, &dx, lipschitz);
+        out
+    }
+
+    fn store(&self, out: &mut Sequence, k: usize, x: &Array1<f64>, dx: &[Array1<f64>]) {
+        let p = self.features;
+        let intercept = |x: &Array1<f64>, y_mean: f64| match &self.means {
+            Some((x_mean, _)) => y_mean - x_mean.dot(x),
+            None if x.len() > p => x[p],
+            None => 0.0,
+        };
+        for j in 0..p {
+            out.coef[[k, j]] = x[j];
+        }
+        out.intercept[k] = intercept(x, self.means.as_ref().map_or(0.0, |m| m.1));
+        for (t, dx) in dx.iter().enumerate() {
+            for j in 0..p {
+                out.dcoef[[k, t, j]] = dx[j];
+            }
+            out.dintercept[[k, t]] = intercept(dx, self.seeds[t].dy_mean);
+        }
+        if k == 0 {
+            return;
+        }
+        let z = self.x.dot(x);
+        let of_loss: f64 =
+            (0..z.len()).map(|i| self.weight[i] * loss_value(&self.loss, z[i], self.y[i])).sum();
+        let of_penalty: f64 =
+            (0..p).map(|j| penalty_value(&self.penalty, x[j], self.l1[j], self.l2[j])).sum();
+        out.objective[k - 1] = of_loss + of_penalty;
+        if let (Some((rows, y, weight)), Some((value, slopes))) = (&self.held_out, &mut out.validation) {
+            let z = rows.dot(x);
+            value[k - 1] = (0..z.len()).map(|i| weight[i] * loss_value(&self.loss, z[i], y[i])).sum();
+            for (t, dx) in dx.iter().enumerate() {
+                // In centred coordinates the target of the held-out rows moves with the mean of the others.
+                let dz = rows.dot(dx) + self.seeds[t].dy_mean;
+                slopes[[k - 1, t]] = (0..z.len())
+                    .map(|i| weight[i] * loss_derivatives(&self.loss, z[i], y[i]).0 * dz[i])
+                    .sum();
+            }
+        }
+    }
+
+    /// The measures of the stop rule at the last iterate.
+    fn finish(&self, out: &mut Sequence, x: &Array1<f64>, dx: &[Array1<f64>], lipschitz: f64) {
+        let norm = |v: &Array1<f64>| v.dot(v).sqrt();
+        let relative = |a: &Array1<f64>, b: &Array1<f64>| {
+            let size = worse(norm(a), norm(b));
+            if size == 0.0 { 0.0 } else { norm(&(a - b)) / size }
+        };
+        let a = 1.0 / lipschitz;
+        let w = x - &(self.gradient(x) * a);
+        let (image, partials) = self.prox(&w, a);
+        out.stationarity = relative(x, &image);
+        for (t, seed) in self.seeds.iter().enumerate() {
+            // Derivatives by the solver's own settings vanish at the solution and are not tested.
+            if matches!(
+                self.derivatives[t],
+                Derivative::LogStep | Derivative::Step(_) | Derivative::Momentum(_)
+            ) {
+                continue;
+            }
+            let dw = &dx[t] - &(self.gradient_tangent(x, &dx[t], seed) * a);
+            let image = Array1::from_shape_fn(x.len(), |j| {
+                let [_, by_w, by_l1, by_l2] = partials[j];
+                by_w * dw[j] + by_l1 * seed.dl1[j] + by_l2 * seed.dl2[j]
+            });
+            let residual = relative(&dx[t], &image);
+            out.derivative_residual = worse(out.derivative_residual, residual);
+        }
+        out.gap = self.gap(x);
+    }
+
+    /// The duality gap relative to the loss of zero coefficients, where every coordinate is held by the penalty.
+    fn gap(&self, x: &Array1<f64>) -> Option<f64> {
+        let held = match self.penalty.name() {
+            "none" => false,
+            "box" => self.penalty.parameters().iter().all(|(_, bound)| bound.is_finite()),
+            _ => (0..self.features).all(|j| self.l1[j] + self.l2[j] > 0.0),
+        };
+        if !held || self.x.ncols() > self.features {
+            return None;
+        }
+        let z = self.x.dot(x);
+        let slope = Array1::from_shape_fn(z.len(), |i| {
+            self.weight[i] * loss_derivatives(&self.loss, z[i], self.y[i]).0
+        });
+        let v = -self.x.t().dot(&slope);
+        let ratio = (0..v.len()).map(|j| penalty_dual(&self.penalty, v[j], self.l1[j], self.l2[j]));
+        let scale = 1.0 / worst(ratio);
+        let sum = |of: &dyn Fn(usize) -> f64| (0..z.len()).map(|i| self.weight[i] * of(i)).sum::<f64>();
+        let of_loss = sum(&|i| loss_gap(&self.loss, z[i], self.y[i], scale));
+        let of_penalty: f64 = (0..v.len())
+            .map(|j| penalty_gap(&self.penalty, x[j], scale * v[j], self.l1[j], self.l2[j]))
+            .sum();
+        Some((of_loss + of_penalty) / sum(&|i| loss_value(&self.loss, 0.0, self.y[i])))
+    }
+}

@@ -1,0 +1,117 @@
+//! Lanes that start from others: warm-started paths.
+
+mod common;
+
+use std::ops::ControlFlow;
+
+use common::compare::max_abs_diff;
+use common::synthetic;
+use ndarray::{Array2, Axis};
+use proxjet::engine::cpu::CpuEngine;
+use proxjet::engine::{Engine, Status};
+use proxjet::lanes::Start;
+use proxjet::prelude::*;
+
+const LANES: usize = 12;
+
+/// A lasso path whose lanes start in chains of four.
+fn warm() -> Sweep {
+    let problem = Objective::builder(synthetic(60, 25, false, 3)).build().unwrap();
+    let alphas = (0..LANES).map(|i| 0.8 * problem.alpha_max(1.0) * 0.8f64.powi(i as i32)).collect();
+    let starts = (0..LANES).map(|i| if i % 4 == 0 { Start::Zero } else { Start::From(i - 1) });
+    Sweep::new(problem).alphas(Alphas::List(alphas)).iterations(4000).tol(1e-9).lane_starts(starts)
+}
+
+/// The last coefficients of a lane, `[1, p]`.
+fn last_coef(result: &SweepResult, lane: usize) -> Array2<f64> {
+    let frames = result.trace.coef.len_of(Axis(0));
+    result.trace.coef.index_axis(Axis(0), frames - 1).row(lane).to_owned().insert_axis(Axis(0))
+}
+
+/// Every lane has the bits of a run by itself that is given the start as numbers.
+fn starts_are_those_of_the_sources(engine: &mut dyn Engine, precision: Precision) {
+    let sweep = warm().precision(precision);
+    let whole = sweep.run(engine).unwrap();
+    for lane in (0..LANES).filter(|lane| lane % 4 != 0) {
+        let alone = Sweep::new(sweep.problem().clone())
+            .alphas(Alphas::List(vec![whole.lanes[lane].alpha]))
+            .iterations(4000)
+            .tol(1e-9)
+            .precision(precision)
+            .start(last_coef(&whole, lane - 1))
+            .run(engine)
+            .unwrap();
+        assert_eq!(alone.lanes[0].iterations, whole.lanes[lane].iterations, "lane {lane}");
+        assert_eq!(last_coef(&alone, 0), last_coef(&whole, lane), "lane {lane}");
+    }
+}
+
+#[test]
+fn a_lane_starts_at_the_last_iterate_of_its_source_on_the_cpu() {
+    starts_are_those_of_the_sources(&mut CpuEngine::new(), Precision::F64);
+}
+
+#[test]
+fn a_lane_starts_at_the_last_iterate_of_its_source_on_a_gpu() {
+    if let Some(mut gpu) = common::gpu() {
+        starts_are_those_of_the_sources(&mut gpu, Precision::F64);
+    }
+}
+
+#[test]
+fn warm_starts_find_the_same_solutions_in_fewer_iterations() {
+    let warm_path = warm().run(&mut CpuEngine::new()).unwrap();
+    let cold_path = warm().lane_starts([Start::Zero; LANES]).run(&mut CpuEngine::new()).unwrap();
+    let total = |r: &SweepResult| r.lanes.iter().map(|l| l.iterations).sum::<usize>();
+    assert!(warm_path.lanes.iter().all(|lane| lane.status == Status::Converged));
+    for lane in 0..LANES {
+        // A relative gap of 1e-9 leaves about its root in the coefficients.
+        let apart = max_abs_diff(&last_coef(&warm_path, lane), &last_coef(&cold_path, lane));
+        assert!(apart < 1e-3, "lane {lane}: {apart:e}");
+    }
+    assert!(total(&warm_path) < total(&cold_path), "{} {}", total(&warm_path), total(&cold_path));
+}
+
+#[test]
+fn several_engines_finish_a_chain() {
+    let truth = warm().run(&mut CpuEngine::new()).unwrap();
+    let (mut a, mut b) = (CpuEngine::new(), CpuEngine::new());
+    let result = warm().run_on(&mut [&mut a, &mut b], |_, _| ControlFlow::Continue(())).unwrap();
+    for lane in 0..LANES {
+        assert_eq!(result.lanes[lane].status, Status::Converged);
+        let apart = max_abs_diff(&last_coef(&result, lane), &last_coef(&truth, lane));
+        assert!(apart < 1e-3, "lane {lane}: {apart:e}");
+    }
+}
+
+#[test]
+fn lanes_behind_a_cancelled_one_never_begin() {
+    let result = warm().run_with(&mut CpuEngine::new(), |_, _| ControlFlow::Break(())).unwrap();
+    assert!(result.lanes.iter().all(|lane| lane.status == Status::Cancelled));
+    assert!((0..LANES).filter(|i| i % 4 != 0).all(|i| result.lanes[i].iterations == 0));
+}
+
+#[test]
+fn a_source_that_diverged_is_no_start() {
+    let problem = Objective::builder(synthetic(60, 25, false, 3)).build().unwrap();
+    let alpha = 0.1 * problem.alpha_max(1.0);
+    // Both lanes diverge by a step that is too long; the second must do so from zero, like the first.
+    let result = Sweep::new(problem)
+        .alphas(Alphas::List(vec![alpha, alpha]))
+        .algorithm(Algorithm::Pgd)
+        .step("constant:9".parse().unwrap())
+        .lane_starts([Start::Zero, Start::From(0)])
+        .run(&mut CpuEngine::new())
+        .unwrap();
+    assert_eq!(result.lanes[0].status, Status::Diverged);
+    assert_eq!(result.lanes[1].iterations, result.lanes[0].iterations);
+    assert_eq!(result.trace.coef.index_axis(Axis(0), 0).row(1).sum(), 0.0);
+}
+
+#[test]
+fn a_chain_without_a_beginning_is_refused() {
+    let error = warm().lane_starts([Start::From(0); LANES]).run(&mut CpuEngine::new()).unwrap_err();
+    assert!(error.to_string().contains("leads back"), "{error}");
+    let error = warm().lane_starts([Start::Zero]).run(&mut CpuEngine::new()).unwrap_err();
+    assert!(error.to_string().contains("one for each lane"), "{error}");
+}
