@@ -1,7 +1,8 @@
 //! Every penalty of the catalog that is not convex: engines against each other, solutions against an independent coordinate
 //! descent, derivatives against central differences, and what is refused in words.
 
-use common::{compare, synthetic};
+use common::compare::compare;
+use common::synthetic;
 use ndarray::{Array1, Array2, Axis};
 use proxjet::diff::{analyse, check, solutions};
 use proxjet::engine::{Engine, Status};
@@ -124,7 +125,8 @@ fn minimise(penalty: &Penalty, c: f64, b: f64, l1: f64) -> f64 {
 
 /// Cyclic coordinate descent for squared loss.
 fn coordinate_descent(objective: &Objective, alpha: f64, start: Array1<f64>) -> Array1<f64> {
-    let (x, w, factors) = (objective.design(), objective.weight(), objective.penalty_factors());
+    let (x, w) = (objective.design().to_dense(), objective.weight());
+    let factors = objective.penalty_factors();
     let mut coef = start;
     let mut residual = &objective.target() - &x.dot(&coef);
     for _ in 0..3000 {

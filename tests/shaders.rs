@@ -1,152 +1,253 @@
-//! Every kernel of every combination is valid WGSL: for naga always, for tint where it is installed (f32, as it has no
-//! f64). No GPU is needed.
+//! Every kernel of every case is valid WGSL: for naga always, for tint where it is installed (f32, as it has no f64); and a
+//! kernel does with its buffers what its pass says. No GPU is needed.
 
+use std::collections::BTreeSet;
 use std::io::Write;
+use std::path::Path;
 use std::process::Command;
 
-use proxjet::engine::gpu::{Composed, DeviceKind, ShaderSpec, Tiles, compose_all};
-use proxjet::objective::{Loss, Penalty};
-use proxjet::program::{MetricKind, PersistentTile, Precision, Strategy};
+use ndarray::{Array1, ArrayD};
+use proxjet::engine::gpu::{Composed, DeviceKind, compose};
+use proxjet::objective::{Derivative, Loss, Objective, Penalty};
+use proxjet::program::{Access, Limits, Pass, Plan, Precision, Request, Strategy};
+use proxjet::schedule::{Algorithm, Metric, Phase, Restart, Schedule, Step, TangentStart, Until};
+use proxjet::solve::{Alphas, Sweep};
 
-/// Kinds of devices, so that both families of products come up.
+mod common;
+use common::synthetic;
+
 const KINDS: [DeviceKind; 3] = [DeviceKind::Software, DeviceKind::Integrated, DeviceKind::Discrete];
+const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::F64];
+const LANES: usize = 5;
+const ITERATIONS: usize = 100;
 
-/// A run whose features differ with the number of tangents, so that all of them come up.
-fn spec(precision: Precision, loss: Loss, penalty: Penalty, tangents: usize) -> ShaderSpec {
-    let metric = match tangents {
-        0 => MetricKind::None,
-        1 => MetricKind::Hessian { every: 5 },
-        2 => MetricKind::Table { per_lane: true },
-        _ => MetricKind::Fixed,
-    };
-    // What the other strategies cannot do comes up with one tangent.
-    let strategy = match (loss == Loss::squared(), tangents) {
-        (true, 0 | 9) => Strategy::Gram,
-        (true, 2 | 5) => Strategy::Persistent,
-        _ => Strategy::Direct,
-    };
-    ShaderSpec {
-        precision,
-        loss,
-        penalty,
-        rows: 45,
-        state_rows: 11,
-        penalised: 10,
-        has_factors: tangents != 2,
-        validation_rows: 7 * (tangents % 2),
-        lanes: 5,
-        factor_seeds: (0..tangents).map(|t| (t == 1).then_some(3)).collect(),
-        tested: vec![true; tangents],
-        schedule_seeds: (0..tangents).map(|t| (t as u32 + 1, 3)).collect(),
-        phases: 1 + tangents,
-        factored: tangents != 1,
-        seeds_target: tangents > 1,
-        stages: 1 + tangents % 2,
-        patience: 10,
-        tangent_start: if tangents == 2 { u32::MAX } else { 0 },
-        measures_curvature: tangents == 1,
-        adaptive: tangents == 1,
-        metric,
-        metric_lanes: if tangents == 2 { 5 } else { 1 },
-        metric_gain: 1.9,
-        tol: 1e-7,
-        gap_unit: 0.69,
-        iterations: 100,
-        check_every: 10 * (tangents % 2),
-        strategy,
-        persistent: (strategy == Strategy::Persistent).then_some(PersistentTile { lane4s: 2, groups: 4 }),
-        loss_at_zero: 1.5,
-        active_set: strategy == Strategy::Direct && tangents.is_multiple_of(5),
-        split_k: if tangents == 2 { [2, 3] } else { [1, 1] },
-        // As if there were much to compute: that is where tiles are large.
-        tiles: Tiles::usual(KINDS[tangents % 3], (4500, 1100), 1 + tangents, 500),
-    }
+/// A sweep, and what its request says otherwise.
+struct Case {
+    name: String,
+    sweep: Sweep,
+    change: fn(Request) -> Request,
 }
 
-fn combinations(precision: Precision) -> impl Iterator<Item = ShaderSpec> {
+fn case(name: &str, sweep: Sweep) -> Case {
+    Case { name: name.into(), sweep, change: |r| r }
+}
+
+fn sweep(problem: Objective) -> Sweep {
+    let uses_alpha = problem.penalty().uses_alpha();
+    let sweep = Sweep::new(problem).alphas(Alphas::List(vec![0.1; LANES])).iterations(ITERATIONS);
+    if uses_alpha { sweep } else { sweep.derivatives([Derivative::LogStep]).algorithm(Algorithm::Pgd) }
+}
+
+fn problem(loss: Loss, penalty: Penalty) -> Objective {
+    let data = synthetic(45, 11, loss.classes(), 1);
+    Objective::builder(data).loss(loss).penalty(penalty).build().unwrap()
+}
+
+fn lasso() -> Sweep {
+    sweep(problem(Loss::squared(), Penalty::l1()))
+}
+
+fn logistic() -> Sweep {
+    sweep(problem(Loss::logistic(), Penalty::elastic_net())).l1_ratio(0.4)
+}
+
+fn of_size(rows: usize, features: usize) -> Sweep {
+    sweep(Objective::builder(synthetic(rows, features, false, 2)).build().unwrap())
+}
+
+fn validated() -> Sweep {
+    let builder = Objective::builder(synthetic(45, 11, true, 3)).loss(Loss::logistic());
+    let factors = Array1::linspace(0.5, 1.5, 11);
+    sweep(builder.penalty_factors(factors).validation(synthetic(7, 11, true, 4)).build().unwrap())
+}
+
+/// `d` derivatives, of all kinds that follow each other.
+fn tangents(d: usize) -> Vec<Derivative> {
+    let direction = Array1::linspace(-1.0, 1.0, 45).to_vec();
+    let kinds = [
+        Derivative::LogAlpha,
+        Derivative::PenaltyFactor(3),
+        Derivative::Target(direction.into_iter().collect()),
+        Derivative::LogStep,
+        Derivative::Step(2),
+        Derivative::Momentum(3),
+    ];
+    kinds.into_iter().cycle().take(d).collect()
+}
+
+/// Every loss with every penalty, then every setting that composes other kernels.
+fn cases() -> Vec<Case> {
     let pairs = Loss::all().into_iter().flat_map(|l| Penalty::all().into_iter().map(move |p| (l, p)));
-    pairs.flat_map(move |(l, p)| [0, 1, 2, 5, 9].into_iter().map(move |d| spec(precision, l, p, d)))
+    let mut list: Vec<Case> = pairs.map(|(l, p)| case(&format!("{l} + {p}"), sweep(problem(l, p)))).collect();
+    for strategy in Strategy::ALL {
+        for d in [0, 2, 3, 9] {
+            let sweep = lasso().derivatives(tangents(d)).strategy(Some(strategy));
+            list.push(case(&format!("{strategy}, {d} tangents"), sweep));
+        }
+        let restarts = Phase::new(Algorithm::Fista).restart(Restart::Gradient);
+        let sweep = lasso().schedule(restarts).strategy(Some(strategy));
+        list.push(case(&format!("{strategy}, restart"), sweep));
+        list.push(Case {
+            name: format!("{strategy}, no dual"),
+            sweep: lasso().strategy(Some(strategy)),
+            change: |r| Request { has_dual: false, ..r },
+        });
+    }
+    list.extend(schedules());
+    let parts = |d: usize| of_size(2, 2060).derivatives(vec![Derivative::LogAlpha; d]);
+    let sets = |d: usize| of_size(300, 260).derivatives(vec![Derivative::LogAlpha; d]);
+    for d in [0, 1, 3] {
+        list.push(case(&format!("active sets, {d} tangents"), sets(d).strategy(Some(Strategy::Direct))));
+    }
+    for (name, sweep) in [
+        ("split predictions", parts(1)),
+        ("split gradients", of_size(2060, 2)),
+        ("many rows", of_size(1500, 11)),
+        ("held-out rows", validated()),
+        ("held-out rows, 9 tangents", validated().derivatives(vec![Derivative::LogAlpha; 9])),
+    ] {
+        list.push(case(name, sweep.strategy(Some(Strategy::Direct))));
+    }
+    list
 }
 
-fn validate(shader: &Composed) -> Result<naga::Module, String> {
+/// Schedules and metrics that compose other kernels.
+fn schedules() -> Vec<Case> {
+    let table = |shape: &[usize]| ArrayD::from_elem(shape, 0.5);
+    let step = |step: Step| logistic().algorithm(Algorithm::Pgd).step(step);
+    let metric = |metric: Metric| logistic().algorithm(Algorithm::Pgd).metric(metric);
+    let first: Schedule = Phase::new(Algorithm::Pgd).until(Until::Identified).into();
+    let phases = first.then(Phase::new(Algorithm::Fista));
+    vec![
+        case("step table", step(Step::Table(table(&[ITERATIONS, LANES])))),
+        case("backtracking", step(Step::Backtracking { start: 4.0, shrink: 0.5 })),
+        case("barzilai_borwein", step(Step::BarzilaiBorwein { high: 20.0 })),
+        case("metric of the Hessian", metric(Metric::Hessian { every: 5, gain: 1.9 })),
+        case("metric table", metric(Metric::Table(table(&[ITERATIONS, 11])))),
+        case("metric table of lanes", metric(Metric::Table(table(&[ITERATIONS, LANES, 11])))),
+        case("fixed metric", metric(Metric::Table(table(&[11])))),
+        case("tangents from identification", logistic().tangent_start(TangentStart::Identified)),
+        case("phases", logistic().schedule(phases)),
+    ]
+}
+
+/// The plan of a case on a kind of device, as if there were much to compute: that is where tiles are large.
+fn plan(case: &Case, kind: DeviceKind, precision: Precision) -> (Plan, Vec<Composed>) {
+    let prepared = case.sweep.prepare().unwrap();
+    let request = Request { precision, ..(case.change)(case.sweep.request(&prepared)) };
+    let limits = Limits { storage_buffers: 16, workgroup_bytes: 48 << 10, ..Limits::of_gpu(kind, precision) };
+    let plan = Plan::new(request, &limits).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+    let shaders = compose(&plan, &prepared.job(case.sweep.problem(), 1e-7));
+    assert_eq!(shaders.len(), plan.program.passes.len());
+    (plan, shaders)
+}
+
+fn validate(shader: &Composed) -> Result<(naga::Module, naga::valid::ModuleInfo), String> {
     let module = naga::front::wgsl::parse_str(&shader.source).map_err(|e| {
         let line = e.location(&shader.source).map_or(0, |l| l.line_number as usize);
         format!("{}: {}", shader.locate(line), e.message())
     })?;
     let capabilities = naga::valid::Capabilities::FLOAT64;
-    naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities)
+    let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities)
         .validate(&module)
         .map_err(|e| format!("{}: {:?}", shader.name, e.into_inner()))?;
-    Ok(module)
+    Ok((module, info))
+}
+
+/// A kernel declares the buffers of its pass in their order, and does with each what the pass says.
+fn check_bindings(pass: &Pass, module: &naga::Module, info: &naga::valid::ModuleInfo) {
+    use naga::valid::GlobalUse;
+    let usage = info.get_entry_point(0);
+    let mut storage = Vec::new();
+    for (handle, variable) in module.global_variables.iter() {
+        if matches!(variable.space, naga::AddressSpace::Storage { .. }) {
+            let place = variable.binding.as_ref().unwrap().binding as usize;
+            storage.push((place, variable.name.clone().unwrap(), usage[handle]));
+        }
+    }
+    storage.sort_by_key(|(place, ..)| *place);
+    assert_eq!(storage.len(), pass.bindings.len(), "{}", pass.kernel);
+    for (binding, (_, name, used)) in pass.bindings.iter().zip(storage) {
+        assert_eq!(name, binding.variable, "{}", pass.kernel);
+        let expected = match binding.access {
+            Access::Read => GlobalUse::READ,
+            Access::Write => GlobalUse::WRITE,
+            Access::ReadWrite => GlobalUse::READ | GlobalUse::WRITE,
+        };
+        // The length of an array is asked for by nobody.
+        assert_eq!(used, expected, "{}: {name}", pass.kernel);
+    }
 }
 
 #[test]
-fn naga_accepts_every_kernel() {
-    let mut kernels = std::collections::BTreeSet::new();
-    for precision in [Precision::F32, Precision::F64] {
-        for spec in combinations(precision) {
-            for shader in compose_all(&spec) {
-                let module =
-                    validate(&shader).unwrap_or_else(|e| panic!("{} + {}: {e}", spec.loss, spec.penalty));
-                assert!(module.entry_points.iter().any(|e| e.name == shader.entry), "{}", shader.name);
+fn naga_accepts_every_kernel_and_passes_say_what_kernels_do() {
+    let (mut seen, mut used, mut kernels) = (BTreeSet::new(), BTreeSet::new(), 0);
+    for case in cases() {
+        for (kind, precision) in KINDS.into_iter().flat_map(|k| PRECISIONS.map(|p| (k, p))) {
+            let (plan, shaders) = plan(&case, kind, precision);
+            for (pass, shader) in plan.program.passes.iter().zip(&shaders) {
+                used.extend(shader.files().map(str::to_string));
+                if !seen.insert(shader.source.clone()) {
+                    continue;
+                }
+                let name = format!("{}, {kind:?}, {precision:?}", case.name);
+                let (module, info) = validate(shader).unwrap_or_else(|e| panic!("{name}: {e}"));
+                check_bindings(pass, &module, &info);
                 let group = module.entry_points[0].workgroup_size;
-                assert!(group.iter().product::<u32>() <= 256, "{}: the portable limit is 256", shader.name);
-                let storage = module
-                    .global_variables
-                    .iter()
-                    .filter(|(_, v)| matches!(v.space, naga::AddressSpace::Storage { .. }))
-                    .count();
-                // The plan asks the device before it takes the persistent strategy, or lists of coefficients.
-                let most = if matches!(shader.name, "persistent" | "predict_observe" | "gradient_iterate") {
-                    9
-                } else {
-                    8
-                };
-                assert!(
-                    storage <= most,
-                    "{}: {storage} storage buffers, the portable limit is 8",
-                    shader.name
-                );
-                kernels.insert(shader.name);
+                assert!(group.iter().product::<u32>() <= 256, "{name}, {}: the portable limit", shader.name);
+                kernels += 1;
             }
         }
     }
-    let known = [
-        "load",
-        "criterion",
-        "curvatures",
-        "gram_loss",
-        "gap_gram_loss",
-        "gap_loss",
-        "gap_penalty",
-        "reduce_g",
-        "reduce_z",
-        "gradient",
-        "gradient_iterate",
-        "gradient_squares",
-        "gradient_step",
-        "gradient_tangents",
-        "gram",
-        "gram_product_loss",
-        "gram_gradient",
-        "gram_product",
-        "gram_step",
-        "metric_hessian",
-        "metric_table",
-        "observe",
-        "predict",
-        "predict_observe",
-        "predict_validate",
-        "predict_validation",
-        "persistent",
-        "residual",
-        "step",
-        "step_tangents",
-        "support",
-        "finalize",
-        "validate",
-    ];
-    assert_eq!(kernels.into_iter().collect::<Vec<_>>(), known);
+    println!("{kernels} kernels");
+    assert!(kernels > 500, "{kernels}");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for folder in ["epilogue", "kernel", "loss", "penalty", "schedule", "shared"] {
+        for entry in std::fs::read_dir(root.join("shaders").join(folder)).unwrap() {
+            let path = format!("shaders/{folder}/{}", entry.unwrap().file_name().to_string_lossy());
+            assert!(used.contains(&path), "no case uses {path}");
+        }
+    }
+}
+
+#[test]
+fn a_device_with_the_default_limits_binds_every_kernel() {
+    for case in cases() {
+        let prepared = case.sweep.prepare().unwrap();
+        let request = (case.change)(case.sweep.request(&prepared));
+        let limits = Limits::of_gpu(DeviceKind::Integrated, Precision::F32);
+        // What it cannot bind, the plan refuses or leaves out.
+        let Ok(plan) = Plan::new(Request { precision: Precision::F32, ..request }, &limits) else {
+            assert!(case.name.starts_with("persistent"), "{}", case.name);
+            continue;
+        };
+        for pass in &plan.program.passes {
+            assert!(pass.bindings.len() <= limits.storage_buffers as usize, "{}: {}", case.name, pass.kernel);
+        }
+    }
+}
+
+/// The functions of a dual are not there for an objective without one: nothing may call them.
+#[test]
+fn kernels_without_a_dual_need_no_functions_of_it() {
+    let without = |source: &str, function: &str| {
+        let Some(begin) = source.find(&format!("fn {function}(")) else { return source.to_string() };
+        let end = begin + source[begin..].find("\n}\n").unwrap() + 3;
+        format!("{}{}", &source[..begin], &source[end..])
+    };
+    let mut removed = 0;
+    for case in cases().iter().filter(|case| case.name.ends_with("no dual")) {
+        let (plan, shaders) = plan(case, DeviceKind::Software, Precision::F32);
+        assert!(plan.program.passes.iter().all(|pass| !pass.kernel.starts_with("gap")), "{}", case.name);
+        for mut shader in shaders {
+            let functions = ["penalty_gap", "penalty_dual_ratio", "loss_gap"];
+            let source = functions.iter().fold(shader.source.clone(), |s, f| without(&s, f));
+            removed += usize::from(source != shader.source);
+            shader.source = source;
+            validate(&shader).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+        }
+    }
+    assert!(removed >= 6, "{removed}");
 }
 
 #[test]
@@ -156,8 +257,8 @@ fn tint_accepts_every_kernel_where_it_is_installed() {
         return;
     }
     let mut seen = std::collections::HashSet::new();
-    for spec in combinations(Precision::F32) {
-        for shader in compose_all(&spec) {
+    for (case, kind) in cases().iter().flat_map(|case| KINDS.map(|kind| (case, kind))) {
+        for shader in plan(case, kind, Precision::F32).1 {
             // The sums of the Gram matrix are in f64 in any precision.
             if shader.name == "gram" || !seen.insert(shader.source.clone()) {
                 continue;
@@ -166,42 +267,29 @@ fn tint_accepts_every_kernel_where_it_is_installed() {
             file.write_all(shader.source.as_bytes()).unwrap();
             let out = Command::new("tint").arg("--format").arg("wgsl").arg(file.path()).output().unwrap();
             let talk = String::from_utf8_lossy(&out.stderr);
-            assert!(out.status.success(), "{} + {}, {}: {talk}", spec.loss, spec.penalty, shader.name);
+            assert!(out.status.success(), "{}, {}: {talk}", case.name, shader.name);
         }
     }
 }
 
 #[test]
-fn the_host_writes_parameters_as_the_shader_reads_them() {
-    let shaders = compose_all(&spec(Precision::F32, Loss::squared(), Penalty::l1(), 1));
-    let module = validate(shaders.iter().find(|s| s.name == "finalize").unwrap()).unwrap();
-    let (_, params) = module.types.iter().find(|(_, t)| t.name.as_deref() == Some("Params")).unwrap();
-    let naga::TypeInner::Struct { members, span } = &params.inner else { panic!("a struct") };
-    let names: Vec<(&str, u32)> = members.iter().map(|m| (m.name.as_deref().unwrap(), m.offset)).collect();
-    assert_eq!(names, [("record_row", 0), ("table_row", 4), ("flags", 8), ("ahead", 12)]);
-    assert_eq!(*span, 16);
-}
-
-#[test]
 fn a_kernel_depends_only_on_what_it_uses() {
     let texts = |iterations: usize| {
-        let spec = ShaderSpec { iterations, ..spec(Precision::F32, Loss::logistic(), Penalty::l1(), 2) };
-        compose_all(&spec).into_iter().map(|s| (s.name, s.source)).collect::<Vec<_>>()
+        let case = case("logistic", logistic().iterations(iterations).check_every(10).every(10));
+        plan(&case, DeviceKind::Software, Precision::F32).1
     };
-    let differ: Vec<&str> =
-        texts(100).iter().zip(&texts(200)).filter(|(a, b)| a != b).map(|(a, _)| a.0).collect();
-    assert_eq!(differ, ["finalize"]);
+    let pairs = texts(100).into_iter().zip(texts(200));
+    let differ: BTreeSet<&str> = pairs.filter(|(a, b)| a.source != b.source).map(|(a, _)| a.name).collect();
+    assert_eq!(differ, BTreeSet::from(["finalize"]));
 }
 
 #[test]
 fn errors_point_into_the_right_file() {
-    let all = compose_all(&spec(Precision::F32, Loss::logistic(), Penalty::l1(), 0));
+    let all = plan(&case("logistic", logistic()), DeviceKind::Software, Precision::F32).1;
     let mut shader = all.into_iter().find(|s| s.name == "residual").unwrap();
     let line = shader.source.lines().position(|l| l.contains("fn sigmoid")).unwrap() + 1;
     assert_eq!(shader.locate(line), "shaders/loss/logistic.wgsl:2");
     shader.source = shader.source.replace("fn sigmoid(t: real4)", "fn sigmoid(t: nonsense)");
-    assert!(
-        validate(&shader).unwrap_err().starts_with("shaders/loss/logistic.wgsl:2: "),
-        "broken text is refused"
-    );
+    let error = validate(&shader).unwrap_err();
+    assert!(error.starts_with("shaders/loss/logistic.wgsl:2: "), "{error}");
 }

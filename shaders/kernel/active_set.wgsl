@@ -1,10 +1,6 @@
 // Which coefficients, four by four, are not zero in some lane of a group: the terms that the sum of a prediction needs, and the rows
 // of a gradient whose tangents are asked for. Where a penalised coefficient is zero, so are its tangents. For each group of
 // ACTIVE_SET_LANE4S groups of four lanes their number, then they, in order; and how many were listed since the chunk began. A workgroup: a group.
-@group(0) @binding(0) var<uniform> params: Params;
-@group(1) @binding(0) var<storage, read> x: array<real4>;
-@group(1) @binding(1) var<storage, read_write> active_set: array<u32>;
-@group(1) @binding(2) var<storage, read_write> active_counts: array<u32>;
 
 var<workgroup> found: array<bool, 64>;
 var<private> count: u32;
@@ -23,7 +19,7 @@ fn moves(row: u32, first: u32) -> bool {
 }
 
 @compute @workgroup_size(64)
-fn active_set_kernel(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) index: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) index: u32) {
     let list = group.x * (STRIDE4 + 1u);
     for (var first = 0u; first < STRIDE4; first += 64u) {
         let k = first + index;

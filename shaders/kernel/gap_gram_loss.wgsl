@@ -1,9 +1,7 @@
 // The squared loss's part of the duality gap at the scaled dual point, (1 - s)^2 times the loss of the iterate, whose shares are there.
-@group(0) @binding(0) var<uniform> params: Params;
-@group(1) @binding(0) var<storage, read_write> partials: array<real4>;
 
 @compute @workgroup_size(64)
-fn gap_gram_loss(@builtin(global_invocation_id) id: vec3<u32>) {
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let lane4 = id.x;
     if (lane4 >= LANE4S) {
         return;

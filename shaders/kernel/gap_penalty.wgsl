@@ -1,12 +1,7 @@
 // The penalty's part of the duality gap at the scaled dual point, summed by block of state rows.
-@group(0) @binding(0) var<uniform> params: Params;
-@group(1) @binding(0) var<storage, read> x: array<real4>;
-@group(1) @binding(1) var<storage, read> g: array<real4>;
-@group(1) @binding(2) var<storage, read> lanes: array<real4>;
-@group(1) @binding(3) var<storage, read_write> partials: array<real4>;
 
 @compute @workgroup_size(GROUP_LANE4S, GROUP_BLOCKS)
-fn gap_penalty(@builtin(global_invocation_id) id: vec3<u32>) {
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let lane4 = id.x;
     let first = id.y * ROW_BLOCK;
     if (lane4 >= LANE4S || first >= STATE_ROWS) {

@@ -1,17 +1,18 @@
 // X'WX, once a run, summed in `wide` numbers, f64: what is lost here is lost in every iteration. An invocation computes four by four
 // entries on or above the diagonal, and mirrors them.
-@group(0) @binding(0) var<uniform> params: Params;
-@group(1) @binding(0) var<storage, read> design: array<real4>;
-@group(1) @binding(1) var<storage, read> rows: array<real>;
-@group(1) @binding(2) var<storage, read_write> gram: array<real4>;
+
+struct GramParams {
+    // First block of rows and of columns of this dispatch.
+    first_row: u32,
+    first_column: u32,
+}
 
 alias wide4 = vec4<f64>;
 
 @compute @workgroup_size(8, 8)
-fn gram_kernel(@builtin(global_invocation_id) id: vec3<u32>) {
-    // params.table_row and record_row: the first block of rows and of columns of this dispatch.
-    let j = params.table_row + id.y;
-    let k = params.record_row + id.x;
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    let j = params.first_row + id.y;
+    let k = params.first_column + id.x;
     if (k >= STRIDE4 || j > k) {
         return;
     }

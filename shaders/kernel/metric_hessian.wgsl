@@ -1,13 +1,8 @@
 // d = 1/h held between 1/bound and METRIC_GAIN/bound, where it does not move; h is the diagonal of the Hessian, in g.
 // For the lanes that refresh their metric now.
-@group(0) @binding(0) var<uniform> params: Params;
-@group(1) @binding(0) var<storage, read> g: array<real4>;
-@group(1) @binding(1) var<storage, read> bound: array<real>;
-@group(1) @binding(2) var<storage, read> lane_state: array<real4>;
-@group(1) @binding(3) var<storage, read_write> metric: array<real4>;
 
 @compute @workgroup_size(GROUP_LANE4S, GROUP_BLOCKS)
-fn metric_hessian(@builtin(global_invocation_id) id: vec3<u32>) {
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let lane4 = id.x;
     let first = id.y * ROW_BLOCK;
     if (lane4 >= LANE4S) {

@@ -1,14 +1,16 @@
 // The metric of this iteration, as uploaded: one diagonal for all lanes, or one for each.
-@group(0) @binding(0) var<uniform> params: Params;
-@group(1) @binding(0) var<storage, read> metric_table: array<real>;
-@group(1) @binding(1) var<storage, read_write> metric: array<real4>;
+
+struct MetricParams {
+    // Row of the chunk's table.
+    table_row: u32,
+}
 
 fn own(row: u32, lane: u32) -> real {
     return metric_table[row * METRIC_LANES + min(lane, METRIC_LANES - 1u)];
 }
 
 @compute @workgroup_size(GROUP_LANE4S, GROUP_BLOCKS)
-fn metric_table_kernel(@builtin(global_invocation_id) id: vec3<u32>) {
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let lane4 = id.x;
     let first = id.y * ROW_BLOCK;
     if (lane4 >= LANE4S) {

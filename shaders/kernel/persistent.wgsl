@@ -1,16 +1,13 @@
 // Many iterations of the Gram strategy in one dispatch: a workgroup keeps LOCAL_LANE4S groups of four lanes in its own memory and takes them
-// through params.ahead iterations. An invocation has a lane4 and OWN_ROWS coefficients; the first ones keep a lane's lane_state as well. The
-// last iteration is closed by `finalize`, as the stop rule may have to look at it first.
-@group(0) @binding(0) var<uniform> params: Params;
-@group(1) @binding(0) var<storage, read> gram: array<real4>;
-@group(1) @binding(1) var<storage, read_write> x: array<real4>;
-@group(1) @binding(2) var<storage, read_write> x_previous: array<real4>;
-@group(1) @binding(3) var<storage, read> rules: array<real>;
-@group(1) @binding(4) var<storage, read> constants: array<real>;
-@group(1) @binding(5) var<storage, read> lanes: array<real4>;
-@group(1) @binding(6) var<storage, read_write> lane_state: array<real>;
-@group(1) @binding(7) var<storage, read_write> records: array<real>;
-@group(1) @binding(8) var<storage, read_write> partials: array<real4>;
+// through params.iterations iterations. An invocation has a lane4 and OWN_ROWS coefficients; the first ones keep a lane's lane_state as well. The
+// last iteration is finalized by `finalize`, as the stop rule may be measured first.
+
+struct PersistentParams {
+    // Row of the chunk's tables for the first iteration.
+    table_row: u32,
+    // Iterations of the dispatch.
+    iterations: u32,
+}
 
 // Two states, [STRIDE, WIDTH, LOCAL_LANE4S] each: the iterates and those before change places.
 var<workgroup> pool: array<real4, POOL>;
@@ -30,6 +27,8 @@ var<private> first_row: u32;
 var<private> totals: array<real, SUMS>;
 var<private> record_row: u32;
 var<private> table_row: u32;
+// The stop rule is measured after the last iteration, which `finalize` finalizes.
+var<private> checked: bool;
 
 fn pooled(base: u32, j: u32, t: u32, lane4: u32) -> u32 {
     return base + (j * WIDTH + t) * LOCAL_LANE4S + lane4 - first_lane4;
@@ -45,14 +44,6 @@ fn before_at(j: u32, t: u32, lane4: u32) -> real4 {
 
 fn store_next(j: u32, t: u32, lane4: u32, v: real4) {
     pool[pooled(POOL / 2u - here_base, j, t, lane4)] = v;
-}
-
-// This strategy has neither a metric nor steps that are taken back.
-fn metric_at(j: u32, t: u32, lane4: u32) -> real4 {
-    return real4(1.0);
-}
-
-fn restore_where(on: vec4<bool>, j: u32, t: u32, lane4: u32) {
 }
 
 fn carried_before(j: u32, t: u32, lane4: u32) -> real4 {
@@ -89,7 +80,7 @@ fn lane_state4(lane4: u32, field: u32) -> real4 {
 }
 
 @compute @workgroup_size(LOCAL_LANE4S, ROW_GROUPS)
-fn persistent(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) own: vec3<u32>) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) own: vec3<u32>) {
     first_lane4 = group.x * LOCAL_LANE4S;
     first_row = own.y * OWN_ROWS;
     let lane4 = first_lane4 + own.x;
@@ -119,7 +110,7 @@ fn persistent(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
     here_base = 0u;
     multiply(here_base, lane4);
 
-    for (var i = 0u; i < params.ahead; i++) {
+    for (var i = 0u; i < params.iterations; i++) {
         table_row = params.table_row + i;
         if (serves && is_running(lane)) {
             control(lane);
@@ -163,7 +154,7 @@ fn persistent(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
         }
         gram_loss_store(own.y, lane4);
         workgroupBarrier();
-        if (serves && i + 1u < params.ahead) {
+        if (serves && i + 1u < params.iterations) {
             for (var sum = 0u; sum < SUMS_OF_EACH; sum++) {
                 // In the order of `finalize`, which finalizes some iterations.
                 var total = real(0.0);
@@ -188,7 +179,7 @@ fn persistent(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
             partials[share * LANE4S + lane4] = partial_sums[share * LOCAL_LANE4S + own.x];
         }
         // The iterate's buffer follows the parity of the iterations, those left out included.
-        let swaps = params.ahead % 2u == 1u;
+        let swaps = params.iterations % 2u == 1u;
         for (var j = first_row; j < last_row; j++) {
             for (var t = 0u; t < WIDTH; t++) {
                 let c = place(j, lane4) + t * LANE4S;

@@ -1,10 +1,7 @@
 // Adds up what the parts of a split product left, in order.
-@group(0) @binding(0) var<uniform> params: Params;
-@group(1) @binding(0) var<storage, read> split_partials: array<real4>;
-@group(1) @binding(1) var<storage, read_write> whole: array<real4>;
 
 @compute @workgroup_size(64)
-fn reduce(@builtin(global_invocation_id) id: vec3<u32>) {
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if (id.x >= COLUMNS4) {
         return;
     }

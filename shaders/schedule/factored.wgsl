@@ -5,23 +5,23 @@ fn rule_unit(stage: u32, lane: u32, k: u32, field: u32) -> real {
 }
 
 fn rule_code(stage: u32, lane: u32, k: u32, ahead: u32) -> Code {
-    return Code(u32(rule_unit(stage, lane, k, 2u)), u32(rule_unit(stage, lane, k, 3u)));
+    return Code(u32(rule_unit(stage, lane, k, UNIT_CODE_BITS)), u32(rule_unit(stage, lane, k, UNIT_CODE_BASE)));
 }
 
 fn rule_phase(stage: u32, lane: u32, k: u32) -> u32 {
-    return u32(rule_unit(stage, lane, k, 4u));
+    return u32(rule_unit(stage, lane, k, UNIT_PHASE));
 }
 
 fn rule_step(stage: u32, lane: u32, k: u32, ahead: u32) -> real {
-    return rule_unit(stage, lane, k, 0u) * lane_base(lane, rule_phase(stage, lane, k), 0u);
+    return rule_unit(stage, lane, k, UNIT_STEP) * lane_base(lane, rule_phase(stage, lane, k), RULE_STEP);
 }
 
 fn rule_momentum(stage: u32, lane: u32, k: u32, ahead: u32) -> real {
-    return rule_unit(stage, lane, k, 1u) * lane_base(lane, rule_phase(stage, lane, k), 1u);
+    return rule_unit(stage, lane, k, UNIT_MOMENTUM) * lane_base(lane, rule_phase(stage, lane, k), RULE_MOMENTUM);
 }
 
 fn rule_dstep(stage: u32, lane: u32, k: u32, t: u32, ahead: u32) -> real {
-    let own = rule_unit(stage, lane, k, 0u) * lane_base(lane, rule_phase(stage, lane, k), 2u + 2u * t);
+    let own = rule_unit(stage, lane, k, UNIT_STEP) * lane_base(lane, rule_phase(stage, lane, k), RULE_DSTEP + t);
     if (SCHEDULE_SEEDS[t] == SEED_EVERY_STEP) {
         return own + rule_step(stage, lane, k, ahead);
     }
@@ -29,6 +29,6 @@ fn rule_dstep(stage: u32, lane: u32, k: u32, t: u32, ahead: u32) -> real {
 }
 
 fn rule_dmomentum(stage: u32, lane: u32, k: u32, t: u32, ahead: u32) -> real {
-    let own = rule_unit(stage, lane, k, 1u) * lane_base(lane, rule_phase(stage, lane, k), 3u + 2u * t);
+    let own = rule_unit(stage, lane, k, UNIT_MOMENTUM) * lane_base(lane, rule_phase(stage, lane, k), RULE_DMOMENTUM + t);
     return own + select(real(0.0), real(1.0), SCHEDULE_SEEDS[t] == SEED_MOMENTUM && SEED_ITERATIONS[t] == k);
 }

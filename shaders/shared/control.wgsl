@@ -124,25 +124,25 @@ fn control(lane: u32) {
         if (kind == 1u) {
             dstep = dstep / constants[code.base];
         } else if (kind == 2u) {
-            dstep = (get_state(lane, SEEN_TANGENTS + 2u * t) - step * get_state(lane, SEEN_TANGENTS + 2u * t + 1u)) / secant;
+            dstep = (get_state(lane, SEEN_DSQUARE + t) - step * get_state(lane, SEEN_DSECANT + t)) / secant;
         }
         var dmomentum = rule_dmomentum(stage, lane, k, t, 0u);
         if (begun) {
             dmomentum = real(0.0);
         }
-        set_state(lane, PARAM_TANGENT_FIELDS + 3u * t, dstep);
-        set_state(lane, PARAM_TANGENT_FIELDS + 3u * t + 1u, dmomentum);
-        set_state(lane, PARAM_TANGENT_FIELDS + 3u * t + 2u, select(real(0.0), dmomentum, extrapolates));
+        set_state(lane, PARAM_DSTEP + t, dstep);
+        set_state(lane, PARAM_DMOMENTUM + t, dmomentum);
+        set_state(lane, PARAM_DEXTRAPOLATION + t, select(real(0.0), dmomentum, extrapolates));
     }
     if (PREDICTS_AHEAD) {
-        // Nothing that happens changes what comes: how far the next iteration looks is known.
+        // The schedule does not adapt: the extrapolation of the next iteration is known.
         let comes = k + 1u < ITERATIONS;
         let next = select(k, k + 1u, comes);
         let next_code = rule_code(0u, lane, next, 1u);
         let next_extrapolates = comes && has(next_code, EXTRAPOLATES);
         set_state(lane, PARAM_NEXT_EXTRAPOLATION, select(real(0.0), rule_momentum(0u, lane, next, 1u), next_extrapolates));
         for (var t = 0u; t < TANGENTS; t++) {
-            set_state(lane, PARAM_NEXT_DEXTRAPOLATIONS + t, select(real(0.0), rule_dmomentum(0u, lane, next, t, 1u), next_extrapolates));
+            set_state(lane, PARAM_NEXT_DEXTRAPOLATION + t, select(real(0.0), rule_dmomentum(0u, lane, next, t, 1u), next_extrapolates));
         }
     }
 }

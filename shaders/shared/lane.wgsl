@@ -4,11 +4,11 @@ fn lane_field(lane: u32, field: u32) -> real {
 }
 
 fn lane_objective_limit(lane: u32) -> real {
-    return lane_field(lane, 3u);
+    return lane_field(lane, LANE_OBJECTIVE_LIMIT);
 }
 
 fn lane_has_gap(lane: u32) -> bool {
-    return lane_field(lane, 4u) > real(0.0);
+    return lane_field(lane, LANE_HAS_GAP) > real(0.0);
 }
 
 // The factors of step and momentum in a phase, then the tangents of both.

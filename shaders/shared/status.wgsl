@@ -27,20 +27,20 @@ fn finalize_iteration(lane: u32) {
     set_state(lane, DONE, real(done));
     let objective = LOSS_AT_ZERO + totals[TOTAL_LOSS] + totals[TOTAL_PENALTY_VALUE];
     let change = sqrt(totals[TOTAL_CHANGE]);
-    record(lane, 0u, objective);
-    record(lane, 1u, change);
-    record(lane, 2u, totals[TOTAL_SUPPORT]);
-    record(lane, 3u, totals[TOTAL_VALIDATION]);
-    record(lane, 4u, totals[TOTAL_ACTIVE_CHANGE]);
-    record(lane, 5u, get_state(lane, PARAM_STEP));
+    record(lane, RECORD_OBJECTIVE, objective);
+    record(lane, RECORD_CHANGE, change);
+    record(lane, RECORD_SUPPORT, totals[TOTAL_SUPPORT]);
+    record(lane, RECORD_VALIDATION, totals[TOTAL_VALIDATION]);
+    record(lane, RECORD_ACTIVE_CHANGE, totals[TOTAL_ACTIVE_CHANGE]);
+    record(lane, RECORD_STEP, get_state(lane, PARAM_STEP));
     let restored = MEASURES_CURVATURE && get_state(lane, PARAM_RESTORE) > real(0.0);
-    record(lane, 6u, select(get_state(lane, PARAM_MOMENTUM), real(-1.0), restored));
+    record(lane, RECORD_MOMENTUM, select(get_state(lane, PARAM_MOMENTUM), real(-1.0), restored));
     var finite = is_finite(objective) && is_finite(change);
     for (var t = 0u; t < TANGENTS; t++) {
         let dchange = sqrt(totals[TOTAL_DCHANGE + t]);
         finite = finite && is_finite(dchange);
-        record(lane, 7u + t, dchange);
-        record(lane, 7u + TANGENTS + t, totals[TOTAL_HYPERGRADIENT + t]);
+        record(lane, RECORD_DCHANGE + t, dchange);
+        record(lane, RECORD_HYPERGRADIENT + t, totals[TOTAL_HYPERGRADIENT + t]);
     }
     // What the control of the next iteration wants to know.
     if (IDENTIFIES) {
@@ -54,14 +54,17 @@ fn finalize_iteration(lane: u32) {
         set_state(lane, SEEN_SQUARE, totals[TOTAL_SQUARE]);
         set_state(lane, SEEN_SECANT, totals[TOTAL_SECANT_STATE] + totals[TOTAL_SECANT_ROWS]);
         for (var t = 0u; t < TANGENTS; t++) {
-            set_state(lane, SEEN_TANGENTS + 2u * t, totals[TOTAL_DSQUARE + t]);
-            set_state(lane, SEEN_TANGENTS + 2u * t + 1u, totals[TOTAL_DSECANT_STATE + t] + totals[TOTAL_DSECANT_ROWS + t]);
+            set_state(lane, SEEN_DSQUARE + t, totals[TOTAL_DSQUARE + t]);
+            set_state(lane, SEEN_DSECANT + t, totals[TOTAL_DSECANT_STATE + t] + totals[TOTAL_DSECANT_ROWS + t]);
         }
     }
     var meets = false;
     let last = done == ITERATIONS;
-    if ((params.flags & CHECKED) != 0u && (last || (CHECK_EVERY > 0u && done % max(CHECK_EVERY, 1u) == 0u))) {
-        let gap = (totals[TOTAL_GAP_LOSS] + totals[TOTAL_GAP_PENALTY]) / GAP_UNIT;
+    if (checked && (last || (CHECK_EVERY > 0u && done % max(CHECK_EVERY, 1u) == 0u))) {
+        var gap = REAL_MAX;
+        if (HAS_DUAL) {
+            gap = (totals[TOTAL_GAP_LOSS] + totals[TOTAL_GAP_PENALTY]) / GAP_UNIT;
+        }
         let stationarity = relative(TOTAL_NORMS);
         var residual = real(0.0);
         for (var t = 0u; t < TANGENTS; t++) {
@@ -72,7 +75,7 @@ fn finalize_iteration(lane: u32) {
         set_state(lane, MEASURED_GAP, gap);
         set_state(lane, MEASURED_STATIONARITY, stationarity);
         set_state(lane, MEASURED_RESIDUAL, residual);
-        meets = TOL > real(0.0) && select(stationarity, gap, lane_has_gap(lane)) <= TOL && residual <= TOL;
+        meets = TOL > real(0.0) && select(stationarity, gap, HAS_DUAL && lane_has_gap(lane)) <= TOL && residual <= TOL;
     }
     if (!finite) {
         set_state(lane, STATUS, NOT_FINITE);

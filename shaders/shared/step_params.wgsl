@@ -1,4 +1,4 @@
-// What the iteration is params of four lanes, from the lane state.
+// Parameters of the iteration of four lanes, from the lane state.
 fn are_running(lane4: u32) -> vec4<bool> {
     return lane_state4(lane4, STATUS) == real4(RUNNING);
 }
@@ -19,22 +19,22 @@ fn params_restore(lane4: u32) -> vec4<bool> {
 }
 
 fn params_dstep(lane4: u32, t: u32) -> real4 {
-    return lane_state4(lane4, PARAM_TANGENT_FIELDS + 3u * t);
+    return lane_state4(lane4, PARAM_DSTEP + t);
 }
 
 fn params_dmomentum(lane4: u32, t: u32) -> real4 {
-    return lane_state4(lane4, PARAM_TANGENT_FIELDS + 3u * t + 1u);
+    return lane_state4(lane4, PARAM_DMOMENTUM + t);
 }
 
 fn params_dextrapolation(lane4: u32, t: u32) -> real4 {
-    return lane_state4(lane4, PARAM_TANGENT_FIELDS + 3u * t + 2u);
+    return lane_state4(lane4, PARAM_DEXTRAPOLATION + t);
 }
 
-// How far the iteration after this one looks, where nothing that happens decides it.
+// The extrapolation of the iteration after this one, where the schedule does not adapt.
 fn params_next_extrapolation(lane4: u32) -> real4 {
     return lane_state4(lane4, PARAM_NEXT_EXTRAPOLATION);
 }
 
 fn params_next_dextrapolation(lane4: u32, t: u32) -> real4 {
-    return lane_state4(lane4, PARAM_NEXT_DEXTRAPOLATIONS + t);
+    return lane_state4(lane4, PARAM_NEXT_DEXTRAPOLATION + t);
 }

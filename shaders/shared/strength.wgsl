@@ -1,23 +1,23 @@
 // The penalty of four lanes: its strengths, their tangents, and the factors of the coefficients, from `lanes`,
 // [LANE_FIELDS, LANE4S], then the numbers that all lanes share.
 fn lanes_l1(lane4: u32) -> real4 {
-    return lanes[lane4];
+    return lanes[LANE_L1 * LANE4S + lane4];
 }
 
 fn lanes_l2(lane4: u32) -> real4 {
-    return lanes[LANE4S + lane4];
+    return lanes[LANE_L2 * LANE4S + lane4];
 }
 
 fn lanes_probe_step(lane4: u32) -> real4 {
-    return lanes[2u * LANE4S + lane4];
+    return lanes[LANE_PROBE_STEP * LANE4S + lane4];
 }
 
 fn lanes_dl1(lane4: u32, t: u32) -> real4 {
-    return lanes[(5u + 2u * t) * LANE4S + lane4];
+    return lanes[(LANE_DL1 + t) * LANE4S + lane4];
 }
 
 fn lanes_dl2(lane4: u32, t: u32) -> real4 {
-    return lanes[(6u + 2u * t) * LANE4S + lane4];
+    return lanes[(LANE_DL2 + t) * LANE4S + lane4];
 }
 
 // Number `at` of those that all lanes share, which follow the lanes' fields, one for each lane of four lanes.

@@ -1,5 +1,7 @@
 //! What each lane does next: the schedule's numbers, and what the last iteration showed. WGSL twin: `shaders/shared/control.wgsl`.
 
+use super::fields::state::*;
+use super::fields::{Field, in_memory, memory_fields};
 use crate::objective::Real;
 use crate::schedule::{Code, LaneSchedule, ScheduleSeed, Unit};
 
@@ -70,28 +72,6 @@ pub(crate) struct Control<T> {
     pub(crate) seen: Seen<T>,
 }
 
-/// Names of the numbers that a lane remembers, in their order on a device and in a [`LaneState`](super::LaneState); those of each
-/// tangent follow.
-pub(crate) const MEMORY: [&str; 12] = [
-    "MEMORY_COUNT",
-    "MEMORY_QUIET",
-    "MEMORY_IDENTIFIED",
-    "MEMORY_SWITCHED",
-    "MEMORY_SCALE",
-    "MEMORY_STEP",
-    "MEMORY_OBJECTIVE",
-    "SEEN_OBJECTIVE",
-    "SEEN_MOVED",
-    "SEEN_RESTART",
-    "SEEN_SQUARE",
-    "SEEN_SECANT",
-];
-
-/// Numbers that a lane with `d` tangents remembers.
-pub(crate) fn memory_fields(d: usize) -> usize {
-    MEMORY.len() + 2 * d
-}
-
 /// Settings of [`Control`] that hold for a whole run.
 #[derive(Debug, Clone)]
 pub(crate) struct ControlRules<'a, T> {
@@ -117,54 +97,67 @@ impl<T: Real> Control<T> {
     pub(crate) fn new(d: usize) -> Self {
         let mut start = vec![0.0; memory_fields(d)];
         // Backtracking has not shrunk anything yet.
-        (start[4], start[5]) = (1.0, 1.0);
+        start[in_memory(MEMORY_SCALE, d)] = 1.0;
+        start[in_memory(MEMORY_STEP, d)] = 1.0;
         Control::from_memory(&start)
     }
 
-    /// From the numbers of [`MEMORY`].
-    pub(crate) fn from_memory(m: &[f64]) -> Self {
-        let tangents = m[MEMORY.len()..].chunks_exact(2);
+    /// From the numbers that a lane remembers.
+    pub(crate) fn from_memory(numbers: &[f64]) -> Self {
+        let d = (numbers.len() - memory_fields(0)) / (memory_fields(1) - memory_fields(0));
+        let number = |field: Field| numbers[in_memory(field, d)];
+        let of_tangents = |field: Field| {
+            let first = in_memory(field, d);
+            numbers[first..first + d].iter().map(|v| T::of(*v)).collect()
+        };
         let seen = Seen {
-            objective: T::of(m[7]),
-            moved: m[8] != 0.0,
-            restart: T::of(m[9]),
-            square: T::of(m[10]),
-            secant: T::of(m[11]),
-            dsquare: tangents.clone().map(|t| T::of(t[0])).collect(),
-            dsecant: tangents.map(|t| T::of(t[1])).collect(),
+            objective: T::of(number(SEEN_OBJECTIVE)),
+            moved: number(SEEN_MOVED) != 0.0,
+            restart: T::of(number(SEEN_RESTART)),
+            square: T::of(number(SEEN_SQUARE)),
+            secant: T::of(number(SEEN_SECANT)),
+            dsquare: of_tangents(SEEN_DSQUARE),
+            dsecant: of_tangents(SEEN_DSECANT),
         };
         Control {
-            count: m[0] as usize,
-            quiet: m[1] as usize,
-            identified: m[2] != 0.0,
-            switched: m[3] != 0.0,
-            scale: T::of(m[4]),
-            step: T::of(m[5]),
-            objective: T::of(m[6]),
+            count: number(MEMORY_COUNT) as usize,
+            quiet: number(MEMORY_QUIET) as usize,
+            identified: number(MEMORY_IDENTIFIED) != 0.0,
+            switched: number(MEMORY_SWITCHED) != 0.0,
+            scale: T::of(number(MEMORY_SCALE)),
+            step: T::of(number(MEMORY_STEP)),
+            objective: T::of(number(MEMORY_OBJECTIVE)),
             seen,
         }
     }
 
-    /// The numbers of [`MEMORY`].
+    /// The numbers that a lane remembers.
     pub(crate) fn memory(&self) -> Vec<f64> {
         let flag = |on: bool| f64::from(u8::from(on));
         let seen = &self.seen;
-        let own = [
-            self.count as f64,
-            self.quiet as f64,
-            flag(self.identified),
-            flag(self.switched),
-            self.scale.f64(),
-            self.step.f64(),
-            self.objective.f64(),
-            seen.objective.f64(),
-            flag(seen.moved),
-            seen.restart.f64(),
-            seen.square.f64(),
-            seen.secant.f64(),
-        ];
-        let tangents = seen.dsquare.iter().zip(&seen.dsecant).flat_map(|(a, b)| [a.f64(), b.f64()]);
-        own.into_iter().chain(tangents).collect()
+        let d = seen.dsquare.len();
+        let mut numbers = vec![0.0; memory_fields(d)];
+        for (field, v) in [
+            (MEMORY_COUNT, self.count as f64),
+            (MEMORY_QUIET, self.quiet as f64),
+            (MEMORY_IDENTIFIED, flag(self.identified)),
+            (MEMORY_SWITCHED, flag(self.switched)),
+            (MEMORY_SCALE, self.scale.f64()),
+            (MEMORY_STEP, self.step.f64()),
+            (MEMORY_OBJECTIVE, self.objective.f64()),
+            (SEEN_OBJECTIVE, seen.objective.f64()),
+            (SEEN_MOVED, flag(seen.moved)),
+            (SEEN_RESTART, seen.restart.f64()),
+            (SEEN_SQUARE, seen.square.f64()),
+            (SEEN_SECANT, seen.secant.f64()),
+        ] {
+            numbers[in_memory(field, d)] = v;
+        }
+        for (field, list) in [(SEEN_DSQUARE, &seen.dsquare), (SEEN_DSECANT, &seen.dsecant)] {
+            let first = in_memory(field, d);
+            numbers[first..first + d].iter_mut().zip(list).for_each(|(to, v)| *to = v.f64());
+        }
+        numbers
     }
 
     /// Updates what is known of the active set at iteration `k`; gives the stage, and whether a phase begins by identification.

@@ -4,13 +4,12 @@ use ndarray::Array2;
 
 mod constants;
 mod control;
+pub(crate) mod fields;
 mod job;
 mod metric;
 
 pub(crate) use constants::{LaneNumbers, RunNumbers};
 pub(crate) use control::{Control, ControlRules, Numbers, Seen, StepParams};
-#[cfg(feature = "gpu")]
-pub(crate) use control::{MEMORY, memory_fields};
 pub use job::{Job, OwnedJob};
 pub use metric::MetricSource;
 

@@ -27,13 +27,6 @@ pub trait PenaltyDual: Copy + Send + Sync + 'static {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoDual;
 
-/// The WGSL functions that stand in for the dual of a penalty that has none.
-pub(crate) const NO_PENALTY_DUAL: (&str, &str) =
-    ("shaders/shared/no_penalty_dual.wgsl", include_str!("../../shaders/shared/no_penalty_dual.wgsl"));
-/// The same for a loss.
-pub(crate) const NO_LOSS_DUAL: (&str, &str) =
-    ("shaders/shared/no_loss_dual.wgsl", include_str!("../../shaders/shared/no_loss_dual.wgsl"));
-
 impl LossDual for NoDual {
     const PRESENT: bool = false;
     fn gap<T: Real>(self, _z: T, _y: T, _scale: T) -> T {

@@ -1,6 +1,10 @@
-//! What fits: slots, iterations of a chunk, and the buffers of both.
+//! What fits: slots, and iterations of a chunk.
 
-use super::*;
+use super::{
+    Buffer, CHUNK_MAX, CHUNK_SECONDS, FRAME_BYTES, FUSED_TANGENTS, Limits, MetricKind, Program, RecordLayout,
+    Request, Strategy,
+};
+use crate::error::{Error, ErrorKind, Result, bytes};
 
 pub(super) fn over_budget(what: &str, needed: u64, budget: u64, remedy: &str) -> Error {
     Error::new(
@@ -34,60 +38,84 @@ fn by_speed(r: &Request, limits: &Limits) -> usize {
     ((ITERATION_SECONDS - (2.0 * one - two)) / (two - one)).clamp(FEWEST_LANES, 1e9) as usize
 }
 
-/// The most lanes that fit the budget and, buffer by buffer, the engine.
-pub(super) fn most_slots(r: &Request, limits: &Limits, budget: u64) -> Result<usize> {
-    let by_speed = if r.together { usize::MAX } else { by_speed(r, limits) };
+/// The lanes that are to run at the same time, if they fit.
+fn wanted_slots(r: &Request, limits: &Limits) -> usize {
+    let by_speed = if r.session.is_some() { usize::MAX } else { by_speed(r, limits) };
     let wanted = r.lanes.min(limits.max_lanes.max(1)).min(by_speed);
     // As few rounds as that takes, all of them about as full.
     let wanted = r.lanes.div_ceil(r.lanes.div_ceil(wanted));
     // Whole tiles of products, where that is not all.
-    let wanted = if wanted < r.lanes && limits.engine == "gpu" {
-        wanted.next_multiple_of(32).min(limits.max_lanes.max(1))
-    } else {
-        wanted
+    if wanted < r.lanes && limits.engine == "gpu" {
+        return wanted.next_multiple_of(32).min(limits.max_lanes.max(1));
+    }
+    wanted
+}
+
+/// What keeps a program from running on an engine within a budget.
+enum Excess {
+    Budget { total: u64 },
+    Buffer { widest: Buffer },
+    Workgroups { most: u32 },
+}
+
+fn excess(program: &Program, limits: &Limits, budget: u64) -> Option<Excess> {
+    let total = program.bytes();
+    if total > budget {
+        return Some(Excess::Budget { total });
+    }
+    let widest = program.buffers.iter().max_by_key(|b| b.bytes_of_one())?;
+    if widest.bytes_of_one() > limits.max_buffer_bytes {
+        return Some(Excess::Buffer { widest: widest.clone() });
+    }
+    let most = program.passes.iter().flat_map(|pass| pass.grid).max().unwrap_or(0);
+    (u64::from(most) > limits.max_workgroups).then_some(Excess::Workgroups { most })
+}
+
+/// The most lanes that fit the budget and, buffer by buffer, the engine.
+pub(super) fn most_slots(r: &Request, limits: &Limits, budget: u64) -> Result<usize> {
+    let wanted = wanted_slots(r, limits);
+    let excess_of = |lanes: usize| {
+        let program = Program::new(r, limits, lanes, chunk(r, limits, lanes));
+        excess(&program, limits, budget)
     };
-    let fits = |lanes: usize| {
-        let (chunk, frames) = chunk(r, limits, lanes);
-        let list = buffers(r, limits, lanes, chunk, frames);
-        let widest = list.iter().map(Buffer::bytes_of_one).max().unwrap_or(0);
-        // A workgroup serves some rows, some columns, or the decisions of some lanes; parts of split sums are gathered row by row.
-        let rows = r.rows.max(r.state_rows).max(r.validation_rows);
-        let by_rows = if r.split_k() == [1, 1] { rows.div_ceil(8) } else { rows };
-        let of_lanes = PersistentTile::of(r, limits)
-            .filter(|_| r.strategy == Some(Strategy::Persistent))
-            .map_or(16, |t| 4 * t.lane4s);
-        let columns = (lanes as u64).saturating_mul(1 + r.tangents as u64).div_ceil(32);
-        let groups = (by_rows as u64).max(columns).max(lanes.div_ceil(of_lanes) as u64);
-        list.iter().map(|b| b.bytes).sum::<u64>() <= budget
-            && widest <= limits.max_buffer_bytes
-            && groups <= limits.max_workgroups
-    };
-    if fits(wanted) {
+    if excess_of(wanted).is_none() {
         return Ok(wanted);
     }
     let (mut good, mut bad) = (0, wanted);
     while bad - good > 1 {
         let middle = good + (bad - good) / 2;
-        if fits(middle) { good = middle } else { bad = middle }
+        if excess_of(middle).is_none() { good = middle } else { bad = middle }
     }
-    if good > 0 {
-        return Ok(good);
+    match excess_of(1) {
+        None => Ok(good),
+        Some(excess) => Err(refusal(&excess, limits, budget)),
     }
-    let (chunk, frames) = chunk(r, limits, 1);
-    let list = buffers(r, limits, 1, chunk, frames);
-    let total: u64 = list.iter().map(|b| b.bytes).sum();
-    if total > budget {
-        let remedy = "Raise `memory_budget`, or use fewer rows or features.";
-        return Err(over_budget("buffers of a single lane, design included", total, budget, remedy));
+}
+
+/// The error of a run of which not even a single lane fits.
+fn refusal(excess: &Excess, limits: &Limits, budget: u64) -> Error {
+    let remedy = "Use `CpuEngine`, which has no such limit.";
+    let error = |found: String, expected: String| {
+        Error::new(ErrorKind::Memory, "memory plan", found, expected, remedy)
+    };
+    match excess {
+        Excess::Budget { total } => {
+            let remedy = "Raise `memory_budget`, or use fewer rows or features.";
+            over_budget("buffers of a single lane, design included", *total, budget, remedy)
+        }
+        Excess::Buffer { widest } => error(
+            format!("buffer '{}' of {}", widest.id.name(), bytes(widest.bytes_of_one())),
+            format!(
+                "at most {} in one buffer on this {} engine",
+                bytes(limits.max_buffer_bytes),
+                limits.engine
+            ),
+        ),
+        Excess::Workgroups { most } => error(
+            format!("{most} workgroups along one dimension"),
+            format!("at most {} on this {} engine", limits.max_workgroups, limits.engine),
+        ),
     }
-    let widest = list.iter().max_by_key(|b| b.bytes_of_one()).expect("a plan has buffers");
-    Err(Error::new(
-        ErrorKind::Memory,
-        "memory plan",
-        format!("buffer '{}' of {}", widest.name, bytes(widest.bytes_of_one())),
-        format!("at most {} in one buffer on this {} engine", bytes(limits.max_buffer_bytes), limits.engine),
-        "Use `CpuEngine`, which has no such limit.",
-    ))
 }
 
 /// Iterations of a chunk, and frames among them at most. A chunk holds whole periods of frames and tests where it can, so that
@@ -118,7 +146,7 @@ pub(super) fn chunk(r: &Request, limits: &Limits, lanes: usize) -> (usize, usize
     (chunk, chunk.div_ceil(r.every))
 }
 
-/// Coefficients that the working sets of groups of lanes may have: half of all, and in sum no more than two designs.
+/// Coefficients that the working sets of groups of lanes may have: half of all, and in sum no more than two designs; 0: none.
 pub(super) fn working_set(r: &Request, limits: &Limits, slots: usize) -> usize {
     if !r.sparsity || limits.engine != "cpu" || r.state_rows < FEWEST_COEFFICIENTS {
         return 0;
@@ -126,8 +154,8 @@ pub(super) fn working_set(r: &Request, limits: &Limits, slots: usize) -> usize {
     (r.state_rows / 2).min(2 * r.state_rows / slots.div_ceil(GROUP_LANES))
 }
 
-/// Whether products of a GPU leave out coefficients that are zero: in the direct strategy, where the lists can be bound as well, and where
-/// products are so long that making the lists is little beside them.
+/// True if products of a GPU leave out coefficients that are zero: in the direct strategy, where the lists can be bound as well,
+/// and where products are so long that making the lists costs little beside them.
 pub(super) fn active_sets(r: &Request, limits: &Limits) -> bool {
     let able = r.strategy == Some(Strategy::Direct) && r.split_k() == [1, 1] && r.tangents <= FUSED_TANGENTS;
     r.sparsity
@@ -148,116 +176,4 @@ fn lcm(a: usize, b: usize) -> usize {
         (x, y) = (y, x % y);
     }
     (a / x).saturating_mul(b)
-}
-
-/// The buffers of a run with this many slots.
-pub(super) fn buffers(
-    r: &Request,
-    limits: &Limits,
-    lanes: usize,
-    chunk: usize,
-    frames: usize,
-) -> Vec<Buffer> {
-    let real = r.precision.bytes();
-    let d = r.tangents;
-    let fields = RecordLayout::new(d).fields();
-    let on_device = limits.engine == "gpu";
-    let mut list = Vec::new();
-    let mut add = |name, copies: usize, shape: &[usize]| {
-        let count = shape.iter().fold(copies as u64, |n, s| n.saturating_mul(*s as u64));
-        list.push(Buffer { name, copies, shape: shape.to_vec(), bytes: count.saturating_mul(real) });
-    };
-    // Rows of the design and lanes are whole vec4s on a device.
-    let whole = |count: usize| if on_device { count.div_ceil(4).saturating_mul(4) } else { count };
-    let (stride, slots) = (whole(r.state_rows), whole(lanes));
-    let wide = slots.saturating_mul(1 + d);
-    add("design", 1, &[r.rows, stride]);
-    add("rows", 1, &[r.rows, 2 + d]);
-    add("state", 2, &[stride, wide]);
-    add("gradient", 1, &[stride, wide]);
-    if r.is_gram() {
-        add("gram", 1, &[stride, stride]);
-        add("carried", if r.strategy == Some(Strategy::Gram) { 2 } else { 1 }, &[stride, wide]);
-    } else {
-        add("prediction", 2, &[r.rows, wide]);
-        add("residual", 1, &[r.rows, wide]);
-    }
-    if r.validation_rows > 0 {
-        add("validation_design", 1, &[r.validation_rows, stride]);
-        add("validation_rows", 1, &[r.validation_rows, 2]);
-        if !on_device || d > FUSED_TANGENTS {
-            add("validation_prediction", 1, &[r.validation_rows, wide]);
-        }
-    }
-    if r.measures_curvature {
-        add("extrapolated", 1, &[r.rows, wide]);
-    }
-    if r.metric != MetricKind::None {
-        add("metric", 1, &[stride, wide]);
-    }
-    if matches!(r.metric, MetricKind::Hessian { .. }) {
-        add("design_squares", 1, &[r.rows, stride]);
-    }
-    if on_device {
-        if let MetricKind::Table { per_lane } = r.metric {
-            add("metric_tables", 2, &[chunk, r.state_rows, if per_lane { lanes } else { 1 }]);
-        }
-        let [of_predictions, of_gradients] = r.split_k();
-        let split = |parts: usize, rows: usize| if parts > 1 { parts * rows } else { 0 };
-        if active_sets(r, limits) {
-            // As many lists as workgroups, of at least 32 lanes, along the lanes; a count before each, and one beside it.
-            add("active_sets", 1, &[lanes.div_ceil(32), stride / 4 + 2]);
-            if d > 0 {
-                // What a step leaves to those of its tangents.
-                add("stepped", 1, &[r.state_rows, 2, slots]);
-            }
-        }
-        let shares = split(of_predictions, r.rows).max(split(of_gradients, stride));
-        if shares > 0 {
-            add("split_partials", 1, &[shares, wide]);
-        }
-        let (own, curvature) = (rows_per_sum(d), usize::from(r.measures_curvature));
-        let blocks = |rows: usize| match (r.strategy, PersistentTile::of(r, limits)) {
-            (Some(Strategy::Persistent), Some(tile)) => tile.groups,
-            _ => rows.div_ceil(own),
-        };
-        let carried = if r.is_gram() { r.state_rows } else { r.rows };
-        let of_state =
-            (4 + usize::from(r.constants > 0) + d + curvature * (2 + 2 * d)) * blocks(r.state_rows);
-        let of_rows = (1 + curvature * (1 + d)) * blocks(carried) + (1 + d) * blocks(r.validation_rows);
-        let of_loss = if r.is_gram() { 1 } else { r.rows.div_ceil(ROW_BLOCK) };
-        let of_check = (5 + 3 * d) * r.state_rows.div_ceil(ROW_BLOCK) + of_loss;
-        add("partials", 1, &[of_state + of_rows + of_check, slots]);
-        let bases = if r.factored { r.phases * (2 + 2 * d) } else { 0 };
-        add("lanes", 1, &[5 + 2 * d + bases, slots]);
-        add("factors", 1, &[r.state_rows, if r.is_gram() { 2 + d } else { 1 }, 4]);
-        add("lane_state", 1, &[lane_state_fields(d), slots]);
-        add("constants", 1, &[r.constants.max(1)]);
-        if r.factored {
-            add("step_factors", 1, &[r.iterations, r.stages, 5]);
-        } else {
-            add("step_tables", 2, &[chunk + 1, r.stages, 4 + 2 * d, slots]);
-        }
-        // Two entries an iteration, 256 bytes apart.
-        add("params", 2, &[2 * (chunk + 1), 256 / real as usize]);
-        let arriving = 2 + lane_state_fields(d) + 3 * (1 + d) * r.state_rows;
-        add("arrivals", 1, &[((4 << 20) / real as usize / arriving).clamp(1, lanes.max(1)), arriving]);
-        add("records", 2, &[chunk, fields, slots]);
-        // On their way back: records, the lane state, the states at the end of the chunk, and its frames.
-        let states = if matches!(r.metric, MetricKind::Hessian { .. }) { 3 } else { 2 };
-        add(
-            "staging",
-            2,
-            &[chunk * fields * slots + lane_state_fields(d) * slots + (states + frames) * stride * wide],
-        );
-    } else {
-        let set = working_set(r, limits, lanes);
-        if set > 0 {
-            add("working_sets", lanes.div_ceil(GROUP_LANES), &[set, r.rows + 3 * GROUP_LANES * (1 + d)]);
-            add("working_set_references", 1, &[r.rows, lanes]);
-        }
-        add("records", 1, &[chunk, lanes, fields]);
-        add("frames", frames, &[r.state_rows, wide]);
-    }
-    list
 }

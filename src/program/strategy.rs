@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Limits, MetricKind, Request};
+use super::{Limits, MetricKind, PersistentTile, Request};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How an iteration is computed. All strategies compute the same sequences, to rounding.
@@ -55,41 +55,6 @@ impl Strategy {
         }
     }
 
-    /// Estimated seconds of an iteration of some lanes together: products, what is between them, launches, and what is decided lane
-    /// by lane.
-    pub(super) fn iteration(self, r: &Request, limits: &Limits, lanes: usize) -> f64 {
-        let request = Request { strategy: Some(self), ..*r };
-        // What is done once in a while is done alike in every strategy.
-        let (often, rarely): (Vec<_>, Vec<_>) =
-            super::kernels::kernels(&request, lanes).into_iter().partition(|k| k.every == 1);
-        let operations: f64 = often.iter().map(|k| k.flops).sum();
-        let tests: f64 = rarely.iter().map(|k| k.flops / k.every as f64 / limits.flops).sum();
-        let (n, q, lanes) = (r.rows as f64, r.state_rows as f64, lanes as f64);
-        let columns = lanes * (1 + r.tangents) as f64;
-        let of = |flops: f64, elements: f64, dispatches: f64, deciding: f64| {
-            operations / flops
-                + elements * columns * limits.element
-                + dispatches * limits.dispatch
-                + deciding * lanes * limits.lane
-        };
-        tests
-            + match self {
-                Strategy::Direct => of(limits.flops, n + q, 3.0, 1.0),
-                Strategy::Gram => of(limits.flops, 1.5 * q, 3.0, 1.0),
-                // Of invocations that work at the same time fewer decide.
-                Strategy::Persistent => {
-                    let deciding = if limits.parallel { 2.5 } else { 1.0 };
-                    of(limits.flops_persistent, 0.5 * q, 2.0 / super::kernels::segment(r) as f64, deciding)
-                }
-            }
-    }
-
-    /// Estimated seconds of what is done once a run.
-    pub(super) fn once(self, r: &Request, limits: &Limits) -> f64 {
-        let (n, q) = (r.rows as f64, r.state_rows as f64);
-        if self == Strategy::Direct { 0.0 } else { n * q * q / limits.flops_wide }
-    }
-
     fn seconds(self, r: &Request, limits: &Limits) -> f64 {
         self.iteration(r, limits, r.lanes) * r.iterations as f64 + self.once(r, limits)
     }
@@ -97,53 +62,6 @@ impl Strategy {
 
 /// Storage buffers that the persistent strategy binds.
 const PERSISTENT_BUFFERS: u32 = 9;
-
-/// How a workgroup of the persistent strategy is cut. The same however many lanes there are, as it decides the order of sums.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct PersistentTile {
-    /// vec4s of lanes of a workgroup.
-    pub lane4s: usize,
-    /// Invocations that share the coefficients of a lane, at least four.
-    pub groups: usize,
-}
-
-impl PersistentTile {
-    /// The first that fits the device, if any does: the most lanes, then by how invocations work.
-    pub(super) fn of(r: &Request, limits: &Limits) -> Option<Self> {
-        // Where invocations take turns anyway, few of them waste the least of those that have nothing to decide.
-        let groups = if limits.parallel { [64, 32, 16, 8, 4] } else { [4, 8, 16, 32, 64] };
-        let candidates = [8, 4, 2, 1]
-            .into_iter()
-            .flat_map(|lane4s| groups.map(|groups| PersistentTile { lane4s, groups }));
-        let fits = |t: &PersistentTile| {
-            let useful = t.groups == 4 || t.groups < 2 * r.state_rows;
-            useful
-                && (t.lane4s * t.groups) as u64 <= limits.max_invocations.min(256)
-                && t.own_rows(r.state_rows) * (1 + r.tangents) <= MOST_VALUES
-                && t.bytes(r) <= limits.workgroup_bytes.min(MOST_BYTES)
-        };
-        candidates.into_iter().find(fits)
-    }
-
-    /// Coefficients of an invocation.
-    pub fn own_rows(&self, state_rows: usize) -> usize {
-        state_rows.div_ceil(self.groups)
-    }
-
-    fn bytes(&self, r: &Request) -> u64 {
-        let d = r.tangents;
-        let pool = 2 * r.state_rows.next_multiple_of(4) * (1 + d) * self.lane4s * 4;
-        let shares = (6 + usize::from(r.constants > 0) + 2 * d) * self.groups * self.lane4s * 4;
-        let pages = super::lane_state_fields(d) * self.lane4s * 4;
-        (pool + shares + pages + 2) as u64 * r.precision.bytes()
-    }
-}
-
-/// vec4s of a product that an invocation keeps in registers.
-const MOST_VALUES: usize = 16;
-/// Bytes of workgroup memory at most: more would leave a multiprocessor with a single workgroup.
-const MOST_BYTES: u64 = 48 << 10;
 
 impl fmt::Display for Strategy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

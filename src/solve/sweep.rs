@@ -282,17 +282,18 @@ impl Sweep {
     }
 
     pub(super) fn plan_prepared(&self, prepared: &Prepared, engine: &dyn Engine) -> Result<Plan> {
-        self.plan_for(prepared, engine, false)
+        Plan::new(self.request(prepared), &engine.limits(self.precision)?)
     }
 
-    fn plan_for(&self, prepared: &Prepared, engine: &dyn Engine, together: bool) -> Result<Plan> {
+    /// Sizes and settings of the sweep, from which a plan follows.
+    pub fn request(&self, prepared: &Prepared) -> Request {
         let shape = self.problem.shape();
-        let request = Request {
+        Request {
             rows: shape.rows,
             state_rows: self.problem.state_rows(),
             validation_rows: shape.validation_rows,
             lanes: prepared.lanes.len(),
-            together,
+            session: None,
             tangents: prepared.derivatives.len(),
             iterations: self.iterations,
             every: self.every.unwrap_or((self.iterations / 50).max(1)),
@@ -300,7 +301,9 @@ impl Sweep {
             stages: prepared.schedule.stages(),
             strategy: self.strategy,
             quadratic: self.problem.require(Need::GramStrategy).is_ok(),
+            has_dual: self.problem.require(Need::DualityGap).is_ok(),
             measures_curvature: prepared.schedule.uses_secant(),
+            adaptive: prepared.schedule.schedule().is_adaptive(),
             constants: prepared.schedule.constants().len(),
             // Metrics that change are refreshed on all coefficients.
             sparsity: self.sparsity
@@ -318,8 +321,7 @@ impl Sweep {
             precision: self.precision,
             chunk: self.chunk,
             memory_budget: self.memory_budget,
-        };
-        Plan::new(request, &engine.limits(self.precision)?)
+        }
     }
 
     /// The sweep on the device of an application, as a value that the application steps: see [`Session`](crate::engine::gpu::Session).
@@ -339,16 +341,16 @@ impl Sweep {
         }
         let prepared = self.prepare()?;
         if let Some(i) = prepared.lanes.iter().position(|lane| matches!(lane.start, Start::From(_))) {
-            let found = "a start from another lane".to_string();
             return Err(Error::usage(
                 format!("start of lane {i}"),
-                found,
+                "a start from another lane",
                 "a start at zero or at given coefficients",
                 "A session runs all lanes at once; run a warm-started path by `run` or `submit`.",
             ));
         }
-        let plan = self.plan_for(&prepared, engine, true)?;
+        let request = Request { session: Some(keep), ..self.request(&prepared) };
+        let plan = Plan::new(request, &engine.limits(self.precision)?)?;
         prepared.schedule.warnings(self.iterations).iter().for_each(|w| log::warn!("{w}"));
-        engine.session(plan, prepared.into_job(self.problem, self.tol), keep)
+        engine.session(plan, prepared.into_job(self.problem, self.tol))
     }
 }

@@ -27,7 +27,7 @@ fn files(arithmetic: Arithmetic, loss: Loss) -> Vec<String> {
         arithmetic.transcendental().into(),
         include_str!("../../shaders/shared/log1p_series.wgsl").into(),
     ];
-    list.extend(loss.shaders().into_iter().map(|(_, text)| text.to_string()));
+    list.push(loss.shader().1.into());
     list
 }
 
@@ -36,7 +36,9 @@ fn check_loss(host: &Host, arithmetic: Arithmetic, loss: Loss) {
     let loss: Loss = arithmetic.entry(loss.name(), &loss.parameters()).parse().unwrap();
     let files = files(arithmetic, loss);
     let body = "let r0 = loss_value(p0, p1.x);\nlet r1 = loss_d1(p0, p1.x);\nlet r2 = loss_d2(p0, p1.x);\n\
-                let r3 = loss_d3(p0, p1.x);\nlet r4 = loss_d1_by_target(p0, p1.x);\nlet r5 = loss_gap(p0, p1.x, p2);";
+                let r3 = loss_d3(p0, p1.x);\nlet r4 = loss_d1_by_target(p0, p1.x);\n";
+    let gap = if loss.has_dual() { "let r5 = loss_gap(p0, p1.x, p2);" } else { "let r5 = real4();" };
+    let body = &format!("{body}{gap}");
     let kernel = Kernel::new(host, arithmetic, &files, body, (3, LOSS_FIELDS.len()));
     let h = arithmetic.h;
     let targets = if loss.classes() { vec![-1.0, 1.0] } else { vec![-0.75, 0.0, 1.25] };

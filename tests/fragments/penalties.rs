@@ -62,12 +62,17 @@ fn check_penalty(host: &Host, arithmetic: Arithmetic, penalty: Penalty) {
         include_str!("../../shaders/shared/index.wgsl").into(),
         include_str!("../../shaders/shared/prox.wgsl").into(),
     ];
-    files.extend(penalty.shaders().into_iter().map(|(_, text)| text.to_string()));
+    files.push(penalty.shader().1.into());
     let has_dual = penalty.has_dual();
     let body = "let r0 = penalty_value(p4, p2, p3);\nlet prox = penalty_prox(p0, p1, p2, p3);\nlet r1 = prox.value;\n\
          let r2 = prox.by_input;\nlet r3 = prox.by_l1;\nlet r4 = prox.by_l2;\n\
-         let r5 = ones_where(penalty_is_active(p4));\n\
-         let r6 = penalty_dual_ratio(p5, p2, p3);\nlet r7 = penalty_gap(p4, p5, p2, p3);";
+         let r5 = ones_where(penalty_is_active(p4));\n";
+    let dual = if has_dual {
+        "let r6 = penalty_dual_ratio(p5, p2, p3);\nlet r7 = penalty_gap(p4, p5, p2, p3);"
+    } else {
+        "let r6 = real4();\nlet r7 = real4();"
+    };
+    let body = &format!("{body}{dual}");
     let kernel = Kernel::new(host, arithmetic, &files, body, (6, PENALTY_FIELDS.len()));
     let h = arithmetic.h;
     let points: Vec<Vec<Lanes>> = STRENGTHS

@@ -11,7 +11,7 @@ use crate::design::{Design, Threads};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lanes::{ControlRules, Job, LaneState};
 use crate::objective::{Objective, Real};
-use crate::program::{Limits, Plan, Precision};
+use crate::program::{DeviceKind, Limits, Plan, Precision};
 
 mod block;
 mod criterion;
@@ -69,9 +69,10 @@ impl Engine for CpuEngine {
             lane: 0.0,
             workgroup_bytes: 0,
             max_invocations: 0,
-            parallel: true,
+            device: DeviceKind::Software,
             storage_buffers: 0,
             overhead: 2e-5,
+            timestamps: false,
         })
     }
 

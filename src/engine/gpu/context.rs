@@ -279,7 +279,7 @@ impl GpuContext {
         adapter.limits()
     }
 
-    /// Runs what creates things on the device, and returns as an error what a host's handler would otherwise be params.
+    /// Runs what creates things on the device, and returns as an error what a host's handler of errors would otherwise receive.
     pub(super) fn guarded<T>(&self, create: impl FnOnce() -> Result<T>) -> Result<T> {
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);

@@ -5,16 +5,16 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::GpuEngine;
-use super::commands::{Clock, Commands, Dispatch};
-use super::compose::Composed;
+use super::clock::Clock;
+use super::commands::{Commands, Dispatch};
+use super::compile::Library;
+use super::compose::{Composed, compose_pass, plain_texts};
 use super::context::GpuContext;
-use super::kernels::{Kernel, Library, PARAMS_BYTES, PARAMS_STRIDE};
-use super::layout::pad4;
-use super::product::{ActiveSet, Columns, Product, Side, Tile};
-use super::readback::encode;
+use super::data::encode;
+use super::generate::constants;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result, bytes};
-use crate::program::{Precision, split_k};
+use crate::program::{ActiveSet, Columns, Pass, Precision, Product, Side, Tile, pad4, split_k};
 
 /// Times of the two products of an iteration by themselves, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -52,7 +52,7 @@ impl GpuEngine {
         let mut seconds = [0.0; 2];
         let mut by_device = false;
         for (i, what) in pair.into_iter().enumerate() {
-            let mut rig = Rig::new(&self.context, &mut self.compiled, what)?;
+            let mut rig = Rig::new(&self.context, what)?;
             by_device = rig.clock.is_some();
             seconds[i] = rig.seconds(&self.context, &mut self.compiled, tiles[i], f64::INFINITY)?;
         }
@@ -99,46 +99,39 @@ impl Measured {
 
     /// Workgroups of the product.
     pub(super) fn groups(&self, tile: Tile) -> [u32; 3] {
-        self.product(tile).groups(self.columns() / 4 / self.width)
+        self.product(tile).grid(self.columns() / 4 / self.width)
     }
 
-    fn product(&self, tile: Tile) -> Product<'static> {
-        let result = if self.split_k > 1 { "split_partials" } else { "result" };
+    fn product(&self, tile: Tile) -> Product {
         Product {
-            names: ("design", "operand", Some(result)),
+            names: ("design", "operand", Some("result")),
             shape: self.shape(),
             side: self.side,
             columns: Columns::OfLane { first: 0, count: self.width },
             split_k: self.split_k,
             active_set: ActiveSet::None,
             tile,
-            epilogues: &[],
+            epilogues: Vec::new(),
             rows_per_sum: 1,
         }
     }
 
-    fn shaders(&self, tile: Tile) -> Vec<Composed> {
-        let scalar = if self.precision == Precision::F32 { "f32" } else { "f64" };
-        let (rows, columns) = (self.shape().0, self.columns());
-        let prelude = format!(
-            "alias real = {scalar};\nalias real4 = vec4<{scalar}>;\nconst STRIDE4: u32 = {}u;\nconst COLUMNS4: u32 = {}u;\n\
-             const LANE4S: u32 = {}u;\n{}",
-            pad4(self.design.1) / 4,
-            columns / 4,
-            columns / 4 / self.width,
-            include_str!("../../../shaders/shared/params.wgsl"),
-        );
-        let text = format!("{prelude}{}", self.product(tile).source("product", ""));
-        let mut all = vec![Composed::alone("product", text, self.groups(tile))];
-        if self.split_k > 1 {
-            let reduce = include_str!("../../../shaders/kernel/reduce.wgsl");
-            let text = format!(
-                "{prelude}const SPLIT_K: u32 = {}u;\nconst REDUCED_ROWS: u32 = {rows}u;\n{reduce}",
-                self.split_k
-            );
-            all.push(Composed::alone("reduce", text, [(columns / 4).div_ceil(64) as u32, rows as u32, 1]));
-        }
-        all
+    /// The passes of the product, and their text.
+    fn passes(&self, tile: Tile) -> Vec<(Pass, Composed)> {
+        let scalar = self.precision.name();
+        let columns4 = self.columns() / 4;
+        let mut prelude = format!("alias real = {scalar};\nalias real4 = vec4<{scalar}>;\n");
+        prelude += &constants(&[
+            ("STRIDE4", pad4(self.design.1) / 4),
+            ("COLUMNS4", columns4),
+            ("LANE4S", columns4 / self.width),
+        ]);
+        let passes = Pass::of_product(self.product(tile), columns4, columns4 / self.width);
+        let composed = |pass: Pass| {
+            let text = compose_pass(&pass, &prelude, plain_texts);
+            (pass, text)
+        };
+        passes.into_iter().map(composed).collect()
     }
 }
 
@@ -178,9 +171,15 @@ pub(super) struct Rig {
     design: wgpu::Buffer,
     operand: wgpu::Buffer,
     result: wgpu::Buffer,
-    shares: wgpu::Buffer,
-    params: wgpu::BindGroup,
+    parts: wgpu::Buffer,
     pub(super) clock: Option<Clock>,
+}
+
+/// A pass that can be dispatched.
+struct Ready {
+    pipeline: wgpu::ComputePipeline,
+    storage: wgpu::BindGroup,
+    grid: [u32; 3],
 }
 
 impl Rig {
@@ -188,7 +187,7 @@ impl Rig {
     ///
     /// # Errors
     /// A buffer that the device cannot hold; a device that failed.
-    pub(super) fn new(context: &GpuContext, library: &mut Library, what: Measured) -> Result<Self> {
+    pub(super) fn new(context: &GpuContext, what: Measured) -> Result<Self> {
         let device = &context.device;
         let limits = device.limits();
         let most = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
@@ -222,67 +221,57 @@ impl Rig {
             }
             Ok(buffer)
         };
-        let shares = if what.split_k > 1 { what.split_k * rows * columns } else { 0 };
-        let params = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("params"),
-            size: PARAMS_STRIDE,
-            usage: wgpu::BufferUsages::UNIFORM,
-            mapped_at_creation: false,
-        });
+        let parts = if what.split_k > 1 { what.split_k * rows * columns } else { 0 };
         Ok(Rig {
             design: filled("design", what.design.0 * pad4(what.design.1), &|i| design_entry(&what, i))?,
             operand: filled("operand", inner * columns, &|i| operand_entry(&what, i))?,
             result: create("result", rows * columns)?,
-            shares: create("split_partials", shares)?,
-            params: device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some("params"),
-                layout: &library.params(context),
-                entries: &[wgpu::BindGroupEntry {
-                    binding: 0,
-                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                        buffer: &params,
-                        offset: 0,
-                        size: wgpu::BufferSize::new(PARAMS_BYTES),
-                    }),
-                }],
-            }),
-            clock: Clock::new(context, true),
+            parts: create("split_partials", parts)?,
+            clock: Clock::of_dispatches(context),
             what,
         })
     }
 
-    fn kernels(
-        &self,
-        context: &GpuContext,
-        library: &mut Library,
-        tile: Tile,
-    ) -> Result<Vec<(Kernel, wgpu::BindGroup)>> {
-        let buffer = |name: &str| match name {
+    fn kernels(&self, context: &GpuContext, library: &mut Library, tile: Tile) -> Result<Vec<Ready>> {
+        let buffer = |variable: &str| match variable {
             "design" => &self.design,
             "operand" => &self.operand,
-            "split_partials" => &self.shares,
+            "split_partials" => &self.parts,
             _ => &self.result,
         };
-        let bound = |shader: Composed| {
-            let kernel = library.kernel(context, &shader)?;
-            let group = kernel.bind(&context.device, shader.name, buffer);
-            Ok((kernel, group))
+        let bound = |(pass, text): (Pass, Composed)| {
+            let kernel = library.kernel(context, &pass, &text)?;
+            let entries: Vec<_> = pass
+                .bindings
+                .iter()
+                .zip(0..)
+                .map(|(b, binding)| wgpu::BindGroupEntry {
+                    binding,
+                    resource: buffer(b.variable).as_entire_binding(),
+                })
+                .collect();
+            let storage = context.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(pass.kernel),
+                layout: &kernel.storage,
+                entries: &entries,
+            });
+            Ok(Ready { pipeline: kernel.pipeline, storage, grid: pass.grid })
         };
-        self.what.shaders(tile).into_iter().map(bound).collect()
+        self.what.passes(tile).into_iter().map(bound).collect()
     }
 
     /// Submits the product so many times.
-    fn submit(&mut self, context: &GpuContext, kernels: &[(Kernel, wgpu::BindGroup)], times: usize) {
+    fn submit(&mut self, context: &GpuContext, kernels: &[Ready], times: usize) {
         let mut encoder = context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut commands = Commands::new(&mut encoder, self.clock.as_mut());
         for _ in 0..times {
-            for (kernel, storage) in kernels {
+            for Ready { pipeline, storage, grid } in kernels {
                 commands.dispatch(&Dispatch {
                     name: "product",
-                    pipeline: &kernel.pipeline,
-                    params: (&self.params, 0),
+                    pipeline,
                     storage,
-                    groups: kernel.groups,
+                    params: None,
+                    groups: *grid,
                 });
             }
         }
@@ -291,12 +280,7 @@ impl Rig {
     }
 
     /// Seconds of a product: by the device's clock one for each time, else their mean.
-    fn sample(
-        &mut self,
-        context: &GpuContext,
-        kernels: &[(Kernel, wgpu::BindGroup)],
-        times: usize,
-    ) -> Result<Vec<f64>> {
+    fn sample(&mut self, context: &GpuContext, kernels: &[Ready], times: usize) -> Result<Vec<f64>> {
         let clock = Instant::now();
         self.submit(context, kernels, times);
         if let Some(clock) = &mut self.clock {
@@ -442,7 +426,7 @@ mod tests {
                     let (expected, sizes) = truth(&what);
                     let unit =
                         if precision == Precision::F32 { f64::from(f32::EPSILON) } else { f64::EPSILON };
-                    let mut rig = Rig::new(&engine.context, &mut engine.compiled, what).unwrap();
+                    let mut rig = Rig::new(&engine.context, what).unwrap();
                     let mut first: Option<Vec<f64>> = None;
                     for tile in tiles(width) {
                         if tile.workgroup_bytes(width, precision)

@@ -5,34 +5,38 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lanes::Job;
 use crate::program::{Limits, Plan, Precision};
 
-use kernels::Library;
-pub use product::{DeviceKind, Side, Tile, Tiles};
-use tuner::Tuner;
+use compile::Library;
+use tune::Tuner;
 
+mod bind;
+mod clock;
 mod commands;
+mod compile;
 mod compose;
 mod context;
-mod kernels;
-mod layout;
+mod data;
+mod encode;
+mod generate;
 mod measure;
+mod params;
+mod prelude;
 mod product;
 mod profile;
 mod readback;
-mod resources;
 mod run;
 mod session;
-mod spec;
 mod tile_cache;
-mod tuner;
+mod tiled;
+mod tune;
 
-pub use compose::{Composed, compose_all};
+pub use crate::program::{DeviceKind, Keep, Side, Tile, Tiles};
+pub use compose::{Composed, compose};
 pub use context::{AdapterSummary, GpuContext, NO_ADAPTER, NO_REAL_ADAPTER, Pick, adapters};
 pub use measure::ProductTimes;
 pub use profile::{KernelTime, Profile};
-pub use session::{Keep, Session, StateLayout};
-pub use spec::ShaderSpec;
+pub use session::{Session, StateLayout};
 pub use tile_cache::{TileCache, TileKey, TunedTile};
-pub use tuner::Tuning;
+pub use tune::Tuning;
 pub use wgpu;
 
 /// Runs plans on a wgpu device: its own, or one that a host application lends.
@@ -82,14 +86,6 @@ impl GpuEngine {
             _ => DeviceKind::Integrated,
         }
     }
-
-    /// Tiles that do well on devices of this kind, and fit this one.
-    fn usual(&self, design: (usize, usize), width: usize, lanes: usize, precision: Precision) -> Tiles {
-        let Tiles { stored, fused } = Tiles::usual(self.kind(), design, width, lanes);
-        let memory = self.context.device.limits().max_compute_workgroup_storage_size;
-        let fitting = |tile: Tile, width| tile.within(u64::from(memory), width, precision);
-        Tiles { stored: stored.map(|t| fitting(t, 1)), fused: fused.map(|t| fitting(t, width)) }
-    }
 }
 
 impl Engine for GpuEngine {
@@ -115,34 +111,16 @@ impl Engine for GpuEngine {
             ));
         }
         let limits = self.context.device.limits();
-        // Estimates only, by kind of device: operations a second of products, of sums in f64, of products within workgroups, then
-        // seconds of an entry of what is between products, of a dispatch, and of a lane's decisions. Those of the software driver are
-        // measured on two cores (docs/gpu.md).
-        let (single, wide, persistent, element, dispatch, lane) = match self.context.info.device_type {
-            wgpu::DeviceType::Cpu => (2.5e10, 1.2e10, 7e9, 5e-9, 6e-5, 3e-7),
-            wgpu::DeviceType::DiscreteGpu => (1e13, 5e11, 4e12, 1e-11, 5e-6, 1e-9),
-            _ => (2e11, 1e10, 1e11, 2e-10, 1e-5, 1e-8),
-        };
-        let f64s = precision == Precision::F64;
-        let (flops, flops_persistent) =
-            if f64s { (wide, persistent * wide / single) } else { (single, persistent) };
+        let features = self.context.device.features();
         Ok(Limits {
-            engine: "gpu",
             max_buffer_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
             max_workgroups: u64::from(limits.max_compute_workgroups_per_dimension),
-            max_lanes: usize::MAX,
-            flops,
-            flops_wide: wide / 3.0,
-            flops_persistent,
-            element,
-            dispatch,
-            lane,
             workgroup_bytes: u64::from(limits.max_compute_workgroup_storage_size),
             max_invocations: u64::from(limits.max_compute_invocations_per_workgroup),
-            parallel: self.context.info.device_type != wgpu::DeviceType::Cpu,
             storage_buffers: limits.max_storage_buffers_per_shader_stage,
-            overhead: 2e-5,
-            wide: self.context.device.features().contains(wgpu::Features::SHADER_F64),
+            wide: features.contains(wgpu::Features::SHADER_F64),
+            timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+            ..Limits::of_gpu(self.kind(), precision)
         })
     }
 

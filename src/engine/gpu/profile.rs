@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::GpuEngine;
+use super::clock::Clock;
 use super::run::GpuRun;
 use crate::engine::Run;
 use crate::error::{Error, ErrorKind, Result};
@@ -48,7 +49,7 @@ impl GpuEngine {
     pub fn profile(&mut self, plan: &Plan, job: &Job<'_>, chunks: usize) -> Result<Profile> {
         let tiles = self.tiles(plan);
         let mut run = GpuRun::new(&self.context, &mut self.compiled, plan, job, tiles)?;
-        let clock = super::commands::Clock::new(&self.context, true);
+        let clock = Clock::of_dispatches(&self.context);
         run.clock = Some(clock.ok_or_else(|| {
             let at = format!("adapter {}", self.context.info.name);
             Error::new(ErrorKind::Device, at, "no timestamps", "TIMESTAMP_QUERY", "Time whole runs instead.")

@@ -19,10 +19,10 @@ pub(super) enum Mapped {
 #[derive(Debug, Default)]
 pub(super) struct Mapping(Arc<OnceLock<Mapped>>);
 
-/// Tells when a callback is dropped without having been called.
-struct Told(Arc<OnceLock<Mapped>>);
+/// Notes a callback that is dropped without having been called.
+struct Notice(Arc<OnceLock<Mapped>>);
 
-impl Drop for Told {
+impl Drop for Notice {
     fn drop(&mut self) {
         let _ = self.0.set(Mapped::Forgotten);
     }
@@ -33,9 +33,9 @@ impl Mapping {
     pub(super) fn callback(
         &self,
     ) -> impl FnOnce(std::result::Result<(), wgpu::BufferAsyncError>) + Send + 'static {
-        let params = Told(self.0.clone());
+        let notice = Notice(self.0.clone());
         move |result| {
-            let _ = params.0.set(result.map_or_else(|e| Mapped::Failed(e.to_string()), |()| Mapped::Ready));
+            let _ = notice.0.set(result.map_or_else(|e| Mapped::Failed(e.to_string()), |()| Mapped::Ready));
         }
     }
 
@@ -92,18 +92,6 @@ pub(super) fn see_bytes<T>(
     drop(mapped);
     buffer.unmap();
     Ok(seen)
-}
-
-/// Numbers as the device wants them.
-pub(super) fn encode(values: impl IntoIterator<Item = f64>, precision: Precision) -> Vec<u8> {
-    match precision {
-        // An infinite bound becomes the largest number: WGSL may assume that there is no infinity.
-        Precision::F32 => values
-            .into_iter()
-            .flat_map(|v| (v.clamp(-f64::from(f32::MAX), f64::from(f32::MAX)) as f32).to_le_bytes())
-            .collect(),
-        Precision::F64 => values.into_iter().flat_map(f64::to_le_bytes).collect(),
-    }
 }
 
 /// The number at a place.

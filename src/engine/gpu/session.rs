@@ -3,67 +3,23 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use ndarray::Array3;
 use self_cell::self_cell;
 
 use super::GpuEngine;
-use super::commands::Clock;
+use super::clock::Clock;
 use super::context::GpuContext;
-use super::readback::{Mapped, Mapping, number, see_bytes};
-use super::run::{Brings, GpuRun, Order};
+use super::readback::Mapping;
+use super::run::GpuRun;
 use crate::engine::{Chunk, LaneOutcome, Run, Status};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lanes::OwnedJob;
-use crate::program::{Plan, Precision};
+use crate::program::{BufferId, Keep, Plan};
 
-/// What of a finished chunk a [`Session`] keeps for [`Session::collect`]. How lanes stand is always brought back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keep {
-    /// Nothing: the application looks at the device's buffers.
-    Nothing,
-    /// The records of every iteration.
-    Records,
-    /// Records, and frames every so many iterations.
-    Frames,
-}
+use landing::{Flying, Kit};
+pub use state::StateLayout;
 
-/// Where the numbers of the state lie in its buffers: a matrix in row-major order, `f32` or `f64`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StateLayout {
-    /// Rows that mean something: coefficients, then the intercept where it is a coefficient.
-    pub rows: usize,
-    /// Lanes.
-    pub lanes: usize,
-    /// Tangents per lane.
-    pub tangents: usize,
-    /// Columns from one tangent to the next: the lanes, rounded up to a multiple of four.
-    pub tangent_stride: usize,
-    /// Numbers from one row to the next: `(1 + tangents) · tangent_stride`.
-    pub row_stride: usize,
-    /// Arithmetic.
-    pub precision: Precision,
-}
-
-impl StateLayout {
-    /// Place of a number, in numbers: `tangent` 0 is the iterate, `t + 1` its derivative by the `t`-th of the derivatives.
-    pub fn index(&self, row: usize, lane: usize, tangent: usize) -> usize {
-        row * self.row_stride + tangent * self.tangent_stride + lane
-    }
-
-    /// WGSL for shaders that read the state: constants `STATE_ROWS`, `STATE_LANES` and `STATE_TANGENTS`, and the function
-    /// `state_index(row, lane, tangent)`, the twin of [`index`](Self::index).
-    pub fn wgsl(&self) -> String {
-        let StateLayout { rows, lanes, tangents, tangent_stride, row_stride, .. } = self;
-        format!(
-            "const STATE_ROWS: u32 = {rows}u;\n\
-             const STATE_LANES: u32 = {lanes}u;\n\
-             const STATE_TANGENTS: u32 = {tangents}u;\n\
-             fn state_index(row: u32, lane: u32, tangent: u32) -> u32 {{\n    \
-                 return row * {row_stride}u + tangent * {tangent_stride}u + lane;\n\
-             }}\n"
-        )
-    }
-}
+mod landing;
+mod state;
 
 /// What a session runs on.
 struct Owner {
@@ -80,24 +36,6 @@ self_cell!(
         dependent: GpuRun,
     }
 );
-
-/// Buffers of a chunk under way, used again for a later one.
-struct Kit {
-    upload: wgpu::Buffer,
-    staging: wgpu::Buffer,
-}
-
-/// A chunk that was recorded and has not come back.
-struct Flying {
-    order: Order,
-    /// Iterations done at its end.
-    end: usize,
-    kit: Kit,
-    writable: Mapping,
-    readable: Mapping,
-    /// Passes that were timed.
-    passes: usize,
-}
 
 /// A sweep under way on a device that an application owns: all lanes at once, in one batch, as a value that the application keeps.
 ///
@@ -132,19 +70,21 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// Chunks that may be on their way, where only the lanes' standing comes back; and where more does.
-const IN_FLIGHT: [usize; 2] = [16, 4];
-
 impl GpuEngine {
     /// Loads all lanes of a job on this engine's device. This compiles kernels, uploads the data and submits once; it does not wait
     /// for the device. The session holds the device by itself, not the engine.
     ///
     /// # Errors
     /// A plan that cannot run all lanes at once, or a device that failed.
-    pub fn session(&mut self, plan: Plan, job: OwnedJob, keep: Keep) -> Result<Session> {
+    pub fn session(&mut self, plan: Plan, job: OwnedJob) -> Result<Session> {
+        let Some(keep) = plan.request.session else {
+            let remedy = "Plan with Request::session, or use Sweep::session.";
+            return Err(Error::usage("session", "the plan of a sweep", "the plan of a session", remedy));
+        };
         if plan.slots < job.lanes.len() {
             let found = format!("{} lanes, of which {} fit at a time", job.lanes.len(), plan.slots);
-            let remedy = "Use fewer lanes, a larger memory budget where that is the limit, or Sweep::submit, in which lanes take turns.";
+            let remedy = "Use fewer lanes, a larger memory budget where that is the limit, or Sweep::submit, in which \
+                lanes take turns.";
             return Err(Error::new(ErrorKind::Memory, "session", found, "all lanes at once", remedy));
         }
         let tiles = self.tiles(&plan);
@@ -154,29 +94,28 @@ impl GpuEngine {
             Cell::try_new(Owner { context: context.clone(), plan, job }, |owner| {
                 let job = owner.job.job();
                 let mut run = GpuRun::new(&owner.context, library, &owner.plan, &job, tiles)?;
-                run.brings =
-                    Brings { records: keep != Keep::Nothing, frames: keep == Keep::Frames, snapshot: false };
-                run.clock = Clock::new(&owner.context, false);
+                let times = run.held.another(&owner.context, BufferId::Times);
+                run.clock = times.map(|times| Clock::of_passes(&owner.context, times));
                 run.load((0..job.lanes.len()).map(|lane| job.begin(lane, None)).collect())?;
                 Ok(run)
             })
         })?;
         let (owner, run) = (cell.borrow_owner(), cell.borrow_dependent());
-        let of = run.layout();
+        let s = run.shape();
         let layout = StateLayout {
-            rows: of.state_rows,
-            lanes: of.lanes,
-            tangents: of.d,
-            tangent_stride: of.padded_lanes(),
-            row_stride: of.columns(),
-            precision: owner.plan.request.precision,
+            rows: s.state_rows(),
+            lanes: s.slots,
+            tangents: s.d(),
+            tangent_stride: s.padded_lanes(),
+            row_stride: s.columns(),
+            precision: s.request.precision,
         };
+        let iterations = owner.plan.request.iterations.max(1);
         Ok(Session {
             keep,
             layout,
             outcomes: vec![LaneOutcome::open(0); owner.job.lanes.len()],
-            seconds_per_iteration: (owner.plan.seconds / owner.plan.request.iterations.max(1) as f64)
-                .max(1e-9),
+            seconds_per_iteration: (owner.plan.seconds / iterations as f64).max(1e-9),
             measured: false,
             flying: VecDeque::new(),
             spare: Vec::new(),
@@ -199,8 +138,7 @@ impl Session {
     /// A device that was lost, and commands recorded earlier that were dropped or did not run; the session is of no further use then.
     pub fn encode(&mut self, encoder: &mut wgpu::CommandEncoder, budget: Duration) -> Result<usize> {
         self.take_note()?;
-        let most = IN_FLIGHT[usize::from(self.keep != Keep::Nothing)];
-        if self.is_done() || self.flying.len() + self.chunks.len() >= most {
+        if self.is_done() || self.flying.len() + self.chunks.len() >= self.keep.depth() {
             return Ok(0);
         }
         let plan = self.plan();
@@ -219,16 +157,16 @@ impl Session {
                     .get_mapped_range_mut(..)
                     .map_err(|e| failed(&owner.context, &e.to_string()))?;
                 let mut at = 0;
-                for (name, bytes) in &tables {
+                for (id, bytes) in &tables {
                     mapped.slice(at..at + bytes.len()).copy_from_slice(bytes);
-                    let to = run.held.buffers.get(name, run.chunk_parity);
+                    let to = run.held.buffer(*id, run.chunk_parity);
                     encoder.copy_buffer_to_buffer(&kit.upload, at as u64, to, 0, bytes.len() as u64);
                     at += bytes.len().next_multiple_of(8);
                 }
             }
             kit.upload.unmap();
             let order = run.encode_chunk(encoder, ahead, &kit.staging);
-            let at = run.staging_bytes().next_multiple_of(8);
+            let at = run.staging_places.times.start as u64;
             let passes = run.clock.as_mut().map_or(0, |clock| clock.take(encoder, &kit.staging, at));
             let (writable, readable) = (Mapping::default(), Mapping::default());
             encoder.map_buffer_on_submit(&kit.upload, wgpu::MapMode::Write, .., writable.callback());
@@ -308,49 +246,11 @@ impl Session {
         Ok(())
     }
 
-    /// The state of every lane as `[lanes, 1 + d, rows]`: the iterate, then its derivatives, after everything that was recorded.
-    /// Submits a copy and waits for it: not for an event loop.
-    ///
-    /// # Errors
-    /// As [`encode`](Self::encode), and commands that were recorded and not submitted yet.
-    pub fn read(&mut self) -> Result<Array3<f64>> {
-        self.take_note()?;
-        let context = self.cell.borrow_owner().context.clone();
-        let bytes = self.cell.borrow_dependent().state_bytes();
-        let from = self.buffers()[self.current()];
-        let to = context.guarded(|| Ok(staging(&context, bytes)))?;
-        let mut encoder =
-            context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("read") });
-        encoder.copy_buffer_to_buffer(from, 0, &to, 0, bytes);
-        let mapping = Mapping::default();
-        encoder.map_buffer_on_submit(&to, wgpu::MapMode::Read, .., mapping.callback());
-        context.queue.submit([encoder.finish()]);
-        self.wait()?;
-        if !self.flying.is_empty() {
-            let found = "commands that were recorded and not submitted yet";
-            return Err(Error::usage(
-                "session",
-                found,
-                "all of them submitted",
-                "Submit the encoder, then read.",
-            ));
-        }
-        if !matches!(mapping.get(), Some(Mapped::Ready)) {
-            return Err(failed(&context, &format!("a state that never came ({:?})", mapping.get())));
-        }
-        let of = self.layout;
-        see_bytes(&context, &to, |bytes| {
-            Array3::from_shape_fn((of.lanes, 1 + of.tangents, of.rows), |(lane, t, row)| {
-                number(bytes, of.index(row, lane, t), of.precision)
-            })
-        })
-    }
-
     /// The two buffers that hold the iterate in turn, laid out by [`layout`](Self::layout), with the usages `STORAGE | COPY_SRC`. They
     /// are the same for the whole session, so that bind groups can be made once. Do not write to them.
     pub fn buffers(&self) -> [&wgpu::Buffer; 2] {
-        let buffers = &self.cell.borrow_dependent().held.buffers;
-        [buffers.get("x", 0), buffers.get("x", 1)]
+        let held = &self.cell.borrow_dependent().held;
+        [0, 1].map(|which| held.buffer(BufferId::State, which))
     }
 
     /// Which of [`buffers`](Self::buffers) holds the latest iterate, once all that has been recorded has run: the one to draw from
@@ -403,96 +303,6 @@ impl Session {
     pub fn seconds_per_iteration(&self) -> Duration {
         Duration::from_secs_f64(self.seconds_per_iteration)
     }
-
-    /// Buffers for one more chunk.
-    fn kit(&self) -> Result<Kit> {
-        let (owner, run) = (self.cell.borrow_owner(), self.cell.borrow_dependent());
-        let context = &owner.context;
-        let times = 16 * (owner.plan.frames_per_chunk as u64 + 2);
-        context.guarded(|| {
-            let upload = context.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("upload"),
-                size: run.tables_bytes(),
-                usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
-                mapped_at_creation: true,
-            });
-            Ok(Kit { upload, staging: staging(context, run.staging_bytes().next_multiple_of(8) + times) })
-        })
-    }
-
-    fn fail<T>(&mut self, error: Error) -> Result<T> {
-        self.failure = Some(error.clone());
-        Err(error)
-    }
-
-    /// Takes note of chunks that have finished.
-    fn take_note(&mut self) -> Result<()> {
-        if let Some(error) = &self.failure {
-            return Err(error.clone());
-        }
-        if let Err(error) = self.cell.borrow_owner().context.check() {
-            return self.fail(error);
-        }
-        if self.flying.iter().any(|f| matches!(f.readable.get(), Some(Mapped::Forgotten))) {
-            let context = &self.cell.borrow_owner().context;
-            let error =
-                failed(context, "recorded commands that were dropped, or never ran as the device was lost");
-            return self.fail(error);
-        }
-        while let Some(flying) =
-            self.flying.pop_front_if(|f| f.readable.get().is_some() && f.writable.get().is_some())
-        {
-            if let Err(error) = self.land(flying) {
-                return self.fail(error);
-            }
-        }
-        Ok(())
-    }
-
-    /// A chunk has come back.
-    fn land(&mut self, flying: Flying) -> Result<()> {
-        let Flying { order, end, kit, writable, readable, passes } = flying;
-        let context = &self.cell.borrow_owner().context;
-        for mapping in [&writable, &readable] {
-            match mapping.get() {
-                Some(Mapped::Ready) => {}
-                Some(Mapped::Failed(e)) => {
-                    return Err(failed(context, &format!("results that never came: {e}")));
-                }
-                Some(Mapped::Forgotten) | None => return Err(failed(context, "results that never came")),
-            }
-        }
-        let iterations = order.iterations;
-        let (chunk, seconds) = self.cell.with_dependent_mut(|owner, run| {
-            see_bytes(&owner.context, &kit.staging, |bytes| {
-                let at = run.staging_bytes().next_multiple_of(8) as usize;
-                let seconds = run.clock.as_ref().map_or(0.0, |clock| clock.span(&bytes[at..], passes));
-                (run.unpack(order, bytes), seconds)
-            })
-        })?;
-        let late =
-            chunk.slots.iter().find(|s| s.outcome.status == Status::Running && s.outcome.iterations != end);
-        if let Some(slot) = late {
-            let found = format!("lane {} after {} of {end} iterations", slot.lane, slot.outcome.iterations);
-            return Err(failed(&self.cell.borrow_owner().context, &found));
-        }
-        if seconds > 0.0 {
-            let seconds_per_iteration = (seconds / iterations as f64).max(1e-9);
-            // A single slow chunk, as the first with its compilation, is not to shrink many that follow for long.
-            self.seconds_per_iteration = if self.measured {
-                seconds_per_iteration.max(self.seconds_per_iteration / 2.0)
-            } else {
-                seconds_per_iteration
-            };
-            self.measured = true;
-        }
-        chunk.slots.iter().for_each(|slot| self.outcomes[slot.lane] = slot.outcome);
-        self.spare.push(kit);
-        if self.keep != Keep::Nothing {
-            self.chunks.push_back(chunk);
-        }
-        Ok(())
-    }
 }
 
 /// The error of a session that cannot go on.
@@ -501,13 +311,4 @@ fn failed(context: &GpuContext, found: &str) -> Error {
     let expected = "a device that works, and every recorded encoder submitted once, in order";
     let remedy = "Begin a new session, on a new device if this one was lost; the application's own errors may say more.";
     Error::new(ErrorKind::Device, at, found, expected, remedy)
-}
-
-fn staging(context: &GpuContext, size: u64) -> wgpu::Buffer {
-    context.device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some("staging"),
-        size,
-        usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-        mapped_at_creation: false,
-    })
 }

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
 use serde::{Deserialize, Serialize};
 
-use super::product::{Side, Tile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::program::Precision;
+use crate::program::{Side, Tile};
 
 /// What a tile was tuned for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

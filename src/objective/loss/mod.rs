@@ -1,7 +1,7 @@
 //! Losses `φ(z, y)` of a prediction `z` and a target `y`: one file each, the twin of the WGSL fragment of its name.
 
 use super::capabilities::{Coupling, Curvature, CurvatureBounds, LossCapabilities, TargetDomain};
-use super::dual::{LossDual, NO_LOSS_DUAL};
+use super::dual::LossDual;
 use crate::design::Real;
 use crate::error::Result;
 use crate::objective::catalog::catalog;
@@ -73,11 +73,6 @@ impl Loss {
     /// Whether the target is a class label.
     pub fn classes(&self) -> bool {
         self.capabilities().target == TargetDomain::Classes
-    }
-    /// The WGSL fragments of this entry, as (file, text).
-    pub fn shaders(&self) -> Vec<(&'static str, &'static str)> {
-        let stand_in = (!self.has_dual()).then_some(NO_LOSS_DUAL);
-        std::iter::once(self.shader()).chain(stand_in).collect()
     }
     /// `φ(z, y)` in f64.
     pub fn value(&self, z: f64, y: f64) -> f64 {

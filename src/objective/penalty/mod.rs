@@ -4,7 +4,7 @@
 //! `l2 = alpha·(1−l1_ratio)·factor_j`.
 
 use super::capabilities::{Coupling, PenaltyCapabilities, Ridge, StepLimit, Zeros};
-use super::dual::{NO_PENALTY_DUAL, NoDual, PenaltyDual};
+use super::dual::{NoDual, PenaltyDual};
 use crate::design::Real;
 use crate::error::Result;
 use crate::objective::catalog::catalog;
@@ -141,11 +141,6 @@ impl Penalty {
         let limit = self.capabilities().step_limit?;
         let (_, value) = self.parameters().into_iter().find(|(name, _)| *name == limit.parameter)?;
         Some((limit, value + limit.offset))
-    }
-    /// The WGSL fragments of this entry, as (file, text).
-    pub fn shaders(&self) -> Vec<(&'static str, &'static str)> {
-        let stand_in = (!self.has_dual()).then_some(NO_PENALTY_DUAL);
-        std::iter::once(self.shader()).chain(stand_in).collect()
     }
     /// `g(x)` in f64.
     pub fn value(&self, x: f64, l1: f64, l2: f64) -> f64 {

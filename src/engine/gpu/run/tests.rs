@@ -1,76 +1,106 @@
 use super::*;
-use crate::data::{Dataset, bundled};
+use crate::data::bundled;
 use crate::engine::Engine;
-use crate::engine::gpu::{GpuEngine, Pick};
-use crate::lanes::Lane;
+use crate::engine::gpu::{GpuEngine, Keep, Pick};
 use crate::objective::{Derivative, Objective};
-use crate::program::{MetricKind, Request};
-use crate::schedule::{Algorithm, LaneCurvature, LaneSchedule, Metric, Phase, Schedule, Step};
+use crate::program::{Request, Strategy};
+use crate::schedule::{Algorithm, Metric, Step};
+use crate::solve::{Alphas, Sweep};
+
+fn engine() -> Option<GpuEngine> {
+    match GpuEngine::request(Pick::Any) {
+        Ok(engine) => Some(engine),
+        Err(e) => {
+            assert!(std::env::var_os("PROXJET_REQUIRE_GPU").is_none(), "a GPU test without an adapter: {e}");
+            eprintln!("SKIPPED, no adapter: {e}");
+            None
+        }
+    }
+}
+
+/// Sweeps that have all kinds of buffers.
+fn sweeps() -> Vec<(&'static str, Sweep)> {
+    let (fitted, held_out) = bundled("digits").unwrap().split("0.2:1".parse().unwrap()).unwrap();
+    let validated = Objective::builder(fitted.clone()).validation(held_out).build().unwrap();
+    let plain = Objective::builder(fitted).build().unwrap();
+    // So large that there are active sets.
+    let x = ndarray::Array2::from_shape_fn((300, 260), |(i, j)| ((7 * i + 13 * j) % 31) as f64);
+    let y = x.column(0).to_owned();
+    let large = Objective::builder(crate::data::Dataset::new(x, y).unwrap()).build().unwrap();
+    let sweep = |problem: &Objective| {
+        let sweep = Sweep::new(problem.clone()).alphas(Alphas::List(vec![0.1; 37])).algorithm(Algorithm::Pgd);
+        sweep.iterations(20).every(5).tol(0.0).precision(Precision::F32)
+    };
+    let table = ndarray::ArrayD::from_elem(vec![20, 37, 64], 0.5);
+    let in_strategy = |strategy| sweep(&plain).strategy(Some(strategy));
+    vec![
+        ("direct", in_strategy(Strategy::Direct)),
+        ("gram", in_strategy(Strategy::Gram)),
+        ("persistent", in_strategy(Strategy::Persistent)),
+        ("hessian", sweep(&validated).metric(Metric::Hessian { every: 5, gain: 1.5 })),
+        ("metric table", sweep(&plain).metric(Metric::Table(table))),
+        ("step table", sweep(&plain).step(Step::Table(ndarray::ArrayD::from_elem(vec![20, 37], 0.5)))),
+        ("backtracking", sweep(&plain).step(Step::Backtracking { start: 4.0, shrink: 0.5 })),
+        ("many tangents", sweep(&validated).derivatives(vec![Derivative::LogAlpha; 9])),
+        ("active sets", sweep(&large).strategy(Some(Strategy::Direct))),
+        ("f64", sweep(&large).strategy(Some(Strategy::Direct)).precision(Precision::F64)),
+    ]
+}
+
+/// Bytes of the buffers of a run that are there from its begin, and of those that are created when needed.
+fn held(run: &GpuRun<'_>) -> (u64, u64) {
+    let (program, held) = (&run.held.program, &run.held);
+    let later = program.buffers.iter().filter(|b| matches!(b.copies, crate::program::Copies::Many(_)));
+    let bytes = later.map(|b| {
+        let one = held.another(run.context, b.id).expect("it is in the program");
+        one.size() * b.count() as u64
+    });
+    (held.held_bytes(), bytes.sum())
+}
 
 #[test]
-fn buffers_are_as_large_as_the_plan_says() {
-    let Ok(engine) = GpuEngine::request(Pick::Any) else {
-        assert!(std::env::var_os("PROXJET_REQUIRE_GPU").is_none(), "a GPU test without an adapter");
-        return eprintln!("SKIPPED, no adapter");
-    };
-    let (fitted, held_out) = bundled("digits").unwrap().split("0.2:1".parse().unwrap()).unwrap();
-    let plain = Objective::builder(fitted.clone()).build().unwrap();
-    let validated = Objective::builder(fitted).validation(held_out).build().unwrap();
-    // So large that there are lists of what moves.
-    let x = Array2::from_shape_fn((300, 260), |(i, j)| ((7 * i + 13 * j) % 31) as f64);
-    let y = x.column(0).to_owned();
-    let large = Objective::builder(Dataset::new(x, y).unwrap()).build().unwrap();
-    let lanes = vec![Lane::new(0.1, 1.0); 100];
-    let curvature = LaneCurvature { lipschitz: 1.0, strong_convexity: 0.0, prox_strong_convexity: 0.0 };
-    let still = LaneCurvature { lipschitz: 0.0, ..curvature };
-    let derivatives = [Derivative::LogAlpha];
-    let pgd = || Phase::new(Algorithm::Pgd);
-    let hessian = MetricSource::Hessian { every: 5, gain: 1.5, bound: ndarray::Array1::ones(64) };
-    let table = Step::Table(ndarray::ArrayD::from_elem(vec![500, 100], 0.5));
-    for (problem, schedule, metric, strategy) in [
-        (&plain, Schedule::from(pgd()), MetricSource::None, Some(Strategy::Direct)),
-        (&plain, Schedule::from(pgd()), MetricSource::None, Some(Strategy::Gram)),
-        (&plain, Schedule::from(pgd()), MetricSource::None, Some(Strategy::Persistent)),
-        (&validated, Schedule::from(pgd()).metric(Metric::Hessian { every: 5, gain: 1.5 }), hessian, None),
-        (&plain, pgd().step(table).into(), MetricSource::None, None),
-        (&plain, pgd().step(Step::Backtracking { start: 4.0, shrink: 0.5 }).into(), MetricSource::None, None),
-        (&large, Schedule::from(pgd()), MetricSource::None, Some(Strategy::Direct)),
-    ] {
-        let curvatures = (vec![curvature; 100], vec![vec![still]; 100]);
-        let schedule = LaneSchedule::new(schedule, 500, curvatures.0, curvatures.1, &derivatives).unwrap();
-        let shape = problem.shape();
-        let request = Request {
-            validation_rows: shape.validation_rows,
-            every: 10,
-            check_every: 10,
-            measures_curvature: schedule.uses_secant(),
-            constants: schedule.constants().len(),
-            factored: schedule.is_factored(),
-            metric: if metric == MetricSource::None {
-                MetricKind::None
-            } else {
-                MetricKind::Hessian { every: 5 }
-            },
-            memory_budget: 1 << 30,
-            strategy,
-            sparsity: true,
-            ..Request::plain((shape.rows, problem.state_rows()), 100, 1, 500, Precision::F32)
-        };
+fn a_run_holds_the_bytes_that_its_plan_counts() {
+    let Some(mut engine) = engine() else { return };
+    for (name, sweep) in sweeps() {
+        let prepared = sweep.prepare().unwrap();
+        let plan = sweep.plan(&engine).unwrap();
+        assert_eq!(plan.active_sets, matches!(name, "active sets" | "f64"), "{name}");
+        let job = prepared.job(sweep.problem(), 0.0);
+        let tiles = engine.tiles(&plan);
+        let mut run = GpuRun::new(&engine.context, &mut engine.compiled, &plan, &job, tiles).unwrap();
+        let (first, later) = held(&run);
+        assert_eq!(first + later, plan.device_bytes, "{name}");
+        // No more staging buffers than there are in the plan, however many chunks there are.
+        run.load((0..plan.slots).map(|lane| job.begin(lane, None)).collect()).unwrap();
+        for _ in 0..2 {
+            for _ in 0..run.depth() {
+                assert!(run.submit(2).unwrap() > 0);
+            }
+            while run.in_flight() > 0 {
+                run.collect().unwrap();
+            }
+            assert_eq!(run.staging.len(), CHUNKS_IN_FLIGHT, "{name}");
+            let staging: u64 = run.staging.iter().map(wgpu::Buffer::size).sum();
+            assert_eq!(staging, later, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_session_holds_the_bytes_that_its_plan_counts() {
+    let Some(mut engine) = engine() else { return };
+    let (name, sweep) = sweeps().swap_remove(5);
+    assert_eq!(name, "step table");
+    for keep in [Keep::Nothing, Keep::Records, Keep::Frames] {
+        let prepared = sweep.prepare().unwrap();
+        let request = Request { session: Some(keep), ..sweep.request(&prepared) };
         let plan = Plan::new(request, &engine.limits(Precision::F32).unwrap()).unwrap();
-        assert_eq!(plan.active_sets, shape.features > 256);
-        let job = Job {
-            problem,
-            lanes: &lanes,
-            schedule: &schedule,
-            metric: &metric,
-            derivatives: &derivatives,
-            start: None,
-            null_loss: problem.null_loss(),
-            tol: 0.0,
-        };
-        let run =
-            GpuRun::new(&engine.context, &mut Library::default(), &plan, &job, engine.tiles(&plan)).unwrap();
-        let held = run.held.held_bytes + 2 * run.staging_bytes();
-        assert!(held.abs_diff(plan.device_bytes) * 20 <= held, "{held} held, {} planned", plan.device_bytes);
+        let job = prepared.job(sweep.problem(), 0.0);
+        let tiles = engine.tiles(&plan);
+        let run = GpuRun::new(&engine.context, &mut engine.compiled, &plan, &job, tiles).unwrap();
+        let (first, later) = held(&run);
+        let times = plan.program.buffer(BufferId::Times).map_or(0, |b| b.bytes());
+        assert_eq!(times > 0, engine.has_clock(), "{keep:?}");
+        assert_eq!(first + later, plan.device_bytes, "{keep:?}");
     }
 }

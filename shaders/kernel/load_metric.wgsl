@@ -1,0 +1,14 @@
+// Loads the metric of lanes, which comes with their columns. One invocation: a lane and a block of rows.
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    if (id.x >= params.arrivals || starts_from_zeros(id.x)) {
+        return;
+    }
+    let lane = arrival_slot(id.x);
+    let first = id.y * ROW_BLOCK;
+    for (var j = first; j < min(first + ROW_BLOCK, STATE_ROWS); j++) {
+        for (var t = 0u; t < WIDTH; t++) {
+            metric[entry(j, t, lane)] = arrival_value(id.x, 2u, j, t);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What the host writes into a run's buffers: the data, the lanes, and the tables of a chunk.
+
+use ndarray::Array2;
+
+use super::params::{MetricParams, ResidualParams, entries};
+use crate::engine::Status;
+use crate::lanes::fields::{constant, rule, state, unit};
+use crate::lanes::{Job, LaneNumbers, MetricSource, RunNumbers};
+use crate::program::{BufferId, Precision, Shape};
+
+/// Codes of the statuses on the device: WGSL constant, status, code.
+pub(super) const STATUS_CODES: [(&str, Status, u32); 5] = [
+    ("RUNNING", Status::Running, 0),
+    ("CONVERGED", Status::Converged, 1),
+    ("MAX_ITERATIONS", Status::MaxIterations, 2),
+    ("DIVERGED", Status::Diverged, 3),
+    ("NOT_FINITE", Status::NotFinite, 4),
+];
+
+/// Code of a running lane, and of a slot without a lane.
+pub(super) const RUNNING: u32 = STATUS_CODES[0].2;
+const EMPTY: u32 = 5;
+
+/// Numbers as the device reads them.
+pub(super) fn encode(values: impl IntoIterator<Item = f64>, precision: Precision) -> Vec<u8> {
+    match precision {
+        // An infinite bound becomes the largest number: WGSL may assume that there is no infinity.
+        Precision::F32 => values
+            .into_iter()
+            .flat_map(|v| (v.clamp(-f64::from(f32::MAX), f64::from(f32::MAX)) as f32).to_le_bytes())
+            .collect(),
+        Precision::F64 => values.into_iter().flat_map(f64::to_le_bytes).collect(),
+    }
+}
+
+/// The first content of a buffer, if the host writes it before the run.
+pub(super) fn content(id: BufferId, s: &Shape, job: &Job<'_>, numbers: &RunNumbers) -> Option<Vec<u8>> {
+    let problem = job.problem;
+    let values = match id {
+        BufferId::Design => problem.design().padded_rows(4),
+        BufferId::Rows => row_fields(job, numbers),
+        BufferId::Constants => {
+            let mut constants = job.schedule.constants();
+            // A buffer cannot be empty.
+            constants.resize(constants.len().max(1), 0.0);
+            constants
+        }
+        BufferId::LaneState => {
+            let mut empty = vec![0.0; s.state_fields() * s.padded_lanes()];
+            let first = state::STATUS.at(s.d()) * s.padded_lanes();
+            empty[first..first + s.padded_lanes()].fill(f64::from(EMPTY));
+            empty
+        }
+        BufferId::Metric => vec![1.0; s.stride() * s.columns()],
+        BufferId::DesignSquares => problem.design().squared().padded_rows(4),
+        BufferId::CurvatureBound => match job.metric {
+            MetricSource::Hessian { bound, .. } => bound.to_vec(),
+            MetricSource::None | MetricSource::Fixed(_) | MetricSource::Table(_) => return None,
+        },
+        BufferId::ValidationDesign => problem.held_out.as_ref()?.design.padded_rows(4),
+        BufferId::ValidationRows => {
+            let held_out = problem.held_out.as_ref()?;
+            held_out.target.iter().zip(&held_out.weight).flat_map(|(y, w)| [*y, *w]).collect()
+        }
+        BufferId::StepFactors => units(job, s.request.iterations),
+        BufferId::ResidualParams => {
+            return Some(entries([0, 1].map(|extrapolates| ResidualParams { extrapolates })));
+        }
+        BufferId::MetricParams => {
+            return Some(entries((0..s.chunk as u32).map(|table_row| MetricParams { table_row })));
+        }
+        _ => return None,
+    };
+    Some(encode(values, s.request.precision))
+}
+
+/// Target, weight and the target's tangents of every row.
+fn row_fields(job: &Job<'_>, numbers: &RunNumbers) -> Vec<f64> {
+    let (target, weight) = (job.problem.target(), job.problem.weight());
+    let none = Array2::zeros((target.len(), job.derivatives.len()));
+    let tangent = numbers.target_tangent.as_ref().unwrap_or(&none);
+    (0..target.len())
+        .flat_map(|i| [target[i], weight[i]].into_iter().chain(tangent.row(i).to_vec()))
+        .collect()
+}
+
+const UNIT_FIELDS: usize = unit::UNIT_PHASE.scalar() + 1;
+
+/// `[iterations, stages, UNIT_FIELDS]`: the factors of every iteration.
+fn units(job: &Job<'_>, iterations: usize) -> Vec<f64> {
+    let of = |k: usize, stage: usize| {
+        let factors = job.schedule.unit(stage, k);
+        let mut row = [0.0; UNIT_FIELDS];
+        for (field, v) in [
+            (unit::UNIT_STEP, factors.step),
+            (unit::UNIT_MOMENTUM, factors.momentum),
+            (unit::UNIT_CODE_BITS, f64::from(factors.code.bits)),
+            (unit::UNIT_CODE_BASE, f64::from(factors.code.base)),
+            (unit::UNIT_PHASE, factors.phase as f64),
+        ] {
+            row[field.scalar()] = v;
+        }
+        row
+    };
+    let stages = job.schedule.stages();
+    (0..iterations).flat_map(|k| (0..stages).flat_map(move |stage| of(k, stage))).collect()
+}
+
+/// Places on a device of the numbers of a rule in the schedule's order: step, momentum, then both of each tangent.
+pub(super) fn rule_places(d: usize) -> impl Iterator<Item = usize> {
+    let of_tangents = (0..d).flat_map(move |t| [rule::RULE_DSTEP.at(d) + t, rule::RULE_DMOMENTUM.at(d) + t]);
+    [rule::RULE_STEP.at(d), rule::RULE_MOMENTUM.at(d)].into_iter().chain(of_tangents)
+}
+
+/// `Xᵀ W y` and its tangents, `[q, 1 + d]`, and the squared loss of zero coefficients.
+pub(super) fn gram_target(job: &Job<'_>, numbers: &RunNumbers) -> (Array2<f64>, f64) {
+    let (design, target, weight) = (job.problem.design(), job.problem.target(), job.problem.weight());
+    let mut products = Array2::zeros((design.columns(), 1 + job.derivatives.len()));
+    products.column_mut(0).assign(&design.apply_t_vector((&target * &weight).view()));
+    if let Some(tangent) = &numbers.target_tangent {
+        for (t, column) in tangent.columns().into_iter().enumerate() {
+            products.column_mut(1 + t).assign(&design.apply_t_vector((&column * &weight).view()));
+        }
+    }
+    let at_zero = 0.5 * target.iter().zip(weight.iter()).map(|(y, w)| w * y * y).sum::<f64>();
+    (products, at_zero)
+}
+
+/// Image of the buffer of lanes: `[lane_fields, padded_lanes]`, then the penalty factors and, with `XᵀX`, `[q, 1 + d]` numbers of
+/// the target, these once for each lane of a lane4. Slots without a lane are zeros.
+pub(super) struct LaneImage {
+    shape: Shape,
+    pub(super) values: Vec<f64>,
+}
+
+impl LaneImage {
+    pub(super) fn new(s: &Shape, job: &Job<'_>, numbers: &RunNumbers) -> Self {
+        let own = s.lane_fields() * s.padded_lanes();
+        let mut values = vec![0.0; own + 4 * s.shared_fields()];
+        let mut shared = numbers.factors.clone();
+        if s.is_gram() {
+            shared.extend(gram_target(job, numbers).0.iter());
+        }
+        values[own..].chunks_exact_mut(4).zip(&shared).for_each(|(lane4, v)| lane4.fill(*v));
+        LaneImage { shape: *s, values }
+    }
+
+    /// Writes the numbers of a lane.
+    pub(super) fn put(&mut self, slot: usize, numbers: &LaneNumbers) {
+        let s = self.shape;
+        let d = s.d();
+        let mut put = |field: usize, v: f64| self.values[field * s.padded_lanes() + slot] = v;
+        for (field, v) in [
+            (constant::LANE_L1, numbers.l1),
+            (constant::LANE_L2, numbers.l2),
+            (constant::LANE_PROBE_STEP, numbers.probe_step),
+            (constant::LANE_OBJECTIVE_LIMIT, numbers.objective_limit),
+            (constant::LANE_HAS_GAP, f64::from(u8::from(numbers.has_gap))),
+        ] {
+            put(field.at(d), v);
+        }
+        for (field, list) in [(constant::LANE_DL1, &numbers.dl1), (constant::LANE_DL2, &numbers.dl2)] {
+            list.iter().enumerate().for_each(|(t, v)| put(field.at(d) + t, *v));
+        }
+        for (phase, row) in numbers.bases.chunks_exact(s.rule_fields()).take(s.phases()).enumerate() {
+            let first = s.lane_bases() + phase * s.rule_fields();
+            rule_places(d).zip(row).for_each(|(place, v)| put(first + place, *v));
+        }
+    }
+}

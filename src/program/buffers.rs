@@ -1,0 +1,419 @@
+//! The buffers of a run on a device.
+
+use super::{Keep, MetricKind, Shape, Strategy, staging};
+use super::{Precision, RecordLayout};
+use crate::lanes::fields::{code, unit};
+
+/// Generates [`BufferId`] with a name for each variant.
+macro_rules! buffer_ids {
+    ($($(#[$doc:meta])* $Id:ident $name:literal,)+) => {
+        /// A buffer of a run.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+        pub enum BufferId { $($(#[$doc])* $Id,)+ }
+
+        impl BufferId {
+            /// The name in plans and in messages of the device.
+            pub fn name(self) -> &'static str {
+                match self { $(BufferId::$Id => $name),+ }
+            }
+        }
+    };
+}
+
+buffer_ids! {
+    /// `[n, stride]`: the design, rows padded with zeros.
+    Design "design",
+    /// `[n, 2 + d]`: target, weight and the target's tangents.
+    Rows "rows",
+    /// `[stride, columns]`: the iterate with its tangents, and the one before.
+    State "state",
+    /// `[n, columns]`: predictions of both.
+    Prediction "prediction",
+    /// `[n, columns]`: the residual with its tangents.
+    Residual "residual",
+    /// `[stride, columns]`: the gradient with its tangents.
+    Gradient "gradient",
+    /// `[stride, stride]`: `XᵀWX`.
+    Gram "gram",
+    /// `[stride, columns]`: `XᵀWX` times the iterate, and the one before.
+    Carried "carried",
+    /// `[n, columns]`: predictions where the gradient was taken, for steps that measure curvature.
+    Extrapolated "extrapolated",
+    /// `[stride, columns]`: the diagonal metric with its tangents.
+    Metric "metric",
+    /// `[n, stride]`: squares of the design.
+    DesignSquares "design_squares",
+    /// `[q]`: bounds of the Hessian's diagonal.
+    CurvatureBound "curvature_bound",
+    /// `[chunk, q, lanes or 1]`: metrics of the iterations of a chunk.
+    MetricTables "metric_tables",
+    /// `[held-out rows, stride]`: the held-out design.
+    ValidationDesign "validation_design",
+    /// `[held-out rows, 2]`: their target and weight.
+    ValidationRows "validation_rows",
+    /// `[held-out rows, columns]`: their predictions.
+    ValidationPrediction "validation_prediction",
+    /// `[parts · rows, columns]`: parts of split products.
+    SplitPartials "split_partials",
+    /// `[groups, 1 + stride/4]`: coefficients that are not zero, four by four: their number, then they.
+    ActiveSets "active_sets",
+    /// `[groups]`: how many of them were listed since the chunk began.
+    ActiveCounts "active_counts",
+    /// `[q, 2, lanes]`: what a step stores for its tangents.
+    Stepped "stepped",
+    /// `[sums · blocks, lanes]`: partial sums.
+    Partials "partials",
+    /// Constants of lanes, then of all lanes.
+    Lanes "lanes",
+    /// Constants of phases that adapt.
+    Constants "constants",
+    /// `[fields, lanes]`: what is kept of a lane from one iteration to the next.
+    LaneState "lane_state",
+    /// `[iterations, stages, 5]`: the schedule's factors.
+    StepFactors "step_factors",
+    /// `[chunk + 1, stages, fields, lanes]`: the schedule's numbers.
+    StepTables "step_tables",
+    /// `[chunk, fields, lanes]`: records of a chunk.
+    Records "records",
+    /// Lanes to be loaded.
+    Arrivals "arrivals",
+    /// Parameters of `load`.
+    LoadParams "load_params",
+    /// Parameters of `gram`.
+    GramParams "gram_params",
+    /// Parameters of `finalize`, by iteration.
+    FinalizeParams "finalize_params",
+    /// Parameters of `residual`: at the iterate, at the extrapolated point.
+    ResidualParams "residual_params",
+    /// Parameters of `persistent`, by iteration.
+    PersistentParams "persistent_params",
+    /// Parameters of `metric_table`, by iteration.
+    MetricParams "metric_params",
+    /// What a chunk brings back.
+    Staging "staging",
+    /// What a chunk of a session needs.
+    Upload "upload",
+    /// The state of a session on its way to the host.
+    StateCopy "state_copy",
+    /// Times of a session's passes.
+    Times "times",
+    /// Coefficients that move, for groups of lanes (CPU engine).
+    WorkingSets "working_sets",
+    /// Gradients that working sets were made from (CPU engine).
+    WorkingSetReferences "working_set_references",
+    /// Frames of a chunk (CPU engine).
+    Frames "frames",
+}
+
+/// Bytes between two entries of uniform parameters: the portable alignment of dynamic offsets.
+pub const PARAMS_STRIDE: u64 = 256;
+
+/// What a buffer consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+pub enum Element {
+    /// 32-bit numbers.
+    F32,
+    /// 64-bit numbers.
+    F64,
+    /// 32-bit counts.
+    U32,
+    /// Bytes.
+    Byte,
+    /// Entries of parameters, [`PARAMS_STRIDE`] apart.
+    Params,
+}
+
+impl Element {
+    /// The numbers of a precision.
+    pub(super) fn real(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Element::F32,
+            Precision::F64 => Element::F64,
+        }
+    }
+    /// Bytes of an element.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Element::F32 | Element::U32 => 4,
+            Element::F64 => 8,
+            Element::Byte => 1,
+            Element::Params => PARAMS_STRIDE,
+        }
+    }
+    /// The name in plans.
+    pub fn name(self) -> &'static str {
+        match self {
+            Element::F32 => "f32",
+            Element::F64 => "f64",
+            Element::U32 => "u32",
+            Element::Byte => "bytes",
+            Element::Params => "params",
+        }
+    }
+}
+
+/// How many of a buffer there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+pub enum Copies {
+    /// One.
+    One,
+    /// A pair, which alternates by the parity of the iterate.
+    Iterate,
+    /// A pair, which alternates from chunk to chunk.
+    Chunk,
+    /// So many, created when they are first needed.
+    Many(usize),
+}
+
+/// What a buffer is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+pub enum Usage {
+    /// Bound as storage.
+    Storage,
+    /// Bound as uniform parameters.
+    Uniform,
+    /// Read by the host.
+    Staging,
+    /// Written by the host, copied by the device.
+    Upload,
+    /// Times that the device writes.
+    Times,
+}
+
+/// A buffer of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Buffer {
+    /// Which.
+    pub id: BufferId,
+    /// What it consists of.
+    pub element: Element,
+    /// Shape of each copy, row-major.
+    pub shape: Vec<usize>,
+    /// How many there are.
+    pub copies: Copies,
+    /// What it is used for.
+    pub usage: Usage,
+}
+
+impl Buffer {
+    /// Bytes of one copy.
+    pub fn bytes_of_one(&self) -> u64 {
+        let length = self.shape.iter().fold(1u64, |n, s| n.saturating_mul(*s as u64));
+        length.saturating_mul(self.element.bytes())
+    }
+    /// Number of copies.
+    pub fn count(&self) -> usize {
+        match self.copies {
+            Copies::One => 1,
+            Copies::Iterate | Copies::Chunk => 2,
+            Copies::Many(count) => count,
+        }
+    }
+    /// Bytes of all copies.
+    pub fn bytes(&self) -> u64 {
+        self.bytes_of_one().saturating_mul(self.count() as u64)
+    }
+    /// Bytes that an iteration reads or writes: a row, where the buffer has one for each iteration.
+    pub(super) fn bytes_of_iteration(&self) -> f64 {
+        use BufferId::{MetricTables, Records, StepFactors, StepTables};
+        let of_iterations = matches!(self.id, Records | StepTables | StepFactors | MetricTables);
+        self.bytes_of_one() as f64 / if of_iterations { self.shape[0].max(1) as f64 } else { 1.0 }
+    }
+    /// True if the host writes it before every chunk.
+    pub fn is_table(&self) -> bool {
+        self.copies == Copies::Chunk && self.id != BufferId::Records
+    }
+}
+
+/// Bytes of an upload of lanes, about.
+const ARRIVAL_BYTES: u64 = 4 << 20;
+/// Chunks of a sweep in flight.
+pub(crate) const CHUNKS_IN_FLIGHT: usize = 2;
+/// Passes that are timed at most between two readings: one query of their begin and one of their end, in a set of wgpu's size.
+pub(crate) const TIMED_PASSES: usize = 2048;
+
+impl Keep {
+    /// Chunks of a session that may be in flight.
+    pub(crate) fn depth(self) -> usize {
+        match self {
+            Keep::Nothing => 16,
+            Keep::Records | Keep::Frames => 4,
+        }
+    }
+}
+
+/// A list of buffers in the making.
+struct List {
+    real: Element,
+    buffers: Vec<Buffer>,
+}
+
+impl List {
+    fn add(&mut self, id: BufferId, copies: Copies, shape: &[usize]) {
+        self.put(id, self.real, copies, Usage::Storage, shape);
+    }
+    fn put(&mut self, id: BufferId, element: Element, copies: Copies, usage: Usage, shape: &[usize]) {
+        self.buffers.push(Buffer { id, element, shape: shape.to_vec(), copies, usage });
+    }
+    fn params(&mut self, id: BufferId, copies: Copies, entries: usize) {
+        self.put(id, Element::Params, copies, Usage::Uniform, &[entries]);
+    }
+}
+
+/// Every buffer of a run.
+pub(super) fn buffers(s: &Shape) -> Vec<Buffer> {
+    let mut list = List { real: Element::real(s.request.precision), buffers: Vec::new() };
+    matrices(s, &mut list);
+    objective_parts(s, &mut list);
+    lists(s, &mut list);
+    lanes(s, &mut list);
+    schedule(s, &mut list);
+    host(s, &mut list);
+    list.buffers
+}
+
+/// The design, and the columns of all lanes.
+fn matrices(s: &Shape, list: &mut List) {
+    use BufferId::*;
+    let (n, d, stride, columns) = (s.rows(), s.d(), s.stride(), s.columns());
+    list.add(Design, Copies::One, &[n, stride]);
+    list.add(Rows, Copies::One, &[n, 2 + d]);
+    list.add(State, Copies::Iterate, &[stride, columns]);
+    list.add(Gradient, Copies::One, &[stride, columns]);
+    match s.strategy {
+        Strategy::Direct => {
+            list.add(Prediction, Copies::Iterate, &[n, columns]);
+            list.add(Residual, Copies::One, &[n, columns]);
+        }
+        Strategy::Gram => list.add(Carried, Copies::Iterate, &[stride, columns]),
+        // Filled for the stop rule alone.
+        Strategy::Persistent => list.add(Carried, Copies::One, &[stride, columns]),
+    }
+    if s.is_gram() {
+        list.add(Gram, Copies::One, &[stride, stride]);
+        list.params(GramParams, Copies::One, 1);
+    } else {
+        list.params(ResidualParams, Copies::One, 2);
+    }
+    let [of_predictions, of_gradients] = s.request.split_k();
+    let split = |parts: usize, rows: usize| if parts > 1 { parts.saturating_mul(rows) } else { 0 };
+    let parts = split(of_predictions, n).max(split(of_gradients, stride));
+    if parts > 0 {
+        list.add(SplitPartials, Copies::One, &[parts, columns]);
+    }
+}
+
+/// Held-out rows and the metric.
+fn objective_parts(s: &Shape, list: &mut List) {
+    use BufferId::*;
+    let (r, n, stride, columns) = (&s.request, s.rows(), s.stride(), s.columns());
+    if r.validation_rows > 0 {
+        list.add(ValidationDesign, Copies::One, &[r.validation_rows, stride]);
+        list.add(ValidationRows, Copies::One, &[r.validation_rows, 2]);
+        if !s.validates_in_product() {
+            list.add(ValidationPrediction, Copies::One, &[r.validation_rows, columns]);
+        }
+    }
+    if r.measures_curvature {
+        list.add(Extrapolated, Copies::One, &[n, columns]);
+    }
+    if s.has_metric() {
+        list.add(Metric, Copies::One, &[stride, columns]);
+    }
+    match r.metric {
+        MetricKind::None | MetricKind::Fixed => {}
+        MetricKind::Table { .. } => {
+            list.add(MetricTables, Copies::Chunk, &[s.chunk, s.state_rows(), s.metric_lanes()]);
+            list.params(MetricParams, Copies::One, s.chunk);
+        }
+        MetricKind::Hessian { .. } => {
+            list.add(DesignSquares, Copies::One, &[n, stride]);
+            list.add(CurvatureBound, Copies::One, &[s.state_rows()]);
+        }
+    }
+}
+
+/// Lists of coefficients that are not zero.
+fn lists(s: &Shape, list: &mut List) {
+    use BufferId::*;
+    if s.active_sets {
+        let groups = s.active_groups();
+        list.put(ActiveSets, Element::U32, Copies::One, Usage::Storage, &[groups, 1 + s.stride() / 4]);
+        list.put(ActiveCounts, Element::U32, Copies::One, Usage::Storage, &[groups]);
+    }
+    if s.tangents_wait() {
+        list.add(Stepped, Copies::One, &[s.state_rows(), 2, s.padded_lanes()]);
+    }
+}
+
+/// What is kept of lanes, and how they are loaded.
+fn lanes(s: &Shape, list: &mut List) {
+    use BufferId::*;
+    let padded = s.padded_lanes();
+    list.add(Partials, Copies::One, &[s.sum_rows(), padded]);
+    // Numbers that all lanes share are there once for each lane of a lane4.
+    let own = s.lane_fields().saturating_mul(padded);
+    list.add(Lanes, Copies::One, &[own.saturating_add(4 * s.shared_fields())]);
+    list.add(Constants, Copies::One, &[s.request.constants.max(1)]);
+    list.add(LaneState, Copies::One, &[s.state_fields(), padded]);
+    list.add(Records, Copies::Chunk, &[s.chunk, RecordLayout::new(s.d()).fields(), padded]);
+    list.add(Arrivals, Copies::One, &[s.arrivals(), s.arrival_numbers()]);
+    list.params(LoadParams, Copies::One, 1);
+}
+
+/// The schedule's numbers, and parameters by iteration.
+fn schedule(s: &Shape, list: &mut List) {
+    use BufferId::*;
+    let r = &s.request;
+    if r.factored {
+        list.add(StepFactors, Copies::One, &[r.iterations, r.stages, unit::TABLE.len(0)]);
+    } else {
+        // One iteration more, as a prediction's epilogue looks ahead.
+        let fields = code::TABLE.len(0) + s.rule_fields();
+        list.add(StepTables, Copies::Chunk, &[s.chunk + 1, r.stages, fields, s.padded_lanes()]);
+    }
+    list.params(FinalizeParams, Copies::Chunk, s.chunk + 1);
+    if s.strategy == Strategy::Persistent {
+        list.params(PersistentParams, Copies::Chunk, s.chunk);
+    }
+}
+
+/// What passes between host and device.
+fn host(s: &Shape, list: &mut List) {
+    use BufferId::*;
+    let staging = staging::Staging::new(s);
+    let in_flight = s.request.session.map_or(CHUNKS_IN_FLIGHT, Keep::depth);
+    list.put(Staging, Element::Byte, Copies::Many(in_flight), Usage::Staging, &[staging.bytes]);
+    if s.request.session.is_some() {
+        let tables = list.buffers.iter().filter(|b| b.is_table()).map(Buffer::bytes_of_one);
+        let bytes = tables.fold(0u64, |sum, bytes| sum.saturating_add(bytes.next_multiple_of(8)));
+        list.put(Upload, Element::Byte, Copies::Many(in_flight), Usage::Upload, &[bytes as usize]);
+        list.put(StateCopy, Element::Byte, Copies::Many(1), Usage::Staging, &[staging.state_bytes]);
+        if s.timestamps {
+            list.put(Times, Element::Byte, Copies::One, Usage::Times, &[16 * TIMED_PASSES]);
+        }
+    }
+}
+
+impl Shape {
+    /// Groups of lanes that have an active set, at most: as many as the smallest workgroups.
+    pub(crate) fn active_groups(&self) -> usize {
+        self.lane4s().div_ceil(super::tile::FEWEST_GROUP_LANE4S)
+    }
+
+    /// Numbers of a lane to be loaded: slot, whether it starts from zeros, lane state; iterate, the one before, metric.
+    pub(crate) fn arrival_numbers(&self) -> usize {
+        2 + self.state_fields() + 3 * (1 + self.d()) * self.state_rows()
+    }
+
+    /// Lanes of an upload at most.
+    pub(crate) fn arrivals(&self) -> usize {
+        let bytes = self.arrival_numbers() as u64 * self.request.precision.bytes();
+        ((ARRIVAL_BYTES / bytes).max(1) as usize).min(self.slots.max(1))
+    }
+}

@@ -1,0 +1,120 @@
+//! What a run costs, from its passes: estimates before it, and counts for rates.
+
+use super::passes::When;
+use super::{Limits, Pass, Plan, Program, Request, Shape, Strategy, cpu};
+use crate::program::DeviceKind;
+
+/// Seconds that deciding for lanes takes in the persistent strategy, in units of that by `finalize`: fewer of the invocations
+/// that work at the same time decide.
+fn deciding(strategy: Strategy, device: DeviceKind) -> f64 {
+    match (strategy, device) {
+        (Strategy::Persistent, DeviceKind::Integrated | DeviceKind::Discrete) => 2.5,
+        _ => 1.0,
+    }
+}
+
+/// True for the passes of an iteration.
+fn in_iteration(pass: &Pass) -> bool {
+    matches!(pass.when, When::Iteration | When::Stale | When::Refresh | When::Check)
+}
+
+impl Strategy {
+    /// Estimated seconds of an iteration of some lanes together: products, what is between them, launches, and what is decided
+    /// lane by lane.
+    pub(super) fn iteration(self, r: &Request, limits: &Limits, lanes: usize) -> f64 {
+        if limits.engine == "cpu" {
+            return cpu::iteration_seconds(r, limits, lanes);
+        }
+        let request = Request { strategy: Some(self), ..*r };
+        let shape = Shape::new(&request, limits, lanes, (1, 1));
+        let speed = if self == Strategy::Persistent { limits.flops_persistent } else { limits.flops };
+        let seconds = |pass: &Pass| {
+            let period = shape.period(pass.when) as f64;
+            let cost = pass.cost;
+            // Of what is done once in a while, products count alone; they are the same in every strategy.
+            if pass.when != When::Iteration && period > 1.0 {
+                return cost.flops / period / limits.flops;
+            }
+            (cost.flops / speed + cost.entries * limits.element + limits.dispatch) / period
+        };
+        let passes = super::passes_of(&shape);
+        passes.iter().filter(|pass| in_iteration(pass)).map(seconds).sum::<f64>()
+            + deciding(self, limits.device) * lanes as f64 * limits.lane
+    }
+
+    /// Estimated seconds of what is done once a run.
+    pub(super) fn once(self, r: &Request, limits: &Limits) -> f64 {
+        let (n, q) = (r.rows as f64, r.state_rows as f64);
+        if self == Strategy::Direct { 0.0 } else { n * q * q / limits.flops_wide }
+    }
+}
+
+impl Program {
+    /// A number of each pass, summed over an iteration.
+    fn of_iteration(&self, number: impl Fn(&Pass) -> f64) -> f64 {
+        let of = |pass: &Pass| number(pass) / self.shape.period(pass.when) as f64;
+        self.passes.iter().filter(|pass| in_iteration(pass)).map(of).sum()
+    }
+
+    /// Floating-point operations of an iteration of all slots, with its share of tests and refreshes.
+    pub(super) fn flops(&self) -> f64 {
+        self.of_iteration(|pass| pass.cost.flops)
+    }
+}
+
+impl Plan {
+    /// Floating-point operations of an iteration of all slots that its products cannot do without: `4·n·q·b(1+d)` in the direct
+    /// strategy, `2·q²·b(1+d)` in those with `XᵀX`. Element-wise epilogues, the stop rule and refreshes are not counted.
+    pub fn counted_operations(&self) -> f64 {
+        if self.engine == "cpu" {
+            return cpu::counted_operations(&self.request, self.slots);
+        }
+        let always = |pass: &Pass| pass.when == When::Iteration;
+        self.program.of_iteration(|pass| if always(pass) { pass.cost.product_flops } else { 0.0 })
+    }
+
+    /// Bytes that an iteration of all slots moves if nothing stays in a cache between two passes: each buffer that a pass of every
+    /// iteration binds, once if it is read or written, twice if both.
+    pub fn counted_bytes(&self) -> f64 {
+        if self.engine == "cpu" {
+            return cpu::counted_bytes(&self.program.buffers);
+        }
+        let always = |pass: &Pass| pass.when == When::Iteration;
+        self.program.of_iteration(|pass| if always(pass) { pass.cost.bytes } else { 0.0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::tests;
+
+    #[test]
+    fn counts_of_the_diabetes_lasso() {
+        let plan = Plan::new(tests::request(), &tests::limits()).unwrap();
+        // 442 x 10, 100 lanes with a tangent each: 200 columns.
+        assert_eq!(plan.counted_operations(), 2.0 * (2.0 * 442.0 * 10.0 * 200.0));
+        let (design, state, rows) = (442.0 * 10.0, 10.0 * 200.0, 442.0 * 200.0);
+        let read = 2.0 * design + (2.0 + 1.0) * state + (2.0 + 1.0) * rows;
+        let written = (1.0 + 1.0) * state + (1.0 + 1.0) * rows;
+        assert_eq!(plan.counted_bytes(), 8.0 * (read + written));
+    }
+
+    #[test]
+    fn counts_of_a_device_are_those_of_its_passes() {
+        let gpu = Limits { engine: "gpu", ..tests::limits() };
+        let plan =
+            |strategy| Plan::new(Request { strategy: Some(strategy), ..tests::request() }, &gpu).unwrap();
+        let direct = plan(Strategy::Direct);
+        assert_eq!(direct.counted_operations(), 2.0 * (2.0 * 442.0 * 10.0 * 200.0));
+        // The matrices alone, 10 rows padded to 12: the step reads the design, the residual and both iterates, and writes one;
+        // the prediction reads the design, the iterate and the prediction before, and writes prediction and residual.
+        let (design, state, rows) = (442.0 * 12.0, 12.0 * 200.0, 442.0 * 200.0);
+        let matrices = 8.0 * (2.0 * design + 4.0 * state + 4.0 * rows);
+        let bytes = direct.counted_bytes();
+        assert!(bytes > matrices && bytes < 1.1 * matrices, "{bytes} for {matrices}");
+        for strategy in [Strategy::Gram, Strategy::Persistent] {
+            assert_eq!(plan(strategy).counted_operations(), 2.0 * 10.0 * 10.0 * 200.0, "{strategy}");
+        }
+    }
+}

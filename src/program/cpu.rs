@@ -1,0 +1,91 @@
+//! The CPU engine's buffers and its cost: it has no passes.
+
+use super::buffers::{Buffer, BufferId, Copies, Element, Usage};
+use super::memory::{GROUP_LANES, working_set};
+use super::{Limits, MetricKind, RecordLayout, Request};
+
+/// The buffers of a run with so many slots.
+pub(super) fn buffers(
+    r: &Request,
+    limits: &Limits,
+    lanes: usize,
+    chunk: usize,
+    frames: usize,
+) -> Vec<Buffer> {
+    use BufferId::*;
+    let (n, q, d, v) = (r.rows, r.state_rows, r.tangents, r.validation_rows);
+    let columns = lanes.saturating_mul(1 + d);
+    let mut list = Vec::new();
+    let mut add = |id, copies, shape: &[usize]| {
+        let element = Element::real(r.precision);
+        list.push(Buffer { id, element, shape: shape.to_vec(), copies, usage: Usage::Storage });
+    };
+    add(Design, Copies::One, &[n, q]);
+    add(Rows, Copies::One, &[n, 2 + d]);
+    add(State, Copies::Iterate, &[q, columns]);
+    add(Gradient, Copies::One, &[q, columns]);
+    add(Prediction, Copies::Iterate, &[n, columns]);
+    add(Residual, Copies::One, &[n, columns]);
+    if v > 0 {
+        add(ValidationDesign, Copies::One, &[v, q]);
+        add(ValidationRows, Copies::One, &[v, 2]);
+        add(ValidationPrediction, Copies::One, &[v, columns]);
+    }
+    if r.measures_curvature {
+        add(Extrapolated, Copies::One, &[n, columns]);
+    }
+    if r.metric != MetricKind::None {
+        add(Metric, Copies::One, &[q, columns]);
+    }
+    if matches!(r.metric, MetricKind::Hessian { .. }) {
+        add(DesignSquares, Copies::One, &[n, q]);
+    }
+    let set = working_set(r, limits, lanes);
+    if set > 0 {
+        let groups = Copies::Many(lanes.div_ceil(GROUP_LANES));
+        add(WorkingSets, groups, &[set, n + 3 * GROUP_LANES * (1 + d)]);
+        add(WorkingSetReferences, Copies::One, &[n, lanes]);
+    }
+    add(Records, Copies::One, &[chunk, lanes, RecordLayout::new(d).fields()]);
+    add(Frames, Copies::Many(frames), &[q, columns]);
+    list
+}
+
+/// Floating-point operations of an iteration of some lanes, with its share of tests and refreshes.
+pub(super) fn flops(r: &Request, lanes: usize) -> f64 {
+    let (n, q, v) = (r.rows as f64, r.state_rows as f64, r.validation_rows as f64);
+    let columns = lanes as f64 * (1 + r.tangents) as f64;
+    let product = |rows: f64| 2.0 * rows * q * columns;
+    let iteration = 2.0 * product(n) + (10.0 * n + 12.0 * q + 20.0) * columns;
+    let validation = product(v) + 4.0 * v * columns;
+    let metric = match r.metric {
+        MetricKind::Hessian { every } => (product(n) + 8.0 * (n + q) * columns) / every as f64,
+        MetricKind::None | MetricKind::Fixed | MetricKind::Table { .. } => 0.0,
+    };
+    let check = (product(n) + 20.0 * (n + q) * columns) / r.check_period() as f64;
+    iteration + validation + metric + check
+}
+
+/// Estimated seconds of an iteration of some lanes.
+pub(super) fn iteration_seconds(r: &Request, limits: &Limits, lanes: usize) -> f64 {
+    let entries = (r.rows + r.state_rows) as f64 * lanes as f64 * (1 + r.tangents) as f64;
+    flops(r, lanes) / limits.flops + entries * limits.element
+}
+
+/// Floating-point operations of the products of an iteration.
+pub(super) fn counted_operations(r: &Request, lanes: usize) -> f64 {
+    4.0 * r.rows as f64 * r.state_rows as f64 * (lanes * (1 + r.tangents)) as f64
+}
+
+/// Bytes that an iteration moves: the design once for each of its products; state, gradient, prediction and residual each read
+/// once and written once, of a pair both read and one written.
+pub(super) fn counted_bytes(buffers: &[Buffer]) -> f64 {
+    use BufferId::*;
+    let times = |b: &Buffer| match b.id {
+        Design => 2.0,
+        State | Prediction => 3.0,
+        Gradient | Residual => 2.0,
+        _ => 0.0,
+    };
+    buffers.iter().map(|b| times(b) * b.bytes_of_one() as f64).sum()
+}

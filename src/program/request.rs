@@ -1,0 +1,267 @@
+//! What a run asks for, and what an engine offers.
+
+use super::{DeviceKind, Strategy};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Arithmetic of an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+pub enum Precision {
+    /// 32-bit.
+    F32,
+    /// 64-bit.
+    F64,
+}
+
+impl Precision {
+    /// Every name, as in the CLI and in JSON.
+    pub const NAMES: &'static [&'static str] = &["f32", "f64"];
+    /// Bytes of a number.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Precision::F32 => 4,
+            Precision::F64 => 8,
+        }
+    }
+    /// The name in CLI and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::F64 => "f64",
+        }
+    }
+}
+
+impl std::str::FromStr for Precision {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "f32" => Ok(Precision::F32),
+            "f64" => Ok(Precision::F64),
+            _ => Err(Error::unknown(ErrorKind::Usage, "precision", text, Precision::NAMES)),
+        }
+    }
+}
+
+/// What an engine can do; asked once, before planning.
+#[derive(Debug, Clone)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Limits {
+    /// `cpu` or `gpu`.
+    pub engine: &'static str,
+    /// Largest single buffer, in bytes.
+    pub max_buffer_bytes: u64,
+    /// Workgroups of one dimension of a dispatch.
+    pub max_workgroups: u64,
+    /// Lanes that may run at the same time.
+    pub max_lanes: usize,
+    /// Assumed speed of the products, in floating-point operations per second: for estimates only.
+    pub flops: f64,
+    /// The same of sums in f64.
+    pub flops_wide: f64,
+    /// Assumed seconds for each entry of a matrix that the steps between products touch: for estimates only.
+    pub element: f64,
+    /// The same of products within a workgroup's memory.
+    pub flops_persistent: f64,
+    /// Fixed cost of one iteration, in seconds: for estimates only.
+    pub overhead: f64,
+    /// Fixed cost of a dispatch, in seconds: for estimates only.
+    pub dispatch: f64,
+    /// Assumed seconds to finalize an iteration of a lane and to decide the next one: for estimates only.
+    pub lane: f64,
+    /// Bytes of a workgroup's memory.
+    pub workgroup_bytes: u64,
+    /// Invocations of a workgroup.
+    pub max_invocations: u64,
+    /// Kind of the device.
+    pub device: DeviceKind,
+    /// Storage buffers that a kernel may bind.
+    pub storage_buffers: u32,
+    /// True if sums can be taken in f64 whatever the precision of the run.
+    pub wide: bool,
+    /// True if the device has a clock of its own.
+    pub timestamps: bool,
+}
+
+impl Limits {
+    /// Estimates for a kind of GPU, and the limits that every device of wgpu has by default.
+    pub fn of_gpu(device: DeviceKind, precision: Precision) -> Self {
+        // Operations a second of products, of sums in f64, of products within workgroups, then seconds of an entry of what is
+        // between products, of a dispatch, and of a lane's decisions. Those of the software driver are measured on two cores
+        // (docs/gpu.md).
+        let (single, wide, persistent, element, dispatch, lane) = match device {
+            DeviceKind::Software => (2.5e10, 1.2e10, 7e9, 5e-9, 6e-5, 3e-7),
+            DeviceKind::Discrete => (1e13, 5e11, 4e12, 1e-11, 5e-6, 1e-9),
+            DeviceKind::Integrated => (2e11, 1e10, 1e11, 2e-10, 1e-5, 1e-8),
+        };
+        let (flops, flops_persistent) = match precision {
+            Precision::F32 => (single, persistent),
+            Precision::F64 => (wide, persistent * wide / single),
+        };
+        Limits {
+            engine: "gpu",
+            max_buffer_bytes: 128 << 20,
+            max_workgroups: 65535,
+            max_lanes: usize::MAX,
+            flops,
+            flops_wide: wide / 3.0,
+            element,
+            flops_persistent,
+            overhead: 2e-5,
+            dispatch,
+            lane,
+            workgroup_bytes: 16 << 10,
+            max_invocations: 256,
+            device,
+            storage_buffers: 8,
+            wide: true,
+            timestamps: false,
+        }
+    }
+}
+
+/// How a metric comes about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+pub enum MetricKind {
+    /// The identity.
+    None,
+    /// One diagonal for the run.
+    Fixed,
+    /// A diagonal per iteration, uploaded with the step table.
+    Table {
+        /// One for each lane.
+        per_lane: bool,
+    },
+    /// From the Hessian.
+    Hessian {
+        /// Iterations between refreshes.
+        every: usize,
+    },
+}
+
+/// What a session on an application's device keeps of a finished chunk. The status of lanes is always brought back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+pub enum Keep {
+    /// Nothing: the application reads the device's buffers.
+    Nothing,
+    /// The records of every iteration.
+    Records,
+    /// Records, and frames every so many iterations.
+    Frames,
+}
+
+/// Sizes and settings of a run, from which the plan follows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Request {
+    /// Rows `n`.
+    pub rows: usize,
+    /// Rows of the state: features `p`, and one more for an intercept column.
+    pub state_rows: usize,
+    /// Held-out rows.
+    pub validation_rows: usize,
+    /// Lanes `b` of the sweep.
+    pub lanes: usize,
+    /// What a session keeps; `None` for a sweep. All lanes of a session run at the same time if they fit, however long an
+    /// iteration takes, and the host keeps no trace.
+    pub session: Option<Keep>,
+    /// Tangents `d` per lane.
+    pub tangents: usize,
+    /// Iterations `K` at most.
+    pub iterations: usize,
+    /// A frame is kept every so many iterations.
+    pub every: usize,
+    /// The stop rule is tested every so many iterations; 0: at the end only.
+    pub check_every: usize,
+    /// Rows of the step table per iteration: two where a phase ends with identification.
+    pub stages: usize,
+    /// The execution strategy, where one is asked for; otherwise the plan chooses.
+    pub strategy: Option<Strategy>,
+    /// True if the loss is the squared one.
+    pub quadratic: bool,
+    /// True if the objective has a dual, whose gap the stop rule can test.
+    pub has_dual: bool,
+    /// True if a step follows from the curvature along the last one.
+    pub measures_curvature: bool,
+    /// True if the schedule adapts at run time (restart, backtracking, identification).
+    pub adaptive: bool,
+    /// Constants of phases that adapt.
+    pub constants: usize,
+    /// True if coefficients that provably rest at zero may be left out.
+    pub sparsity: bool,
+    /// Phases of the schedule.
+    pub phases: usize,
+    /// True if steps and momenta are products of a factor of the iteration and one of the lane, false if they are tabulated.
+    pub factored: bool,
+    /// The metric.
+    pub metric: MetricKind,
+    /// Arithmetic.
+    pub precision: Precision,
+    /// Iterations of a chunk at most, where they are asked for.
+    pub chunk: Option<usize>,
+    /// Memory budget, in bytes: the device's buffers and the host's trace must fit.
+    pub memory_budget: u64,
+}
+
+impl Request {
+    /// A run with default settings: one factored phase, no metric, no held-out rows, a frame and a test at the end.
+    pub fn plain(
+        (rows, state_rows): (usize, usize),
+        lanes: usize,
+        tangents: usize,
+        iterations: usize,
+        precision: Precision,
+    ) -> Self {
+        Request {
+            rows,
+            state_rows,
+            validation_rows: 0,
+            lanes,
+            session: None,
+            tangents,
+            iterations,
+            every: iterations,
+            check_every: 0,
+            stages: 1,
+            strategy: None,
+            quadratic: true,
+            has_dual: true,
+            measures_curvature: false,
+            adaptive: false,
+            constants: 0,
+            sparsity: false,
+            phases: 1,
+            factored: true,
+            metric: MetricKind::None,
+            precision,
+            chunk: None,
+            memory_budget: u64::MAX,
+        }
+    }
+
+    /// True if the strategy has `XᵀX`.
+    pub(crate) fn is_gram(&self) -> bool {
+        matches!(self.strategy, Some(Strategy::Gram | Strategy::Persistent))
+    }
+
+    /// Parts into which the sums of predictions and of gradients are split on a device, where they are long and too few to keep
+    /// it busy. The same however many lanes there are, as it decides the order of the sums.
+    pub fn split_k(&self) -> [usize; 2] {
+        if self.is_gram() {
+            return [1, 1];
+        }
+        [split_k(self.rows, self.state_rows), split_k(self.state_rows, self.rows)]
+    }
+
+    /// Iterations between two tests of the stop rule.
+    pub(crate) fn check_period(&self) -> usize {
+        if self.check_every == 0 { self.iterations.max(1) } else { self.check_every }
+    }
+}
+
+/// The same of one product: `rows` sums over `inner` terms each.
+pub fn split_k(rows: usize, inner: usize) -> usize {
+    (inner / 1024).min(inner / (8 * rows)).clamp(1, 32)
+}

@@ -1,0 +1,160 @@
+//! What the buffers and passes of a run on a device follow from.
+
+use super::{FUSED_TANGENTS, Limits, MetricKind, PersistentTile, Request, Strategy, Tiles, memory};
+use crate::lanes::fields::{constant, rule, state};
+
+/// A count in whole vec4s.
+pub(crate) fn pad4(count: usize) -> usize {
+    count.div_ceil(4).saturating_mul(4)
+}
+
+/// Sizes and choices of a run. Sizes saturate: a run beyond any memory is refused, not wrapped.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Shape {
+    /// The request, with the strategy chosen.
+    pub request: Request,
+    /// Execution strategy.
+    pub strategy: Strategy,
+    /// Lanes that run at the same time.
+    pub slots: usize,
+    /// Iterations of a chunk at most.
+    pub chunk: usize,
+    /// Frames of a chunk at most.
+    pub frames_per_chunk: usize,
+    /// How workgroups of the persistent strategy are cut.
+    pub persistent: Option<PersistentTile>,
+    /// True if products leave out coefficients that are zero in a group of lanes.
+    pub active_sets: bool,
+    /// How products are cut.
+    pub tiles: Tiles,
+    /// True if the device has a clock.
+    pub timestamps: bool,
+}
+
+impl Shape {
+    pub(super) fn new(r: &Request, limits: &Limits, slots: usize, (chunk, frames): (usize, usize)) -> Self {
+        let strategy = r.strategy.unwrap_or(Strategy::Direct);
+        let persistent = PersistentTile::of(r, limits).filter(|_| strategy == Strategy::Persistent);
+        Shape {
+            request: *r,
+            strategy,
+            slots,
+            chunk,
+            frames_per_chunk: frames,
+            persistent,
+            active_sets: memory::active_sets(r, limits),
+            tiles: Tiles::of_run(r, limits, slots),
+            timestamps: limits.timestamps,
+        }
+    }
+
+    /// Rows `n`.
+    pub(crate) fn rows(&self) -> usize {
+        self.request.rows
+    }
+    /// Rows of the state `q`.
+    pub(crate) fn state_rows(&self) -> usize {
+        self.request.state_rows
+    }
+    /// Tangents `d`.
+    pub(crate) fn d(&self) -> usize {
+        self.request.tangents
+    }
+    /// True if the strategy has `XᵀX`.
+    pub(crate) fn is_gram(&self) -> bool {
+        self.strategy != Strategy::Direct
+    }
+    /// True if there is a metric other than the identity.
+    pub(crate) fn has_metric(&self) -> bool {
+        self.request.metric != MetricKind::None
+    }
+
+    /// Slots in whole vec4s.
+    pub(crate) fn padded_lanes(&self) -> usize {
+        pad4(self.slots)
+    }
+    /// vec4s of slots.
+    pub(crate) fn lane4s(&self) -> usize {
+        self.slots.div_ceil(4)
+    }
+    /// Columns of the matrices: `t · padded_lanes + lane`.
+    pub(crate) fn columns(&self) -> usize {
+        self.padded_lanes().saturating_mul(1 + self.d())
+    }
+    /// Rows of the state, and row stride of the design.
+    pub(crate) fn stride(&self) -> usize {
+        pad4(self.state_rows())
+    }
+    /// Rows of the product with the iterate that is carried from one dispatch to the next.
+    pub(crate) fn carried_rows(&self) -> usize {
+        match self.strategy {
+            Strategy::Direct => self.rows(),
+            Strategy::Gram => self.state_rows(),
+            Strategy::Persistent => 0,
+        }
+    }
+
+    /// Phases of a schedule whose factors lanes have; 0 where the schedule is tabulated.
+    pub(crate) fn phases(&self) -> usize {
+        if self.request.factored { self.request.phases } else { 0 }
+    }
+    /// Numbers of a rule: step, momentum, and both of each tangent.
+    pub(crate) fn rule_fields(&self) -> usize {
+        rule::TABLE.len(self.d())
+    }
+    /// Where a lane's factors begin among its constants.
+    pub(crate) fn lane_bases(&self) -> usize {
+        constant::TABLE.len(self.d())
+    }
+    /// Constants of a lane.
+    pub(crate) fn lane_fields(&self) -> usize {
+        self.lane_bases() + self.phases() * self.rule_fields()
+    }
+    /// Numbers that all lanes share: penalty factors and, with `XᵀX`, `[q, 1 + d]` numbers of the target.
+    pub(crate) fn shared_fields(&self) -> usize {
+        self.state_rows() * if self.is_gram() { 2 + self.d() } else { 1 }
+    }
+    /// Numbers kept of a lane from one iteration to the next.
+    pub(crate) fn state_fields(&self) -> usize {
+        state::TABLE.len(self.d())
+    }
+    /// Lanes of the metric's table.
+    pub(crate) fn metric_lanes(&self) -> usize {
+        if self.request.metric == (MetricKind::Table { per_lane: true }) { self.slots } else { 1 }
+    }
+
+    /// True if the step is the epilogue of the gradient's product.
+    pub(crate) fn steps_in_product(&self) -> bool {
+        self.d() <= FUSED_TANGENTS && self.request.split_k()[1] == 1
+    }
+    /// True if the loss of new predictions is the epilogue of their product.
+    pub(crate) fn observes_in_product(&self) -> bool {
+        self.d() <= FUSED_TANGENTS && self.request.split_k()[0] == 1
+    }
+    /// True if a prediction's epilogue stores the residual of the next iteration.
+    pub(crate) fn stores_next_residual(&self) -> bool {
+        self.strategy == Strategy::Direct && self.observes_in_product() && !self.request.adaptive
+    }
+    /// True if tangents take a step of their own after the iterate, and only where a coefficient moves. Which it is must not
+    /// depend on how a run goes, as compilers may round the two kernels differently.
+    pub(crate) fn tangents_wait(&self) -> bool {
+        self.active_sets && self.d() > 0
+    }
+    /// True if the loss of held-out rows is the epilogue of their prediction.
+    pub(crate) fn validates_in_product(&self) -> bool {
+        self.d() <= FUSED_TANGENTS
+    }
+
+    /// vec4s of lanes of a workgroup of predictions, which share an active set.
+    pub(crate) fn active_set_lane4s(&self) -> usize {
+        let tile = self.tiles.fused[0];
+        tile.lane4s * tile.group[0]
+    }
+
+    /// Iterations of a dispatch of the persistent strategy at most: up to a frame or a test of the stop rule.
+    pub(crate) fn segment(&self) -> usize {
+        let r = &self.request;
+        r.check_period().min(r.every).min(r.iterations).max(1)
+    }
+}

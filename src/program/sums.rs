@@ -1,0 +1,98 @@
+//! The sums over rows that blocks of a kernel leave as partial sums, and how they are reduced.
+
+use super::{ROW_BLOCK, Shape, rows_per_sum};
+
+/// Sums of a kind, one or several of a lane.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sum {
+    /// Name in WGSL.
+    pub(crate) name: &'static str,
+    /// Place among all sums.
+    pub(crate) index: usize,
+    pub(crate) count: usize,
+    /// First row of its partial sums, and how many blocks each sum has.
+    pub(crate) start: usize,
+    pub(crate) blocks: usize,
+    /// True if it is of the stop rule.
+    pub(crate) check: bool,
+}
+
+/// vec4s of lanes of a workgroup of `finalize`, where its invocations share sums.
+pub(crate) const FINALIZE_LANE4S: usize = 4;
+/// Partial sums that a single invocation reduces.
+const SHORT_SUM: usize = 16;
+/// Bytes of workgroup memory that `finalize` may use: less than every device has.
+const FINALIZE_BYTES: usize = 8 << 10;
+
+impl Shape {
+    /// Sums of each lane in their order: those of every iteration, then those of the stop rule.
+    pub(crate) fn sums(&self) -> Vec<Sum> {
+        let r = &self.request;
+        let (d, curvature, dual) = (self.d(), usize::from(r.measures_curvature), usize::from(r.has_dual));
+        let mut list: Vec<Sum> = Vec::new();
+        let groups = self.persistent.map(|tile| tile.groups);
+        let mut add = |name: &'static str, count: usize, (rows, block): (usize, usize), check: bool| {
+            let blocks = groups.filter(|_| !check).unwrap_or(rows.div_ceil(block));
+            let (start, index) =
+                list.last().map_or((0, 0), |s| (s.start + s.count * s.blocks, s.index + s.count));
+            list.push(Sum { name, index, count, start, blocks, check });
+        };
+        // A block of an epilogue is the rows of an invocation.
+        let own = rows_per_sum(d);
+        let state = (self.state_rows(), own);
+        let rows = (self.carried_rows(), own);
+        let held_out = (r.validation_rows, own);
+        for name in ["PENALTY_VALUE", "CHANGE", "SUPPORT", "ACTIVE_CHANGE"] {
+            add(name, 1, state, false);
+        }
+        add("RESTART", usize::from(r.adaptive), state, false);
+        add("DCHANGE", d, state, false);
+        add("LOSS", 1, rows, false);
+        add("SQUARE", curvature, state, false);
+        add("SECANT_STATE", curvature, state, false);
+        add("DSQUARE", curvature * d, state, false);
+        add("DSECANT_STATE", curvature * d, state, false);
+        add("SECANT_ROWS", curvature, rows, false);
+        add("DSECANT_ROWS", curvature * d, rows, false);
+        add("VALIDATION", 1, held_out, false);
+        add("HYPERGRADIENT", d, held_out, false);
+        let state = (self.state_rows(), ROW_BLOCK);
+        add("GAP_PENALTY", dual, state, true);
+        add("RATIO", dual, state, true);
+        // With `XᵀX` it follows from the loss.
+        let rows = if self.is_gram() { (1, 1) } else { (self.rows(), ROW_BLOCK) };
+        add("GAP_LOSS", dual, rows, true);
+        add("NORMS", 3 * (1 + d), state, true);
+        list
+    }
+
+    /// Rows of `padded_lanes` numbers that all partial sums take.
+    pub(crate) fn sum_rows(&self) -> usize {
+        self.sums().last().map_or(0, |s| s.start + s.count * s.blocks)
+    }
+
+    fn longest_sum(&self) -> usize {
+        self.sums().iter().map(|s| s.blocks).max().unwrap_or(0)
+    }
+
+    /// Invocations that reduce the partial sums of a lane: the more the longer sums are, at least one for each lane of a lane4.
+    pub(crate) fn reducers(&self) -> usize {
+        (self.longest_sum() / 16).next_power_of_two().clamp(4, 32)
+    }
+
+    /// True if the invocation that decides for a lane reduces its sums alone.
+    pub(crate) fn sums_alone(&self) -> bool {
+        self.longest_sum() <= SHORT_SUM
+    }
+
+    /// vec4s of lanes of a workgroup of `finalize`.
+    pub(crate) fn finalize_lane4s(&self) -> usize {
+        if self.sums_alone() { 4 * FINALIZE_LANE4S } else { FINALIZE_LANE4S }
+    }
+
+    /// Sums that a workgroup reduces at a time.
+    pub(crate) fn sum_batch(&self) -> usize {
+        let bytes = self.reducers() * FINALIZE_LANE4S * 4 * self.request.precision.bytes() as usize;
+        (FINALIZE_BYTES / bytes).max(1)
+    }
+}

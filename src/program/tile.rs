@@ -1,0 +1,193 @@
+//! How products are cut into registers, invocations and workgroups.
+
+use super::{Limits, Precision, Request};
+
+/// Which side of the design is summed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+pub enum Side {
+    /// `out = X m`.
+    Plain,
+    /// `out = Xᵀ m`.
+    Transposed,
+}
+
+/// How a product is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Tile {
+    /// Rows of an invocation, a multiple of four.
+    pub rows: usize,
+    /// vec4s of lanes of an invocation.
+    pub lane4s: usize,
+    /// Invocations of a workgroup: along the lanes, along the rows.
+    pub group: [usize; 2],
+    /// Inner indices of a tile in workgroup memory, a multiple of four; 0: none is used.
+    pub depth: usize,
+    /// Inner indices taken at once where no workgroup memory is used, and the design is transposed.
+    pub unroll: usize,
+}
+
+impl Tile {
+    /// Bytes of workgroup memory for a product of `width` columns a lane.
+    pub fn workgroup_bytes(&self, width: usize, precision: Precision) -> u64 {
+        (2 * self.half(width) * 4) as u64 * precision.bytes()
+    }
+
+    /// The same, with less depth where it would need more workgroup memory than there is; bits do not depend on it.
+    pub fn within(mut self, memory: u64, width: usize, precision: Precision) -> Tile {
+        while self.workgroup_bytes(width, precision) > memory {
+            self.depth = self.depth / 8 * 4;
+        }
+        self
+    }
+
+    /// The same, with no more invocations along the rows than a result of so many rows needs; bits do not depend on it.
+    pub(crate) fn for_rows(mut self, rows: usize) -> Tile {
+        if self.depth == 0 {
+            self.group[1] = self.group[1].min(rows.div_ceil(self.rows).next_power_of_two());
+        }
+        self
+    }
+
+    /// The tile of `now` columns of a lane, from that of `before` columns: about as many results of an invocation, in whole
+    /// blocks of rows. A tile in workgroup memory stays as it is.
+    pub(crate) fn with_columns(mut self, before: usize, now: usize, lane4s: usize, block: usize) -> Tile {
+        if self.depth == 0 {
+            let results = self.rows * self.lane4s * before;
+            self.lane4s = lane4s;
+            self.rows = (results / (lane4s * now) / block * block).max(self.rows);
+        }
+        self
+    }
+
+    /// Row of vec4s of the left operand's tile: one more than needed, against bank conflicts.
+    pub(crate) fn left(&self) -> usize {
+        self.rows / 4 * self.group[1] + 1
+    }
+
+    /// Row of vec4s of the right operand's tile.
+    pub(crate) fn right(&self, width: usize) -> usize {
+        self.lane4s * self.group[0] * width
+    }
+
+    /// vec4s of one of two pairs of tiles.
+    pub(crate) fn half(&self, width: usize) -> usize {
+        self.depth * (self.left() + self.right(width))
+    }
+}
+
+/// How the products of a run are cut: plain, transposed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Tiles {
+    /// Of products that are stored, whose columns are taken one by one.
+    pub stored: [Tile; 2],
+    /// Of products with an epilogue, whose columns are taken lane by lane.
+    pub fused: [Tile; 2],
+}
+
+/// Lanes in vec4s of a workgroup at least, whatever the tile: as many invocations lie along the lanes.
+pub(crate) const FEWEST_GROUP_LANE4S: usize = 8;
+
+impl Tiles {
+    /// Tiles that do well on a kind of device: for products with a design of `rows` by `state_rows`, and `width` columns for each
+    /// of `lanes` lanes.
+    pub fn usual(kind: DeviceKind, (rows, state_rows): (usize, usize), width: usize, lanes: usize) -> Tiles {
+        // Where there is little to compute, a short text that compiles soon.
+        let work = [rows, state_rows, width, lanes].into_iter().fold(1usize, usize::saturating_mul);
+        let little = work < 1 << 22;
+        let one = |width: usize, lane4s: usize| {
+            let group = [FEWEST_GROUP_LANE4S, 8];
+            let plain = Tile { rows: 8, lane4s: (2 / width).max(1), group, depth: 0, unroll: 1 };
+            let tile = match kind {
+                // Many rows and columns, as every load is dear.
+                DeviceKind::Software if !little => {
+                    let own = (4 / width).max(1);
+                    Tile { rows: if own * width <= 4 { 16 } else { 8 }, lane4s: own, unroll: 4, ..plain }
+                }
+                DeviceKind::Discrete => Tile { rows: if width <= 2 { 8 } else { 4 }, depth: 16, ..plain },
+                DeviceKind::Software | DeviceKind::Integrated => plain,
+            };
+            Tile { lane4s: tile.lane4s.min(lane4s), ..tile }
+        };
+        let lane4s = lanes.div_ceil(4);
+        Tiles { stored: [one(1, lane4s.saturating_mul(width)); 2], fused: [one(width, lane4s); 2] }
+    }
+
+    /// The same, cut so that they fit the workgroup memory of a device.
+    pub fn within(self, memory: u64, width: usize, precision: Precision) -> Tiles {
+        let fitting = |tile: Tile, width| tile.within(memory, width, precision);
+        Tiles { stored: self.stored.map(|t| fitting(t, 1)), fused: self.fused.map(|t| fitting(t, width)) }
+    }
+
+    /// Usual tiles of a run with so many slots.
+    pub(crate) fn of_run(r: &Request, limits: &Limits, slots: usize) -> Tiles {
+        let rows = if r.is_gram() { r.state_rows } else { r.rows };
+        let width = 1 + r.tangents;
+        let usual = Tiles::usual(limits.device, (rows, r.state_rows), width, slots);
+        usual.within(limits.workgroup_bytes, width, r.precision)
+    }
+}
+
+/// Kinds of devices, as far as tiles and estimates go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+pub enum DeviceKind {
+    /// Computes on the processor.
+    Software,
+    /// Shares its memory with the processor, or is unknown.
+    Integrated,
+    /// Has a memory of its own.
+    Discrete,
+}
+
+/// How a workgroup of the persistent strategy is cut. The same however many lanes there are, as it decides the order of sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct PersistentTile {
+    /// vec4s of lanes of a workgroup.
+    pub lane4s: usize,
+    /// Invocations that share the coefficients of a lane, at least four.
+    pub groups: usize,
+}
+
+/// vec4s of a product that an invocation keeps in registers.
+const MOST_VALUES: usize = 16;
+/// Bytes of workgroup memory at most: more would leave a multiprocessor with a single workgroup.
+const MOST_BYTES: u64 = 48 << 10;
+
+impl PersistentTile {
+    /// The first that fits the device, if any does: the most lanes, then by how invocations work.
+    pub(super) fn of(r: &Request, limits: &Limits) -> Option<Self> {
+        // Where invocations take turns, few of them waste the least on those that have nothing to decide.
+        let groups = match limits.device {
+            DeviceKind::Software => [4, 8, 16, 32, 64],
+            DeviceKind::Integrated | DeviceKind::Discrete => [64, 32, 16, 8, 4],
+        };
+        let candidates = [8, 4, 2, 1]
+            .into_iter()
+            .flat_map(|lane4s| groups.map(|groups| PersistentTile { lane4s, groups }));
+        let fits = |t: &PersistentTile| {
+            let useful = t.groups == 4 || t.groups < 2 * r.state_rows;
+            useful
+                && (t.lane4s * t.groups) as u64 <= limits.max_invocations.min(256)
+                && t.own_rows(r.state_rows) * (1 + r.tangents) <= MOST_VALUES
+                && t.bytes(r) <= limits.workgroup_bytes.min(MOST_BYTES)
+        };
+        candidates.into_iter().find(fits)
+    }
+
+    /// Coefficients of an invocation.
+    pub fn own_rows(&self, state_rows: usize) -> usize {
+        state_rows.div_ceil(self.groups)
+    }
+
+    fn bytes(&self, r: &Request) -> u64 {
+        let d = r.tangents;
+        let pool = 2 * r.state_rows.next_multiple_of(4) * (1 + d) * self.lane4s * 4;
+        let shares = (6 + usize::from(r.constants > 0) + 2 * d) * self.groups * self.lane4s * 4;
+        let pages = crate::lanes::fields::state::TABLE.len(d) * self.lane4s * 4;
+        (pool + shares + pages + 2) as u64 * r.precision.bytes()
+    }
+}
