@@ -5,6 +5,7 @@ macro_rules! catalog {
     ($(#[$meta:meta])* $Enum:ident, $kind:literal, $with:ident, $($Variant:ident($file:ident, $word:literal)),+ $(,)?) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq)]
+        #[non_exhaustive]
         pub enum $Enum { $(
             #[doc = concat!("`", $word, "`, see `src/objective/", $kind, "/", $word, ".rs`.")]
             $Variant($file::$Variant),

@@ -18,6 +18,7 @@ pub use fit::Fit;
 /// Axes: `f` frames, `k` iterations done, `b` lanes, `d` derivatives, `p` features. Entry `k` of the per-iteration
 /// arrays belongs to the update that makes iterate `k + 1`.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Trace {
     /// `[f]`: index of each frame's iterate; 0 is the start, the last one is where the last lane ended.
     pub iteration: Vec<usize>,

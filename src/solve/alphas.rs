@@ -5,6 +5,7 @@ use crate::objective::Objective;
 
 /// Values of alpha, in the order of the lanes.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Alphas {
     /// These values.
     List(Vec<f64>),
