@@ -13,6 +13,7 @@ pub mod gpu;
 /// How a lane ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum Status {
     /// Still going; never in a result.
     Running,
@@ -137,8 +138,17 @@ pub struct EngineInfo {
     pub software: bool,
 }
 
-/// An interpreter of plans.
-pub trait Engine: Send {
+mod sealed {
+    /// Engines are made in this crate alone, so that what they are asked to do may change.
+    pub trait Sealed {}
+}
+#[cfg(not(feature = "testing"))]
+pub(crate) use sealed::Sealed;
+#[cfg(feature = "testing")]
+pub use sealed::Sealed;
+
+/// An interpreter of plans. Sealed: the engines are [`cpu::CpuEngine`] and, with the feature `gpu`, `gpu::GpuEngine`.
+pub trait Engine: Sealed + Send {
     /// What runs.
     fn info(&self) -> EngineInfo;
 
@@ -161,7 +171,7 @@ pub trait Engine: Send {
     fn recover(&mut self) -> Result<()>;
 }
 
-/// A plan under way: lanes come and go between chunks. Lanes that ended rest until they are evicted.
+/// A plan in progress: lanes come and go between chunks. Lanes that ended rest until they are evicted.
 pub trait Run {
     /// Lanes that can still be active.
     fn free(&self) -> usize;
@@ -193,6 +203,6 @@ pub trait Run {
     /// A device that failed: what was in flight is lost, what was collected is not.
     fn collect(&mut self) -> Result<Chunk>;
 
-    /// A active lane as of the last chunk collected, or as it was loaded.
+    /// An active lane as of the last chunk collected, or as it was loaded.
     fn state(&self, lane: usize) -> LaneState;
 }

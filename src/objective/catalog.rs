@@ -9,6 +9,7 @@ macro_rules! catalog {
     ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq)]
+        #[non_exhaustive]
         pub enum $Enum { $(
             #[doc = concat!("`", $word, "`, see `src/objective/", $kind, "/", $word, ".rs`.")]
             $Variant($file::$Variant),

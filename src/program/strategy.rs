@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// How an iteration is computed. All strategies compute the same sequences, to rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum Strategy {
     /// Products with the design: `4 n q b (1+d)` operations.
     Direct,

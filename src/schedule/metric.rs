@@ -9,6 +9,7 @@ use crate::objective::catalog::split;
 
 /// The diagonal metric `D_k` of a run. `L` and `m` of the step rules are then those of `D^½ H D^½`.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub enum Metric {
     /// The identity.
     #[default]

@@ -11,6 +11,7 @@ use crate::objective::catalog::split;
 
 /// A rule for the momentum `β_k`. `fista` and `nesterov` count from the start of their phase, or from the last restart.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Momentum {
     /// 0.
     None,

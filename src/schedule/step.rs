@@ -11,6 +11,7 @@ use crate::objective::catalog::split;
 
 /// A rule for the step size `α_k`; `L` and `m` are the lane's, `k` is the iteration of the run, from 0.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Step {
     /// `1/L`.
     InverseLipschitz,

@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// What a [`Handle`] yields: a chunk of iterations, and where the run stands after it.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Update {
     /// Records of every iteration of the chunk, and the frames among them.
     pub chunk: Chunk,

@@ -3,23 +3,42 @@
 use crate::engine::{EngineInfo, Status};
 use crate::objective::Shape;
 use crate::program::{Precision, Strategy};
-use crate::result::Trace;
+use crate::result::{Columns, Fit, Trace};
 use crate::schedule::ScheduleInfo;
 
 /// What a sweep found.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct SweepResult {
     /// Every lane, in the order of the alphas.
     pub lanes: Vec<LaneResult>,
-    /// The recorded sequence.
+    /// The recorded sequence, in the units of the fit.
     pub trace: Trace,
     /// What ran and how.
     pub info: RunInfo,
+    pub(super) columns: Columns,
+}
+
+impl SweepResult {
+    /// The model of a lane at its end, in the units of the data as they were given.
+    ///
+    /// # Panics
+    /// A lane that the sweep does not have.
+    pub fn lane(&self, lane: usize) -> Fit<'_> {
+        self.columns.fit(&self.trace, lane)
+    }
+
+    /// The lane with the lowest loss over the held-out rows; `None` without such rows.
+    pub fn best(&self) -> Option<usize> {
+        let losses = self.lanes.iter().enumerate().filter_map(|(i, lane)| Some((i, lane.validation_loss?)));
+        losses.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i)
+    }
 }
 
 /// The outcome of a lane.
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct LaneResult {
     /// Penalty strength.
     pub alpha: f64,
@@ -54,6 +73,7 @@ pub struct LaneResult {
 /// What ran and how: every report prints it.
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct RunInfo {
     /// The objective in words.
     pub objective: String,

@@ -9,7 +9,7 @@ use crate::engine::{Chunk, Engine, EngineInfo, LaneOutcome, Slot};
 use crate::error::{Error, Result};
 use crate::objective::Derivative;
 use crate::program::Plan;
-use crate::result::Recorder;
+use crate::result::{Columns, Recorder};
 
 impl Sweep {
     /// Runs the sweep to its end.
@@ -152,6 +152,6 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
             warnings,
             seconds: 0.0,
         };
-        SweepResult { lanes, trace, info }
+        SweepResult { lanes, trace, info, columns: Columns::new(problem) }
     }
 }

@@ -17,6 +17,7 @@ use crate::program::Plan;
 /// What to do when a device fails in the middle of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum OnFault {
     /// Go on from the last chunk collected on a fresh device, as long as that gets further.
     #[default]
@@ -46,6 +47,7 @@ impl std::str::FromStr for OnFault {
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Progress {
     /// Lanes of the sweep.
     pub lanes: usize,

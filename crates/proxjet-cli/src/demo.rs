@@ -109,10 +109,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
 fn problem(case: &Case) -> Result<Objective> {
     let (fitted, held_out) = bundled(case.data)?.split(VALIDATION)?;
     let fitted = fitted.standardize();
-    let held_out = match fitted.standardization() {
-        Some(s) => held_out.standardize_like(s),
-        None => held_out,
-    };
+    let held_out = held_out.standardize_like(&fitted)?;
     Objective::builder(fitted).loss(case.loss).penalty(case.penalty).validation(held_out).build()
 }
 
@@ -172,12 +169,9 @@ fn describe(case: &Case, problem: &Objective, runs: &[(&str, SweepResult)]) {
             info.seconds
         ));
     }
-    let lanes = &runs[0].1.lanes;
-    let best = lanes.iter().enumerate().min_by(|a, b| {
-        let loss = |l: &proxjet::solve::LaneResult| l.validation_loss.unwrap_or(f64::INFINITY);
-        loss(a.1).total_cmp(&loss(b.1))
-    });
-    if let Some((i, lane)) = best {
+    let fista = &runs[0].1;
+    if let Some(i) = fista.best() {
+        let lane = &fista.lanes[i];
         let slope = lane.hypergradient.as_ref().and_then(|h| h[0]).unwrap_or(f64::NAN);
         print(&format!(
             "  lowest held-out loss {:.5} at alpha = {:.5} (lane {i}, {} of {} coefficients non-zero); its slope by log alpha \
@@ -186,7 +180,7 @@ fn describe(case: &Case, problem: &Objective, runs: &[(&str, SweepResult)]) {
             lane.alpha,
             lane.support,
             problem.features(),
-            if i + 1 == lanes.len() {
+            if i + 1 == fista.lanes.len() {
                 "; it is the last of the path: smaller alphas may do better"
             } else {
                 ""

@@ -13,6 +13,7 @@ mod engine;
 mod flags;
 mod grad_check;
 mod interrupt;
+mod predict;
 mod reproduce;
 mod settings;
 mod sweep;
@@ -40,6 +41,8 @@ const EXIT_CODES: &str = "Exit codes: 0 all lanes converged, 1 output not writte
 enum Command {
     /// Fit one model per alpha and carry the derivatives of every iterate.
     Sweep(sweep::Args),
+    /// Predict the target of other rows by the model of a sweep.
+    Predict(predict::Args),
     /// The main job on bundled data: result files and pictures in proxjet-demo/.
     Demo(demo::Args),
     /// The experiments: rates of iterates and derivatives under updates that vary, as a page with pictures and tables.
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Sweep(args) => sweep::run(&args),
+        Command::Predict(args) => predict::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Reproduce(args) => reproduce::run(&args),
         Command::Doctor(args) => doctor::run(&args),

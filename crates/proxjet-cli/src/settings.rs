@@ -244,17 +244,8 @@ impl Settings {
             Some(validation) => data.split(validation).map(|(f, h)| (f, Some(h)))?,
         };
         // Held-out rows are standardised by the fitted ones, so that nothing of them leaks into the fit.
-        let (fitted, held_out) = if self.standardize {
-            let fitted = fitted.standardize();
-            let done = fitted.standardization().cloned();
-            let held_out = held_out.map(|h| match &done {
-                Some(s) => h.standardize_like(s),
-                None => h,
-            });
-            (fitted, held_out)
-        } else {
-            (fitted, held_out)
-        };
+        let fitted = if self.standardize { fitted.standardize() } else { fitted };
+        let held_out = held_out.map(|h| h.standardize_like(&fitted)).transpose()?;
         let mut builder = Objective::builder(fitted)
             .loss(loss)
             .penalty(penalty)

@@ -63,7 +63,7 @@ pub fn summary(result: &SweepResult) -> String {
         let skipped = 100.0 * result.info.skipped_work;
         let _ = writeln!(out, "{skipped:.0} % of the work left out: on coefficients that are zero");
     }
-    if let Some(best) = best_lane(lanes) {
+    if let Some(best) = result.best() {
         let lane = &lanes[best];
         let _ = writeln!(
             out,
@@ -96,12 +96,6 @@ pub fn summary(result: &SweepResult) -> String {
         );
     }
     out
-}
-
-/// The lane with the lowest validation loss.
-fn best_lane(lanes: &[LaneResult]) -> Option<usize> {
-    let losses = lanes.iter().enumerate().filter_map(|(i, l)| Some((i, l.validation_loss?)));
-    losses.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i)
 }
 
 /// A few lines on rates and late starts.
