@@ -18,8 +18,8 @@ pub enum Metric {
     Diagonal,
     /// As given: `[p]` for the whole run, `[iterations, p]`, or `[iterations, lanes, p]`.
     Table(ArrayD<f64>),
-    /// `d_j = 1/h_j(x_k)`, `h` the diagonal of the loss's Hessian, refreshed every so many iterations and held between
-    /// `1/ĥ_j` and `gain/ĥ_j`: steps below `2/(gain L)` are safe whatever `x_k` is.
+    /// `d_j = 1/h_j(x_k)`, `h` the diagonal of the loss's Hessian, refreshed every so many iterations and
+    /// held between `1/ĥ_j` and `gain/ĥ_j`: steps below `2/(gain L)` are safe whatever `x_k` is.
     Hessian {
         /// Iterations between refreshes.
         every: usize,

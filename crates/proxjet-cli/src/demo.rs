@@ -132,7 +132,8 @@ fn sweeps<'a>(
     ]
 }
 
-/// Solution and derivative to rounding: many more iterations of accelerated proximal gradient in f64 on the CPU.
+/// Solution and derivative to rounding: many more iterations of accelerated proximal gradient in f64 on the
+/// CPU.
 fn reference(case: &Case, problem: &Objective) -> Result<SweepResult> {
     Sweep::new(problem.clone())
         .alphas(case.alphas.clone())

@@ -45,7 +45,8 @@ enum Command {
     Predict(predict::Args),
     /// The main job on bundled data: result files and pictures in proxjet-demo/.
     Demo(demo::Args),
-    /// The experiments: rates of iterates and derivatives under updates that vary, as a page with pictures and tables.
+    /// The experiments: rates of iterates and derivatives under updates that vary, as a page with pictures
+    /// and tables.
     Reproduce(reproduce::Args),
     /// Show adapters, features and limits, and what to do when there is none.
     Doctor(doctor::Args),

@@ -29,7 +29,8 @@ pub(crate) struct Args {
     out: PathBuf,
     #[command(flatten)]
     engine: EngineArgs,
-    /// Another data set: .csv, .npy, .npz or .svm; two classes are fitted by logistic regression, numbers by the lasso
+    /// Another data set: .csv, .npy, .npz or .svm; two classes are fitted by logistic regression, numbers by
+    /// the lasso
     #[arg(long, value_name = "FILE")]
     data: Option<String>,
     /// Target column of --data

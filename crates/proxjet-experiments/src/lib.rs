@@ -1,5 +1,5 @@
-//! The experiments of the paper's subject, on data made here and on real ones: do the derivatives of a solver converge at its own
-//! rate although its update varies?
+//! The experiments of the paper's subject, on data made here and on real ones: do the derivatives of a solver
+//! converge at its own rate although its update varies?
 
 mod experiment;
 pub mod page;

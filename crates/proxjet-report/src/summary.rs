@@ -42,7 +42,8 @@ fn engine_line(info: &RunInfo) -> String {
     )
 }
 
-/// A few lines on a sweep: what ran, how the lanes ended, the best one, and what to do about those that did not converge.
+/// A few lines on a sweep: what ran, how the lanes ended, the best one, and what to do about those that did
+/// not converge.
 pub fn summary(result: &SweepResult) -> String {
     let lanes = &result.lanes;
     let count = |status: Status| lanes.iter().filter(|l| l.status == status).count();
