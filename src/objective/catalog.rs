@@ -67,8 +67,10 @@ macro_rules! catalog {
             fn from_str(text: &str) -> $crate::error::Result<Self> {
                 let (name, values) = $crate::objective::catalog::split($kind, text)?;
                 match name {
-                    $($word => $file::$Variant::default().with_parameters(&values).map($Enum::$Variant).map_err(
-                        |e| $crate::error::Error { field: $kind.into(), found: format!("'{text}'"), ..e }),)+
+                    $($word => {
+                        let at = |e| $crate::error::Error { field: $kind.into(), found: format!("'{text}'"), ..e };
+                        $file::$Variant::default().with_parameters(&values).map($Enum::$Variant).map_err(at)
+                    })+
                     _ => Err($crate::error::Error::unknown(
                         $crate::error::ErrorKind::Usage, $kind, name, $Enum::NAMES)),
                 }

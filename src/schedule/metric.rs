@@ -44,7 +44,8 @@ impl Metric {
     pub(crate) fn check(&self, iterations: usize, lanes: usize, features: usize) -> Result<()> {
         let Metric::Table(table) = self else { return Ok(()) };
         let refuse = |found: String, expected: String| {
-            let remedy = "Give one positive number per feature: for the run, per iteration, or per iteration and lane.";
+            let remedy = "Give one positive number per feature: for the run, per iteration, or per iteration \
+                and lane.";
             Err(Error::usage("metric table", found, expected, remedy))
         };
         let shape = table.shape();

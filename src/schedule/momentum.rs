@@ -70,7 +70,8 @@ impl Momentum {
                         "momentum",
                         format!("'strongly_convex' with strong convexity 0 in lane {lane}"),
                         "a strongly convex problem in every lane",
-                        "Use fista, nesterov:A or constant:V, or a penalty with a ridge part and no free intercept.",
+                        "Use fista, nesterov:A or constant:V, or a penalty with a ridge part and no free \
+                            intercept.",
                     )),
                 }
             }

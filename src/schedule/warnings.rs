@@ -63,7 +63,8 @@ impl LaneSchedule {
         }
         if let Some(momentum) = self.schedule.unsafe_momentum() {
             list.push(format!(
-                "{momentum}: iterates and derivatives may grow although every single update contracts (momentum under steps \
+                "{momentum}: iterates and derivatives may grow although every single update contracts \
+                    (momentum under steps \
                  that rise). Keep the step fixed or falling, or use algorithm pgd."
             ));
         }

@@ -71,7 +71,9 @@ pub(crate) struct Settings {
     patience: usize,
     /// Everything that varies with the iteration, in phases, from a TOML file (docs/schedules.md)
     #[arg(long, value_name = "FILE.toml",
-        conflicts_with_all = ["algorithm", "step", "momentum", "restart", "metric", "tangent_start", "patience"])]
+        conflicts_with_all = [
+            "algorithm", "step", "momentum", "restart", "metric", "tangent_start", "patience",
+        ])]
     schedule: Option<PathBuf>,
     /// Iterations at most
     #[arg(long, value_name = "K", default_value_t = 1000)]

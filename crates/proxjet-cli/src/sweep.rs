@@ -91,7 +91,8 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         eprintln!("results: {}", out.path().display());
         if model.is_none() {
             eprintln!(
-                "no model.json: that is the lane of the lowest held-out loss; give --validation, or a single alpha"
+                "no model.json: that is the lane of the lowest held-out loss; give --validation, or a single \
+                    alpha"
             );
         }
     }

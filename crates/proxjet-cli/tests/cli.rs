@@ -527,7 +527,8 @@ fn schedules_come_from_a_file_and_errors_name_the_phase() {
         let common = ["--engine", "cpu", "--alphas", "path:0.1:4", "--schedule", &file, "--out", &dir];
         proxjet(&lasso(&[&common, more].concat()))
     };
-    let good = "patience = 5\n[[phase]]\nuntil = 'identified'\nalgorithm = 'pgd'\n[[phase]]\nalgorithm = 'fista'\nmomentum = 'nesterov:20'\n";
+    let good = "patience = 5\n[[phase]]\nuntil = 'identified'\nalgorithm = 'pgd'\n[[phase]]\nalgorithm = \
+        'fista'\nmomentum = 'nesterov:20'\n";
     let done = run("good.toml", good, &["--rates"]);
     assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
     let result: serde_json::Value =

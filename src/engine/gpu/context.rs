@@ -7,12 +7,15 @@ use serde::Serialize;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What to do where there is no adapter at all.
-pub const NO_ADAPTER: &str = "No Vulkan, Metal or DX12 adapter was found; the CPU engine runs without one. For a \
-    GPU, install its vendor's Vulkan driver. For a software adapter to try the GPU engine with (Debian, Ubuntu): \
+pub const NO_ADAPTER: &str = "No Vulkan, Metal or DX12 adapter was found; the CPU engine runs without one. \
+    For a \
+    GPU, install its vendor's Vulkan driver. For a software adapter to try the GPU engine with (Debian, \
+    Ubuntu): \
     apt-get install mesa-vulkan-drivers libvulkan1";
 
 /// What to do where there is only a software adapter.
-pub const NO_REAL_ADAPTER: &str = "Only a software adapter was found. If this machine has a GPU, install its vendor's \
+pub const NO_REAL_ADAPTER: &str = "Only a software adapter was found. If this machine has a GPU, install its \
+    vendor's \
     Vulkan driver and check that VK_DRIVER_FILES does not hide it.";
 
 /// Which adapters may be taken.
