@@ -68,7 +68,8 @@ macro_rules! catalog {
                 let (name, values) = $crate::objective::catalog::split($kind, text)?;
                 match name {
                     $($word => {
-                        let at = |e| $crate::error::Error { field: $kind.into(), found: format!("'{text}'"), ..e };
+                        let found = format!("'{text}'");
+                        let at = |e| $crate::error::Error { field: $kind.into(), found, ..e };
                         $file::$Variant::default().with_parameters(&values).map($Enum::$Variant).map_err(at)
                     })+
                     _ => Err($crate::error::Error::unknown(

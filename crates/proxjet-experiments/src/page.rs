@@ -69,7 +69,9 @@ pub fn page(sections: &[Section], made: &[String]) -> String {
                 (statements())
                 nav {
                     ol {
-                        @for (i, s) in sections.iter().enumerate() { li { a href=(format!("#s{i}")) { (s.title) } } }
+                        @for (i, s) in sections.iter().enumerate() {
+                            li { a href=(format!("#s{i}")) { (s.title) } }
+                        }
                     }
                 }
                 @for (i, section) in sections.iter().enumerate() {
