@@ -242,6 +242,7 @@ fn a_gpu_lane_has_the_same_bits_alone_and_among_others() {
             let bits = |r: &SweepResult, lane: usize| {
                 let coef = r.trace.coef.outer_iter().next_back().unwrap().row(lane).mapv(f64::to_bits);
                 let dcoef = r.trace.dcoef.outer_iter().next_back().unwrap();
+                assert!(r.trace.dcoef.iter().all(|v| v.is_finite()));
                 (coef, dcoef.index_axis(ndarray::Axis(0), lane).mapv(f64::to_bits))
             };
             assert_eq!(bits(&all, lane), bits(&alone, 0), "{strategy} strategy");
