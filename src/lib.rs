@@ -8,8 +8,9 @@
 //! g = alpha · l1_ratio ‖coef‖₁ + ½ alpha (1 − l1_ratio) ‖coef‖²   and its relatives
 //! ```
 //!
-//! by proximal gradient, FISTA or heavy ball, whose step `α_k` and momentum `β_k` may change at every iteration and differ
-//! from lane to lane, and carries with each iterate `x_k` its derivatives `Dx_k = ∂x_k/∂u`:
+//! by proximal gradient, FISTA or heavy ball, whose step `α_k` and momentum `β_k` may change at every
+//! iteration and differ from lane to lane, and carries with each iterate `x_k` its derivatives `Dx_k =
+//! ∂x_k/∂u`:
 //!
 //! ```text
 //! y   = x_k + β_k (x_k − x_{k−1})                dy   = dx_k + β_k (dx_k − dx_{k−1})
@@ -17,15 +18,15 @@
 //! x⁺  = prox_{α_k g}(w)                          dx⁺  = J dw + ∂_u prox
 //! ```
 //!
-//! All lanes and derivatives are the columns of one matrix, so that an iteration is two matrix products with element-wise
-//! ends, on a GPU ([`engine::gpu`]) or on the CPU ([`engine::cpu`], the reference text).
+//! All lanes and derivatives are the columns of one matrix, so that an iteration is two matrix products with
+//! element-wise ends, on a GPU ([`engine::gpu`]) or on the CPU ([`engine::cpu`], the reference text).
 //!
-//! Programs that must not block submit a sweep ([`solve::Sweep::submit`]); those that own a wgpu device step it in their own commands
-//! (`solve::Sweep::session`, `docs/embedding.md`).
+//! Programs that must not block submit a sweep ([`solve::Sweep::submit`]); those that own a wgpu device step
+//! it in their own commands (`solve::Sweep::session`, `docs/embedding.md`).
 //!
-//! The derivative sequence converges to the derivative of the solution at the solver's own rate although the update varies
-//! in time: S. Mehmood and P. Ochs, *Automatic Differentiation of Optimization Algorithms with Time-Varying Updates*,
-//! ICML 2025.
+//! The derivative sequence converges to the derivative of the solution at the solver's own rate although the
+//! update varies in time: S. Mehmood and P. Ochs, *Automatic Differentiation of Optimization Algorithms with
+//! Time-Varying Updates*, ICML 2025.
 //!
 //! ```text
 //! data ─► problem ─► plan ─► engine ─► trace ─► driver ─► derivative ─► report ─► front

@@ -107,18 +107,9 @@ fn runs_that_differ_anywhere_are_told_apart() {
     other.trace.coef[[2, 3, 0]] = 0.0;
     assert_eq!(compare(&truth, &other, 1e-12).wrong_sets, 1);
     other.trace.coef[[2, 3, 0]] = 1e-14;
-    let kink = compare(
-        &SweepResult {
-            trace: {
-                let mut t = other.trace.clone();
-                t.coef[[2, 3, 0]] = 0.0;
-                t
-            },
-            ..truth.clone()
-        },
-        &other,
-        1e-12,
-    );
+    let mut zero = other.clone();
+    zero.trace.coef[[2, 3, 0]] = 0.0;
+    let kink = compare(&zero, &other, 1e-12);
     assert_eq!((kink.at_kinks, kink.compared, kink.wrong_sets), (1, 3, 0));
     assert!(!Difference { coef: f64::NAN, ..Difference::default() }.within(1.0));
 }
@@ -163,7 +154,8 @@ fn traces_are_close_only_without_a_nan() {
 fn ends_of_lanes_that_differ_are_named() {
     let lane = run().lanes.pop().unwrap();
     assert_eq!(ends_differ(&lane, &lane, 0.0), "");
-    let changes: [(&str, fn(&mut LaneResult)); 8] = [
+    type Change = (&'static str, fn(&mut LaneResult));
+    let changes: [Change; 8] = [
         ("Diverged", |l| l.status = Status::Diverged),
         ("29", |l| l.iterations -= 1),
         ("objective", |l| l.objective = l.objective.map(|v| v + 1e-3)),

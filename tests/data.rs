@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use ndarray::{Array1, Array2, ArrayView1};
+use ndarray::{Array1, Array2, ArrayView1, Axis};
 use npyz::WriterBuilder;
 use proptest::prelude::*;
-use proxjet::data::{BUNDLED, Dataset, ReadOptions, Validation, bundled, read, read_array};
+use proxjet::data::{BUNDLED, Dataset, ReadOptions, Validation, bundled, read, read_array, read_features};
 use proxjet::error::{Error, ErrorKind, Result};
 
 struct Folder(tempfile::TempDir);
@@ -254,6 +254,54 @@ fn standardised_columns_have_mean_0_and_deviation_1() {
     assert!(mean.iter().all(|m| m.abs() < 1e-15) && (square[0] - 1.0).abs() < 1e-15);
     assert_eq!(data.x().column(1).sum(), 0.0, "a constant column is centred and not divided by zero");
     assert_eq!(data.standardization().unwrap().mean, vec![2.75, 5.0]);
+}
+
+#[test]
+fn held_out_rows_are_standardised_by_the_fitted_ones() {
+    let data = bundled("diabetes").unwrap();
+    let (fitted, held_out) = data.split(Validation { fraction: 0.25, seed: 1 }).unwrap();
+    let (mean, deviation) = (fitted.x().mean_axis(Axis(0)).unwrap(), fitted.x().std_axis(Axis(0), 0.0));
+    let by_hand = (&held_out.x() - &mean) / &deviation;
+    let given = held_out.clone();
+    let fitted = fitted.standardize();
+    let held_out = held_out.standardize_like(&fitted).unwrap();
+    let gap = (&held_out.x() - &by_hand).mapv(f64::abs);
+    assert!(gap.iter().all(|v| *v < 1e-9), "{gap}");
+    assert_eq!(held_out.standardization(), fitted.standardization());
+    // Nothing was done to the ones: nothing is done to the others.
+    let (plain, _) = data.split(Validation { fraction: 0.25, seed: 1 }).unwrap();
+    assert_eq!(given.clone().standardize_like(&plain).unwrap().x(), given.x());
+    let narrow = Dataset::new(Array2::ones((3, 2)), Array1::zeros(3)).unwrap();
+    let refused = narrow.standardize_like(&fitted).unwrap_err().to_string();
+    assert!(refused.contains("found 2 features, expected 10"), "{refused}");
+}
+
+#[test]
+fn features_are_found_by_name_without_a_target() {
+    let f = Folder::new();
+    let names = |list: &[&str]| list.iter().map(|n| n.to_string()).collect::<Vec<_>>();
+    let read = |path: &Path, list: &[&str]| read_features(path, &names(list), &ReadOptions::default());
+    let csv = f.file("d.csv", b"b,text,a\n1,no,2\n3,yes,4\n");
+    assert_eq!(read(&csv, &["a", "b"]).unwrap(), ndarray::array![[2.0, 1.0], [4.0, 3.0]]);
+    let refused = |result: Result<Array2<f64>>, parts: &[&str]| {
+        let error = result.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Data);
+        parts
+            .iter()
+            .for_each(|part| assert!(error.to_string().contains(part), "'{part}' is not in: {error}"));
+    };
+    refused(read(&csv, &["a", "bb"]), &["d.csv: feature", "'bb'", "one of b, text, a"]);
+    refused(read(&csv, &["text"]), &["line 2, column 'text'", "'no'"]);
+    let one = f.file("one.csv", b"a\n1\n2\n");
+    assert_eq!(read(&one, &["a"]).unwrap(), ndarray::array![[1.0], [2.0]]);
+    let matrix = f.file("d.npy", &npy(&[2, 2], vec![1.0, 2.0, 3.0, 4.0]));
+    assert_eq!(read(&matrix, &["a", "b"]).unwrap(), ndarray::array![[1.0, 2.0], [3.0, 4.0]]);
+    refused(read(&matrix, &["a"]), &["found 2 columns, expected 1"]);
+    let archive = f.file("d.npz", &npz(&[("X", npy(&[1, 2], vec![1.0, 2.0]))]));
+    assert_eq!(read(&archive, &["a", "b"]).unwrap(), ndarray::array![[1.0, 2.0]]);
+    let svm = f.file("d.svm", b"0 2:5\n0 1:3\n");
+    assert_eq!(read(&svm, &["x1", "x2", "x3"]).unwrap(), ndarray::array![[0.0, 5.0, 0.0], [3.0, 0.0, 0.0]]);
+    refused(read(&svm, &["x1"]), &["index 2 in row 0"]);
 }
 
 proptest! {

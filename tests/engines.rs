@@ -44,6 +44,7 @@ fn possible(case: &Case, strategy: Strategy) -> bool {
         Strategy::Gram => case.loss == Loss::squared(),
         // Held-out rows are predicted at every iteration.
         Strategy::Persistent => case.loss == Loss::squared() && case.held_out.is_none(),
+        other => panic!("say which cases the {other} strategy can run"),
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use proxjet::engine::cpu::CpuEngine;
-use proxjet::engine::{Chunk, Engine, EngineInfo, Run, Status};
+use proxjet::engine::{Chunk, Engine, EngineInfo, Run, Sealed, Status};
 use proxjet::error::{Error, ErrorKind, Result};
 use proxjet::lanes::{Job, LaneState};
 use proxjet::objective::Objective;
@@ -43,6 +43,8 @@ fn lost() -> Error {
         "Run again.",
     )
 }
+
+impl<E: Engine> Sealed for Faulty<E> {}
 
 impl<E: Engine> Engine for Faulty<E> {
     fn info(&self) -> EngineInfo {
@@ -383,6 +385,8 @@ fn an_engine_that_dies_leaves_its_lanes_to_the_others() {
 
 /// After some openings and submissions nothing works any more.
 struct Dying<E>(Faulty<E>, u32);
+
+impl<E: Engine> Sealed for Dying<E> {}
 
 impl<E: Engine> Engine for Dying<E> {
     fn info(&self) -> EngineInfo {

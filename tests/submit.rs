@@ -8,7 +8,7 @@ use futures::executor::{LocalPool, block_on};
 use futures::task::LocalSpawnExt;
 use futures::{FutureExt, StreamExt};
 use proxjet::engine::cpu::CpuEngine;
-use proxjet::engine::{Chunk, Engine, EngineInfo, Run, Status};
+use proxjet::engine::{Chunk, Engine, EngineInfo, Run, Sealed, Status};
 use proxjet::error::{ErrorKind, Result};
 use proxjet::lanes::{Job, LaneState};
 use proxjet::objective::Objective;
@@ -30,6 +30,8 @@ fn counted() -> (Box<dyn Engine>, Arc<AtomicUsize>) {
     let chunks = Arc::new(AtomicUsize::new(0));
     (Box::new(Counted { inner: CpuEngine::new(), chunks: chunks.clone() }), chunks)
 }
+
+impl Sealed for Counted {}
 
 impl Engine for Counted {
     fn info(&self) -> EngineInfo {

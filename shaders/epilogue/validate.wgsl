@@ -1,4 +1,5 @@
-// The epilogue of a prediction of held-out rows: their loss and its derivatives, from the predictions in `values`.
+// The epilogue of a prediction of held-out rows: their loss and its derivatives, from the predictions in
+// `values`.
 var<private> validate_loss: real4;
 var<private> validate_d1: array<real4, MAX_TANGENTS>;
 

@@ -2,47 +2,38 @@
 
 use std::collections::HashSet;
 
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 
 use super::Dataset;
-use super::read::{ReadOptions, check_size, classes, find_column};
+use super::read::{ReadOptions, check_size, classes, find_column, positions};
 use crate::error::{Error, Result};
 
-/// Parses comma-separated text: the first line names the columns, one of them is the target.
-pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<Dataset> {
+/// Cells of comma-separated text below a header.
+struct Table {
+    names: Vec<String>,
+    /// Each with its line in the file.
+    rows: Vec<(u64, csv::StringRecord)>,
+}
+
+/// Splits text into cells, and checks the header and the length of every row.
+fn table(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<Table> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(bytes);
     let failed =
         |e: csv::Error| Error::data(file, e.to_string(), "comma-separated text in UTF-8", "").with_source(e);
     let names: Vec<String> = reader.headers().map_err(failed)?.iter().map(String::from).collect();
-    if names.len() < 2 {
-        return Err(Error::data(
-            format!("{file}, line 1"),
-            format!("{} column(s)", names.len()),
-            "a header of at least two columns, separated by commas",
-            "",
-        ));
-    }
+    let bad_header = |found: String, expected: &str, remedy: &str| {
+        Err(Error::data(format!("{file}, line 1"), found, expected, remedy))
+    };
     let mut seen = HashSet::new();
     if let Some(name) = names.iter().find(|n| !seen.insert(n.as_str())) {
-        return Err(Error::data(
-            format!("{file}, line 1"),
-            format!("column '{name}' twice"),
-            "distinct names",
-            "",
-        ));
+        return bad_header(format!("column '{name}' twice"), "distinct names", "");
     }
     if names.iter().all(|n| n.parse::<f64>().is_ok()) {
-        return Err(Error::data(
-            format!("{file}, line 1"),
-            "numbers only",
-            "a header that names the columns",
-            "Add a first line such as x0,x1,y.",
-        ));
+        let remedy = "Add a first line such as x0,x1,y.";
+        return bad_header("numbers only".into(), "a header that names the columns", remedy);
     }
-    let target = find_column(file, options.target.as_deref(), &names)?;
-
-    let (mut values, mut labels, mut lines) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(failed)?;
         let line = record.position().map_or(0, |p| p.line());
@@ -54,35 +45,68 @@ pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<D
                 "Check for a missing or surplus comma.",
             ));
         }
-        for (j, cell) in record.iter().enumerate() {
-            if j == target {
-                labels.push(cell.to_string());
-            } else {
-                values.push(number(cell, file, line, &names[j])?);
-            }
-        }
-        lines.push(line);
-        check_size(file, lines.len() as u64, names.len() as u64, options.max_bytes)?;
+        rows.push((line, record));
+        check_size(file, rows.len() as u64, names.len() as u64, options.max_bytes)?;
     }
-    if lines.is_empty() {
+    if rows.is_empty() {
         return Err(Error::data(file, "a header and no rows", "at least one row below the header", ""));
     }
+    Ok(Table { names, rows })
+}
 
-    let x = Array2::from_shape_vec((lines.len(), names.len() - 1), values).expect("one value per cell");
+impl Table {
+    /// `[rows, columns]`: the numbers of some columns.
+    fn numbers(&self, columns: &[usize], file: &str) -> Result<Array2<f64>> {
+        let mut values = Vec::with_capacity(self.rows.len() * columns.len());
+        for (line, row) in &self.rows {
+            for j in columns {
+                values.push(number(&row[*j], file, *line, &self.names[*j])?);
+            }
+        }
+        Ok(Array2::from_shape_vec((self.rows.len(), columns.len()), values).expect("one value per cell"))
+    }
+}
+
+/// Parses comma-separated text: the first line names the columns, one of them is the target.
+pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<Dataset> {
+    let table = table(bytes, file, options)?;
+    let names = &table.names;
+    if names.len() < 2 {
+        return Err(Error::data(
+            format!("{file}, line 1"),
+            format!("{} column(s)", names.len()),
+            "a header of at least two columns, separated by commas",
+            "",
+        ));
+    }
+    let target = find_column(file, options.target.as_deref(), names)?;
+    let features: Vec<usize> = (0..names.len()).filter(|j| *j != target).collect();
+    let x = table.numbers(&features, file)?;
     let name = &names[target];
+    let labels: Vec<String> = table.rows.iter().map(|(_, row)| row[target].to_string()).collect();
     let text = labels.iter().any(|l| !l.is_empty() && l.parse::<f64>().is_err());
     let (y, class_names) = if text && labels.iter().all(|l| !l.is_empty()) {
         classes(&format!("{file}, target column '{name}'"), &labels).map(|(y, names)| (y, Some(names)))?
     } else {
-        let cells = labels.iter().zip(&lines);
-        (cells.map(|(cell, line)| number(cell, file, *line, name)).collect::<Result<_>>()?, None)
+        (table.numbers(&[target], file)?.index_axis_move(Axis(1), 0), None)
     };
-    let features = names.iter().enumerate().filter(|(j, _)| *j != target).map(|(_, n)| n.clone()).collect();
+    let features = features.iter().map(|j| names[*j].clone()).collect();
     let data = Dataset::new(x, y)?.with_feature_names(features)?.with_target_name(name);
     Ok(match class_names {
         Some(names) => data.with_class_names(names),
         None => data,
     })
+}
+
+/// The columns of the given names, `[rows, names]`; others are left out.
+pub(super) fn columns(
+    bytes: &[u8],
+    file: &str,
+    names: &[String],
+    options: &ReadOptions,
+) -> Result<Array2<f64>> {
+    let table = table(bytes, file, options)?;
+    table.numbers(&positions(file, names, &table.names)?, file)
 }
 
 fn number(cell: &str, file: &str, line: u64, column: &str) -> Result<f64> {

@@ -1,6 +1,6 @@
 //! Data sets: validated once, at construction, so that nothing downstream meets a NaN or a ragged row.
 
-use ndarray::{Array1, Array2, ArrayView1, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayViewMut1, Axis};
 
 use crate::design::Design;
 use crate::error::{Error, Result};
@@ -21,7 +21,7 @@ pub use bundled::{BUNDLED, bundled};
 #[cfg(feature = "readers")]
 pub use npy::read_array;
 #[cfg(feature = "readers")]
-pub use read::{ReadOptions, read};
+pub use read::{ReadOptions, read, read_features};
 pub use split::Validation;
 pub use synthetic::Synthetic;
 
@@ -42,13 +42,26 @@ pub struct Dataset {
 }
 
 /// What [`Dataset::standardize`] did: column `j` became `(x_j - mean_j) / scale_j`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Standardization {
     /// Weighted column means, `[p]`.
     pub mean: Vec<f64>,
     /// Weighted standard deviations (divisor: the sum of weights), `[p]`; 1 for a constant column.
     pub scale: Vec<f64>,
+}
+
+impl Standardization {
+    /// Brings coefficients `[p]` of standardised columns into the units of the data as they were given, and
+    /// returns what that adds to the intercept: `X' coef = X coef_given + added`.
+    pub(crate) fn to_given_units(&self, coef: ArrayViewMut1<'_, f64>) -> f64 {
+        let columns = coef.into_iter().zip(&self.scale).zip(&self.mean);
+        let added = columns.map(|((c, scale), mean)| {
+            *c /= scale;
+            -*c * mean
+        });
+        added.sum()
+    }
 }
 
 impl Dataset {
@@ -203,6 +216,10 @@ impl Dataset {
 
     /// Centres and scales every column to weighted mean 0 and weighted standard deviation 1; a constant
     /// column is only centred. What was done is recorded in [`standardization`](Self::standardization).
+    ///
+    /// Split off held-out rows before, and bring them into the same units by
+    /// [`standardize_like`](Self::standardize_like); otherwise they have a part in the means and deviations
+    /// of the fit.
     pub fn standardize(mut self) -> Self {
         let total = self.sample_weight.sum();
         let mean = self.design.apply_t_vector(self.sample_weight.view()) / total;
@@ -219,12 +236,22 @@ impl Dataset {
         self
     }
 
-    /// Applies the standardisation of another data set (training rows) to this one (held-out rows).
-    pub fn standardize_like(mut self, s: &Standardization) -> Self {
-        let (mean, scale) = (Array1::from(s.mean.clone()), Array1::from(s.scale.clone()));
-        self.design = self.design.shifted(&mean).scaled(&scale);
-        self.standardization = Some(s.clone());
-        self
+    /// Standardises held-out rows as the data that are fitted were: by their means and deviations. Does
+    /// nothing where those were not standardised.
+    ///
+    /// # Errors
+    /// Another number of features.
+    pub fn standardize_like(mut self, fitted: &Dataset) -> Result<Self> {
+        if self.features() != fitted.features() {
+            let expected = format!("{}, as in the data that are fitted", fitted.features());
+            return Err(Error::data("held-out data", format!("{} features", self.features()), expected, ""));
+        }
+        if let Some(s) = &fitted.standardization {
+            let (mean, scale) = (Array1::from(s.mean.clone()), Array1::from(s.scale.clone()));
+            self.design = self.design.shifted(&mean).scaled(&scale);
+            self.standardization = Some(s.clone());
+        }
+        Ok(self)
     }
 
     /// The rows `index`, in that order, with their weights and all names.

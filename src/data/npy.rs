@@ -7,7 +7,7 @@ use ndarray::{Array1, Array2, ArrayD, Axis, IxDyn, ShapeBuilder};
 use npyz::{NpyFile, NpyHeader, Order, TypeChar};
 
 use super::Dataset;
-use super::read::{ReadOptions, check_size, classes, find_column, read_bytes};
+use super::read::{ReadOptions, check_size, classes, find_column, positions, read_bytes};
 use crate::error::{Error, Result};
 
 /// An array of numbers or of text.
@@ -40,49 +40,117 @@ pub(super) fn parse_npy(bytes: &[u8], file: &str, options: &ReadOptions) -> Resu
     Ok(data.with_feature_names(features)?.with_target_name(format!("x{target}")))
 }
 
-/// `X [n, p]`, `y [n]`, and optionally `sample_weight [n]` and `feature_names [p]`.
-pub(super) fn parse_npz(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<Dataset> {
-    let failed = |e: std::io::Error| {
-        Error::data(file, e.to_string(), "a NPZ archive, as numpy.savez makes", "").with_source(e)
-    };
-    let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|e| failed(e.into()))?;
-    let present: Vec<String> = archive
-        .file_names()
-        .map(|n| n.map(|n| n.trim_end_matches(".npy").to_string()).map_err(|e| failed(e.into())))
-        .collect::<Result<_>>()?;
-    let mut get = |name: &str| -> Result<Option<Array>> {
-        if !present.iter().any(|n| n == name) {
+/// The features of a matrix: every column is one.
+pub(super) fn columns(
+    bytes: &[u8],
+    file: &str,
+    names: &[String],
+    options: &ReadOptions,
+) -> Result<Array2<f64>> {
+    let x = matrix(numbers(array(bytes, file, options.max_bytes)?, file)?, file)?;
+    as_many(file, x, names.len())
+}
+
+/// The features of the given names of an archive with `X` and perhaps `feature_names`.
+pub(super) fn columns_of_npz(
+    bytes: &[u8],
+    file: &str,
+    names: &[String],
+    options: &ReadOptions,
+) -> Result<Array2<f64>> {
+    let mut archive = Archive::new(bytes, file, options)?;
+    let x = archive.x()?;
+    match archive.feature_names()? {
+        Some(known) => Ok(x.select(Axis(1), &positions(file, names, &known)?)),
+        None => as_many(file, x, names.len()),
+    }
+}
+
+fn as_many(file: &str, x: Array2<f64>, features: usize) -> Result<Array2<f64>> {
+    if x.ncols() == features {
+        return Ok(x);
+    }
+    Err(Error::data(file, format!("{} columns", x.ncols()), format!("{features}, one per feature"), ""))
+}
+
+/// An archive of arrays.
+struct Archive<'a> {
+    zip: zip::ZipArchive<Cursor<&'a [u8]>>,
+    file: &'a str,
+    max_bytes: u64,
+    present: Vec<String>,
+}
+
+impl<'a> Archive<'a> {
+    fn new(bytes: &'a [u8], file: &'a str, options: &ReadOptions) -> Result<Self> {
+        let zip = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|e| not_an_archive(file, e.into()))?;
+        let names = zip.file_names().map(|n| n.map(|n| n.trim_end_matches(".npy").to_string()));
+        let present = names.collect::<std::result::Result<_, _>>();
+        let present = present.map_err(|e| not_an_archive(file, e.into()))?;
+        Ok(Archive { zip, file, max_bytes: options.max_bytes, present })
+    }
+
+    fn at(&self, name: &str) -> String {
+        format!("{}, array '{name}'", self.file)
+    }
+
+    fn get(&mut self, name: &str) -> Result<Option<Array>> {
+        if !self.present.iter().any(|n| n == name) {
             return Ok(None);
         }
-        let mut member = archive.by_name(&format!("{name}.npy")).map_err(|e| failed(e.into()))?;
+        let (file, limit) = (self.file, self.max_bytes);
+        let member = self.zip.by_name(&format!("{name}.npy"));
+        let mut member = member.map_err(|e| not_an_archive(file, e.into()))?;
         let mut raw = Vec::new();
-        let limit = options.max_bytes;
-        member.by_ref().take(limit.saturating_add(1)).read_to_end(&mut raw).map_err(failed)?;
+        let read = member.by_ref().take(limit.saturating_add(1)).read_to_end(&mut raw);
+        read.map_err(|e| not_an_archive(file, e))?;
         check_size(file, raw.len() as u64 / 8, 1, limit)?;
         array(&raw, &format!("{file}, array '{name}'"), limit).map(Some)
-    };
-    let missing = |name: &str| {
+    }
+
+    fn require(&mut self, name: &str) -> Result<Array> {
         let remedy = "Save it with numpy.savez_compressed(file, X=X, y=y).";
-        Error::data(file, format!("arrays {present:?}"), format!("an array '{name}'"), remedy)
-    };
-    let at = |name: &str| format!("{file}, array '{name}'");
-    let x = matrix(numbers(get("X")?.ok_or_else(|| missing("X"))?, &at("X"))?, &at("X"))?;
-    let (y, class_names) = match get("y")?.ok_or_else(|| missing("y"))? {
-        Array::Numbers(y) => (vector(y, &at("y"))?, None),
-        Array::Text(labels) => classes(&at("y"), &labels).map(|(y, names)| (y, Some(names)))?,
+        let found = format!("arrays {:?}", self.present);
+        self.get(name)?.ok_or_else(|| Error::data(self.file, found, format!("an array '{name}'"), remedy))
+    }
+
+    fn x(&mut self) -> Result<Array2<f64>> {
+        let at = self.at("X");
+        matrix(numbers(self.require("X")?, &at)?, &at)
+    }
+
+    fn feature_names(&mut self) -> Result<Option<Vec<String>>> {
+        match self.get("feature_names")? {
+            Some(Array::Text(names)) => Ok(Some(names)),
+            Some(Array::Numbers(_)) => {
+                let at = self.at("feature_names");
+                Err(Error::data(at, "numbers", "text", "Save names as numpy strings."))
+            }
+            None => Ok(None),
+        }
+    }
+}
+
+fn not_an_archive(file: &str, e: std::io::Error) -> Error {
+    Error::data(file, e.to_string(), "a NPZ archive, as numpy.savez makes", "").with_source(e)
+}
+
+/// `X [n, p]`, `y [n]`, and optionally `sample_weight [n]` and `feature_names [p]`.
+pub(super) fn parse_npz(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<Dataset> {
+    let mut archive = Archive::new(bytes, file, options)?;
+    let (x, at) = (archive.x()?, archive.at("y"));
+    let (y, class_names) = match archive.require("y")? {
+        Array::Numbers(y) => (vector(y, &at)?, None),
+        Array::Text(labels) => classes(&at, &labels).map(|(y, names)| (y, Some(names)))?,
     };
     let mut data = Dataset::new(x, y)?;
-    if let Some(weight) = get("sample_weight")? {
-        data =
-            data.with_sample_weight(vector(numbers(weight, &at("sample_weight"))?, &at("sample_weight"))?)?;
+    if let Some(weight) = archive.get("sample_weight")? {
+        let at = archive.at("sample_weight");
+        data = data.with_sample_weight(vector(numbers(weight, &at)?, &at)?)?;
     }
-    data = match get("feature_names")? {
-        Some(Array::Text(names)) => data.with_feature_names(names)?,
-        Some(Array::Numbers(_)) => {
-            return Err(Error::data(at("feature_names"), "numbers", "text", "Save names as numpy strings."));
-        }
-        None => data,
-    };
+    if let Some(names) = archive.feature_names()? {
+        data = data.with_feature_names(names)?;
+    }
     Ok(match class_names {
         Some(names) => data.with_class_names(names),
         None => data,

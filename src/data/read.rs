@@ -1,10 +1,12 @@
 //! Reading a data set from a file: the format follows from the name.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
+use ndarray::Array2;
 
 use super::{Dataset, csv, npy, svmlight};
 use crate::error::{Error, ErrorKind, Result, bytes as shown_bytes};
@@ -27,12 +29,43 @@ impl Default for ReadOptions {
 /// File formats, by extension (each also with `.gz`).
 const EXTENSIONS: &[&str] = &["csv", "npy", "npz", "svm", "svmlight", "libsvm"];
 
-/// Reads a data set: CSV with header, NPY (a matrix with a target column), NPZ (`X`, `y`, optionally `sample_weight` and
-/// `feature_names`) or svmlight, each also gzipped.
+/// Reads a data set: CSV with header, NPY (a matrix with a target column), NPZ (`X`, `y`, optionally
+/// `sample_weight` and `feature_names`) or svmlight, each also gzipped.
 ///
 /// # Errors
-/// A file that cannot be read or is not what its name says, with file, line and column; a file over the size bound.
+/// A file that cannot be read or is not what its name says, with file, line and column; a file over the size
+/// bound.
 pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
+    let (bytes, shown, extension) = open(path, options)?;
+    let data = match extension.as_str() {
+        "csv" => csv::parse(&bytes, &shown, options),
+        "npy" => npy::parse_npy(&bytes, &shown, options),
+        "npz" => npy::parse_npz(&bytes, &shown, options),
+        _ => svmlight::parse(&bytes, &shown, options),
+    };
+    // Dataset's own checks do not know the file.
+    let named = |e: Error| if e.field.starts_with(&shown) { e } else { e.within(&format!("{shown}: ")) };
+    data.map(|d| d.with_source(&shown)).map_err(named)
+}
+
+/// Reads the features of the given names, `[rows, names]`, from a file in one of the formats of [`read`]; a
+/// target is not needed. CSV columns and NPZ arrays with `feature_names` are found by name, in any order; a
+/// NPY file or another NPZ array has exactly these columns; in svmlight feature `i` is called `xi`.
+///
+/// # Errors
+/// As [`read`], and a feature that is missing.
+pub fn read_features(path: &Path, names: &[String], options: &ReadOptions) -> Result<Array2<f64>> {
+    let (bytes, shown, extension) = open(path, options)?;
+    match extension.as_str() {
+        "csv" => csv::columns(&bytes, &shown, names, options),
+        "npy" => npy::columns(&bytes, &shown, names, options),
+        "npz" => npy::columns_of_npz(&bytes, &shown, names, options),
+        _ => svmlight::columns(&bytes, &shown, names, options),
+    }
+}
+
+/// The bytes of a data file, its name and the extension of its format.
+fn open(path: &Path, options: &ReadOptions) -> Result<(Vec<u8>, String, String)> {
     let shown = path.display().to_string();
     let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
     let (stem, gzipped) = match name.strip_suffix(".gz") {
@@ -47,16 +80,7 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
         let remedy = "Rename the file after its format.";
         return Err(Error::data(shown, found, format!("one of {known}, or the same with .gz"), remedy));
     }
-    let bytes = read_bytes(path, gzipped, options.max_bytes)?;
-    let data = match extension {
-        "csv" => csv::parse(&bytes, &shown, options),
-        "npy" => npy::parse_npy(&bytes, &shown, options),
-        "npz" => npy::parse_npz(&bytes, &shown, options),
-        _ => svmlight::parse(&bytes, &shown, options),
-    };
-    // Dataset's own checks do not know the file.
-    let named = |e: Error| if e.field.starts_with(&shown) { e } else { e.within(&format!("{shown}: ")) };
-    data.map(|d| d.with_source(&shown)).map_err(named)
+    Ok((read_bytes(path, gzipped, options.max_bytes)?, shown, extension.into()))
 }
 
 /// The bytes of a file, decompressed, up to a bound.
@@ -106,6 +130,18 @@ pub(super) fn find_column(at: &str, wanted: Option<&str>, names: &[String]) -> R
             Err(Error::unknown(ErrorKind::Data, format!("{at}: target column"), wanted, &known))
         }
     }
+}
+
+/// Where each of the wanted columns is among the known ones.
+pub(super) fn positions(at: &str, wanted: &[String], known: &[String]) -> Result<Vec<usize>> {
+    let place: HashMap<&String, usize> = known.iter().enumerate().map(|(j, name)| (name, j)).collect();
+    let find = |name: &String| {
+        place.get(name).copied().ok_or_else(|| {
+            let shown: Vec<&str> = known.iter().map(String::as_str).collect();
+            Error::unknown(ErrorKind::Data, format!("{at}: feature"), name, &shown)
+        })
+    };
+    wanted.iter().map(find).collect()
 }
 
 /// Text labels of exactly two values as 0 and 1, the later in order being 1.

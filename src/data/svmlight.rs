@@ -1,20 +1,23 @@
 //! svmlight / LIBSVM text: `label index:value …`, expanded to a dense array.
 
+use std::collections::HashMap;
+
 use ndarray::{Array1, Array2};
 
 use super::Dataset;
 use super::read::{ReadOptions, check_size};
 use crate::error::{Error, Result};
 
-/// Parses svmlight text. Indices count from 1, or from 0 where an index 0 appears (scikit-learn's rule); `#` starts a
-/// comment and `qid:` is ignored.
-pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<Dataset> {
+/// Labels, and entries (row, index, value).
+type Entries = (Vec<f64>, Vec<(usize, u64, f64)>);
+
+/// Reads the entries of svmlight text; `#` starts a comment and `qid:` is ignored.
+fn entries(bytes: &[u8], file: &str) -> Result<Entries> {
     let text = std::str::from_utf8(bytes).map_err(|e| {
         Error::data(file, format!("bytes that are not UTF-8 at {}", e.valid_up_to()), "text", "")
             .with_source(e)
     })?;
     let (mut target, mut entries) = (Vec::new(), Vec::<(usize, u64, f64)>::new());
-    let (mut lowest, mut highest) = (u64::MAX, 0u64);
     for (number, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default();
         let mut tokens = line.split_ascii_whitespace();
@@ -34,13 +37,21 @@ pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<D
                 return Err(bad(token, "indices that increase along the line"));
             }
             previous = Some(index);
-            (lowest, highest) = (lowest.min(index), highest.max(index));
             entries.push((target.len() - 1, index, value));
         }
     }
     if target.is_empty() || entries.is_empty() {
         return Err(Error::data(file, "no rows with features", "lines of 'label index:value …'", ""));
     }
+    Ok((target, entries))
+}
+
+/// Parses svmlight text. Indices count from 1, or from 0 where an index 0 appears (scikit-learn's rule).
+/// Feature `i` of the file is called `xi`.
+pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<Dataset> {
+    let (target, entries) = entries(bytes, file)?;
+    let lowest = entries.iter().map(|e| e.1).min().unwrap_or(0);
+    let highest = entries.iter().map(|e| e.1).max().unwrap_or(0);
     let base = u64::from(lowest > 0);
     let columns = (highest - base).saturating_add(1);
     check_size(file, target.len() as u64, columns, options.max_bytes)?;
@@ -50,4 +61,27 @@ pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<D
     }
     let names = (0..columns).map(|j| format!("x{}", j + base)).collect();
     Dataset::new(x, Array1::from(target))?.with_feature_names(names)
+}
+
+/// The features of the given names, `[rows, names]`; those that the file leaves out are zero.
+pub(super) fn columns(
+    bytes: &[u8],
+    file: &str,
+    names: &[String],
+    options: &ReadOptions,
+) -> Result<Array2<f64>> {
+    let (target, entries) = entries(bytes, file)?;
+    check_size(file, target.len() as u64, names.len() as u64, options.max_bytes)?;
+    let place: HashMap<&str, usize> = names.iter().enumerate().map(|(j, name)| (name.as_str(), j)).collect();
+    let mut x = Array2::zeros((target.len(), names.len()));
+    for (row, index, value) in entries {
+        match place.get(format!("x{index}").as_str()) {
+            Some(j) => x[[row, *j]] = value,
+            None => {
+                let expected = format!("indices of the {} features", names.len());
+                return Err(Error::data(file, format!("index {index} in row {row}"), expected, ""));
+            }
+        }
+    }
+    Ok(x)
 }

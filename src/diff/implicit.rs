@@ -235,7 +235,8 @@ impl Manifold<'_> {
                 "implicit derivative",
                 "a Hessian that is not positive definite on the active set",
                 "an isolated minimum",
-                "Active columns depend on each other, or the penalty bends down more than the loss bends up: use \
+                "Active columns depend on each other, or the penalty bends down more than the loss bends up: \
+                    use \
                  a larger alpha, a penalty with a ridge part, fewer features, or weaker concavity.",
             )
         })?;

@@ -13,6 +13,7 @@ pub mod gpu;
 /// How a lane ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum Status {
     /// Still going; never in a result.
     Running,
@@ -77,12 +78,14 @@ impl Slot {
 pub struct Chunk {
     /// The lanes.
     pub slots: Vec<Slot>,
-    /// `[iterations, slots, fields]`, as many iterations as the longest lane did, laid out by [`RecordLayout`](crate::program::RecordLayout): row `i` of a slot describes iterate
-    /// `first + i + 1`, as long as the lane was going. In any memory order.
+    /// `[iterations, slots, fields]`, as many iterations as the longest lane did, laid out by
+    /// [`RecordLayout`](crate::program::RecordLayout): row `i` of a slot describes iterate `first + i + 1`,
+    /// as long as the lane was going. In any memory order.
     pub records: Array3<f64>,
     /// Frames of the chunk.
     pub frames: Vec<Frame>,
-    /// Coefficients left out because they provably rest at zero: summed over lanes and iterations, in units of all of a lane's.
+    /// Coefficients left out because they provably rest at zero: summed over lanes and iterations, in units
+    /// of all of a lane's.
     pub skipped: f64,
 }
 
@@ -104,8 +107,8 @@ pub struct LaneOutcome {
     pub gap: Option<f64>,
     /// `‖x − T(x)‖ / max(‖x‖, ‖T(x)‖)`, `T` the proximal gradient step of size `1/L` (without a metric).
     pub stationarity: f64,
-    /// The same of the derivatives, `‖dx − DT(x, dx)‖ / max(‖dx‖, ‖DT‖)`, the largest over the tangents; those by a step or a
-    /// momentum vanish at the solution and are left out.
+    /// The same of the derivatives, `‖dx − DT(x, dx)‖ / max(‖dx‖, ‖DT‖)`, the largest over the tangents;
+    /// those by a step or a momentum vanish at the solution and are left out.
     pub derivative_residual: f64,
 }
 
@@ -137,8 +140,18 @@ pub struct EngineInfo {
     pub software: bool,
 }
 
-/// An interpreter of plans.
-pub trait Engine: Send {
+mod sealed {
+    /// Engines are made in this crate alone, so that what they are asked to do may change.
+    pub trait Sealed {}
+}
+#[cfg(not(feature = "testing"))]
+pub(crate) use sealed::Sealed;
+#[cfg(feature = "testing")]
+pub use sealed::Sealed;
+
+/// An interpreter of plans. Sealed: the engines are [`cpu::CpuEngine`] and, with the feature `gpu`,
+/// `gpu::GpuEngine`.
+pub trait Engine: Sealed + Send {
     /// What runs.
     fn info(&self) -> EngineInfo;
 
@@ -161,7 +174,7 @@ pub trait Engine: Send {
     fn recover(&mut self) -> Result<()>;
 }
 
-/// A plan under way: lanes come and go between chunks. Lanes that ended rest until they are evicted.
+/// A plan in progress: lanes come and go between chunks. Lanes that ended rest until they are evicted.
 pub trait Run {
     /// Lanes that can still be active.
     fn free(&self) -> usize;
@@ -193,6 +206,6 @@ pub trait Run {
     /// A device that failed: what was in flight is lost, what was collected is not.
     fn collect(&mut self) -> Result<Chunk>;
 
-    /// A active lane as of the last chunk collected, or as it was loaded.
+    /// An active lane as of the last chunk collected, or as it was loaded.
     fn state(&self, lane: usize) -> LaneState;
 }

@@ -16,7 +16,8 @@ pub(crate) struct RunNumbers {
     pub(crate) penalised: usize,
     /// `[n, d]` tangent of the target, if any direction moves it.
     pub(crate) target_tangent: Option<Array2<f64>>,
-    /// `[d]`: the tangents of an intercept that follows from the means, at fixed coefficients; 0 for other intercepts.
+    /// `[d]`: the tangents of an intercept that follows from the means, at fixed coefficients; 0 for other
+    /// intercepts.
     pub(crate) intercept_tangents: Vec<f64>,
     /// The unit of the relative duality gap.
     pub(crate) gap_unit: f64,

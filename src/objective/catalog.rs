@@ -9,6 +9,7 @@ macro_rules! catalog {
     ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq)]
+        #[non_exhaustive]
         pub enum $Enum { $(
             #[doc = concat!("`", $word, "`, see `src/objective/", $kind, "/", $word, ".rs`.")]
             $Variant($file::$Variant),
@@ -66,8 +67,11 @@ macro_rules! catalog {
             fn from_str(text: &str) -> $crate::error::Result<Self> {
                 let (name, values) = $crate::objective::catalog::split($kind, text)?;
                 match name {
-                    $($word => $file::$Variant::default().with_parameters(&values).map($Enum::$Variant).map_err(
-                        |e| $crate::error::Error { field: $kind.into(), found: format!("'{text}'"), ..e }),)+
+                    $($word => {
+                        let found = format!("'{text}'");
+                        let at = |e| $crate::error::Error { field: $kind.into(), found, ..e };
+                        $file::$Variant::default().with_parameters(&values).map($Enum::$Variant).map_err(at)
+                    })+
                     _ => Err($crate::error::Error::unknown(
                         $crate::error::ErrorKind::Usage, $kind, name, $Enum::NAMES)),
                 }

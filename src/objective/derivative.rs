@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// A hyperparameter, or a direction of the target, to differentiate with respect to.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Derivative {
     /// `log alpha`.
     LogAlpha,

@@ -73,7 +73,8 @@ impl Product {
     }
 }
 
-/// A kernel of epilogues without their product: one invocation takes four lanes and a block of rows of a matrix.
+/// A kernel of epilogues without their product: one invocation takes four lanes and a block of rows of a
+/// matrix.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rowwise {
     /// Variable of the matrix.

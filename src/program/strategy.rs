@@ -9,12 +9,14 @@ use crate::error::{Error, ErrorKind, Result};
 /// How an iteration is computed. All strategies compute the same sequences, to rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum Strategy {
     /// Products with the design: `4 n q b (1+d)` operations.
     Direct,
     /// A product with `XᵀX`: `2 q² b (1+d)` operations. Squared loss only.
     Gram,
-    /// The same with many iterations in one dispatch, in which a workgroup keeps some lanes in its own memory.
+    /// The same with many iterations in one dispatch, in which a workgroup keeps some lanes in its own
+    /// memory.
     Persistent,
 }
 

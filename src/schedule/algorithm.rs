@@ -5,6 +5,7 @@ use crate::error::{Error, ErrorKind};
 /// The update of one iteration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum Algorithm {
     /// Proximal gradient descent: no momentum.
     Pgd,

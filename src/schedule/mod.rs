@@ -1,7 +1,7 @@
 //! Schedules: what varies with the iteration. The host computes the tables in f64; engines only read numbers.
 //!
-//! A [`Schedule`] is rules: phases, one after the other, each with an algorithm, a step and a momentum. A [`LaneSchedule`] is
-//! what becomes of it for the lanes of a sweep.
+//! A [`Schedule`] is rules: phases, one after the other, each with an algorithm, a step and a momentum. A
+//! [`LaneSchedule`] is what becomes of it for the lanes of a sweep.
 
 use ndarray::{ArrayD, Axis};
 
@@ -33,6 +33,7 @@ pub use step::Step;
 
 /// Where a phase ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Until {
     /// With the run.
     #[default]
@@ -45,6 +46,7 @@ pub enum Until {
 
 /// From which iteration tangents are carried; before it they are zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TangentStart {
     /// From this iteration on; 0 for all.
     Iteration(usize),

@@ -6,6 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// When the momentum starts anew (O'Donoghue & Candès 2015).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Restart {
     /// Never.
     #[default]

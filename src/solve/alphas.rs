@@ -5,6 +5,7 @@ use crate::objective::Objective;
 
 /// Values of alpha, in the order of the lanes.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Alphas {
     /// These values.
     List(Vec<f64>),
@@ -30,6 +31,21 @@ pub enum Alphas {
 const MAX_LANES: usize = 1 << 24;
 
 impl Alphas {
+    /// These values.
+    pub fn list(values: impl IntoIterator<Item = f64>) -> Self {
+        Alphas::List(values.into_iter().collect())
+    }
+
+    /// `count` values from `high` down to `low`, evenly spaced in their logarithm.
+    pub fn geometric(high: f64, low: f64, count: usize) -> Self {
+        Alphas::Geometric { high, low, count }
+    }
+
+    /// `count` values from alpha_max, where all penalised coefficients vanish, down to `epsilon` times that.
+    pub fn path(epsilon: f64, count: usize) -> Self {
+        Alphas::Path { epsilon, count }
+    }
+
     /// The values for a problem.
     ///
     /// # Errors

@@ -54,7 +54,8 @@ impl Prepared {
             let early = outcomes.iter().filter(|o| o.iterations <= k).count();
             (early > 0).then(|| {
                 format!(
-                    "derivative '{}' is zero in {early} lane(s) that ended before iteration {k}. Use `tol 0` to run every iteration.",
+                    "derivative '{}' is zero in {early} lane(s) that ended before iteration {k}. Use `tol 0` \
+                        to run every iteration.",
                     derivative.name()
                 )
             })

@@ -9,7 +9,7 @@ use crate::engine::{Chunk, Engine, EngineInfo, LaneOutcome, Slot};
 use crate::error::{Error, Result};
 use crate::objective::Derivative;
 use crate::program::Plan;
-use crate::result::Recorder;
+use crate::result::{Columns, Recorder};
 
 impl Sweep {
     /// Runs the sweep to its end.
@@ -20,7 +20,8 @@ impl Sweep {
         self.run_with(engine, |_, _| ControlFlow::Continue(()))
     }
 
-    /// Runs the sweep and passes every chunk to `watch`, whose `Break` cancels the lanes under way and keeps what is done.
+    /// Runs the sweep and passes every chunk to `watch`, whose `Break` cancels the lanes under way and keeps
+    /// what is done.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -152,6 +153,6 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
             warnings,
             seconds: 0.0,
         };
-        SweepResult { lanes, trace, info }
+        SweepResult { lanes, trace, info, columns: Columns::new(problem) }
     }
 }

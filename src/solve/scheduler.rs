@@ -17,6 +17,7 @@ use crate::program::Plan;
 /// What to do when a device fails in the middle of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum OnFault {
     /// Go on from the last chunk collected on a fresh device, as long as that gets further.
     #[default]
@@ -46,6 +47,7 @@ impl std::str::FromStr for OnFault {
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Progress {
     /// Lanes of the sweep.
     pub lanes: usize,
@@ -106,7 +108,8 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Runs the whole queue on the engines, each with its plan; `on_event` receives every event, and its `Break` cancels.
+    /// Runs the whole queue on the engines, each with its plan; `on_event` receives every event, and its
+    /// `Break` cancels.
     ///
     /// # Errors
     /// A device that failed for good.
@@ -226,8 +229,8 @@ impl<'a> Scheduler<'a> {
         lock(&self.queue).finish(state, outcome);
     }
 
-    /// Takes lanes from the queue until none is ready, on one engine, and on what takes its place after a fault. Where nothing does,
-    /// its lanes are left to the other engines.
+    /// Takes lanes from the queue until none is ready, on one engine, and on what takes its place after a
+    /// fault. Where nothing does, its lanes are left to the other engines.
     fn work(&self, engine: &mut dyn Engine, plan: &Plan, emit: &mut dyn FnMut(Event)) -> Result<()> {
         let mut interrupted = std::mem::take(&mut *lock(&self.interrupted));
         let done = self.work_with_retries(engine, plan, &mut interrupted, emit);

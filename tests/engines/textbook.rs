@@ -50,6 +50,7 @@ fn updates(case: &Case, result: &SweepResult, lane: usize, book: &textbook::Lane
                 (1.0 / l, momentum)
             }
             Algorithm::HeavyBall => (1.0 / l, 0.9),
+            other => panic!("no textbook for {other:?}"),
         };
         assert!((0.3..=1.7).contains(&(step * l)), "{}: a step of {step}", case.name);
         let used = result.trace.momentum[[k, lane]];

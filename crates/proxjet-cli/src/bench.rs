@@ -1,6 +1,7 @@
 //! `proxjet bench`.
 
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::error::{Error, ErrorKind, Result};
@@ -22,8 +23,8 @@ pub(crate) struct Args {
     /// Sections to measure [default: quick has products, shapes, lanes and accuracy; full has all]
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',')]
     only: Vec<Section>,
-    /// Rows, features and lanes to measure instead of the suite's; may be repeated. The first one is also that of 'lanes',
-    /// 'sparsity' and 'cancel'
+    /// Rows, features and lanes to measure instead of the suite's; may be repeated. The first one is also
+    /// that of 'lanes', 'sparsity' and 'cancel'
     #[arg(long, value_name = "N,P,B")]
     shape: Vec<String>,
     /// Numbers of derivatives per lane [default: 0,1 in quick, 0,1,4 in full]
@@ -65,9 +66,16 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     }
     let budget = budget(args.memory_budget)?;
     let plan = Plan::new(args.suite, &args.only, &shapes, &args.tangents, args.repeat, budget);
-    let out = args.out.as_deref().map(Target::new).transpose()?;
+    let out = args.out.as_deref().map(OutputDir::of_file).transpose()?;
     // Kept up to date, so that a bench that is ended early leaves what it has.
-    let keep = |report: &Report| out.as_ref().map_or(Ok(()), |out| out.write(report).map(|_| ()));
+    let keep = |report: &Report| {
+        let Some((folder, name)) = &out else { return Ok(()) };
+        let written = folder.write(name, |w| {
+            serde_json::to_writer_pretty(&mut *w, report)?;
+            w.write_all(b"\n")
+        });
+        written.map(|_| ())
+    };
     let command = std::iter::once("proxjet".to_string()).chain(std::env::args().skip(1)).collect::<Vec<_>>();
     let report = measure(&plan, &mut machine(&args.engine)?, &command.join(" "), &keep)?;
     if let Some(path) = &args.out {
@@ -79,36 +87,6 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         print(&translated(&report.text()))
     }
     Ok(if report.failures() == 0 { 0 } else { exit_code(ErrorKind::Device) })
-}
-
-/// A file that can be written: checked before anything is measured.
-struct Target {
-    folder: OutputDir,
-    name: String,
-}
-
-impl Target {
-    fn new(path: &Path) -> Result<Self> {
-        let Some(name) = path.file_name().filter(|_| !path.is_dir()).and_then(|n| n.to_str()) else {
-            let found = path.display().to_string();
-            return Err(Error::new(
-                ErrorKind::Output,
-                "--out",
-                found,
-                "the name of a file",
-                "Give --out FILE.json.",
-            ));
-        };
-        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Ok(Target { folder: OutputDir::create(parent)?, name: name.into() })
-    }
-
-    fn write(&self, report: &Report) -> Result<PathBuf> {
-        self.folder.write(&self.name, |w| {
-            serde_json::to_writer_pretty(&mut *w, report)?;
-            std::io::Write::write_all(w, b"\n")
-        })
-    }
 }
 
 /// The engine that is measured.

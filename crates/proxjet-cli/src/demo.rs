@@ -109,10 +109,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
 fn problem(case: &Case) -> Result<Objective> {
     let (fitted, held_out) = bundled(case.data)?.split(VALIDATION)?;
     let fitted = fitted.standardize();
-    let held_out = match fitted.standardization() {
-        Some(s) => held_out.standardize_like(s),
-        None => held_out,
-    };
+    let held_out = held_out.standardize_like(&fitted)?;
     Objective::builder(fitted).loss(case.loss).penalty(case.penalty).validation(held_out).build()
 }
 
@@ -135,7 +132,8 @@ fn sweeps<'a>(
     ]
 }
 
-/// Solution and derivative to rounding: many more iterations of accelerated proximal gradient in f64 on the CPU.
+/// Solution and derivative to rounding: many more iterations of accelerated proximal gradient in f64 on the
+/// CPU.
 fn reference(case: &Case, problem: &Objective) -> Result<SweepResult> {
     Sweep::new(problem.clone())
         .alphas(case.alphas.clone())
@@ -172,21 +170,19 @@ fn describe(case: &Case, problem: &Objective, runs: &[(&str, SweepResult)]) {
             info.seconds
         ));
     }
-    let lanes = &runs[0].1.lanes;
-    let best = lanes.iter().enumerate().min_by(|a, b| {
-        let loss = |l: &proxjet::solve::LaneResult| l.validation_loss.unwrap_or(f64::INFINITY);
-        loss(a.1).total_cmp(&loss(b.1))
-    });
-    if let Some((i, lane)) = best {
+    let fista = &runs[0].1;
+    if let Some(i) = fista.best() {
+        let lane = &fista.lanes[i];
         let slope = lane.hypergradient.as_ref().and_then(|h| h[0]).unwrap_or(f64::NAN);
         print(&format!(
-            "  lowest held-out loss {:.5} at alpha = {:.5} (lane {i}, {} of {} coefficients non-zero); its slope by log alpha \
+            "  lowest held-out loss {:.5} at alpha = {:.5} (lane {i}, {} of {} coefficients non-zero); its \
+                slope by log alpha \
              there is {slope:+.2e}{}\n",
             lane.validation_loss.unwrap_or(f64::NAN),
             lane.alpha,
             lane.support,
             problem.features(),
-            if i + 1 == lanes.len() {
+            if i + 1 == fista.lanes.len() {
                 "; it is the last of the path: smaller alphas may do better"
             } else {
                 ""
@@ -205,8 +201,10 @@ fn closing(out: &OutputDir, engines: &[Box<dyn Engine>], precision: Precision, s
         "\nRan on the {} engine ({}) in {}, {seconds:.1} s in all.\n\
          Pictures and files are in {}/: *-path.png, *-convergence.png, *-result.json, *-trace.npz.\n\n\
          Try next:\n  \
-         proxjet sweep --data YOUR.csv --target NAME --standardize --loss squared --penalty l1 --validation 0.25:1 --out out\n  \
-         proxjet grad-check --data bundled:diabetes --standardize --loss squared --penalty l1 --iterations 200\n  \
+         proxjet sweep --data YOUR.csv --target NAME --standardize --loss squared --penalty l1 --validation \
+         0.25:1 --out out\n  \
+         proxjet grad-check --data bundled:diabetes --standardize --loss squared --penalty l1 --iterations \
+         200\n  \
          proxjet doctor      which adapters this machine has\n  \
          proxjet bench       how fast it is here\n",
         infos[0].engine,

@@ -13,6 +13,7 @@ mod engine;
 mod flags;
 mod grad_check;
 mod interrupt;
+mod predict;
 mod reproduce;
 mod settings;
 mod sweep;
@@ -32,7 +33,8 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 all lanes converged, 1 output not written, 2 usage, 3 some lanes not converged, \
+const EXIT_CODES: &str = "Exit codes: 0 all lanes converged, 1 output not written, 2 usage, 3 some lanes not \
+    converged, \
     4 bad data, 5 device, 6 memory plan, 130 interrupted (partial results kept).\n\
     RUST_LOG=info shows more of what happens.";
 
@@ -40,9 +42,12 @@ const EXIT_CODES: &str = "Exit codes: 0 all lanes converged, 1 output not writte
 enum Command {
     /// Fit one model per alpha and carry the derivatives of every iterate.
     Sweep(sweep::Args),
+    /// Predict the target of other rows by the model of a sweep.
+    Predict(predict::Args),
     /// The main job on bundled data: result files and pictures in proxjet-demo/.
     Demo(demo::Args),
-    /// The experiments: rates of iterates and derivatives under updates that vary, as a page with pictures and tables.
+    /// The experiments: rates of iterates and derivatives under updates that vary, as a page with pictures
+    /// and tables.
     Reproduce(reproduce::Args),
     /// Show adapters, features and limits, and what to do when there is none.
     Doctor(doctor::Args),
@@ -76,6 +81,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Sweep(args) => sweep::run(&args),
+        Command::Predict(args) => predict::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Reproduce(args) => reproduce::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -14,7 +14,8 @@ use proxjet::error::{Error, Result};
 use proxjet::schedule::TangentStart;
 use proxjet::solve::{Sweep, SweepResult};
 use proxjet_report::{
-    DataInfo, OutputDir, ResultFile, convergence_summary, lane_table, summary, write_trace,
+    DataInfo, Model, OutputDir, ResultFile, convergence_summary, lane_table, summary, write_coefficients,
+    write_trace,
 };
 
 /// Arguments of `sweep`.
@@ -22,10 +23,11 @@ use proxjet_report::{
 pub(crate) struct Args {
     #[command(flatten)]
     settings: Settings,
-    /// Folder for result.json and trace.npz; may be left out with --json
+    /// Folder for result.json, trace.npz, coefficients.csv and model.json; may be left out with --json
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Measure and predict the rates of iterates and derivatives; needs a dense system of the active coefficients per lane
+    /// Measure and predict the rates of iterates and derivatives; needs a dense system of the active
+    /// coefficients per lane
     #[arg(long)]
     rates: bool,
     /// Print result.json on stdout instead of a table
@@ -66,9 +68,15 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let convergence =
         if args.rates || late { Some(analyse(&sweep, &result, &solutions(&sweep, &result)?)?) } else { None };
     let data = DataInfo::new(sweep.problem(), validation);
-    let file = ResultFile::new(&result, data).with_convergence(convergence.as_deref());
+    let model = Model::of(&result, sweep.problem());
+    let file =
+        ResultFile::new(&result, data).with_model(model.as_ref()).with_convergence(convergence.as_deref());
     if let Some(out) = &out {
         save(out, "", &result, &file)?;
+        out.write("coefficients.csv", |w| write_coefficients(&result, sweep.problem(), w))?;
+        if let Some(model) = &model {
+            out.write("model.json", |w| Ok(serde_json::to_writer_pretty(w, model)?))?;
+        }
     }
     if args.json {
         print_json(&file);
@@ -81,6 +89,12 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     }
     if let Some(out) = &out {
         eprintln!("results: {}", out.path().display());
+        if model.is_none() {
+            eprintln!(
+                "no model.json: that is the lane of the lowest held-out loss; give --validation, or a single \
+                    alpha"
+            );
+        }
     }
     Ok(exit_code(&result))
 }

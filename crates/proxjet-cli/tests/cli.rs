@@ -127,7 +127,129 @@ fn sweep_writes_the_interface_that_others_build_on() {
     for (name, shape) in shapes {
         assert_eq!(array(&trace, name).shape(), shape, "{name}");
     }
-    assert_eq!(f.names("out"), ["result.json", "trace.npz"], "no temporary files are left");
+    let files = ["coefficients.csv", "model.json", "result.json", "trace.npz"];
+    assert_eq!(f.names("out"), files, "no temporary files are left");
+}
+
+#[test]
+fn models_are_in_the_units_of_the_file_and_predict() {
+    let f = Folder::new();
+    let out = f.path("out").display().to_string();
+    // y = 3 a − 2 b + 500 to rounding, in columns of other sizes, and a column that has nothing to do with
+    // it.
+    let rows = (0..40).map(|i| (100.0 + f64::from(i % 7), 1e-3 * f64::from(i * i % 11), f64::from(i % 3)));
+    let rows: Vec<(f64, f64, f64)> = rows.collect();
+    let truth = |a: f64, b: f64| 3.0 * a - 2000.0 * b + 500.0;
+    let lines = rows.iter().map(|(a, b, c)| format!("{a},{b},{c},{}\n", truth(*a, *b)));
+    let data = f.file("d.csv", format!("a,b,c,y\n{}", lines.collect::<String>()));
+    let args =
+        ["sweep", "--data", &data, "--standardize", "--loss", "squared", "--penalty", "l2", "--engine"];
+    let more = ["cpu", "--alphas", "1,1e-9", "--tol", "1e-10", "--iterations", "5000", "--out", &out];
+    let sweep = |last: &[&str]| {
+        let done = proxjet(&[&args[..], &more, last].concat());
+        assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+        done
+    };
+    // Two lanes and no held-out rows: no lane is the one.
+    assert!(stderr(&sweep(&[])).contains("no model.json"));
+    assert_eq!(f.names("out"), ["coefficients.csv", "result.json", "trace.npz"]);
+    let table = || csv::Reader::from_path(f.path("out/coefficients.csv")).unwrap();
+    let head: Vec<String> = table().headers().unwrap().iter().map(String::from).collect();
+    assert_eq!(head, ["feature", "coef_0", "dcoef_0_log_alpha", "coef_1", "dcoef_1_log_alpha"]);
+
+    sweep(&["--validation", "0.25:1"]);
+    let rows_of: Vec<csv::StringRecord> = table().records().map(|r| r.unwrap()).collect();
+    let near =
+        |text: &str, b: f64| assert!((text.parse::<f64>().unwrap() - b).abs() < 1e-4, "{text} for {b}");
+    for (row, (name, value)) in
+        rows_of.iter().zip([("a", 3.0), ("b", -2000.0), ("c", 0.0), ("(intercept)", 500.0)])
+    {
+        assert_eq!(&row[0], name);
+        near(&row[1], value);
+    }
+    let read =
+        |name: &str| -> Value { serde_json::from_slice(&std::fs::read(f.path(name)).unwrap()).unwrap() };
+    let (result, model) = (read("out/result.json"), read("out/model.json"));
+    assert_eq!(result["model"], model);
+    assert_eq!((&model["lane"], &model["features"]), (&1.into(), &serde_json::json!(["a", "b", "c"])));
+
+    // The file may have its columns in any order, others besides, and no target.
+    let new = f.file("new.csv", "c,when,b,a\n1,monday,0.002,50\n0,friday,0.5,-7\n");
+    let file = f.path("out/model.json").display().to_string();
+    let predict = |data: &str, more: &[&str]| {
+        let done = proxjet(&[&["predict", "--model", &file, "--data", data], more].concat());
+        (done.status.code(), String::from_utf8(done.stdout.clone()).unwrap(), stderr(&done))
+    };
+    let (code, text, _) = predict(&new, &[]);
+    assert_eq!(code, Some(0));
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (3, "prediction"));
+    near(lines[1], truth(50.0, 0.002));
+    near(lines[2], truth(-7.0, 0.5));
+    let csv = f.path("p.csv").display().to_string();
+    assert_eq!(predict(&new, &["--out", &csv]).1, "");
+    assert_eq!(std::fs::read_to_string(&csv).unwrap(), text);
+    let (code, _, talk) = predict(&f.file("e.csv", "a,b\n1,2\n"), &[]);
+    assert!(code == Some(4) && talk.contains("e.csv: feature: found 'c'"), "{talk}");
+    std::fs::write(f.path("out/model.json"), "{}").unwrap();
+    let (code, _, talk) = predict(&new, &[]);
+    assert!(code == Some(4) && talk.contains("model.json") && talk.contains("missing field"), "{talk}");
+}
+
+#[test]
+fn a_logistic_model_predicts_probabilities() {
+    let f = Folder::new();
+    let out = f.path("out").display().to_string();
+    let data = ["--data", "bundled:breast_cancer"];
+    let args = [
+        "--standardize",
+        "--loss",
+        "logistic",
+        "--penalty",
+        "l2",
+        "--engine",
+        "cpu",
+        "--alphas",
+        "0.01",
+        "--iterations",
+        "20000",
+    ];
+    let done = proxjet(&[&["sweep"], &data[..], &args, &["--out", &out]].concat());
+    assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+    let model = f.path("out/model.json").display().to_string();
+    let done = proxjet(&[&["predict", "--model", &model], &data[..]].concat());
+    let mut rows = csv::Reader::from_reader(&done.stdout[..]);
+    assert_eq!(rows.headers().unwrap(), vec!["prediction", "probability", "class"]);
+    let target = proxjet::data::bundled("breast_cancer").unwrap();
+    let mut right = 0;
+    for (row, y) in rows.records().zip(target.target()) {
+        let row = row.unwrap();
+        let (z, p): (f64, f64) = (row[0].parse().unwrap(), row[1].parse().unwrap());
+        assert!((p - z.exp() / (1.0 + z.exp())).abs() < 1e-12 && (row[2] == *"1") == (p > 0.5), "{row:?}");
+        right += usize::from(row[2].parse::<f64>().unwrap() == *y);
+    }
+    assert!(right > 550, "{right} of 569 rows are classified right");
+}
+
+#[test]
+fn held_out_rows_are_standardised_by_the_fitted_ones() {
+    let args = ["--engine", "cpu", "--alphas", "10", "--validation", "0.2:3", "--json"];
+    let out = proxjet(&lasso(&args));
+    let result: Value = serde_json::from_slice(&out.stdout).unwrap();
+    let (fitted, held_out) =
+        proxjet::data::bundled("diabetes").unwrap().split("0.2:3".parse().unwrap()).unwrap();
+    let mean = fitted.x().mean_axis(ndarray::Axis(0)).unwrap();
+    for (found, mean) in result["data"]["standardize"]["mean"].as_array().unwrap().iter().zip(&mean) {
+        assert!((found.as_f64().unwrap() / mean - 1.0).abs() < 1e-12, "{found} for {mean}");
+    }
+    // The held-out loss of the model, on the rows as they are in the file.
+    let model = &result["model"];
+    let coef: Vec<f64> = model["coef"].as_array().unwrap().iter().map(|c| c.as_f64().unwrap()).collect();
+    let predicted = held_out.x().dot(&ndarray::Array1::from(coef)) + model["intercept"].as_f64().unwrap();
+    let residual = &predicted - &held_out.target();
+    let loss = 0.5 * residual.dot(&residual) / held_out.rows() as f64;
+    let said = result["lanes"][0]["validation_loss"].as_f64().unwrap();
+    assert!((said / loss - 1.0).abs() < 1e-9, "{said} for {loss}");
 }
 
 #[test]
@@ -405,7 +527,8 @@ fn schedules_come_from_a_file_and_errors_name_the_phase() {
         let common = ["--engine", "cpu", "--alphas", "path:0.1:4", "--schedule", &file, "--out", &dir];
         proxjet(&lasso(&[&common, more].concat()))
     };
-    let good = "patience = 5\n[[phase]]\nuntil = 'identified'\nalgorithm = 'pgd'\n[[phase]]\nalgorithm = 'fista'\nmomentum = 'nesterov:20'\n";
+    let good = "patience = 5\n[[phase]]\nuntil = 'identified'\nalgorithm = 'pgd'\n[[phase]]\nalgorithm = \
+        'fista'\nmomentum = 'nesterov:20'\n";
     let done = run("good.toml", good, &["--rates"]);
     assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
     let result: serde_json::Value =

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::Model;
+
 use proxjet::data::{Standardization, Validation};
 use proxjet::diff::LaneAnalysis;
 use proxjet::objective::Objective;
@@ -18,7 +20,7 @@ pub struct DataInfo {
     pub classes: Option<[String; 2]>,
     /// Names of the features, in the order of `coef`.
     pub features: Vec<String>,
-    /// What was standardised; coefficients are in these units.
+    /// What was standardised for the fit: coefficients of the trace are in these units.
     pub standardize: Option<Standardization>,
     /// The held-out split.
     pub validation: Option<Validation>,
@@ -50,6 +52,9 @@ pub struct ResultFile<'a> {
     pub data: DataInfo,
     /// Every lane.
     pub lanes: &'a [LaneResult],
+    /// The best lane's model, or the only one's, with names and in the units of the data as they were given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<&'a Model>,
     /// Rates, identification, margin and the bound of a late start, lane by lane, where asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub convergence: Option<&'a [LaneAnalysis]>,
@@ -63,8 +68,15 @@ impl<'a> ResultFile<'a> {
             info: &result.info,
             data,
             lanes: &result.lanes,
+            model: None,
             convergence: None,
         }
+    }
+
+    /// The same with a model.
+    pub fn with_model(mut self, model: Option<&'a Model>) -> Self {
+        self.model = model;
+        self
     }
 
     /// The same with what is known of the lanes' convergence.

@@ -2,6 +2,7 @@
 
 mod convergence;
 mod json;
+mod model;
 mod npz;
 mod output;
 pub mod plot;
@@ -9,6 +10,7 @@ mod summary;
 
 pub use convergence::errors_against;
 pub use json::{DataInfo, ResultFile};
+pub use model::{Model, write_coefficients};
 pub use npz::write_trace;
 pub use output::OutputDir;
 pub use summary::{convergence_summary, lane_table, summary};

@@ -23,12 +23,26 @@ impl OutputDir {
         Ok(dir)
     }
 
+    /// The folder of a file that is to be written, created where it is missing, and the name of the file.
+    ///
+    /// # Errors
+    /// A path that is no name of a file, and as [`create`](Self::create).
+    pub fn of_file(path: &Path) -> Result<(Self, String)> {
+        let Some(name) = path.file_name().filter(|_| !path.is_dir()).and_then(|n| n.to_str()) else {
+            let (found, remedy) = (path.display().to_string(), "Give it one, as in out.csv.");
+            return Err(Error::new(ErrorKind::Output, "out", found, "the name of a file", remedy));
+        };
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Ok((Self::create(parent)?, name.into()))
+    }
+
     /// Where the folder is.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes the file `name`: under a temporary name, to the disk, then renamed. A failure leaves what was there before.
+    /// Writes the file `name`: under a temporary name, to the disk, then renamed. A failure leaves what was
+    /// there before.
     ///
     /// # Errors
     /// Anything that keeps the file from being whole, a full disk for one.

@@ -42,7 +42,8 @@ fn engine_line(info: &RunInfo) -> String {
     )
 }
 
-/// A few lines on a sweep: what ran, how the lanes ended, the best one, and what to do about those that did not converge.
+/// A few lines on a sweep: what ran, how the lanes ended, the best one, and what to do about those that did
+/// not converge.
 pub fn summary(result: &SweepResult) -> String {
     let lanes = &result.lanes;
     let count = |status: Status| lanes.iter().filter(|l| l.status == status).count();
@@ -63,7 +64,7 @@ pub fn summary(result: &SweepResult) -> String {
         let skipped = 100.0 * result.info.skipped_work;
         let _ = writeln!(out, "{skipped:.0} % of the work left out: on coefficients that are zero");
     }
-    if let Some(best) = best_lane(lanes) {
+    if let Some(best) = result.best() {
         let lane = &lanes[best];
         let _ = writeln!(
             out,
@@ -76,7 +77,8 @@ pub fn summary(result: &SweepResult) -> String {
     if count(Status::MaxIterations) > 0 && result.info.tol > 0.0 {
         let _ = writeln!(
             out,
-            "{} lane(s) stopped at {} iterations before tolerance {:e}: their coefficients and derivatives may still move. \
+            "{} lane(s) stopped at {} iterations before tolerance {:e}: their coefficients and derivatives \
+                may still move. \
              Raise `iterations` or `tol`{}, or standardise the features (`standardize`).",
             count(Status::MaxIterations),
             result.info.iterations,
@@ -91,17 +93,12 @@ pub fn summary(result: &SweepResult) -> String {
     if count(Status::Diverged) + count(Status::NotFinite) > 0 {
         let _ = writeln!(
             out,
-            "{} lane(s) diverged: their numbers mean nothing. Use steps below 2/L and momenta below 1 (and with momentum, steps that do not vary).",
+            "{} lane(s) diverged: their numbers mean nothing. Use steps below 2/L and momenta below 1 (and \
+                with momentum, steps that do not vary).",
             count(Status::Diverged) + count(Status::NotFinite)
         );
     }
     out
-}
-
-/// The lane with the lowest validation loss.
-fn best_lane(lanes: &[LaneResult]) -> Option<usize> {
-    let losses = lanes.iter().enumerate().filter_map(|(i, l)| Some((i, l.validation_loss?)));
-    losses.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i)
 }
 
 /// A few lines on rates and late starts.

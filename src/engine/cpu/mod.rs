@@ -6,7 +6,7 @@
 
 use ndarray::{Array3, Axis};
 
-use super::{Chunk, Engine, EngineInfo, Frame, Run, Slot};
+use super::{Chunk, Engine, EngineInfo, Frame, Run, Sealed, Slot};
 use crate::design::{Design, Threads};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lanes::{ControlRules, Job, LaneState};
@@ -40,6 +40,8 @@ impl CpuEngine {
         CpuEngine
     }
 }
+
+impl Sealed for CpuEngine {}
 
 impl Engine for CpuEngine {
     fn info(&self) -> EngineInfo {

@@ -18,7 +18,8 @@ pub(super) struct Shared<T> {
     pub(super) columns: ColumnSet<T>,
     pub(super) rows: Rows<T>,
     pub(super) held_out: Option<HeldOut<T>>,
-    /// `[d]`: what tangents of the predictions of held-out rows gain by an intercept that follows from the means.
+    /// `[d]`: what tangents of the predictions of held-out rows gain by an intercept that follows from the
+    /// means.
     pub(super) intercept_tangents: Vec<T>,
     /// The design of squares, for a metric made of curvatures.
     pub(super) squares: Option<Design<T>>,

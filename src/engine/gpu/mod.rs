@@ -1,6 +1,6 @@
 //! The GPU engine: the plan of [`super::cpu`], run by wgpu. The only place that names wgpu.
 
-use super::{Engine, EngineInfo, Run};
+use super::{Engine, EngineInfo, Run, Sealed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lanes::Job;
 use crate::program::{Limits, Plan, Precision};
@@ -87,6 +87,8 @@ impl GpuEngine {
         }
     }
 }
+
+impl Sealed for GpuEngine {}
 
 impl Engine for GpuEngine {
     fn info(&self) -> EngineInfo {

@@ -73,7 +73,8 @@ impl Lines {
         let _ = writeln!(self.out, "const {name}: bool = {on};");
     }
 
-    /// A number with all its digits: a shortened decimal may lie outside of f32. The largest finite one stands for infinity.
+    /// A number with all its digits: a shortened decimal may lie outside of f32. The largest finite one
+    /// stands for infinity.
     fn real(&self, v: f64) -> String {
         match self.precision {
             Precision::F32 => {

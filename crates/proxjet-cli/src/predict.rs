@@ -1,0 +1,61 @@
+//! `proxjet predict`.
+
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array2, Axis};
+use proxjet::data::{self, ReadOptions};
+use proxjet::design::Design;
+use proxjet::error::{Error, Result};
+use proxjet_report::{Model, OutputDir};
+
+use crate::print;
+
+/// Arguments of `predict`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A model.json of `proxjet sweep`
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// Data with the model's features, in a format that sweep reads; a target is not needed
+    #[arg(long, value_name = "FILE")]
+    data: String,
+    /// Write the predictions to this CSV file instead of stdout
+    #[arg(long, value_name = "FILE.csv")]
+    out: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<u8> {
+    let name = args.model.display().to_string();
+    let text = std::fs::read_to_string(&args.model)
+        .map_err(|e| Error::data(&name, e.to_string(), "a model.json", "Check the path.").with_source(e))?;
+    let model = Model::parse(&text, &name)?;
+    let x = Design::dense(features(&args.data, &model.features)?);
+    match &args.out {
+        Some(path) => {
+            let (folder, name) = OutputDir::of_file(path)?;
+            folder.write(&name, |w| model.write_predictions(&x, w))?;
+        }
+        None => {
+            let mut text = Vec::new();
+            let written = model.write_predictions(&x, &mut text);
+            written.expect("memory can be written");
+            print(&String::from_utf8_lossy(&text));
+        }
+    }
+    Ok(0)
+}
+
+/// `[rows, names]`: the columns of the given names.
+fn features(file: &str, names: &[String]) -> Result<Array2<f64>> {
+    let Some(bundled) = file.strip_prefix("bundled:") else {
+        return data::read_features(Path::new(file), names, &ReadOptions::default());
+    };
+    let set = data::bundled(bundled)?;
+    let known = set.feature_names();
+    let find = |name: &String| {
+        known.iter().position(|k| k == name).ok_or_else(|| {
+            Error::data(format!("{file}: feature"), format!("no '{name}'"), "every feature of the model", "")
+        })
+    };
+    Ok(set.x().select(Axis(1), &names.iter().map(find).collect::<Result<Vec<_>>>()?))
+}

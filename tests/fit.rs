@@ -1,0 +1,128 @@
+//! What a result offers: models in the units of the data as they were given.
+
+mod common;
+
+use common::synthetic;
+use faer::linalg::solvers::Solve;
+use ndarray::{Array1, Array2, ArrayView1, Axis};
+use proxjet::data::{Dataset, Validation, bundled};
+use proxjet::design::Design;
+use proxjet::engine::cpu::CpuEngine;
+use proxjet::objective::{Loss, Objective, Penalty};
+use proxjet::solve::{Alphas, Sweep, SweepResult};
+
+fn run(data: Dataset, loss: Loss, penalty: Penalty, intercept: bool, alphas: &[f64]) -> SweepResult {
+    let objective =
+        Objective::builder(data).loss(loss).penalty(penalty).intercept(intercept).build().unwrap();
+    let sweep = Sweep::new(objective).alphas(Alphas::list(alphas.iter().copied()));
+    sweep.iterations(20_000).tol(1e-12).run(&mut CpuEngine::new()).unwrap()
+}
+
+/// Largest difference relative to the largest entry; NaN if any is.
+fn difference<'a>(a: impl IntoIterator<Item = &'a f64>, b: impl IntoIterator<Item = &'a f64>) -> f64 {
+    let (mut gap, mut size) = (0.0f64, 0.0f64);
+    for (a, b) in a.into_iter().zip(b) {
+        let d = (a - b).abs();
+        gap = if d > gap || d.is_nan() { d } else { gap };
+        size = size.max(b.abs());
+    }
+    gap / size
+}
+
+/// Weighted least squares by the normal equations: coefficients, then the intercept.
+fn least_squares(data: &Dataset) -> Array1<f64> {
+    let (n, p) = (data.rows(), data.features());
+    let ones = Array2::ones((n, 1));
+    let x = ndarray::concatenate(Axis(1), &[data.x().view(), ones.view()]).unwrap();
+    let weighted = &x * &data.sample_weight().insert_axis(Axis(1));
+    let (gram, right) = (weighted.t().dot(&x), weighted.t().dot(&data.target()));
+    let gram = faer::Mat::from_fn(p + 1, p + 1, |a, b| gram[[a, b]]);
+    let solution = gram.partial_piv_lu().solve(faer::Mat::from_fn(p + 1, 1, |a, _| right[a]));
+    (0..=p).map(|j| solution[(j, 0)]).collect()
+}
+
+#[test]
+fn coefficients_are_those_of_the_data_as_given() {
+    let data = synthetic(60, 5, false, 3);
+    let (mut x, y) = (data.x().to_owned(), data.target().to_owned());
+    // Columns of different units, far from their origin.
+    for (j, mut column) in x.columns_mut().into_iter().enumerate() {
+        column.mapv_inplace(|v| 10f64.powi(j as i32 - 2) * (v + 3.0 * j as f64));
+    }
+    let data = Dataset::new(x, y).unwrap().with_sample_weight(data.sample_weight().to_owned()).unwrap();
+    let expected = least_squares(&data);
+    let result = run(data.clone().standardize(), Loss::squared(), Penalty::none(), true, &[0.0]);
+    let fit = result.lane(0);
+    assert!(difference(fit.coef().iter(), expected.iter().take(5)) < 1e-9, "{fit:?}");
+    assert!((fit.intercept() / expected[5] - 1.0).abs() < 1e-9, "{fit:?} {expected}");
+    let predicted = fit.predict(data.design()).unwrap();
+    let by_hand = data.x().dot(&ArrayView1::from(&expected.to_vec()[..5])) + expected[5];
+    assert!(difference(&predicted, &by_hand) < 1e-9);
+    assert_eq!(fit.names(), data.feature_names());
+    let refused = fit.predict(&Design::dense(Array2::zeros((2, 4)))).unwrap_err();
+    assert!(refused.to_string().contains("x: found 4 columns, expected 5"), "{refused}");
+}
+
+#[test]
+fn predictions_are_those_of_the_standardised_fit() {
+    for (name, loss) in [("diabetes", Loss::squared()), ("breast_cancer", Loss::logistic())] {
+        for intercept in [true, false] {
+            let given = bundled(name).unwrap();
+            let fitted = given.clone().standardize();
+            let x = fitted.x().to_owned();
+            let result = run(fitted, loss, Penalty::l2(), intercept, &[0.5, 0.1]);
+            let end = result.trace.iteration.len() - 1;
+            for lane in 0..2 {
+                let fit = result.lane(lane);
+                let coef = result.trace.coef.index_axis(Axis(0), end).row(lane).to_owned();
+                let own = x.dot(&coef) + result.trace.intercept[[end, lane]];
+                assert!(difference(&fit.predict(given.design()).unwrap(), &own) < 1e-9, "{name} {intercept}");
+                let dcoef =
+                    result.trace.dcoef.index_axis(Axis(0), end).index_axis(Axis(0), lane).row(0).to_owned();
+                let down = x.dot(&dcoef) + result.trace.dintercept[[end, lane, 0]];
+                let d = fit.dpredict(given.design()).unwrap();
+                assert!(difference(d.row(0), &down) < 1e-9, "{name} {intercept}");
+                assert!(fit.intercept() != 0.0, "the means are made up for");
+            }
+        }
+    }
+}
+
+#[test]
+fn derivatives_are_in_the_same_units() {
+    let h = 1e-4f64;
+    let around = [0.3 * h.exp(), 0.3, 0.3 * (-h).exp()];
+    let data = bundled("diabetes").unwrap().standardize();
+    let result = run(data, Loss::squared(), Penalty::l2(), true, &around);
+    let [high, fit, low] = [0, 1, 2].map(|lane| result.lane(lane));
+    let slope = (&high.coef() - &low.coef()) / (2.0 * h);
+    assert!(difference(fit.dcoef().row(0), &slope) < 1e-6, "{slope} {:?}", fit.dcoef());
+    let slope = (high.intercept() - low.intercept()) / (2.0 * h);
+    assert!((fit.dintercept()[0] / slope - 1.0).abs() < 1e-6, "{slope} {:?}", fit.dintercept());
+}
+
+#[test]
+fn the_best_lane_has_the_lowest_held_out_loss() {
+    let (fitted, held_out) =
+        bundled("diabetes").unwrap().split(Validation { fraction: 0.25, seed: 1 }).unwrap();
+    let fitted = fitted.standardize();
+    let held_out = held_out.standardize_like(&fitted).unwrap();
+    let (x, y) = (held_out.x().to_owned(), held_out.target().to_owned());
+    let objective = Objective::builder(fitted).validation(held_out).build().unwrap();
+    let sweep = Sweep::new(objective).alphas(Alphas::path(1e-2, 20)).iterations(3000);
+    let result = sweep.run(&mut CpuEngine::new()).unwrap();
+    let end = result.trace.iteration.len() - 1;
+    let losses: Vec<f64> = (0..20)
+        .map(|lane| {
+            let coef = result.trace.coef.index_axis(Axis(0), end).row(lane).to_owned();
+            let residual = x.dot(&coef) + result.trace.intercept[[end, lane]] - &y;
+            0.5 * residual.dot(&residual) / y.len() as f64
+        })
+        .collect();
+    let best = result.best().unwrap();
+    assert!(losses.iter().all(|loss| *loss >= losses[best] * (1.0 - 1e-12)), "{best} {losses:?}");
+    assert!((result.lanes[best].validation_loss.unwrap() / losses[best] - 1.0).abs() < 1e-9);
+    let without =
+        run(bundled("diabetes").unwrap().standardize(), Loss::squared(), Penalty::l1(), true, &[1.0]);
+    assert_eq!(without.best(), None);
+}
