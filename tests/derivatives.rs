@@ -21,8 +21,9 @@ fn tangents_are_derivatives_of_the_iterates() {
                 [(Algorithm::Pgd, true), (Algorithm::Fista, false), (Algorithm::HeavyBall, true)]
             {
                 let name = format!("{loss} + {penalty}, {}", algorithm.name());
-                // Where a residual crosses a kink of the loss within the width of a difference, the difference says nothing:
-                // then a smaller one or other data must show it. A tangent that is wrong is so with any.
+                // Where a residual crosses a kink of the loss within the width of a difference, the
+                // difference says nothing: then a smaller one or other data must show it. A tangent that is
+                // wrong is so with any.
                 let smooth = loss.kinks(0.0).is_empty();
                 let tries = if smooth { &[(12, 1e-5)][..] } else { &[(12, 1e-7), (19, 1e-7), (12, 1e-5)] };
                 let rows = tries.iter().map(|(seed, width)| {
@@ -37,7 +38,8 @@ fn tangents_are_derivatives_of_the_iterates() {
                     a.into_iter().zip(b).map(|(a, b)| better(a, b)).collect()
                 };
                 let rows: Vec<CheckRow> = rows.reduce(best).unwrap();
-                // A difference of width 1e-5 is good to about 1e-10 by itself, and divides the rounding of 60 iterations.
+                // A difference of width 1e-5 is good to about 1e-10 by itself, and divides the rounding of 60
+                // iterations.
                 for row in &rows {
                     report.check(&name, row.max_error <= 1e-6, || format!("{row:?}"));
                     compared += row.compared;

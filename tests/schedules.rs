@@ -93,8 +93,8 @@ fn schedules() -> Vec<(&'static str, Schedule)> {
     ]
 }
 
-/// A lasso, a ridge-logistic problem whose curvature depends on alpha and on the iterate, ridge regression, and every other
-/// loss of the catalog.
+/// A lasso, a ridge-logistic problem whose curvature depends on alpha and on the iterate, ridge regression,
+/// and every other loss of the catalog.
 fn problems() -> Vec<(String, Objective)> {
     let of = |data, loss, penalty| {
         Objective::builder(data).loss(loss).penalty(penalty).intercept(false).build().unwrap()
@@ -111,7 +111,8 @@ fn problems() -> Vec<(String, Objective)> {
     list
 }
 
-/// Those of a loss without kinks: where a residual crosses one within the width of a difference, the difference says nothing.
+/// Those of a loss without kinks: where a residual crosses one within the width of a difference, the
+/// difference says nothing.
 fn smooth_problems() -> Vec<(String, Objective)> {
     let is_smooth = |problem: &Objective| problem.loss().kinks(0.0).is_empty();
     problems().into_iter().filter(|(_, problem)| is_smooth(problem)).collect()

@@ -239,7 +239,9 @@ impl Sweep {
         }
         for phase in self.schedule.phases() {
             if phase.momentum == Some(Momentum::StronglyConvex) {
-                problem.require(Need::StrongConvexity).map_err(|missing| missing.at("momentum"))?;
+                problem
+                    .require(Need::StrongConvexity)
+                    .map_err(|missing| missing.at("momentum 'strongly_convex'"))?;
             }
         }
         // Shapes first: the curvature in a metric reads its table.

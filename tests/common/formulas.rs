@@ -1,5 +1,6 @@
-//! Losses and penalties, written down once more: nothing of the library takes part but names and parameters, and the
-//! pointwise functions of an entry that has no formula here. tests/catalog.rs and tests/fragments.rs check those.
+//! Losses and penalties, written down once more: nothing of the library takes part but names and parameters,
+//! and the pointwise functions of an entry that has no formula here. tests/catalog.rs and tests/fragments.rs
+//! check those.
 
 use proxjet::objective::{Loss, Penalty};
 

@@ -1,5 +1,5 @@
-//! One lane by the textbook: plain loops in f64. Nothing of the library takes part but the names, the parameters and the
-//! data, and what `formulas` says.
+//! One lane by the textbook: plain loops in f64. Nothing of the library takes part but the names, the
+//! parameters and the data, and what `formulas` says.
 
 use ndarray::{Array1, Array2, Array3, Axis, concatenate};
 use proxjet::data::Dataset;

@@ -94,6 +94,64 @@ fn atlas() -> Result<(Vec<u8>, Letters), Box<dyn Error>> {
     Ok((coverage, letters))
 }
 
+/// The texture of the letters, from their coverage.
+fn letter_texture(device: &wgpu::Device, queue: &wgpu::Queue, coverage: &[u8]) -> wgpu::Texture {
+    let texture = device.create_texture(&wgpu::TextureDescriptor {
+        label: Some("letters"),
+        size: wgpu::Extent3d { width: ATLAS as u32, height: ATLAS as u32, depth_or_array_layers: 1 },
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: wgpu::TextureDimension::D2,
+        format: wgpu::TextureFormat::R8Unorm,
+        usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
+        view_formats: &[],
+    });
+    let layout =
+        wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(ATLAS as u32), rows_per_image: None };
+    queue.write_texture(texture.as_image_copy(), coverage, layout, texture.size());
+    texture
+}
+
+/// The pipeline that paints quads.
+fn pipeline(device: &wgpu::Device, format: wgpu::TextureFormat, samples: u32) -> wgpu::RenderPipeline {
+    let module = device.create_shader_module(wgpu::include_wgsl!("quads.wgsl"));
+    let vec4 = wgpu::VertexFormat::Float32x4;
+    let attribute =
+        |i: u32| wgpu::VertexAttribute { format: vec4, offset: 16 * u64::from(i), shader_location: i };
+    device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+        label: Some("quads"),
+        layout: None,
+        vertex: wgpu::VertexState {
+            module: &module,
+            entry_point: Some("corner"),
+            compilation_options: Default::default(),
+            buffers: &[Some(wgpu::VertexBufferLayout {
+                array_stride: size_of::<Quad>() as u64,
+                step_mode: wgpu::VertexStepMode::Instance,
+                attributes: &[attribute(0), attribute(1), attribute(2)],
+            })],
+        },
+        primitive: wgpu::PrimitiveState {
+            topology: wgpu::PrimitiveTopology::TriangleStrip,
+            ..Default::default()
+        },
+        depth_stencil: None,
+        multisample: wgpu::MultisampleState { count: samples, ..Default::default() },
+        fragment: Some(wgpu::FragmentState {
+            module: &module,
+            entry_point: Some("paint"),
+            compilation_options: Default::default(),
+            targets: &[Some(wgpu::ColorTargetState {
+                format,
+                blend: Some(wgpu::BlendState::ALPHA_BLENDING),
+                write_mask: wgpu::ColorWrites::ALL,
+            })],
+        }),
+        multiview_mask: None,
+        cache: None,
+    })
+}
+
 impl Quads {
     /// What draws into targets of an sRGB format.
     ///
@@ -106,58 +164,8 @@ impl Quads {
         samples: u32,
     ) -> Result<Self, Box<dyn Error>> {
         let (coverage, letters) = atlas()?;
-        let texture = device.create_texture(&wgpu::TextureDescriptor {
-            label: Some("letters"),
-            size: wgpu::Extent3d { width: ATLAS as u32, height: ATLAS as u32, depth_or_array_layers: 1 },
-            mip_level_count: 1,
-            sample_count: 1,
-            dimension: wgpu::TextureDimension::D2,
-            format: wgpu::TextureFormat::R8Unorm,
-            usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
-            view_formats: &[],
-        });
-        let layout = wgpu::TexelCopyBufferLayout {
-            offset: 0,
-            bytes_per_row: Some(ATLAS as u32),
-            rows_per_image: None,
-        };
-        queue.write_texture(texture.as_image_copy(), &coverage, layout, texture.size());
-        let module = device.create_shader_module(wgpu::include_wgsl!("quads.wgsl"));
-        let vec4 = wgpu::VertexFormat::Float32x4;
-        let attribute =
-            |i: u32| wgpu::VertexAttribute { format: vec4, offset: 16 * u64::from(i), shader_location: i };
-        let pipeline = device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
-            label: Some("quads"),
-            layout: None,
-            vertex: wgpu::VertexState {
-                module: &module,
-                entry_point: Some("corner"),
-                compilation_options: Default::default(),
-                buffers: &[Some(wgpu::VertexBufferLayout {
-                    array_stride: size_of::<Quad>() as u64,
-                    step_mode: wgpu::VertexStepMode::Instance,
-                    attributes: &[attribute(0), attribute(1), attribute(2)],
-                })],
-            },
-            primitive: wgpu::PrimitiveState {
-                topology: wgpu::PrimitiveTopology::TriangleStrip,
-                ..Default::default()
-            },
-            depth_stencil: None,
-            multisample: wgpu::MultisampleState { count: samples, ..Default::default() },
-            fragment: Some(wgpu::FragmentState {
-                module: &module,
-                entry_point: Some("paint"),
-                compilation_options: Default::default(),
-                targets: &[Some(wgpu::ColorTargetState {
-                    format,
-                    blend: Some(wgpu::BlendState::ALPHA_BLENDING),
-                    write_mask: wgpu::ColorWrites::ALL,
-                })],
-            }),
-            multiview_mask: None,
-            cache: None,
-        });
+        let texture = letter_texture(device, queue, &coverage);
+        let pipeline = pipeline(device, format, samples);
         let buffer = |label, size, usage| {
             let usage = usage | wgpu::BufferUsages::COPY_DST;
             device.create_buffer(&wgpu::BufferDescriptor {
