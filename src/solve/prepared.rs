@@ -41,7 +41,7 @@ impl Prepared {
     }
 
     /// The job of these lanes, with all that it needs.
-    pub fn into_job(self, problem: Objective, tol: f64) -> OwnedJob {
+    pub(crate) fn into_job(self, problem: Objective, tol: f64) -> OwnedJob {
         let Prepared { lanes, schedule, metric, derivatives, start } = self;
         let null_loss = problem.null_loss();
         OwnedJob { problem, lanes, schedule, metric, derivatives, start, null_loss, tol }
