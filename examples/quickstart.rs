@@ -19,7 +19,8 @@ fn main() -> Result<()> {
     for lane in result.lanes.iter().step_by(10) {
         let slope = lane.hypergradient.as_ref().and_then(|h| h[0]).unwrap_or(f64::NAN);
         println!(
-            "alpha {:8.4}: {} features, held-out loss {:.1}, slope by log alpha {slope:+.1}, {} after {} iterations",
+            "alpha {:8.4}: {} features, held-out loss {:.1}, slope by log alpha {slope:+.1}, {} after {} \
+                iterations",
             lane.alpha,
             lane.support,
             lane.validation_loss.unwrap_or(f64::NAN),

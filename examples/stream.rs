@@ -1,5 +1,5 @@
-//! Watching a sweep while it runs, from async code: a handle is a `futures::Stream` of updates and a future of the result.
-//! cargo run --release --example stream
+//! Watching a sweep while it runs, from async code: a handle is a `futures::Stream` of updates and a future
+//! of the result. cargo run --release --example stream
 
 use futures::StreamExt;
 use proxjet::prelude::*;

@@ -25,8 +25,9 @@ pub enum ErrorKind {
 
 /// An error with its parts; `Display` prints them on one line.
 ///
-/// Settings are called as in this library: [`field`](Self::field) is `l1_ratio` or `step`, and the other parts name settings
-/// in backticks, `` `memory_budget` ``. Front ends translate both into flags, keys or arguments.
+/// Settings are called as in this library: [`field`](Self::field) is `l1_ratio` or `step`, and the other
+/// parts name settings in backticks, `` `memory_budget` ``. Front ends translate both into flags, keys or
+/// arguments.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Error {

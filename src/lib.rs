@@ -1,4 +1,5 @@
-//! Proximal-gradient solvers for many hyperparameter candidates at once, with the exact derivative of every iterate.
+//! Proximal-gradient solvers for many hyperparameter candidates at once, with the exact derivative of every
+//! iterate.
 //!
 //! # The problem
 //!
@@ -10,8 +11,9 @@
 //! g = alpha · l1_ratio ‖coef‖₁ + ½ alpha (1 − l1_ratio) ‖coef‖²   and its relatives
 //! ```
 //!
-//! by proximal gradient, FISTA or heavy ball, whose step `α_k` and momentum `β_k` may change at every iteration and
-//! differ from lane to lane, and carries with each iterate `x_k` its derivatives `Dx_k = ∂x_k/∂u`:
+//! by proximal gradient, FISTA or heavy ball, whose step `α_k` and momentum `β_k` may change at every
+//! iteration and differ from lane to lane, and carries with each iterate `x_k` its derivatives `Dx_k =
+//! ∂x_k/∂u`:
 //!
 //! ```text
 //! y   = x_k + β_k (x_k − x_{k−1})                dy   = dx_k + β_k (dx_k − dx_{k−1})
@@ -19,11 +21,11 @@
 //! x⁺  = prox_{α_k g}(w)                          dx⁺  = J dw + ∂_u prox
 //! ```
 //!
-//! The derivatives converge to the derivative of the solution at the solver's own rate although the update varies:
-//! S. Mehmood and P. Ochs, *Automatic Differentiation of Optimization Algorithms with Time-Varying Updates*, ICML 2025.
-//! All lanes and derivatives are the columns of one matrix, so that an iteration is two matrix products with
-//! element-wise epilogues, on the CPU ([`engine::cpu`], whose `iterate.rs` reads like the lines above) or on a GPU
-//! (`engine::gpu`).
+//! The derivatives converge to the derivative of the solution at the solver's own rate although the update
+//! varies: S. Mehmood and P. Ochs, *Automatic Differentiation of Optimization Algorithms with Time-Varying
+//! Updates*, ICML 2025. All lanes and derivatives are the columns of one matrix, so that an iteration is two
+//! matrix products with element-wise epilogues, on the CPU ([`engine::cpu`], whose `iterate.rs` reads like
+//! the lines above) or on a GPU (`engine::gpu`).
 //!
 //! # A program
 //!
@@ -50,8 +52,9 @@
 //! # }
 //! ```
 //!
-//! Programs that must not block submit a sweep ([`solve::Sweep::submit`]); those that own a wgpu device step it in their
-//! own commands (`solve::Sweep::session`). Both, and errors by kind and field, are shown in `examples/`.
+//! Programs that must not block submit a sweep ([`solve::Sweep::submit`]); those that own a wgpu device step
+//! it in their own commands (`solve::Sweep::session`). Both, and errors by kind and field, are shown in
+//! `examples/`.
 //!
 //! # The map
 //!
@@ -69,8 +72,8 @@
 //!
 //! # Features
 //!
-//! None by default. `gpu`: the GPU engine. `readers`: data from CSV, NPY, NPZ and svmlight files, schedules from TOML.
-//! `serde`: results, plans and settings can be serialised.
+//! None by default. `gpu`: the GPU engine. `readers`: data from CSV, NPY, NPZ and svmlight files, schedules
+//! from TOML. `serde`: results, plans and settings can be serialised.
 
 pub mod data;
 pub mod design;

@@ -1,6 +1,7 @@
-//! Every entry of the catalogs, pointwise, with the parameters that it declares to be representative: derivatives against
-//! central differences, proximal maps against brute force, gaps against a supremum over a grid, capabilities against what
-//! they claim. A new entry is tested without a line here. Each test counts the points that it compared.
+//! Every entry of the catalogs, pointwise, with the parameters that it declares to be representative:
+//! derivatives against central differences, proximal maps against brute force, gaps against a supremum over a
+//! grid, capabilities against what they claim. A new entry is tested without a line here. Each test counts
+//! the points that it compared.
 
 use proxjet::objective::{Coupling, Curvature, Loss, Penalty, Ridge, TargetDomain, Zeros};
 use rand::RngExt;
@@ -170,8 +171,8 @@ fn gaps_of_losses_are_fenchel_young_terms() {
     }
 }
 
-/// The penalty as the proximal map sees it: a ridge that belongs to the loss is no part of it, and it is infinite outside its
-/// domain.
+/// The penalty as the proximal map sees it: a ridge that belongs to the loss is no part of it, and it is
+/// infinite outside its domain.
 fn penalty_value(penalty: &Penalty, x: f64, l1: f64, l2: f64) -> f64 {
     let (lower, upper) = penalty.domain();
     match penalty.capabilities().ridge {
@@ -444,7 +445,8 @@ fn the_limit_of_the_step_is_where_the_proximal_map_breaks() {
             None => assert!(penalty.capabilities().convex && jump(20.0, 0.1) < 0.011, "{penalty}"),
             Some((limit, most)) => {
                 assert!(!penalty.capabilities().convex && most > 0.0, "{penalty}: {limit} = {most}");
-                // At the limit the threshold is 1. Below it, x moves by at most 1 / (1 - step / limit) times as much as w.
+                // At the limit the threshold is 1. Below it, x moves by at most 1 / (1 - step / limit) times
+                // as much as w.
                 assert!(jump(0.8 * most, 1.0 / most) < 0.051, "{penalty} below {limit}");
                 assert!(jump(1.2 * most, 1.0 / most) > 0.2, "{penalty} beyond {limit}");
             }

@@ -1,5 +1,5 @@
-//! The comparisons of the other suites: each of them is given a NaN, another shape and a perturbed result, and must
-//! refuse them.
+//! The comparisons of the other suites: each of them is given a NaN, another shape and a perturbed result,
+//! and must refuse them.
 
 use std::panic::catch_unwind;
 
@@ -154,7 +154,8 @@ fn traces_are_close_only_without_a_nan() {
 fn ends_of_lanes_that_differ_are_named() {
     let lane = run().lanes.pop().unwrap();
     assert_eq!(ends_differ(&lane, &lane, 0.0), "");
-    let changes: [(&str, fn(&mut LaneResult)); 8] = [
+    type Change = (&'static str, fn(&mut LaneResult));
+    let changes: [Change; 8] = [
         ("Diverged", |l| l.status = Status::Diverged),
         ("29", |l| l.iterations -= 1),
         ("objective", |l| l.objective = l.objective.map(|v| v + 1e-3)),

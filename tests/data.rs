@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, Axis};
 use npyz::WriterBuilder;
 use proptest::prelude::*;
 use proxjet::data::{BUNDLED, Dataset, ReadOptions, Validation, bundled, read, read_array, read_features};
@@ -190,7 +190,8 @@ fn npz_errors_name_array_row_and_column() {
         Data,
         &["array 'X'", "shape [4]", "two"],
     );
-    // A header that promises more than there is, and one that promises more than the bound: before anything is allocated.
+    // A header that promises more than there is, and one that promises more than the bound: before anything
+    // is allocated.
     let mut short = npy(&[2, 2], vec![1.0; 4]);
     short.truncate(short.len() - 8);
     says(f.read("d.npy", &short), Data, &["over", "as many numbers as the header says"]);
@@ -310,11 +311,11 @@ proptest! {
     fn csv_and_svmlight_round_trip(values in prop::collection::vec(-1e6..1e6f64, 12)) {
         let f = Folder::new();
         let x = Array2::from_shape_vec((3, 4), values).unwrap();
-        let row = |r: ndarray::ArrayView1<'_, f64>| r.iter().map(f64::to_string).collect::<Vec<_>>().join(",");
+        let row = |r: ArrayView1<'_, f64>| r.iter().map(f64::to_string).collect::<Vec<_>>().join(",");
         let csv: String = x.rows().into_iter().map(|r| format!("{}\n", row(r))).collect();
         let data = f.read("d.csv", format!("a,b,c,y\n{csv}").as_bytes()).unwrap();
         prop_assert_eq!(data.x(), x.slice_axis(ndarray::Axis(1), (..3).into()));
-        let line = |r: ndarray::ArrayView1<'_, f64>| format!("{} 1:{} 2:{} 3:{}\n", r[3], r[0], r[1], r[2]);
+        let line = |r: ArrayView1<'_, f64>| format!("{} 1:{} 2:{} 3:{}\n", r[3], r[0], r[1], r[2]);
         let svm: String = x.rows().into_iter().map(line).collect();
         let data = f.read("d.svm", svm.as_bytes()).unwrap();
         prop_assert_eq!(data.x(), x.slice_axis(ndarray::Axis(1), (..3).into()));
@@ -322,7 +323,10 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_are_refused_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), flips in any::<u16>()) {
+    fn random_bytes_are_refused_without_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..300),
+        flips in any::<u16>(),
+    ) {
         let f = Folder::new();
         let good = npz(&[("X", npy(&[2, 2], vec![1.0; 4])), ("y", npy(&[2], vec![0.0, 1.0]))]);
         let mut broken = good.clone();

@@ -1,4 +1,5 @@
-//! One suite for every engine and precision, against the CPU engine in f64 and against statuses that must hold.
+//! One suite for every engine and precision, against the CPU engine in f64 and against statuses that must
+//! hold.
 
 use std::ops::ControlFlow;
 
@@ -241,6 +242,7 @@ fn a_gpu_lane_has_the_same_bits_alone_and_among_others() {
             let bits = |r: &SweepResult, lane: usize| {
                 let coef = r.trace.coef.outer_iter().next_back().unwrap().row(lane).mapv(f64::to_bits);
                 let dcoef = r.trace.dcoef.outer_iter().next_back().unwrap();
+                assert!(r.trace.dcoef.iter().all(|v| v.is_finite()));
                 (coef, dcoef.index_axis(ndarray::Axis(0), lane).mapv(f64::to_bits))
             };
             assert_eq!(bits(&all, lane), bits(&alone, 0), "{strategy} strategy");
@@ -249,7 +251,8 @@ fn a_gpu_lane_has_the_same_bits_alone_and_among_others() {
     }
 }
 
-/// Where a chunk ends follows from the clock: it must not show, although the last iteration of one is closed apart.
+/// Where a chunk ends follows from the clock: it must not show, although the last iteration of one is closed
+/// apart.
 #[test]
 fn chunks_of_any_length_leave_the_same_bits() {
     let Some(mut engine) = common::engine("gpu") else { return };
@@ -277,7 +280,8 @@ fn chunks_of_any_length_leave_the_same_bits() {
 fn every_form_takes_a_lane_to_the_same_end() {
     let Some(mut engine) = common::engine("gpu") else { return };
     let problem = Objective::builder(synthetic(90, 21, false, 8)).build().unwrap();
-    // Objectives within rounding of each other, 1e-16, may restart one and not the other: iterates apart by its root.
+    // Objectives within rounding of each other, 1e-16, may restart one and not the other: iterates apart by
+    // its root.
     for (restart, bound) in [(Restart::None, 1e-9), (Restart::Function, 1e-7)] {
         let schedule = Schedule::from(Phase::new(Algorithm::Fista).restart(restart));
         let sweep = Sweep::new(problem.clone()).alphas("path:0.01:37".parse().unwrap()).schedule(schedule);

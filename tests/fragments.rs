@@ -1,6 +1,6 @@
-//! The WGSL fragments of losses and penalties themselves: a small kernel around each evaluates its functions at some
-//! thousand points, in both precisions. They are compared with the Rust functions in f64, and with central differences of
-//! the fragment's own values.
+//! The WGSL fragments of losses and penalties themselves: a small kernel around each evaluates its functions
+//! at some thousand points, in both precisions. They are compared with the Rust functions in f64, and with
+//! central differences of the fragment's own values.
 
 use proxjet::program::Precision;
 
@@ -59,7 +59,8 @@ fn transcendental_functions() {
                 report.check(name, arithmetic.accepts(result[0][lane], &|at| at[0].exp(), &[x], 0.0), || {
                     format!("exp({x}) = {}, {}", x.exp(), result[0][lane])
                 });
-                // Vulkan allows 2^-21 to the logarithm of f32 near 1, of which the series takes the smaller part.
+                // Vulkan allows 2^-21 to the logarithm of f32 near 1, of which the series takes the smaller
+                // part.
                 let size = if arithmetic.precision == Precision::F32 && y.abs() >= 0.25 { 1.0 } else { 0.0 };
                 report.check(
                     name,

@@ -1,4 +1,5 @@
-//! Every iterate and tangent of 500 iterations against numpy's (tests/golden/make.py), on every engine and precision.
+//! Every iterate and tangent of 500 iterations against numpy's (tests/golden/make.py), on every engine and
+//! precision.
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
-//! Every penalty of the catalog that is not convex: engines against each other, solutions against an independent coordinate
-//! descent, derivatives against central differences, and what is refused in words.
+//! Every penalty of the catalog that is not convex: engines against each other, solutions against an
+//! independent coordinate descent, derivatives against central differences, and what is refused in words.
 
-use common::compare::compare;
+use common::compare::{compare, max_abs_diff};
 use common::synthetic;
 use ndarray::{Array1, Array2, Axis};
 use proxjet::diff::{analyse, check, solutions};
@@ -18,8 +18,8 @@ fn nonconvex(list: Vec<Penalty>) -> Vec<Penalty> {
 
 const LOSSES: [fn() -> Loss; 3] = [Loss::squared, Loss::logistic, || Loss::huber(2.0).unwrap()];
 
-/// Data for a loss. A quarter of the classes are wrong: a penalty that is flat far out does not keep the coefficients of
-/// separable classes finite.
+/// Data for a loss. A quarter of the classes are wrong: a penalty that is flat far out does not keep the
+/// coefficients of separable classes finite.
 fn data(n: usize, p: usize, loss: Loss, seed: u64) -> Dataset {
     let data = synthetic(n, p, loss.classes(), seed);
     let wrong = |i: usize, y: f64| if loss.classes() && i % 4 == 1 { 1.0 - y } else { y };
@@ -29,7 +29,8 @@ fn data(n: usize, p: usize, loss: Loss, seed: u64) -> Dataset {
         .unwrap()
 }
 
-/// An objective with different penalty factors, and a step, in units of 1/L, well below the limit of its penalty.
+/// An objective with different penalty factors, and a step, in units of 1/L, well below the limit of its
+/// penalty.
 fn objective(n: usize, p: usize, loss: Loss, penalty: Penalty, seed: u64) -> (Objective, Step) {
     let builder = Objective::builder(data(n, p, loss, seed)).loss(loss).penalty(penalty);
     let factors = (0..p).map(|j| 1.0 + 0.1 * ((j * 5) % 8) as f64).collect();
@@ -157,8 +158,7 @@ fn solutions_are_those_of_coordinate_descent() {
             let found = coef(&result, lane);
             let start = if unique { Array1::zeros(8) } else { found.clone() };
             let expected = coordinate_descent(&objective, of.alpha, start);
-            let away =
-                (&found - &expected).iter().fold(0.0f64, |m, v| if v.abs() <= m { m } else { v.abs() });
+            let away = max_abs_diff(&found, &expected);
             assert!(away < 1e-8, "{penalty}, lane {lane}: {found} {expected}");
             from_zero += usize::from(unique);
             active += found.iter().filter(|v| **v != 0.0).count();
@@ -356,10 +356,7 @@ fn short_columns_are_refused_until_they_are_standardised() {
         Sweep::new(objective).prepare().map(|_| ()).map_err(|e| e.to_string())
     };
     let words = prepare(short.clone()).unwrap_err();
-    assert!(
-        words.starts_with("--step: found a step of ") && words.contains("less than gamma = 3"),
-        "{words}"
-    );
+    assert!(words.starts_with("step: found a step of ") && words.contains("less than gamma = 3"), "{words}");
     assert_eq!(prepare(short.standardize()), Ok(()));
 }
 

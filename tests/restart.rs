@@ -1,4 +1,5 @@
-//! What derivatives by steps and momenta mean where the momentum restarts: they are those of the numbers that ran.
+//! What derivatives by steps and momenta mean where the momentum restarts: they are those of the numbers that
+//! ran.
 
 use ndarray::Array2;
 use proxjet::data::bundled;

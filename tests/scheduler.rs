@@ -16,7 +16,8 @@ mod common;
 use common::compare::{assert_close, assert_same};
 use common::synthetic;
 
-/// An engine whose device fails now and then: before work is submitted, after it, or when it is to be collected.
+/// An engine whose device fails now and then: before work is submitted, after it, or when it is to be
+/// collected.
 struct Faulty<E> {
     inner: E,
     rng: rand_pcg::Pcg64,
@@ -183,7 +184,8 @@ fn a_thousand_faults_lose_no_lane_and_repeat_none() {
     with_faults(CpuEngine::new, 4, 1000, &base, &|result| assert_close(&truth, result, 1e-9, "with faults"));
 }
 
-/// What can befall a device, each for real, with a word of the cause. A watchdog of the system ends in a lost device as well.
+/// What can befall a device, each for real, with a word of the cause. A watchdog of the system ends in a lost
+/// device as well.
 type Blow = (&'static str, fn(&wgpu::Device));
 const BLOWS: [Blow; 3] = [
     ("lost", wgpu::Device::destroy),

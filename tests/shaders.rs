@@ -1,5 +1,5 @@
-//! Every kernel of every case is valid WGSL: for naga always, for tint where it is installed (f32, as it has no f64); and a
-//! kernel does with its buffers what its pass says. No GPU is needed.
+//! Every kernel of every case is valid WGSL: for naga always, for tint where it is installed (f32, as it has
+//! no f64); and a kernel does with its buffers what its pass says. No GPU is needed.
 
 use std::collections::BTreeSet;
 use std::io::Write;

@@ -1,23 +1,25 @@
-//! For every loss and penalty of the catalog: iterates and tangents converge to a solution and its derivatives, at the same
-//! rate, and the implicit derivative is theirs. Compared with differences of solutions, which know nothing of tangents.
+//! For every loss and penalty of the catalog: iterates and tangents converge to a solution and its
+//! derivatives, at the same rate, and the implicit derivative is theirs. Compared with differences of
+//! solutions, which know nothing of tangents.
 
 use ndarray::{Array1, Array2, Axis};
 use proxjet::data::Dataset;
 use proxjet::diff::{analyse, solutions};
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::objective::{Derivative, Loss, Objective, Penalty};
-use proxjet::schedule::Algorithm;
+use proxjet::schedule::{Algorithm, Step};
 use proxjet::solve::{Alphas, Sweep, SweepResult};
 
 mod common;
-use common::cases::{losses, penalties};
+use common::cases::{losses, penalties, step_scale};
 use common::compare::{Report, relative_diff};
 use common::synthetic;
 
 const ROWS: usize = 80;
 const FEATURES: usize = 6;
 const ITERATIONS: usize = 3000;
-/// Width of a difference: its square is what the difference lacks, and it divides the rounding of the solutions.
+/// Width of a difference: its square is what the difference lacks, and it divides the rounding of the
+/// solutions.
 const H: f64 = 1e-4;
 
 /// What is differentiated by.
@@ -54,7 +56,13 @@ impl Setting {
             .loss(self.loss)
             .penalty(self.penalty)
             .penalty_factors(self.factors.clone());
-        Sweep::new(problem.build().unwrap())
+        let problem = problem.build().unwrap();
+        let step = match step_scale(&problem) {
+            1.0 => Step::InverseLipschitz,
+            scale => Step::Constant(scale),
+        };
+        Sweep::new(problem)
+            .step(step)
             .alphas(Alphas::List(vec![self.log_alpha.exp()]))
             .l1_ratio(self.l1_ratio)
             .algorithm(Algorithm::Pgd)
@@ -154,7 +162,8 @@ fn derivatives_converge_to_those_of_the_solution_at_the_rate_of_the_iterates() {
             for (t, rate) in lane.derivative_rate.iter().enumerate() {
                 let (Some(rate), Some(of_iterates)) = (rate, &lane.rate) else { continue };
                 rates += 1;
-                // The Jacobian moves with the iterate: a factor k + c, which over a window from k adds about 1/k to the rate.
+                // The Jacobian moves with the iterate: a factor k + c, which over a window from k adds about
+                // 1/k to the rate.
                 let slack = 2.0 * (rate.error + of_iterates.error) + 2.0 / rate.window.0.max(1) as f64;
                 let apart = (rate.q / of_iterates.q - 1.0).abs();
                 report.check(&name, apart <= slack, || format!("tangent {t}: {rate:?}, {of_iterates:?}"));

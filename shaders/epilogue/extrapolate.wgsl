@@ -6,6 +6,7 @@ fn extrapolate(i: u32, lane4: u32) {
     extrapolated_row[0] = values[0] + ahead * moved;
     for (var t = 0u; t < TANGENTS; t++) {
         let dmoved = values[1u + t] - z_before[at + (1u + t) * LANE4S];
-        extrapolated_row[1u + t] = values[1u + t] + ahead * dmoved + dextrapolation_coefficient(lane4, t) * moved;
+        let dahead = dextrapolation_coefficient(lane4, t);
+        extrapolated_row[1u + t] = values[1u + t] + ahead * dmoved + dahead * moved;
     }
 }

@@ -1,4 +1,5 @@
-// The gradient of the squared loss at the iterate itself in the Gram strategy, g = v - c for v = X'X x in `values`.
+// The gradient of the squared loss at the iterate itself in the Gram strategy, g = v - c for v = X'X x in
+// `values`.
 fn gradient_at_x_begin(lane4: u32) {
 }
 

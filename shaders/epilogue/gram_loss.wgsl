@@ -1,4 +1,5 @@
-// The squared loss of new iterates in the Gram strategy, 1/2 x'(v - 2 c) and a constant, for v = X'X x in `values`.
+// The squared loss of new iterates in the Gram strategy, 1/2 x'(v - 2 c) and a constant, for v = X'X x in
+// `values`.
 var<private> gram_loss_sum: real4;
 
 fn gram_loss_begin(lane4: u32) {

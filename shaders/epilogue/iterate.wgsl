@@ -1,4 +1,5 @@
-// The epilogue of a gradient whose tangents wait: the step of the iterate alone, and what its tangents will want to know.
+// The epilogue of a gradient whose tangents wait: the step of the iterate alone, and what its tangents will
+// want to know.
 fn iterate_begin(lane4: u32) {
     step_begin(lane4);
 }

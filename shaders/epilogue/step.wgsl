@@ -1,7 +1,8 @@
-// The epilogue of a gradient: w = x + beta (x - x_previous) - alpha D g, x+ = prox(w), dx+ = J dw + d_u prox, for one coefficient of a
-// group of four lanes, whose gradient and its tangents are in `values`. The new iterate replaces the previous one. A lane that ended
-// keeps its state; one that takes its last step back starts from the iterate before. Iterate and tangents are steps of their own,
-// as tangents may wait until it is known which of them move.
+// The epilogue of a gradient: w = x + beta (x - x_previous) - alpha D g, x+ = prox(w), dx+ = J dw + d_u prox,
+// for one coefficient of a group of four lanes, whose gradient and its tangents are in `values`. The new
+// iterate replaces the previous one. A lane that ended keeps its state; one that takes its last step back
+// starts from the iterate before. Iterate and tangents are steps of their own, as tangents may wait until it
+// is known which of them move.
 struct StepInputs {
     running: vec4<bool>,
     restore: vec4<bool>,
@@ -44,8 +45,16 @@ fn step_begin(lane4: u32) {
     let running = are_running(lane4);
     let l2 = lanes_l2(lane4);
     step_inputs = StepInputs(
-        running, running & params_restore(lane4), running & params_tangents(lane4), lane_state4(lane4, PARAM_STEP),
-        lane_state4(lane4, PARAM_MOMENTUM), params_extrapolation(lane4), lanes_l1(lane4), l2, select(real4(0.0), l2, RIDGE_IN_LOSS));
+        running,
+        running & params_restore(lane4),
+        running & params_tangents(lane4),
+        lane_state4(lane4, PARAM_STEP),
+        lane_state4(lane4, PARAM_MOMENTUM),
+        params_extrapolation(lane4),
+        lanes_l1(lane4),
+        l2,
+        select(real4(0.0), l2, RIDGE_IN_LOSS),
+    );
     step_sums = StepSums();
 }
 

@@ -1,6 +1,7 @@
-// The tangents of a step that the iterate has taken already. Where a penalised coefficient is zero they are zero, and their gradient
-// was not computed. The proximal map's branch is found again from the same w: a compiler that contracts otherwise here may take the other
-// one where w is within a rounding of the threshold.
+// The tangents of a step that the iterate has taken already. Where a penalised coefficient is zero they are
+// zero, and their gradient was not computed. The proximal map's branch is found again from the same w: a
+// compiler that contracts otherwise here may take the other one where w is within a rounding of the
+// threshold.
 fn tangents_begin(lane4: u32) {
     step_begin(lane4);
 }
@@ -18,7 +19,8 @@ fn tangents_row(j: u32, lane4: u32) {
         // What was left of another iteration may not be finite.
         values[t] = select(values[t], real4(0.0), rests);
     }
-    step_tangents(j, lane4, Stepped(here_at(j, 0u, lane4), stepped[(2u * j + 1u) * LANE4S + lane4], w, next, prox));
+    let move_by = stepped[(2u * j + 1u) * LANE4S + lane4];
+    step_tangents(j, lane4, Stepped(here_at(j, 0u, lane4), move_by, w, next, prox));
 }
 
 fn tangents_store(block: u32, lane4: u32) {

@@ -1,4 +1,5 @@
-// The epilogue of a prediction of held-out rows: their loss and its derivatives, from the predictions in `values`.
+// The epilogue of a prediction of held-out rows: their loss and its derivatives, from the predictions in
+// `values`.
 var<private> validate_loss: real4;
 var<private> validate_d1: array<real4, MAX_TANGENTS>;
 
@@ -13,7 +14,7 @@ fn validate_row(i: u32, lane4: u32) {
     validate_loss += weight * loss_value(values[0], target_value);
     let by_prediction = weight * loss_d1(values[0], target_value);
     for (var t = 0u; t < TANGENTS; t++) {
-        validate_d1[t] += by_prediction * values[1u + t];
+        validate_d1[t] += by_prediction * (values[1u + t] + INTERCEPT_TANGENTS[t]);
     }
 }
 

@@ -1,6 +1,7 @@
-// Which coefficients, four by four, are not zero in some lane of a group: the terms that the sum of a prediction needs, and the rows
-// of a gradient whose tangents are asked for. Where a penalised coefficient is zero, so are its tangents. For each group of
-// ACTIVE_SET_LANE4S groups of four lanes their number, then they, in order; and how many were listed since the chunk began. A workgroup: a group.
+// Which coefficients, four by four, are not zero in some lane of a group: the terms that the sum of a
+// prediction needs, and the rows of a gradient whose tangents are asked for. Where a penalised coefficient is
+// zero, so are its tangents. For each group of ACTIVE_SET_LANE4S groups of four lanes their number, then
+// they, in order; and how many were listed since the chunk began. A workgroup: a group.
 
 var<workgroup> found: array<bool, 64>;
 var<private> count: u32;

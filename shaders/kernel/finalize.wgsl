@@ -1,6 +1,6 @@
-// From one iteration to the next: reduces the partial sums of each lane, finalizes the iteration they belong to, and decides the
-// next one. A workgroup serves FINALIZE_LANE4S groups of four lanes, with REDUCERS invocations for each. The order of every sum is
-// fixed: every REDUCERS-th block, and the sums of these.
+// From one iteration to the next: reduces the partial sums of each lane, finalizes the iteration they belong
+// to, and decides the next one. A workgroup serves FINALIZE_LANE4S groups of four lanes, with REDUCERS
+// invocations for each. The order of every sum is fixed: every REDUCERS-th block, and the sums of these.
 
 struct FinalizeParams {
     // Row of the chunk's records of the iteration just done, and of its tables for the next one.

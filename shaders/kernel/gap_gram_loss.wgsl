@@ -1,4 +1,5 @@
-// The squared loss's part of the duality gap at the scaled dual point, (1 - s)^2 times the loss of the iterate, whose shares are there.
+// The squared loss's part of the duality gap at the scaled dual point, (1 - s)^2 times the loss of the
+// iterate, whose shares are there.
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {

@@ -1,5 +1,5 @@
-// X'WX, once a run, summed in `wide` numbers, f64: what is lost here is lost in every iteration. An invocation computes four by four
-// entries on or above the diagonal, and mirrors them.
+// X'WX, once a run, summed in `wide` numbers, f64: what is lost here is lost in every iteration. An
+// invocation computes four by four entries on or above the diagonal, and mirrors them.
 
 struct GramParams {
     // First block of rows and of columns of this dispatch.

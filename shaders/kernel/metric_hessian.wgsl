@@ -1,5 +1,5 @@
-// d = 1/h held between 1/bound and METRIC_GAIN/bound, where it does not move; h is the diagonal of the Hessian, in g.
-// For the lanes that refresh their metric now.
+// d = 1/h held between 1/bound and METRIC_GAIN/bound, where it does not move; h is the diagonal of the
+// Hessian, in g. For the lanes that refresh their metric now.
 
 @compute @workgroup_size(GROUP_LANE4S, GROUP_BLOCKS)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {

@@ -19,6 +19,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var j = first; j < min(first + ROW_BLOCK, STATE_ROWS); j++) {
         let row = params.table_row * STATE_ROWS + j;
         let lane = 4u * lane4;
-        metric[place(j, lane4)] = real4(own(row, lane), own(row, lane + 1u), own(row, lane + 2u), own(row, lane + 3u));
+        metric[place(j, lane4)] =
+            real4(own(row, lane), own(row, lane + 1u), own(row, lane + 2u), own(row, lane + 3u));
     }
 }

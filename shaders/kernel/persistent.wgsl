@@ -1,6 +1,7 @@
-// Many iterations of the Gram strategy in one dispatch: a workgroup keeps LOCAL_LANE4S groups of four lanes in its own memory and takes them
-// through params.iterations iterations. An invocation has a lane4 and OWN_ROWS coefficients; the first ones keep a lane's lane_state as well. The
-// last iteration is finalized by `finalize`, as the stop rule may be measured first.
+// Many iterations of the Gram strategy in one dispatch: a workgroup keeps LOCAL_LANE4S groups of four lanes
+// in its own memory and takes them through params.iterations iterations. An invocation has a lane4 and
+// OWN_ROWS coefficients; the first ones keep a lane's lane_state as well. The last iteration is finalized by
+// `finalize`, as the stop rule may be measured first.
 
 struct PersistentParams {
     // Row of the chunk's tables for the first iteration.
@@ -161,7 +162,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) o
                 for (var reducer = 0u; reducer < REDUCERS; reducer++) {
                     var part = real(0.0);
                     for (var block = reducer; block < ROW_GROUPS; block += REDUCERS) {
-                        part += partial_sums[(sum * ROW_GROUPS + block) * LOCAL_LANE4S + index / 4u][index % 4u];
+                        let at = (sum * ROW_GROUPS + block) * LOCAL_LANE4S + index / 4u;
+                        part += partial_sums[at][index % 4u];
                     }
                     total += part;
                 }

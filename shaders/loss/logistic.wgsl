@@ -33,5 +33,6 @@ fn loss_d1_by_target(z: real4, y: real) -> real4 {
 fn loss_gap(z: real4, y: real, scale: real4) -> real4 {
     let m = min(-y * z, real4(80.0)); // exp(80) is finite in f32
     let t = scale * sigmoid(m);
-    return t * real_log1p(scale - real(1.0)) + (real(1.0) - t) * real_log1p((real(1.0) - scale) * real_exp(m));
+    let rest = real_log1p((real(1.0) - scale) * real_exp(m));
+    return t * real_log1p(scale - real(1.0)) + (real(1.0) - t) * rest;
 }

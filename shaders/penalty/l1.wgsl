@@ -8,7 +8,8 @@ fn penalty_prox(w: real4, step: real4, l1: real4, l2: real4) -> Prox {
     let survives = over > real4(0.0);
     let direction = select(real4(-1.0), real4(1.0), w > real4(0.0));
     let moved = select(real4(0.0), direction, survives);
-    return Prox(select(real4(0.0), direction * over, survives), ones_where(survives), -step * moved, real4(0.0));
+    let value = select(real4(0.0), direction * over, survives);
+    return Prox(value, ones_where(survives), -step * moved, real4(0.0));
 }
 
 fn penalty_dual_ratio(v: real4, l1: real4, l2: real4) -> real4 {

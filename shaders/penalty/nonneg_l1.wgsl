@@ -6,7 +6,9 @@ fn penalty_value(x: real4, l1: real4, l2: real4) -> real4 {
 fn penalty_prox(w: real4, step: real4, l1: real4, l2: real4) -> Prox {
     let over = w - step * l1;
     let survives = over > real4(0.0);
-    return Prox(select(real4(0.0), over, survives), ones_where(survives), select(real4(0.0), -step, survives), real4(0.0));
+    let value = select(real4(0.0), over, survives);
+    let by_l1 = select(real4(0.0), -step, survives);
+    return Prox(value, ones_where(survives), by_l1, real4(0.0));
 }
 
 fn penalty_dual_ratio(v: real4, l1: real4, l2: real4) -> real4 {

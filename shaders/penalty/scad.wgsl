@@ -1,4 +1,5 @@
-// g(x) = l1 |x| for |x| <= l1, (a l1 |x| - (x^2 + l1^2) / 2) / (a - 1) for |x| <= a l1, (a + 1) l1^2 / 2 beyond
+// g(x) = l1 |x| for |x| <= l1, (a l1 |x| - (x^2 + l1^2) / 2) / (a - 1) for |x| <= a l1, (a + 1) l1^2 / 2
+// beyond
 fn penalty_value(x: real4, l1: real4, l2: real4) -> real4 {
     let t = min(abs(x), PENALTY_A * l1);
     let bent = (PENALTY_A * l1 * t - real(0.5) * (t * t + l1 * l1)) / (PENALTY_A - real(1.0));

@@ -1,27 +1,33 @@
-// Steps and momenta as products: a factor of the iteration, for each stage, and a factor of the lane in the phase.
-// `ahead` is 1 where k is the iteration after the next, for rules that are tabulated.
+// Steps and momenta as products: a factor of the iteration, for each stage, and a factor of the lane in the
+// phase. `ahead` is 1 where k is the iteration after the next, for rules that are tabulated.
 fn rule_unit(stage: u32, lane: u32, k: u32, field: u32) -> real {
     return rules[(k * STAGES + stage) * UNIT_FIELDS + field];
 }
 
 fn rule_code(stage: u32, lane: u32, k: u32, ahead: u32) -> Code {
-    return Code(u32(rule_unit(stage, lane, k, UNIT_CODE_BITS)), u32(rule_unit(stage, lane, k, UNIT_CODE_BASE)));
+    let bits = rule_unit(stage, lane, k, UNIT_CODE_BITS);
+    return Code(u32(bits), u32(rule_unit(stage, lane, k, UNIT_CODE_BASE)));
 }
 
 fn rule_phase(stage: u32, lane: u32, k: u32) -> u32 {
     return u32(rule_unit(stage, lane, k, UNIT_PHASE));
 }
 
+// The lane's factor in the phase of iteration k.
+fn rule_base(stage: u32, lane: u32, k: u32, field: u32) -> real {
+    return lane_base(lane, rule_phase(stage, lane, k), field);
+}
+
 fn rule_step(stage: u32, lane: u32, k: u32, ahead: u32) -> real {
-    return rule_unit(stage, lane, k, UNIT_STEP) * lane_base(lane, rule_phase(stage, lane, k), RULE_STEP);
+    return rule_unit(stage, lane, k, UNIT_STEP) * rule_base(stage, lane, k, RULE_STEP);
 }
 
 fn rule_momentum(stage: u32, lane: u32, k: u32, ahead: u32) -> real {
-    return rule_unit(stage, lane, k, UNIT_MOMENTUM) * lane_base(lane, rule_phase(stage, lane, k), RULE_MOMENTUM);
+    return rule_unit(stage, lane, k, UNIT_MOMENTUM) * rule_base(stage, lane, k, RULE_MOMENTUM);
 }
 
 fn rule_dstep(stage: u32, lane: u32, k: u32, t: u32, ahead: u32) -> real {
-    let own = rule_unit(stage, lane, k, UNIT_STEP) * lane_base(lane, rule_phase(stage, lane, k), RULE_DSTEP + t);
+    let own = rule_unit(stage, lane, k, UNIT_STEP) * rule_base(stage, lane, k, RULE_DSTEP + t);
     if (SCHEDULE_SEEDS[t] == SEED_EVERY_STEP) {
         return own + rule_step(stage, lane, k, ahead);
     }
@@ -29,6 +35,6 @@ fn rule_dstep(stage: u32, lane: u32, k: u32, t: u32, ahead: u32) -> real {
 }
 
 fn rule_dmomentum(stage: u32, lane: u32, k: u32, t: u32, ahead: u32) -> real {
-    let own = rule_unit(stage, lane, k, UNIT_MOMENTUM) * lane_base(lane, rule_phase(stage, lane, k), RULE_DMOMENTUM + t);
+    let own = rule_unit(stage, lane, k, UNIT_MOMENTUM) * rule_base(stage, lane, k, RULE_DMOMENTUM + t);
     return own + select(real(0.0), real(1.0), SCHEDULE_SEEDS[t] == SEED_MOMENTUM && SEED_ITERATIONS[t] == k);
 }

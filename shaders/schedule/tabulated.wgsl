@@ -1,10 +1,12 @@
 // Steps and momenta as the host tabulates them, lane by lane, for the iterations of a chunk.
 fn rule_field(stage: u32, lane: u32, field: u32, ahead: u32) -> real {
-    return rules[(((table_row + ahead) * STAGES + stage) * (CODE_FIELDS + RULE_FIELDS) + field) * PADDED_LANES + lane];
+    let row = (table_row + ahead) * STAGES + stage;
+    return rules[(row * (CODE_FIELDS + RULE_FIELDS) + field) * PADDED_LANES + lane];
 }
 
 fn rule_code(stage: u32, lane: u32, k: u32, ahead: u32) -> Code {
-    return Code(u32(rule_field(stage, lane, CODE_BITS, ahead)), u32(rule_field(stage, lane, CODE_BASE, ahead)));
+    let bits = rule_field(stage, lane, CODE_BITS, ahead);
+    return Code(u32(bits), u32(rule_field(stage, lane, CODE_BASE, ahead)));
 }
 
 fn rule_step(stage: u32, lane: u32, k: u32, ahead: u32) -> real {

@@ -1,5 +1,5 @@
-// Lanes to be loaded. `arrivals` has for each its slot, whether it starts from zeros, and its part of the lane state; then, where
-// not all do, the iterate, the one before and a metric, [3, WIDTH, STATE_ROWS].
+// Lanes to be loaded. `arrivals` has for each its slot, whether it starts from zeros, and its part of the
+// lane state; then, where not all do, the iterate, the one before and a metric, [3, WIDTH, STATE_ROWS].
 struct LoadParams {
     // Lanes to be loaded.
     arrivals: u32,

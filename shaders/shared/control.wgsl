@@ -51,7 +51,8 @@ fn control(lane: u32) {
         count = 0u;
         scale = real(1.0);
     } else if (ADAPTIVE) {
-        let rose = has(code, RESTARTS_BY_FUNCTION) && get_state(lane, SEEN_OBJECTIVE) > get_state(lane, MEMORY_OBJECTIVE);
+        let higher = get_state(lane, SEEN_OBJECTIVE) > get_state(lane, MEMORY_OBJECTIVE);
+        let rose = has(code, RESTARTS_BY_FUNCTION) && higher;
         let turned = has(code, RESTARTS_BY_GRADIENT) && get_state(lane, SEEN_RESTART) > real(0.0);
         if (rose || turned) {
             count = 0u;
@@ -65,8 +66,8 @@ fn control(lane: u32) {
             }
         }
     }
-    // Nothing is known of the start's objective: the first iterate cannot have risen. A step that is taken back leaves the
-    // objective of its start.
+    // Nothing is known of the start's objective: the first iterate cannot have risen. A step that is taken
+    // back leaves the objective of its start.
     if (ADAPTIVE) {
         if (k == 0u) {
             set_state(lane, MEMORY_OBJECTIVE, REAL_MAX);
@@ -114,7 +115,8 @@ fn control(lane: u32) {
     set_state(lane, PARAM_EXTRAPOLATION, select(real(0.0), momentum, extrapolates));
     if (TANGENTS > 0u) {
         let by_iteration = TANGENT_START != 0xffffffffu;
-        set_state(lane, PARAM_TANGENTS, flag((by_iteration && k >= TANGENT_START) || (!by_iteration && identified)));
+        let carries = select(identified, k >= TANGENT_START, by_iteration);
+        set_state(lane, PARAM_TANGENTS, flag(carries));
     }
     if (MEASURES_CURVATURE) {
         set_state(lane, PARAM_RESTORE, flag(taken_back));
@@ -140,9 +142,11 @@ fn control(lane: u32) {
         let next = select(k, k + 1u, comes);
         let next_code = rule_code(0u, lane, next, 1u);
         let next_extrapolates = comes && has(next_code, EXTRAPOLATES);
-        set_state(lane, PARAM_NEXT_EXTRAPOLATION, select(real(0.0), rule_momentum(0u, lane, next, 1u), next_extrapolates));
+        let next_momentum = rule_momentum(0u, lane, next, 1u);
+        set_state(lane, PARAM_NEXT_EXTRAPOLATION, select(real(0.0), next_momentum, next_extrapolates));
         for (var t = 0u; t < TANGENTS; t++) {
-            set_state(lane, PARAM_NEXT_DEXTRAPOLATION + t, select(real(0.0), rule_dmomentum(0u, lane, next, t, 1u), next_extrapolates));
+            let dmomentum = rule_dmomentum(0u, lane, next, t, 1u);
+            set_state(lane, PARAM_NEXT_DEXTRAPOLATION + t, select(real(0.0), dmomentum, next_extrapolates));
         }
     }
 }

@@ -1,4 +1,5 @@
-// What is kept of each lane from one iteration to the next: [STATE_FIELDS, PADDED_LANES]. Fields are named in the prelude.
+// What is kept of each lane from one iteration to the next: [STATE_FIELDS, PADDED_LANES]. Fields are named in
+// the prelude.
 fn get_state(lane: u32, field: u32) -> real {
     return lane_state[field * PADDED_LANES + lane];
 }

@@ -1,9 +1,11 @@
-// Writes the record of the iteration a lane has just done and decides its status, from `totals`, the sums over all rows.
+// Writes the record of the iteration a lane has just done and decides its status, from `totals`, the sums
+// over all rows.
 fn record(lane: u32, field: u32, v: real) {
     records[(record_row * RECORD_FIELDS + field) * PADDED_LANES + lane] = v;
 }
 
-// Drivers may assume that there is no NaN: look at the exponent's bits. The scale brings the largest f64 into f32.
+// Drivers may assume that there is no NaN: look at the exponent's bits. The scale brings the largest f64 into
+// f32.
 fn is_finite(v: real) -> bool {
     return (bitcast<u32>(f32(v * FINITE_SCALE)) & 0x7f800000u) != 0x7f800000u;
 }
@@ -55,7 +57,8 @@ fn finalize_iteration(lane: u32) {
         set_state(lane, SEEN_SECANT, totals[TOTAL_SECANT_STATE] + totals[TOTAL_SECANT_ROWS]);
         for (var t = 0u; t < TANGENTS; t++) {
             set_state(lane, SEEN_DSQUARE + t, totals[TOTAL_DSQUARE + t]);
-            set_state(lane, SEEN_DSECANT + t, totals[TOTAL_DSECANT_STATE + t] + totals[TOTAL_DSECANT_ROWS + t]);
+            let dsecant = totals[TOTAL_DSECANT_STATE + t] + totals[TOTAL_DSECANT_ROWS + t];
+            set_state(lane, SEEN_DSECANT + t, dsecant);
         }
     }
     var meets = false;
@@ -75,7 +78,8 @@ fn finalize_iteration(lane: u32) {
         set_state(lane, MEASURED_GAP, gap);
         set_state(lane, MEASURED_STATIONARITY, stationarity);
         set_state(lane, MEASURED_RESIDUAL, residual);
-        meets = TOL > real(0.0) && select(stationarity, gap, HAS_DUAL && lane_has_gap(lane)) <= TOL && residual <= TOL;
+        let measure = select(stationarity, gap, HAS_DUAL && lane_has_gap(lane));
+        meets = TOL > real(0.0) && measure <= TOL && residual <= TOL;
     }
     if (!finite) {
         set_state(lane, STATUS, NOT_FINITE);

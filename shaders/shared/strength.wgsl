@@ -1,5 +1,5 @@
-// The penalty of four lanes: its strengths, their tangents, and the factors of the coefficients, from `lanes`,
-// [LANE_FIELDS, LANE4S], then the numbers that all lanes share.
+// The penalty of four lanes: its strengths, their tangents, and the factors of the coefficients, from
+// `lanes`, [LANE_FIELDS, LANE4S], then the numbers that all lanes share.
 fn lanes_l1(lane4: u32) -> real4 {
     return lanes[LANE_L1 * LANE4S + lane4];
 }

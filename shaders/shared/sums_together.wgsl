@@ -17,7 +17,8 @@ fn add_up(count: u32, first_lane4: u32, own: vec2<u32>, serves: bool) {
     for (var first = 0u; first < count; first += SUM_BATCH) {
         let batch = min(SUM_BATCH, count - first);
         for (var i = 0u; i < batch; i++) {
-            partial_sums[(i * REDUCERS + own.y) * FINALIZE_LANE4S + own.x] = partial_sum(first + i, lane4, own.y);
+            let at = (i * REDUCERS + own.y) * FINALIZE_LANE4S + own.x;
+            partial_sums[at] = partial_sum(first + i, lane4, own.y);
         }
         workgroupBarrier();
         if (serves) {

@@ -8,8 +8,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// Names of the bundled data sets.
 pub const BUNDLED: &[&str] = &["diabetes", "breast_cancer", "digits"];
 
-/// A bundled data set: `diabetes` (442 x 10, a number to predict), `breast_cancer` (569 x 30, two classes) or `digits`
-/// (1797 x 64, ten classes as numbers).
+/// A bundled data set: `diabetes` (442 x 10, a number to predict), `breast_cancer` (569 x 30, two classes) or
+/// `digits` (1797 x 64, ten classes as numbers).
 ///
 /// # Errors
 /// Another name.

@@ -52,8 +52,8 @@ pub struct Standardization {
 }
 
 impl Standardization {
-    /// Brings coefficients `[p]` of standardised columns into the units of the data as they were given, and returns what that
-    /// adds to the intercept: `X' coef = X coef_given + added`.
+    /// Brings coefficients `[p]` of standardised columns into the units of the data as they were given, and
+    /// returns what that adds to the intercept: `X' coef = X coef_given + added`.
     pub(crate) fn to_given_units(&self, coef: ArrayViewMut1<'_, f64>) -> f64 {
         let columns = coef.into_iter().zip(&self.scale).zip(&self.mean);
         let added = columns.map(|((c, scale), mean)| {
@@ -217,8 +217,9 @@ impl Dataset {
     /// Centres and scales every column to weighted mean 0 and weighted standard deviation 1; a constant
     /// column is only centred. What was done is recorded in [`standardization`](Self::standardization).
     ///
-    /// Split off held-out rows before, and bring them into the same units by [`standardize_like`](Self::standardize_like);
-    /// otherwise they have a part in the means and deviations of the fit.
+    /// Split off held-out rows before, and bring them into the same units by
+    /// [`standardize_like`](Self::standardize_like); otherwise they have a part in the means and deviations
+    /// of the fit.
     pub fn standardize(mut self) -> Self {
         let total = self.sample_weight.sum();
         let mean = self.design.apply_t_vector(self.sample_weight.view()) / total;
@@ -235,8 +236,8 @@ impl Dataset {
         self
     }
 
-    /// Standardises held-out rows as the data that are fitted were: by their means and deviations. Does nothing
-    /// where those were not standardised.
+    /// Standardises held-out rows as the data that are fitted were: by their means and deviations. Does
+    /// nothing where those were not standardised.
     ///
     /// # Errors
     /// Another number of features.

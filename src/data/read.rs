@@ -29,11 +29,12 @@ impl Default for ReadOptions {
 /// File formats, by extension (each also with `.gz`).
 const EXTENSIONS: &[&str] = &["csv", "npy", "npz", "svm", "svmlight", "libsvm"];
 
-/// Reads a data set: CSV with header, NPY (a matrix with a target column), NPZ (`X`, `y`, optionally `sample_weight` and
-/// `feature_names`) or svmlight, each also gzipped.
+/// Reads a data set: CSV with header, NPY (a matrix with a target column), NPZ (`X`, `y`, optionally
+/// `sample_weight` and `feature_names`) or svmlight, each also gzipped.
 ///
 /// # Errors
-/// A file that cannot be read or is not what its name says, with file, line and column; a file over the size bound.
+/// A file that cannot be read or is not what its name says, with file, line and column; a file over the size
+/// bound.
 pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
     let (bytes, shown, extension) = open(path, options)?;
     let data = match extension.as_str() {
@@ -47,9 +48,9 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
     data.map(|d| d.with_source(&shown)).map_err(named)
 }
 
-/// Reads the features of the given names, `[rows, names]`, from a file in one of the formats of [`read`]; a target is not needed.
-/// CSV columns and NPZ arrays with `feature_names` are found by name, in any order; a NPY file or another NPZ array has exactly
-/// these columns; in svmlight feature `i` is called `xi`.
+/// Reads the features of the given names, `[rows, names]`, from a file in one of the formats of [`read`]; a
+/// target is not needed. CSV columns and NPZ arrays with `feature_names` are found by name, in any order; a
+/// NPY file or another NPZ array has exactly these columns; in svmlight feature `i` is called `xi`.
 ///
 /// # Errors
 /// As [`read`], and a feature that is missing.

@@ -46,8 +46,8 @@ fn entries(bytes: &[u8], file: &str) -> Result<Entries> {
     Ok((target, entries))
 }
 
-/// Parses svmlight text. Indices count from 1, or from 0 where an index 0 appears (scikit-learn's rule). Feature `i` of the
-/// file is called `xi`.
+/// Parses svmlight text. Indices count from 1, or from 0 where an index 0 appears (scikit-learn's rule).
+/// Feature `i` of the file is called `xi`.
 pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<Dataset> {
     let (target, entries) = entries(bytes, file)?;
     let lowest = entries.iter().map(|e| e.1).min().unwrap_or(0);

@@ -19,7 +19,8 @@ use crate::solve::{Prepared, Sweep, SweepResult};
 pub struct LaneAnalysis {
     /// The iterate from which on the active set did not change any more.
     pub identified: Option<usize>,
-    /// `1 − max_j |∂_j f|/l1_j` over the inactive coefficients at the solution: the nearer to 0, the later the identification.
+    /// `1 − max_j |∂_j f|/l1_j` over the inactive coefficients at the solution: the nearer to 0, the later
+    /// the identification.
     pub margin: Option<f64>,
     /// Rate of the iterates, from `‖x_{k+1} − x_k‖`; all rates of a lane are fitted over the same window.
     pub rate: Option<Rate>,
@@ -85,8 +86,8 @@ pub fn solutions(sweep: &Sweep, result: &SweepResult) -> Result<Vec<Result<Solut
     Ok(lanes.par_iter().map(of).collect())
 }
 
-/// The steps of the rule `manifold`: the sweep is solved once on the CPU engine, and each lane's step follows from the spectrum
-/// on the manifold of its solution. A sweep without the rule comes back as it is.
+/// The steps of the rule `manifold`: the sweep is solved once on the CPU engine, and each lane's step follows
+/// from the spectrum on the manifold of its solution. A sweep without the rule comes back as it is.
 ///
 /// # Errors
 /// As [`Sweep::run`], and a lane whose solution is not unique or was not found.
@@ -242,7 +243,8 @@ impl Run<'_> {
         }
     }
 
-    /// Rates measured after iteration `from`, in one window for all, so that factors like a power of k are the same in each.
+    /// Rates measured after iteration `from`, in one window for all, so that factors like a power of k are
+    /// the same in each.
     fn rates(&self, lane: usize, from: usize, tangents_from: usize) -> LaneAnalysis {
         let (trace, done) = (&self.result.trace, self.result.lanes[lane].iterations);
         let floor = floor(self.result.info.precision);
@@ -274,7 +276,8 @@ impl Run<'_> {
         }
     }
 
-    /// Adds what arithmetic leaves of any fixed point: a few roundings, amplified by the condition on the manifold.
+    /// Adds what arithmetic leaves of any fixed point: a few roundings, amplified by the condition on the
+    /// manifold.
     fn with_rounding(&self, mut bound: Vec<f64>, lane: usize, solution: &Solution) -> Vec<f64> {
         let condition = match solution.eigenvalues.first() {
             Some(least) => self.prepared.schedule.lanes()[lane].lipschitz / least,

@@ -1,8 +1,8 @@
 //! Tangents against central differences at a fixed number of iterations.
 //!
-//! The map from hyperparameters to the K-th iterate is piecewise smooth: where a coefficient of any iterate lies on another
-//! side of a kink of the penalty (zero, a bound) in one of the two perturbed runs, a central difference straddles the kink and
-//! says nothing. Such lanes are left out and counted.
+//! The map from hyperparameters to the K-th iterate is piecewise smooth: where a coefficient of any iterate
+//! lies on another side of a kink of the penalty (zero, a bound) in one of the two perturbed runs, a central
+//! difference straddles the kink and says nothing. Such lanes are left out and counted.
 
 use ndarray::{Array1, Array2, Axis};
 
@@ -22,16 +22,16 @@ pub struct CheckRow {
     pub compared: usize,
     /// Lanes left out: a coefficient lay on another side of a kink.
     pub excluded: usize,
-    /// Largest `‖tangent − difference‖ / max(‖tangent‖, ‖difference‖)` over the lanes compared; a derivative too small
-    /// to be seen in a difference counts as large as one that can.
+    /// Largest `‖tangent − difference‖ / max(‖tangent‖, ‖difference‖)` over the lanes compared; a derivative
+    /// too small to be seen in a difference counts as large as one that can.
     pub max_error: f64,
     /// The lane of the largest error.
     pub worst_lane: Option<usize>,
 }
 
-/// Compares every tangent of `sweep` at its last iteration with central differences of width `h`: in the logarithm for
-/// `log_alpha` and `log_step`, relative for `alpha` and `step:K`, absolute otherwise. Steps and momenta that follow from the
-/// hyperparameters move with them.
+/// Compares every tangent of `sweep` at its last iteration with central differences of width `h`: in the
+/// logarithm for `log_alpha` and `log_step`, relative for `alpha` and `step:K`, absolute otherwise. Steps and
+/// momenta that follow from the hyperparameters move with them.
 ///
 /// # Errors
 /// As [`Sweep::run`], and a derivative by a step or momentum of a schedule whose steps are taken back.
@@ -106,7 +106,8 @@ pub fn check(sweep: &Sweep, engine: &mut dyn Engine, h: f64) -> Result<Vec<Check
     Ok(rows)
 }
 
-/// The schedule of `sweep` with the steps and momenta that a run used, changed by `change(k, step, momentum)`.
+/// The schedule of `sweep` with the steps and momenta that a run used, changed by `change(k, step,
+/// momentum)`.
 fn as_executed(
     sweep: &Sweep,
     base: &SweepResult,
@@ -149,7 +150,8 @@ fn scale(alpha: f64) -> f64 {
     if alpha > 0.0 { alpha } else { 1.0 }
 }
 
-/// On which side of the penalty's kinks the coefficients of every frame of a lane lie, `[f, p]`: a digit to the base 3 a kink.
+/// On which side of the penalty's kinks the coefficients of every frame of a lane lie, `[f, p]`: a digit to
+/// the base 3 a kink.
 fn sides(objective: &Objective, result: &SweepResult, lane: usize) -> Array2<u32> {
     let l1 = result.lanes[lane].alpha * result.lanes[lane].l1_ratio;
     let kinks_of = |factor: &f64| objective.penalty().kinks(l1 * factor);
@@ -178,8 +180,8 @@ fn last_tangent(result: &SweepResult, lane: usize, t: usize) -> Array1<f64> {
 
 /// What rounding leaves uncertain of an iterate, relative to it.
 const ROUNDING: f64 = 16.0 * f64::EPSILON;
-/// A derivative so small that rounding moves its difference by more than this is compared with what it would take to see
-/// it: else a derivative that has all but vanished would be compared with noise.
+/// A derivative so small that rounding moves its difference by more than this is compared with what it would
+/// take to see it: else a derivative that has all but vanished would be compared with noise.
 const VISIBLE: f64 = 1e-6;
 
 fn norm(v: &Array1<f64>) -> f64 {

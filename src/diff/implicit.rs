@@ -1,7 +1,8 @@
-//! The solution and its derivatives to rounding, by Newton's method and the implicit linear system on the identified manifold.
+//! The solution and its derivatives to rounding, by Newton's method and the implicit linear system on the
+//! identified manifold.
 //!
-//! On the manifold of the active coefficients `S` the objective is smooth: `(H + G)_SS dx_S = −(∂_u∇f + ∂_u∇g)_S`
-//! (Mehmood & Ochs 2025; for the lasso Bertrand et al. 2022), `G` the Hessian of the penalty.
+//! On the manifold of the active coefficients `S` the objective is smooth: `(H + G)_SS dx_S = −(∂_u∇f +
+//! ∂_u∇g)_S` (Mehmood & Ochs 2025; for the lasso Bertrand et al. 2022), `G` the Hessian of the penalty.
 
 use std::cell::LazyCell;
 
@@ -22,12 +23,14 @@ pub struct Solution {
     pub dstate: Array2<f64>,
     /// Active state rows.
     pub active: Vec<usize>,
-    /// `1 − max_j |∂_j f| / l1_j` over the inactive coefficients: 1 far from, 0 at a change of the active set.
+    /// `1 − max_j |∂_j f| / l1_j` over the inactive coefficients: 1 far from, 0 at a change of the active
+    /// set.
     pub margin: f64,
-    /// Whether a coefficient is about to enter or to leave, within rounding: then the solution has no derivative.
+    /// Whether a coefficient is about to enter or to leave, within rounding: then the solution has no
+    /// derivative.
     pub at_kink: bool,
-    /// Eigenvalues, ascending, of `D^½ H D^½` restricted to the active rows; `H` is the Hessian of the smooth loss (`D = 1` where the
-    /// metric never settles).
+    /// Eigenvalues, ascending, of `D^½ H D^½` restricted to the active rows; `H` is the Hessian of the smooth
+    /// loss (`D = 1` where the metric never settles).
     pub eigenvalues: Vec<f64>,
     /// Curvature of the proximal part in the metric, where that settles and is the same for all active rows.
     pub prox_curvature: Option<f64>,
@@ -45,8 +48,8 @@ const STEPS: usize = 50;
 /// The solution of a lane near `start`, `[q]`, an iterate whose active set is that of the solution.
 ///
 /// # Errors
-/// A system that is too large or not positive definite, or an active set that changes on the way: `start` is not near
-/// enough, or the solution is degenerate.
+/// A system that is too large or not positive definite, or an active set that changes on the way: `start` is
+/// not near enough, or the solution is degenerate.
 pub fn solve(
     objective: &Objective,
     (index, lane): (usize, &Lane),
@@ -125,8 +128,8 @@ impl Manifold<'_> {
         self.objective.penalty().prox(x - self.step * gradient, self.step, l1, l2)
     }
 
-    /// Drops active rows that a proximal step makes inactive: at a kink, as at alpha_max, a coefficient that is all but zero
-    /// belongs to neither side. One that a step takes across zero is taken there.
+    /// Drops active rows that a proximal step makes inactive: at a kink, as at alpha_max, a coefficient that
+    /// is all but zero belongs to neither side. One that a step takes across zero is taken there.
     fn leave_kinks(&mut self, state: &mut Array1<f64>) {
         let (_, gradient) = self.d1(state);
         let rests = self.objective.penalty().capabilities().zeros != Zeros::Absent;
@@ -206,8 +209,8 @@ impl Manifold<'_> {
         self.active.iter().map(of).collect()
     }
 
-    /// `‖x − prox(x − step ∇f(x))‖ / max(‖x‖, ‖step ∇f(x)‖)` over all coefficients, active or not: where they are all but zero, as
-    /// at alpha_max, the gradient gives the scale.
+    /// `‖x − prox(x − step ∇f(x))‖ / max(‖x‖, ‖step ∇f(x)‖)` over all coefficients, active or not: where they
+    /// are all but zero, as at alpha_max, the gradient gives the scale.
     fn residual(&self, state: &Array1<f64>, gradient: &Array1<f64>) -> f64 {
         let penalty = self.objective.penalty();
         let in_loss = penalty.ridge_in_loss();
@@ -232,8 +235,9 @@ impl Manifold<'_> {
                 "implicit derivative",
                 "a Hessian that is not positive definite on the active set",
                 "an isolated minimum",
-                "Active columns depend on each other, or the penalty bends down more than the loss bends up: use a larger \
-                 alpha, a penalty with a ridge part, fewer features, or weaker concavity.",
+                "Active columns depend on each other, or the penalty bends down more than the loss bends up: \
+                    use \
+                 a larger alpha, a penalty with a ridge part, fewer features, or weaker concavity.",
             )
         })?;
         let right = Mat::from_fn(right.len(), 1, |i, _| right[i]);
@@ -266,7 +270,8 @@ impl Manifold<'_> {
         1.0 - nearest
     }
 
-    /// Eigenvalues of the smooth loss in the metric, and the curvature of the proximal part if it is uniform and the metric settles.
+    /// Eigenvalues of the smooth loss in the metric, and the curvature of the proximal part if it is uniform
+    /// and the metric settles.
     fn spectrum(
         &self,
         state: &Array1<f64>,

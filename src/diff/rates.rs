@@ -20,10 +20,15 @@ const POINTS: usize = 160;
 /// Points of a fit at least.
 const FEWEST: usize = 8;
 
-/// The iterations, first and last, over which `errors` fall from `from` (identification) down to `floor` times the largest of
-/// them, without the first quarter, where slower modes still hide. Errors that are not finite end it. `None` where nothing
-/// is left.
-pub(crate) fn linear_phase(iterations: &[usize], errors: &[f64], from: usize, floor: f64) -> Option<(usize, usize)> {
+/// The iterations, first and last, over which `errors` fall from `from` (identification) down to `floor`
+/// times the largest of them, without the first quarter, where slower modes still hide. Errors that are not
+/// finite end it. `None` where nothing is left.
+pub(crate) fn linear_phase(
+    iterations: &[usize],
+    errors: &[f64],
+    from: usize,
+    floor: f64,
+) -> Option<(usize, usize)> {
     let top = errors.iter().copied().filter(|e| e.is_finite()).fold(0.0, f64::max);
     let after = iterations.iter().zip(errors).filter(|(k, _)| **k >= from);
     let stretch: Vec<usize> =
@@ -31,9 +36,9 @@ pub(crate) fn linear_phase(iterations: &[usize], errors: &[f64], from: usize, fl
     Some((*stretch.get(stretch.len() / 4)?, *stretch.last()?))
 }
 
-/// Fits a rate to `errors` between two iterations, both included, by the median of pairwise slopes (Theil 1950; Sen 1968) of
-/// pairs at least half the window apart, so that neither the steps of a random rule nor stray points move it much. `None`
-/// where the window has fewer than eight points.
+/// Fits a rate to `errors` between two iterations, both included, by the median of pairwise slopes (Theil
+/// 1950; Sen 1968) of pairs at least half the window apart, so that neither the steps of a random rule nor
+/// stray points move it much. `None` where the window has fewer than eight points.
 pub fn fit(iterations: &[usize], errors: &[f64], (first, last): (usize, usize)) -> Option<Rate> {
     let inside = iterations.iter().zip(errors).filter(|(k, e)| (first..=last).contains(k) && **e > 0.0);
     let points: Vec<(f64, f64)> = inside.map(|(k, e)| (*k as f64, e.ln())).collect();
@@ -76,10 +81,10 @@ fn median(values: &mut [f64]) -> Option<f64> {
     Some(*values.select_nth_unstable_by(middle, f64::total_cmp).1)
 }
 
-/// The linear recursion that errors on the manifold follow, one number per eigenvalue `h` of the restricted Hessian:
-/// `e⁺ = s ((e + β(e − e₋)) − α h (e + extrapolation (e − e₋)))`, `s = 1/(1 + α g)`, `g` the curvature of the proximal part. With the
-/// steps and momenta of a run it predicts constant, random and cyclic steps, momenta that tend to 1 with their polynomial
-/// factor, heavy ball and phases alike.
+/// The linear recursion that errors on the manifold follow, one number per eigenvalue `h` of the restricted
+/// Hessian: `e⁺ = s ((e + β(e − e₋)) − α h (e + extrapolation (e − e₋)))`, `s = 1/(1 + α g)`, `g` the
+/// curvature of the proximal part. With the steps and momenta of a run it predicts constant, random and
+/// cyclic steps, momenta that tend to 1 with their polynomial factor, heavy ball and phases alike.
 #[derive(Debug, Clone)]
 pub struct Recursion {
     modes: Vec<(f64, [f64; 2])>,
@@ -87,13 +92,15 @@ pub struct Recursion {
 }
 
 impl Recursion {
-    /// All modes at 1, at rest. `None` where the proximal part differs between coefficients: then no scalar recursion exists.
+    /// All modes at 1, at rest. `None` where the proximal part differs between coefficients: then no scalar
+    /// recursion exists.
     pub fn new(solution: &Solution) -> Option<Self> {
         let modes = solution.eigenvalues.iter().map(|h| (*h, [1.0, 1.0])).collect();
         Some(Recursion { modes, prox_curvature: solution.prox_curvature? })
     }
 
-    /// One iteration, which a momentum of −1 starts from the iterate before; gives the largest error of all modes.
+    /// One iteration, which a momentum of −1 starts from the iterate before; gives the largest error of all
+    /// modes.
     pub fn advance(&mut self, step: f64, momentum: f64, extrapolation: f64) -> f64 {
         let shrink = 1.0 / (1.0 + step * self.prox_curvature);
         for (h, [e, before]) in &mut self.modes {
@@ -108,8 +115,8 @@ impl Recursion {
     }
 }
 
-/// How far ahead of `x` the update of iteration `k` took its gradient, given its momentum; `None` where phases of different
-/// kinds follow an identification, whose iteration differs from lane to lane.
+/// How far ahead of `x` the update of iteration `k` took its gradient, given its momentum; `None` where
+/// phases of different kinds follow an identification, whose iteration differs from lane to lane.
 pub fn extrapolation_at(schedule: &LaneSchedule, k: usize, momentum: f64) -> Option<f64> {
     if momentum == -1.0 || momentum == 0.0 {
         return Some(0.0);
@@ -130,8 +137,8 @@ pub fn extrapolation_at(schedule: &LaneSchedule, k: usize, momentum: f64) -> Opt
     Some(if extrapolates { momentum } else { 0.0 })
 }
 
-/// The predicted errors of iterates `from ..= steps.len()`, relative to that of `from`, and their iterations; `steps` has
-/// (step, momentum) of every iteration.
+/// The predicted errors of iterates `from ..= steps.len()`, relative to that of `from`, and their iterations;
+/// `steps` has (step, momentum) of every iteration.
 pub fn predict(
     solution: &Solution,
     schedule: &LaneSchedule,

@@ -78,12 +78,14 @@ impl Slot {
 pub struct Chunk {
     /// The lanes.
     pub slots: Vec<Slot>,
-    /// `[iterations, slots, fields]`, as many iterations as the longest lane did, laid out by [`RecordLayout`](crate::program::RecordLayout): row `i` of a slot describes iterate
-    /// `first + i + 1`, as long as the lane was going. In any memory order.
+    /// `[iterations, slots, fields]`, as many iterations as the longest lane did, laid out by
+    /// [`RecordLayout`](crate::program::RecordLayout): row `i` of a slot describes iterate `first + i + 1`,
+    /// as long as the lane was going. In any memory order.
     pub records: Array3<f64>,
     /// Frames of the chunk.
     pub frames: Vec<Frame>,
-    /// Coefficients left out because they provably rest at zero: summed over lanes and iterations, in units of all of a lane's.
+    /// Coefficients left out because they provably rest at zero: summed over lanes and iterations, in units
+    /// of all of a lane's.
     pub skipped: f64,
 }
 
@@ -105,8 +107,8 @@ pub struct LaneOutcome {
     pub gap: Option<f64>,
     /// `‖x − T(x)‖ / max(‖x‖, ‖T(x)‖)`, `T` the proximal gradient step of size `1/L` (without a metric).
     pub stationarity: f64,
-    /// The same of the derivatives, `‖dx − DT(x, dx)‖ / max(‖dx‖, ‖DT‖)`, the largest over the tangents; those by a step or a
-    /// momentum vanish at the solution and are left out.
+    /// The same of the derivatives, `‖dx − DT(x, dx)‖ / max(‖dx‖, ‖DT‖)`, the largest over the tangents;
+    /// those by a step or a momentum vanish at the solution and are left out.
     pub derivative_residual: f64,
 }
 
@@ -147,7 +149,8 @@ pub(crate) use sealed::Sealed;
 #[cfg(feature = "testing")]
 pub use sealed::Sealed;
 
-/// An interpreter of plans. Sealed: the engines are [`cpu::CpuEngine`] and, with the feature `gpu`, `gpu::GpuEngine`.
+/// An interpreter of plans. Sealed: the engines are [`cpu::CpuEngine`] and, with the feature `gpu`,
+/// `gpu::GpuEngine`.
 pub trait Engine: Sealed + Send {
     /// What runs.
     fn info(&self) -> EngineInfo;

@@ -16,6 +16,9 @@ pub(crate) struct RunNumbers {
     pub(crate) penalised: usize,
     /// `[n, d]` tangent of the target, if any direction moves it.
     pub(crate) target_tangent: Option<Array2<f64>>,
+    /// `[d]`: the tangents of an intercept that follows from the means, at fixed coefficients; 0 for other
+    /// intercepts.
+    pub(crate) intercept_tangents: Vec<f64>,
     /// The unit of the relative duality gap.
     pub(crate) gap_unit: f64,
 }
@@ -44,10 +47,12 @@ impl RunNumbers {
         let problem = job.problem;
         let (q, d) = (problem.state_rows(), job.derivatives.len());
         let mut target_tangent = Array2::zeros((problem.design.rows(), d));
+        let mut intercept_tangents = vec![0.0; d];
         let mut seeds_target = false;
         for (t, derivative) in job.derivatives.iter().enumerate() {
-            if let Some((direction, _)) = derivative.target_tangent(problem) {
+            if let Some((direction, mean)) = derivative.target_tangent(problem) {
                 target_tangent.column_mut(t).assign(&direction);
+                intercept_tangents[t] = mean;
                 seeds_target = true;
             }
         }
@@ -67,6 +72,7 @@ impl RunNumbers {
             factors,
             penalised,
             target_tangent: seeds_target.then_some(target_tangent),
+            intercept_tangents,
             gap_unit: if job.null_loss > 0.0 { job.null_loss } else { 1.0 },
         }
     }

@@ -1,4 +1,5 @@
-//! What each lane does next: the schedule's numbers, and what the last iteration showed. WGSL twin: `shaders/shared/control.wgsl`.
+//! What each lane does next: the schedule's numbers, and what the last iteration showed. WGSL twin:
+//! `shaders/shared/control.wgsl`.
 
 use super::fields::state::*;
 use super::fields::{Field, in_memory, memory_fields};
@@ -160,7 +161,8 @@ impl<T: Real> Control<T> {
         numbers
     }
 
-    /// Updates what is known of the active set at iteration `k`; gives the stage, and whether a phase begins by identification.
+    /// Updates what is known of the active set at iteration `k`; gives the stage, and whether a phase begins
+    /// by identification.
     pub(crate) fn stage(&mut self, rules: &ControlRules<'_, T>, k: usize, first: &Unit) -> (usize, bool) {
         let patience = rules.schedule.schedule().patience;
         if k > 0 {
@@ -207,8 +209,8 @@ impl<T: Real> Control<T> {
                 }
             }
         }
-        // Nothing is known of the start's objective: the first iterate cannot have risen. A step that is taken back leaves the
-        // objective of its start.
+        // Nothing is known of the start's objective: the first iterate cannot have risen. A step that is
+        // taken back leaves the objective of its start.
         if k == 0 {
             self.objective = T::infinity();
         } else if !taken_back {

@@ -1,7 +1,9 @@
-//! The named numbers of a lane: one table for the accessors of both engines and for the constants of the shaders.
+//! The named numbers of a lane: one table for the accessors of both engines and for the constants of the
+//! shaders.
 //!
-//! A field holds one number for a lane, or one for each of its tangents. Fields lie in the order of their table; those
-//! of the tangents are `[d]` in a row: tangent `t` of `SEEN_DSQUARE` is number `SEEN_DSQUARE + t`.
+//! A field holds one number for a lane, or one for each of its tangents. Fields lie in the order of their
+//! table; those of the tangents are `[d]` in a row: tangent `t` of `SEEN_DSQUARE` is number `SEEN_DSQUARE +
+//! t`.
 
 /// Fields of a kind, in their order: the name in WGSL, and whether there is a number for each tangent.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +23,7 @@ impl Table {
     }
 
     /// Every field of a lane with `d` tangents: its name in WGSL, and the place of its first number.
+    #[cfg(feature = "gpu")]
     pub(crate) fn places(self, d: usize) -> impl Iterator<Item = (&'static str, usize)> {
         (0..self.0.len()).map(move |index| (self.0[index].0, Field { table: self, index }.at(d)))
     }
@@ -54,7 +57,10 @@ macro_rules! table {
             pub(crate) const TABLE: Table = Table(&[$((stringify!($NAME), table!(@of $($tangent)?))),+]);
             #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
             enum Index { $($NAME),+ }
-            $($(#[$doc])* pub(crate) const $NAME: Field = Field { table: TABLE, index: Index::$NAME as usize };)+
+            $(
+                $(#[$doc])*
+                pub(crate) const $NAME: Field = Field { table: TABLE, index: Index::$NAME as usize };
+            )+
         }
     };
     (@of) => { false };

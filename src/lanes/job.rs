@@ -73,7 +73,8 @@ impl Job<'_> {
         (alpha * of.l1_ratio, alpha * (1.0 - of.l1_ratio))
     }
 
-    /// A lane before its first iteration. `source` is the last iterate `[q]` of the lane that it starts from, where there is one.
+    /// A lane before its first iteration. `source` is the last iterate `[q]` of the lane that it starts from,
+    /// where there is one.
     pub(crate) fn begin(&self, lane: usize, source: Option<ArrayView1<'_, f64>>) -> LaneState {
         let d = self.derivatives.len();
         let given = match self.lanes[lane].start {

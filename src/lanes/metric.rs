@@ -42,7 +42,8 @@ impl MetricSource {
         }
     }
 
-    /// The diagonal's entry `j` for a lane at a solution, given the curvature along it; `None` where the table varies.
+    /// The diagonal's entry `j` for a lane at a solution, given the curvature along it; `None` where the
+    /// table varies.
     pub(crate) fn entry_at_solution(
         &self,
         lane: usize,

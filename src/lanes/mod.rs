@@ -1,4 +1,5 @@
-//! Lanes: the candidates of a sweep, what each of them keeps between two iterations, and how it decides the next one.
+//! Lanes: the candidates of a sweep, what each of them keeps between two iterations, and how it decides the
+//! next one.
 
 use ndarray::Array2;
 
@@ -36,8 +37,8 @@ pub enum Start {
     Zero,
     /// At this row of [`Job::start`].
     Given(usize),
-    /// At the last iterate of another lane of the sweep, by index; its own tangents start at zero. The lane waits until that one has
-    /// ended. If that one ended without a finite iterate, it starts at zero.
+    /// At the last iterate of another lane of the sweep, by index; its own tangents start at zero. The lane
+    /// waits until that one has ended. If that one ended without a finite iterate, it starts at zero.
     From(usize),
 }
 
@@ -48,7 +49,8 @@ impl Lane {
     }
 }
 
-/// A lane between two iterations: all that an engine needs to go on with it, whichever engine brought it here.
+/// A lane between two iterations: all that an engine needs to go on with it, whichever engine brought it
+/// here.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LaneState {
     /// Index into the sweep.

@@ -5,8 +5,8 @@ use ndarray::Array1;
 use super::{Intercept, Objective, Ridge, Spectrum};
 
 impl Objective {
-    /// (Lipschitz constant of ∇f, strong convexity of f) for a lane of strength `l2`: the loss, and the ridge of
-    /// penalty `l2` where it belongs to `f`.
+    /// (Lipschitz constant of ∇f, strong convexity of f) for a lane of strength `l2`: the loss, and the ridge
+    /// of penalty `l2` where it belongs to `f`.
     pub fn lipschitz(&self, l2: f64) -> (f64, f64) {
         let ridge = if self.penalty.ridge_in_loss() { l2 } else { 0.0 };
         let largest = self.penalty_factors.iter().copied().fold(0.0, f64::max);
@@ -25,7 +25,8 @@ impl Objective {
         if whole { l2 * self.penalty_factors.iter().copied().fold(f64::INFINITY, f64::min) } else { 0.0 }
     }
 
-    /// The step at which stationarity is measured: `1/L`, or half the limit of the penalty where that is smaller.
+    /// The step at which stationarity is measured: `1/L`, or half the limit of the penalty where that is
+    /// smaller.
     pub(crate) fn probe_step(&self, l2: f64) -> f64 {
         let step = 1.0 / self.lipschitz(l2).0;
         self.penalty.step_limit().map_or(step, |(_, limit)| step.min(0.5 * limit))
@@ -36,7 +37,8 @@ impl Objective {
         self.design.column_squares(self.weight.view()) * self.curvature.d2_max
     }
 
-    /// Bounds on the curvature of the loss in a metric whose diagonal lies between `lower` and `upper`, `[q]` each.
+    /// Bounds on the curvature of the loss in a metric whose diagonal lies between `lower` and `upper`, `[q]`
+    /// each.
     pub(crate) fn spectrum_in_metric(&self, lower: &Array1<f64>, upper: &Array1<f64>) -> Spectrum {
         let of = |d: &Array1<f64>| {
             let curvature = (self.curvature.d2_max, self.curvature.d2_min);

@@ -48,8 +48,8 @@ impl ObjectiveBuilder {
     /// Validates the settings and prepares the objective.
     ///
     /// # Errors
-    /// A loss or penalty that no engine iterates on, a target that is not two-valued for a loss on classes, penalty factors of the wrong length or negative, or
-    /// held-out rows of another width.
+    /// A loss or penalty that no engine iterates on, a target that is not two-valued for a loss on classes,
+    /// penalty factors of the wrong length or negative, or held-out rows of another width.
     pub fn build(self) -> Result<Objective> {
         let ObjectiveBuilder { data, validation, loss, penalty, .. } = self;
         Need::Iterations.check(&loss, &penalty).map_err(|missing| missing.at("objective"))?;

@@ -1,5 +1,5 @@
-//! What an entry of the catalogs declares of itself. Every field must be given: a solver, a strategy or a bound relies on
-//! nothing else ([`Need`](super::Need)).
+//! What an entry of the catalogs declares of itself. Every field must be given: a solver, a strategy or a
+//! bound relies on nothing else ([`Need`](super::Need)).
 
 /// What a loss has. Its dual is declared by [`LossFunction::Dual`](super::LossFunction::Dual).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -12,7 +12,8 @@ pub struct LossCapabilities {
     pub target: TargetDomain,
     /// What is known of `φ''`.
     pub curvature: Curvature,
-    /// Whether `φ(z, y) = ½ (z − y)²` exactly: then `XᵀX` and `Xᵀy` replace the data, and centring replaces an intercept.
+    /// Whether `φ(z, y) = ½ (z − y)²` exactly: then `XᵀX` and `Xᵀy` replace the data, and centring replaces
+    /// an intercept.
     pub least_squares: bool,
     /// Whether rows contribute one by one.
     pub coupling: Coupling,

@@ -1,8 +1,12 @@
-//! One line per loss or penalty; the line gives its enum variant, its name in CLI and JSON, and its WGSL twin.
+//! One line per loss or penalty; the line gives its enum variant, its name in CLI and JSON, and its WGSL
+//! twin.
 
 /// Generates the enum of a catalog from its lines `Variant(file) "word"`.
 macro_rules! catalog {
-    ($(#[$meta:meta])* $Enum:ident, $kind:literal, $with:ident, $($Variant:ident($file:ident, $word:literal)),+ $(,)?) => {
+    (
+        $(#[$meta:meta])* $Enum:ident, $kind:literal, $with:ident,
+        $($Variant:ident($file:ident, $word:literal)),+ $(,)?
+    ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq)]
         #[non_exhaustive]
@@ -23,9 +27,10 @@ macro_rules! catalog {
             /// How every entry is written, as in `huber[:DELTA]`.
             pub fn usage() -> String {
                 let of = |entry: &$Enum| {
-                    let parameters = entry.parameters();
-                    let names: String = parameters.iter().map(|(name, _)| format!(":{}", name.to_uppercase())).collect();
-                    if names.is_empty() { entry.name().to_string() } else { format!("{}[{names}]", entry.name()) }
+                    let upper = |(name, _): &(&str, f64)| format!(":{}", name.to_uppercase());
+                    let names: String = entry.parameters().iter().map(upper).collect();
+                    let optional = if names.is_empty() { names } else { format!("[{names}]") };
+                    format!("{}{optional}", entry.name())
                 };
                 Self::all().iter().map(of).collect::<Vec<_>>().join(", ")
             }
@@ -62,8 +67,11 @@ macro_rules! catalog {
             fn from_str(text: &str) -> $crate::error::Result<Self> {
                 let (name, values) = $crate::objective::catalog::split($kind, text)?;
                 match name {
-                    $($word => $file::$Variant::default().with_parameters(&values).map($Enum::$Variant)
-                        .map_err(|e| $crate::error::Error { field: $kind.into(), found: format!("'{text}'"), ..e }),)+
+                    $($word => {
+                        let found = format!("'{text}'");
+                        let at = |e| $crate::error::Error { field: $kind.into(), found, ..e };
+                        $file::$Variant::default().with_parameters(&values).map($Enum::$Variant).map_err(at)
+                    })+
                     _ => Err($crate::error::Error::unknown(
                         $crate::error::ErrorKind::Usage, $kind, name, $Enum::NAMES)),
                 }
@@ -77,7 +85,8 @@ macro_rules! catalog {
             }
         }
 
-        /// Calls `$body` with the concrete function behind a catalog entry, so that inner loops are monomorphic.
+        /// Calls `$body` with the concrete function behind a catalog entry, so that inner loops are
+        /// monomorphic.
         macro_rules! $with {
             ($entry:expr, $f:ident => $body:expr) => {
                 match $entry { $($crate::objective::$Enum::$Variant($f) => $body),+ }

@@ -27,8 +27,8 @@ pub enum Derivative {
     Momentum(usize),
 }
 
-/// The tangent of the penalty's strengths of one lane in one direction: coefficient `j` has
-/// `dl1_j = l1 · m_j`, `dl2_j = l2 · m_j`, with `m_j = factor_j`, or 1 for the feature `only` and 0 elsewhere.
+/// The tangent of the penalty's strengths of one lane in one direction: coefficient `j` has `dl1_j = l1 ·
+/// m_j`, `dl2_j = l2 · m_j`, with `m_j = factor_j`, or 1 for the feature `only` and 0 elsewhere.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct StrengthTangent {
     pub(crate) l1: f64,
@@ -55,8 +55,9 @@ impl Derivative {
         }
     }
 
-    /// Reads `log_alpha`, `alpha`, `l1_ratio`, `penalty_factor:J`, `J` a zero-based index or a feature name, `log_step`,
-    /// `step:K` or `momentum:K`, `K` an iteration from 0. A target direction is an array; the caller reads it and makes [`Derivative::Target`].
+    /// Reads `log_alpha`, `alpha`, `l1_ratio`, `penalty_factor:J`, `J` a zero-based index or a feature name,
+    /// `log_step`, `step:K` or `momentum:K`, `K` an iteration from 0. A target direction is an array; the
+    /// caller reads it and makes [`Derivative::Target`].
     ///
     /// # Errors
     /// An unknown name or feature; the nearest known one is suggested.

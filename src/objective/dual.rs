@@ -1,5 +1,5 @@
-//! The dual functions of losses and penalties, from which the duality gap is made. An entry without a dual declares
-//! [`NoDual`]; it need not invent functions, in Rust or in WGSL.
+//! The dual functions of losses and penalties, from which the duality gap is made. An entry without a dual
+//! declares [`NoDual`]; it need not invent functions, in Rust or in WGSL.
 
 use crate::design::Real;
 
@@ -7,8 +7,8 @@ use crate::design::Real;
 pub trait LossDual: Copy + Send + Sync + 'static {
     /// Whether there is one.
     const PRESENT: bool = true;
-    /// The Fenchel–Young term `φ(z) + φ*(u) − u z ≥ 0` at `u = scale · φ'(z)`, `0 < scale ≤ 1`: the loss's part of the
-    /// duality gap, written without cancellation.
+    /// The Fenchel–Young term `φ(z) + φ*(u) − u z ≥ 0` at `u = scale · φ'(z)`, `0 < scale ≤ 1`: the loss's
+    /// part of the duality gap, written without cancellation.
     fn gap<T: Real>(self, z: T, y: T, scale: T) -> T;
 }
 
@@ -16,10 +16,11 @@ pub trait LossDual: Copy + Send + Sync + 'static {
 pub trait PenaltyDual: Copy + Send + Sync + 'static {
     /// Whether there is one.
     const PRESENT: bool = true;
-    /// By how much the dual point `v` must shrink to be feasible: `g*(v / ratio) < ∞`; at most 1 where it is. Infinite
-    /// where no scaling makes it feasible.
+    /// By how much the dual point `v` must shrink to be feasible: `g*(v / ratio) < ∞`; at most 1 where it is.
+    /// Infinite where no scaling makes it feasible.
     fn dual_ratio<T: Real>(self, v: T, l1: T, l2: T) -> T;
-    /// The Fenchel–Young term `g(x) + g*(v) − x v ≥ 0` at a feasible `v`: the penalty's part of the duality gap.
+    /// The Fenchel–Young term `g(x) + g*(v) − x v ≥ 0` at a feasible `v`: the penalty's part of the duality
+    /// gap.
     fn gap<T: Real>(self, x: T, v: T, l1: T, l2: T) -> T;
 }
 

@@ -1,7 +1,7 @@
 //! The objective: a loss, a penalty and a data set, prepared once for every lane.
 //!
-//! `minimise  Σ_i ω_i φ(z_i, y_i) + Σ_j g(coef_j; alpha, l1_ratio, factor_j)`, `z = X coef + intercept`, with the
-//! weights normalised to `Σ ω = 1`. The intercept is never penalised.
+//! `minimise  Σ_i ω_i φ(z_i, y_i) + Σ_j g(coef_j; alpha, l1_ratio, factor_j)`, `z = X coef + intercept`, with
+//! the weights normalised to `Σ ω = 1`. The intercept is never penalised.
 
 use ndarray::{Array1, ArrayView1, Axis};
 
@@ -152,7 +152,8 @@ impl Objective {
         let parameters =
             |list: Vec<(&str, f64)>| list.iter().map(|(k, v)| format!(", {k} = {v}")).collect::<String>();
         format!(
-            "minimise 1/(sum_i w_i) sum_i w_i phi(z_i, y_i) + g(coef), z = X coef{}; phi(z, y) = {}{}; g = {}{}{}",
+            "minimise 1/(sum_i w_i) sum_i w_i phi(z_i, y_i) + g(coef), z = X coef{}; \
+             phi(z, y) = {}{}; g = {}{}{}",
             if self.has_intercept() { " + intercept (not penalised)" } else { "" },
             self.loss.capabilities().formula,
             parameters(self.loss.parameters()),
@@ -172,8 +173,8 @@ impl Objective {
         }
     }
 
-    /// The intercept of a state column `[q]`. `dy_mean` is the mean of the target's tangent in this direction, and `primal` says whether
-    /// the column is the iterate or a tangent.
+    /// The intercept of a state column `[q]`. `dy_mean` is the mean of the target's tangent in this
+    /// direction, and `primal` says whether the column is the iterate or a tangent.
     pub(crate) fn intercept_of(&self, column: ArrayView1<'_, f64>, primal: bool, dy_mean: f64) -> f64 {
         match &self.intercept {
             Intercept::Absent => 0.0,
@@ -185,8 +186,8 @@ impl Objective {
         }
     }
 
-    /// The design as the solver sees it, `[n, q]`: centred for squared loss with intercept, with a last column of ones
-    /// for other losses with intercept.
+    /// The design as the solver sees it, `[n, q]`: centred for squared loss with intercept, with a last
+    /// column of ones for other losses with intercept.
     pub fn design(&self) -> &Design {
         &self.design
     }

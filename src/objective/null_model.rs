@@ -5,9 +5,9 @@ use ndarray::{Array1, Axis, Zip};
 use super::{Intercept, Objective};
 
 impl Objective {
-    /// The smallest `alpha` at which zero penalised coefficients are a solution, for penalties that keep coefficients at
-    /// zero: `max_j |∂_j loss| / (l1_ratio factor_j)` at the model of intercept only (or at zero). As glmnet does,
-    /// `l1_ratio` below 1e-3 counts as 1e-3.
+    /// The smallest `alpha` at which zero penalised coefficients are a solution, for penalties that keep
+    /// coefficients at zero: `max_j |∂_j loss| / (l1_ratio factor_j)` at the model of intercept only (or at
+    /// zero). As glmnet does, `l1_ratio` below 1e-3 counts as 1e-3.
     pub fn alpha_max(&self, l1_ratio: f64) -> f64 {
         let prediction = self.null_prediction();
         let d1: Array1<f64> =
@@ -23,7 +23,8 @@ impl Objective {
         )
     }
 
-    /// The constant prediction of the model without features: the best intercept where it is a column, else 0.
+    /// The constant prediction of the model without features: the best intercept where it is a column, else
+    /// 0.
     fn null_prediction(&self) -> f64 {
         if !matches!(self.intercept, Intercept::Column) {
             return 0.0;

@@ -1,4 +1,5 @@
-//! What solvers, strategies, derivatives and bounds need of a loss and a penalty: checked here and nowhere else.
+//! What solvers, strategies, derivatives and bounds need of a loss and a penalty: checked here and nowhere
+//! else.
 
 use std::fmt;
 
@@ -187,8 +188,8 @@ impl Objective {
         need.check(&self.loss, &self.penalty)
     }
 
-    /// Whether the duality gap is the stop rule of a lane with these strengths: loss and penalty have duals, and every
-    /// coordinate is penalised, or no scaling makes the dual point feasible.
+    /// Whether the duality gap is the stop rule of a lane with these strengths: loss and penalty have duals,
+    /// and every coordinate is penalised, or no scaling makes the dual point feasible.
     pub(crate) fn has_gap(&self, l1: f64, l2: f64) -> bool {
         let least = self.penalty_factors.iter().copied().fold(f64::INFINITY, f64::min);
         let feasible = |v: f64| self.penalty.dual_ratio(v, l1 * least, l2 * least).is_finite();
@@ -208,8 +209,8 @@ mod tests {
         };
         assert_eq!(
             check(Need::TargetDerivative, Loss::logistic(), Penalty::l1()).unwrap_err(),
-            "a derivative by the target needs a loss on numbers, as class labels have no derivative, found loss 'logistic'. \
-             Use loss squared or huber."
+            "a derivative by the target needs a loss on numbers, as class labels have no derivative, \
+             found loss 'logistic'. Use loss squared or huber."
         );
         assert_eq!(
             check(Need::L1RatioDerivative, Loss::squared(), Penalty::l1()).unwrap_err(),

@@ -234,7 +234,8 @@ impl Buffer {
 const ARRIVAL_BYTES: u64 = 4 << 20;
 /// Chunks of a sweep in flight.
 pub(crate) const CHUNKS_IN_FLIGHT: usize = 2;
-/// Passes that are timed at most between two readings: one query of their begin and one of their end, in a set of wgpu's size.
+/// Passes that are timed at most between two readings: one query of their begin and one of their end, in a
+/// set of wgpu's size.
 pub(crate) const TIMED_PASSES: usize = 2048;
 
 impl Keep {
@@ -406,7 +407,8 @@ impl Shape {
         self.lane4s().div_ceil(super::tile::FEWEST_GROUP_LANE4S)
     }
 
-    /// Numbers of a lane to be loaded: slot, whether it starts from zeros, lane state; iterate, the one before, metric.
+    /// Numbers of a lane to be loaded: slot, whether it starts from zeros, lane state; iterate, the one
+    /// before, metric.
     pub(crate) fn arrival_numbers(&self) -> usize {
         2 + self.state_fields() + 3 * (1 + self.d()) * self.state_rows()
     }

@@ -77,8 +77,8 @@ pub(super) fn counted_operations(r: &Request, lanes: usize) -> f64 {
     4.0 * r.rows as f64 * r.state_rows as f64 * (lanes * (1 + r.tangents)) as f64
 }
 
-/// Bytes that an iteration moves: the design once for each of its products; state, gradient, prediction and residual each read
-/// once and written once, of a pair both read and one written.
+/// Bytes that an iteration moves: the design once for each of its products; state, gradient, prediction and
+/// residual each read once and written once, of a pair both read and one written.
 pub(super) fn counted_bytes(buffers: &[Buffer]) -> f64 {
     use BufferId::*;
     let times = |b: &Buffer| match b.id {

@@ -87,12 +87,12 @@ fn step(s: &Shape) -> Vec<Pass> {
     }
     if s.steps_in_product() {
         let product = gradient("gradient_step", when, false).pass(s, Cut::Whole, vec!["step"]);
-        return vec![product.binds(step_bindings(s)).with(step_parts(s)).costs(work)];
+        let step = product.binds(step_bindings(s)).with(step_parts(s)).costs(work);
+        return std::iter::once(step).chain(active_set(s)).collect();
     }
     let mut list = gradient("gradient", when, true).stored(s);
     let step = rowwise(s, ("step", when), read("g", BufferId::Gradient), (q, own), vec!["step"]);
     list.push(step.binds(step_bindings(s)).with(step_parts(s)).costs(work));
-    list.extend(active_set(s));
     list
 }
 
@@ -135,7 +135,8 @@ fn active_set(s: &Shape) -> Option<Pass> {
     })
 }
 
-/// The new predictions with their loss and, where the schedule does not adapt, the residual of the next iteration.
+/// The new predictions with their loss and, where the schedule does not adapt, the residual of the next
+/// iteration.
 fn observe(s: &Shape) -> Vec<Pass> {
     let (n, own, when) = (s.rows(), rows_per_sum(s.d()), When::Iteration);
     let columns = s.counted_columns();

@@ -47,7 +47,7 @@ impl fmt::Display for Program {
         if !self.passes.is_empty() {
             writeln!(
                 f,
-                "  passes (operations and bytes of a dispatch, workgroups, when; buffers read, >written, <>both):"
+                "  passes (operations, bytes, workgroups, when; buffers that are read, >written, <>both):"
             )?;
         }
         for pass in &self.passes {

@@ -118,8 +118,8 @@ fn refusal(excess: &Excess, limits: &Limits, budget: u64) -> Error {
     }
 }
 
-/// Iterations of a chunk, and frames among them at most. A chunk holds whole periods of frames and tests where it can, so that
-/// lanes which are active later have theirs at the same iterations.
+/// Iterations of a chunk, and frames among them at most. A chunk holds whole periods of frames and tests
+/// where it can, so that lanes which are active later have theirs at the same iterations.
 pub(super) fn chunk(r: &Request, limits: &Limits, lanes: usize) -> (usize, usize) {
     let seconds = r.strategy.unwrap_or(Strategy::Direct).iteration(r, limits, lanes) + limits.overhead;
     let by_time = (CHUNK_SECONDS / seconds) as usize;
@@ -146,7 +146,8 @@ pub(super) fn chunk(r: &Request, limits: &Limits, lanes: usize) -> (usize, usize
     (chunk, chunk.div_ceil(r.every))
 }
 
-/// Coefficients that the working sets of groups of lanes may have: half of all, and in sum no more than two designs; 0: none.
+/// Coefficients that the working sets of groups of lanes may have: half of all, and in sum no more than two
+/// designs; 0: none.
 pub(super) fn working_set(r: &Request, limits: &Limits, slots: usize) -> usize {
     if !r.sparsity || limits.engine != "cpu" || r.state_rows < FEWEST_COEFFICIENTS {
         return 0;
@@ -154,8 +155,8 @@ pub(super) fn working_set(r: &Request, limits: &Limits, slots: usize) -> usize {
     (r.state_rows / 2).min(2 * r.state_rows / slots.div_ceil(GROUP_LANES))
 }
 
-/// True if products of a GPU leave out coefficients that are zero: in the direct strategy, where the lists can be bound as well,
-/// and where products are so long that making the lists costs little beside them.
+/// True if products of a GPU leave out coefficients that are zero: in the direct strategy, where the lists
+/// can be bound as well, and where products are so long that making the lists costs little beside them.
 pub(super) fn active_sets(r: &Request, limits: &Limits) -> bool {
     let able = r.strategy == Some(Strategy::Direct) && r.split_k() == [1, 1] && r.tangents <= FUSED_TANGENTS;
     r.sparsity

@@ -1,8 +1,9 @@
 //! The plan of a run and its program: plain data from pure functions.
 //!
-//! A [`Program`] lists the buffers and passes of a run on a device. The memory plan, the cost estimate, the composition of the
-//! shaders, bind groups, the recording of commands and `--dry-run` read it. A file builds the passes of a strategy: `direct.rs`,
-//! `gram.rs`, `persistent.rs`; `shared.rs` has those of all. The CPU engine has a list of buffers alone.
+//! A [`Program`] lists the buffers and passes of a run on a device. The memory plan, the cost estimate, the
+//! composition of the shaders, bind groups, the recording of commands and `--dry-run` read it. A file builds
+//! the passes of a strategy: `direct.rs`, `gram.rs`, `persistent.rs`; `shared.rs` has those of all. The CPU
+//! engine has a list of buffers alone.
 
 pub use buffers::{Buffer, BufferId, Copies, Element, PARAMS_STRIDE, Usage};
 pub use memory::GROUP_LANES;
@@ -46,7 +47,8 @@ pub(crate) use {
     tile::FEWEST_GROUP_LANE4S,
 };
 
-/// Seconds of device time a chunk should take: short enough for desktop watchdogs, for cancelling and for progress.
+/// Seconds of device time a chunk should take: short enough for desktop watchdogs, for cancelling and for
+/// progress.
 pub const CHUNK_SECONDS: f64 = 0.05;
 /// Iterations of a chunk at most: bounds the tables and records in flight.
 const CHUNK_MAX: usize = 256;
@@ -54,7 +56,8 @@ const CHUNK_MAX: usize = 256;
 const FRAME_BYTES: u64 = 64 << 20;
 /// Rows that an invocation of an element-wise kernel adds up before partial sums are reduced.
 pub const ROW_BLOCK: usize = 32;
-/// Tangents that a lane may have for the step to be an epilogue of the gradient's product, and the loss one of the prediction's.
+/// Tangents that a lane may have for the step to be an epilogue of the gradient's product, and the loss one
+/// of the prediction's.
 pub const FUSED_TANGENTS: usize = 7;
 
 /// Rows that one invocation of a product computes of all columns of a lane, and adds up.
@@ -143,4 +146,4 @@ fn passes_of(s: &Shape) -> Vec<Pass> {
 }
 
 #[cfg(test)]
-pub(crate) use plan::tests;
+mod tests;

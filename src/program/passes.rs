@@ -192,7 +192,8 @@ pub enum When {
     ChunkEnd,
 }
 
-/// Which of the iterations that are dispatched together a pass is about: all but the persistent strategy dispatch one at a time.
+/// Which of the iterations that are dispatched together a pass is about: all but the persistent strategy
+/// dispatch one at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum At {

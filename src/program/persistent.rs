@@ -1,9 +1,11 @@
-//! The persistent strategy: many iterations in one dispatch, in which a workgroup keeps some lanes in its own memory.
+//! The persistent strategy: many iterations in one dispatch, in which a workgroup keeps some lanes in its own
+//! memory.
 
 use super::passes::{At, Binding, Cost, Entry, Params, Part, Pass, When, count, file, read, update, write};
 use super::{BufferId, Shape, Which, gram, shared};
 
-/// The passes of the iterations up to a frame or a test of the stop rule; the last of them is finalized by itself.
+/// The passes of the iterations up to a frame or a test of the stop rule; the last of them is finalized by
+/// itself.
 pub(super) fn passes(s: &Shape) -> Vec<Pass> {
     let mut list = vec![persistent(s)];
     list.extend(gram::product(s, When::Check, Binding::other).stored(s));

@@ -1,4 +1,5 @@
-//! Passes that the builders of all strategies share in: products, stored or with epilogues, and epilogues by themselves.
+//! Passes that the builders of all strategies share in: products, stored or with epilogues, and epilogues by
+//! themselves.
 
 use super::passes::{Binding, Cost, Part, Pass, When, count, file, read, update, write};
 use super::{ActiveSet, BufferId, Columns, Product, Rowwise, Shape, Side, Tile, rows_per_sum};
@@ -85,7 +86,7 @@ impl Operation {
             Side::Transposed => (s.state_rows(), shape.1),
         };
         let flops = 2.0 * rows as f64 * terms as f64 * s.slots as f64 * of_lane as f64;
-        let values = (!stored).then(|| file!("shared/values.wgsl"));
+        let values = (!stored).then_some(file!("shared/values.wgsl"));
         Pass {
             grid: product.grid(lane4s),
             cost: Cost { product_flops: flops, flops, ..Cost::default() },
@@ -141,8 +142,8 @@ fn reduce(columns4: usize, when: When, (rows, split_k): (usize, usize), result: 
 }
 
 impl Pass {
-    /// A product by itself that is stored, `design` with `operand` in `result`, and the pass that adds up its parts where it is
-    /// split. For measuring: the buffers are the caller's.
+    /// A product by itself that is stored, `design` with `operand` in `result`, and the pass that adds up its
+    /// parts where it is split. For measuring: the buffers are the caller's.
     #[cfg(feature = "gpu")]
     pub(crate) fn of_product(product: Product, columns4: usize, lane4s: usize) -> Vec<Pass> {
         let (split_k, rows) = (product.split_k, product.shape.0);

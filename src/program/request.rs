@@ -86,9 +86,9 @@ pub struct Limits {
 impl Limits {
     /// Estimates for a kind of GPU, and the limits that every device of wgpu has by default.
     pub fn of_gpu(device: DeviceKind, precision: Precision) -> Self {
-        // Operations a second of products, of sums in f64, of products within workgroups, then seconds of an entry of what is
-        // between products, of a dispatch, and of a lane's decisions. Those of the software driver are measured on two cores
-        // (docs/gpu.md).
+        // Operations a second of products, of sums in f64, of products within workgroups, then seconds of an
+        // entry of what is between products, of a dispatch, and of a lane's decisions. Those of the software
+        // driver are measured on two cores (docs/gpu.md).
         let (single, wide, persistent, element, dispatch, lane) = match device {
             DeviceKind::Software => (2.5e10, 1.2e10, 7e9, 5e-9, 6e-5, 3e-7),
             DeviceKind::Discrete => (1e13, 5e11, 4e12, 1e-11, 5e-6, 1e-9),
@@ -140,7 +140,8 @@ pub enum MetricKind {
     },
 }
 
-/// What a session on an application's device keeps of a finished chunk. The status of lanes is always brought back.
+/// What a session on an application's device keeps of a finished chunk. The status of lanes is always brought
+/// back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Keep {
@@ -164,8 +165,8 @@ pub struct Request {
     pub validation_rows: usize,
     /// Lanes `b` of the sweep.
     pub lanes: usize,
-    /// What a session keeps; `None` for a sweep. All lanes of a session run at the same time if they fit, however long an
-    /// iteration takes, and the host keeps no trace.
+    /// What a session keeps; `None` for a sweep. All lanes of a session run at the same time if they fit,
+    /// however long an iteration takes, and the host keeps no trace.
     pub session: Option<Keep>,
     /// Tangents `d` per lane.
     pub tangents: usize,
@@ -193,7 +194,8 @@ pub struct Request {
     pub sparsity: bool,
     /// Phases of the schedule.
     pub phases: usize,
-    /// True if steps and momenta are products of a factor of the iteration and one of the lane, false if they are tabulated.
+    /// True if steps and momenta are products of a factor of the iteration and one of the lane, false if they
+    /// are tabulated.
     pub factored: bool,
     /// The metric.
     pub metric: MetricKind,
@@ -206,7 +208,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// A run with default settings: one factored phase, no metric, no held-out rows, a frame and a test at the end.
+    /// A run with default settings: one factored phase, no metric, no held-out rows, a frame and a test at
+    /// the end.
     pub fn plain(
         (rows, state_rows): (usize, usize),
         lanes: usize,
@@ -246,8 +249,9 @@ impl Request {
         matches!(self.strategy, Some(Strategy::Gram | Strategy::Persistent))
     }
 
-    /// Parts into which the sums of predictions and of gradients are split on a device, where they are long and too few to keep
-    /// it busy. The same however many lanes there are, as it decides the order of the sums.
+    /// Parts into which the sums of predictions and of gradients are split on a device, where they are long
+    /// and too few to keep it busy. The same however many lanes there are, as it decides the order of the
+    /// sums.
     pub fn split_k(&self) -> [usize; 2] {
         if self.is_gram() {
             return [1, 1];

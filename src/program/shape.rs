@@ -136,8 +136,8 @@ impl Shape {
     pub(crate) fn stores_next_residual(&self) -> bool {
         self.strategy == Strategy::Direct && self.observes_in_product() && !self.request.adaptive
     }
-    /// True if tangents take a step of their own after the iterate, and only where a coefficient moves. Which it is must not
-    /// depend on how a run goes, as compilers may round the two kernels differently.
+    /// True if tangents take a step of their own after the iterate, and only where a coefficient moves. Which
+    /// it is must not depend on how a run goes, as compilers may round the two kernels differently.
     pub(crate) fn tangents_wait(&self) -> bool {
         self.active_sets && self.d() > 0
     }

@@ -27,11 +27,13 @@ pub(super) fn control_parts(s: &Shape) -> Vec<Part> {
     vec![file!("shared/control.wgsl"), file!("shared/status.wgsl"), rules, file!("shared/lane.wgsl")]
 }
 
-/// Reduces the partial sums of an iteration, records it, decides the status of each lane, and its next iteration.
+/// Reduces the partial sums of an iteration, records it, decides the status of each lane, and its next
+/// iteration.
 pub(super) fn finalize(s: &Shape, when: When) -> Pass {
     let sums =
         if s.sums_alone() { file!("shared/sums_alone.wgsl") } else { file!("shared/sums_together.wgsl") };
-    // In the persistent strategy, and at the end of a chunk, it follows an iteration; otherwise it precedes one.
+    // In the persistent strategy, and at the end of a chunk, it follows an iteration; otherwise it precedes
+    // one.
     let after = when == When::ChunkEnd || s.strategy == Strategy::Persistent;
     Pass {
         params: Some(Params {
@@ -164,7 +166,7 @@ pub(super) fn criterion(s: &Shape) -> Pass {
             write("partials", BufferId::Partials),
         ])
         .with([file!("epilogue/criterion.wgsl")])
-        .with(dual.then(|| file!("epilogue/dual_ratio.wgsl")))
+        .with(dual.then_some(file!("epilogue/dual_ratio.wgsl")))
         .with(penalty_parts())
         .costs(Cost::rowwise(20.0 * rows as f64 * s.counted_columns(), 0.0))
 }

@@ -13,7 +13,8 @@ pub(crate) struct Staging {
     pub(crate) lane_state: Range<usize>,
     /// `[groups]`: what was listed of active sets.
     pub(crate) counts: Range<usize>,
-    /// States that lanes can be loaded from again: the iterate, the one before, a metric of curvatures; may be empty.
+    /// States that lanes can be loaded from again: the iterate, the one before, a metric of curvatures; may
+    /// be empty.
     pub(crate) snapshot: Range<usize>,
     /// States of each frame; empty where none are kept.
     pub(crate) frames: Range<usize>,

@@ -34,7 +34,8 @@ impl Tile {
         (2 * self.half(width) * 4) as u64 * precision.bytes()
     }
 
-    /// The same, with less depth where it would need more workgroup memory than there is; bits do not depend on it.
+    /// The same, with less depth where it would need more workgroup memory than there is; bits do not depend
+    /// on it.
     pub fn within(mut self, memory: u64, width: usize, precision: Precision) -> Tile {
         while self.workgroup_bytes(width, precision) > memory {
             self.depth = self.depth / 8 * 4;
@@ -42,7 +43,8 @@ impl Tile {
         self
     }
 
-    /// The same, with no more invocations along the rows than a result of so many rows needs; bits do not depend on it.
+    /// The same, with no more invocations along the rows than a result of so many rows needs; bits do not
+    /// depend on it.
     pub(crate) fn for_rows(mut self, rows: usize) -> Tile {
         if self.depth == 0 {
             self.group[1] = self.group[1].min(rows.div_ceil(self.rows).next_power_of_two());
@@ -50,8 +52,8 @@ impl Tile {
         self
     }
 
-    /// The tile of `now` columns of a lane, from that of `before` columns: about as many results of an invocation, in whole
-    /// blocks of rows. A tile in workgroup memory stays as it is.
+    /// The tile of `now` columns of a lane, from that of `before` columns: about as many results of an
+    /// invocation, in whole blocks of rows. A tile in workgroup memory stays as it is.
     pub(crate) fn with_columns(mut self, before: usize, now: usize, lane4s: usize, block: usize) -> Tile {
         if self.depth == 0 {
             let results = self.rows * self.lane4s * before;
@@ -91,8 +93,8 @@ pub struct Tiles {
 pub(crate) const FEWEST_GROUP_LANE4S: usize = 8;
 
 impl Tiles {
-    /// Tiles that do well on a kind of device: for products with a design of `rows` by `state_rows`, and `width` columns for each
-    /// of `lanes` lanes.
+    /// Tiles that do well on a kind of device: for products with a design of `rows` by `state_rows`, and
+    /// `width` columns for each of `lanes` lanes.
     pub fn usual(kind: DeviceKind, (rows, state_rows): (usize, usize), width: usize, lanes: usize) -> Tiles {
         // Where there is little to compute, a short text that compiles soon.
         let work = [rows, state_rows, width, lanes].into_iter().fold(1usize, usize::saturating_mul);
@@ -142,7 +144,8 @@ pub enum DeviceKind {
     Discrete,
 }
 
-/// How a workgroup of the persistent strategy is cut. The same however many lanes there are, as it decides the order of sums.
+/// How a workgroup of the persistent strategy is cut. The same however many lanes there are, as it decides
+/// the order of sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PersistentTile {

@@ -46,8 +46,8 @@ impl Columns {
 /// A lane's model at its end: a linear function of the features, and its derivatives.
 ///
 /// Everything is in the units of the data as they were given, also where they were
-/// [standardised](crate::data::Dataset::standardize) before the fit; [`Trace`] has the units of the fit. A model without
-/// an intercept on standardised features has one in these units: it makes up for the means.
+/// [standardised](crate::data::Dataset::standardize) before the fit; [`Trace`] has the units of the fit. A
+/// model without an intercept on standardised features has one in these units: it makes up for the means.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fit<'a> {
     names: &'a [String],
@@ -70,7 +70,8 @@ impl<'a> Fit<'a> {
     pub fn intercept(&self) -> f64 {
         self.intercept
     }
-    /// `[d, p]`: derivatives of the coefficients, in the order of [`RunInfo::derivative`](crate::solve::RunInfo::derivative).
+    /// `[d, p]`: derivatives of the coefficients, in the order of
+    /// [`RunInfo::derivative`](crate::solve::RunInfo::derivative).
     pub fn dcoef(&self) -> ArrayView2<'_, f64> {
         self.dcoef.view()
     }
@@ -79,8 +80,8 @@ impl<'a> Fit<'a> {
         self.dintercept.view()
     }
 
-    /// `X coef + intercept` for a design of the same features, `[n]`: the predicted target, for logistic loss the log-odds of
-    /// the second class.
+    /// `X coef + intercept` for a design of the same features, `[n]`: the predicted target, for logistic loss
+    /// the log-odds of the second class.
     ///
     /// # Errors
     /// Another number of columns.

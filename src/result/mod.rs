@@ -1,5 +1,5 @@
-//! What is kept of a sweep: the trace, full frames every so many iterations and a record per lane at every one, and the models at the
-//! lanes' ends.
+//! What is kept of a sweep: the trace, full frames every so many iterations and a record per lane at every
+//! one, and the models at the lanes' ends.
 
 use ndarray::{Array, Array1, Array2, Array3, Array4, ArrayView1, ArrayView2, Axis};
 
@@ -15,8 +15,8 @@ pub use fit::Fit;
 
 /// The recorded sequence `(x_k, Dx_k)` of every lane, in f64.
 ///
-/// Axes: `f` frames, `k` iterations done, `b` lanes, `d` derivatives, `p` features. Entry `k` of the per-iteration
-/// arrays belongs to the update that makes iterate `k + 1`.
+/// Axes: `f` frames, `k` iterations done, `b` lanes, `d` derivatives, `p` features. Entry `k` of the
+/// per-iteration arrays belongs to the update that makes iterate `k + 1`.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Trace {
@@ -248,8 +248,8 @@ fn truncate<D: ndarray::RemoveAxis>(array: &mut Array<f64, D>, rows: usize) {
 }
 
 impl Trace {
-    /// Identification of a lane that did `iterations`: the iterate from which on its active set did not change any more;
-    /// `None` where it changed at the last one.
+    /// Identification of a lane that did `iterations`: the iterate from which on its active set did not
+    /// change any more; `None` where it changed at the last one.
     pub fn identified(&self, lane: usize, iterations: usize) -> Option<usize> {
         let last = (0..iterations).rev().find(|k| self.active_change[[*k, lane]] != 0.0);
         let first = last.map_or(0, |k| k + 1);

@@ -168,7 +168,8 @@ pub(super) fn check_seed(
             "",
         ));
     }
-    // How far backtracking shrinks its step is locally constant, so that all steps together can be moved, but not one of them.
+    // How far backtracking shrinks its step is locally constant, so that all steps together can be moved, but
+    // not one of them.
     let found = |p: &&Phase| match p.step {
         Step::BarzilaiBorwein { .. } => matches!(moves, ScheduleSeed::EveryStep | ScheduleSeed::Step(_)),
         Step::Backtracking { .. } => matches!(moves, ScheduleSeed::Step(_)),

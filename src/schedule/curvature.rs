@@ -2,8 +2,8 @@
 
 use num_dual::{Dual64, DualNum};
 
-/// Curvature bounds of a lane's smooth loss and of its proximal part, in the metric of the run; as numbers, or as dual
-/// numbers that carry a derivative along.
+/// Curvature bounds of a lane's smooth loss and of its proximal part, in the metric of the run; as numbers,
+/// or as dual numbers that carry a derivative along.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LaneCurvature<D = f64> {
     /// Lipschitz constant `L` of `∇f`.

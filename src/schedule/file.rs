@@ -40,10 +40,12 @@ impl Word {
 }
 
 impl Schedule {
-    /// Reads a schedule from a TOML file; tables are looked for beside it. A file of more than `max_bytes` is refused.
+    /// Reads a schedule from a TOML file; tables are looked for beside it. A file of more than `max_bytes` is
+    /// refused.
     ///
     /// # Errors
-    /// A file that cannot be read, is not TOML, or has an unknown key or a rule out of range; the phase is named.
+    /// A file that cannot be read, is not TOML, or has an unknown key or a rule out of range; the phase is
+    /// named.
     pub fn read(path: &Path, max_bytes: u64) -> Result<Self> {
         let at = path.display().to_string();
         let wrong = |found: String| Error::usage(&at, found, "a schedule in TOML", "See docs/schedules.md.");

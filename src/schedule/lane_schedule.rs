@@ -12,8 +12,9 @@ use crate::objective::Derivative;
 
 /// Steps and momenta of a run: rules, and the lanes they apply to.
 ///
-/// What the data decide is decided where the iterates are: a step of backtracking or Barzilai–Borwein, a restart, and the
-/// phase that follows identification. For the last one every row has two *stages*, before it and after it.
+/// What the data decide is decided where the iterates are: a step of backtracking or Barzilai–Borwein, a
+/// restart, and the phase that follows identification. For the last one every row has two *stages*, before it
+/// and after it.
 #[derive(Debug, Clone)]
 pub struct LaneSchedule {
     pub(super) schedule: Schedule,
@@ -40,13 +41,13 @@ pub(super) struct PhaseTable {
 }
 
 impl LaneSchedule {
-    /// Lays `schedule` out over `iterations` for lanes of the given curvature (in the metric), whose derivatives are
-    /// `tangents`, `[b][d]` for the `d` `derivatives`.
+    /// Lays `schedule` out over `iterations` for lanes of the given curvature (in the metric), whose
+    /// derivatives are `tangents`, `[b][d]` for the `d` `derivatives`.
     ///
     /// # Errors
-    /// Phases that overlap or leave iterations without one; a table that is too short or of another number of lanes; a step
-    /// that is not positive; a momentum that the algorithm does not have, or that needs a strong convexity
-    /// the problem lacks; a derivative by a setting that does not exist.
+    /// Phases that overlap or leave iterations without one; a table that is too short or of another number of
+    /// lanes; a step that is not positive; a momentum that the algorithm does not have, or that needs a
+    /// strong convexity the problem lacks; a derivative by a setting that does not exist.
     pub fn new(
         schedule: Schedule,
         iterations: usize,
@@ -128,7 +129,8 @@ impl LaneSchedule {
         (first..last).find(goes_on).unwrap_or(last)
     }
 
-    /// Step size of iteration `k` (from 0) in a lane that is not identified; for rules that the data decide, the largest.
+    /// Step size of iteration `k` (from 0) in a lane that is not identified; for rules that the data decide,
+    /// the largest.
     pub fn step_at(&self, k: usize, lane: usize) -> f64 {
         self.step_of(self.phase_at(0, k), k, lane, &self.lanes[lane])
     }
@@ -167,8 +169,8 @@ impl LaneSchedule {
         laid.momentum.base(rules.algorithm, k, lane, self.step_of(phase, k, lane, of), of)
     }
 
-    /// Whether step and momentum are the products of a factor of the iteration and one of the lane. Where they are not, engines
-    /// read [`entry`](Self::entry) instead.
+    /// Whether step and momentum are the products of a factor of the iteration and one of the lane. Where
+    /// they are not, engines read [`entry`](Self::entry) instead.
     pub(crate) fn is_factored(&self) -> bool {
         let rules = self.schedule.phases.iter().zip(&self.phases);
         rules.into_iter().all(|(p, laid)| p.step.is_factored() && laid.momentum.is_factored(&p.step))

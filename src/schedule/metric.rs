@@ -18,8 +18,8 @@ pub enum Metric {
     Diagonal,
     /// As given: `[p]` for the whole run, `[iterations, p]`, or `[iterations, lanes, p]`.
     Table(ArrayD<f64>),
-    /// `d_j = 1/h_j(x_k)`, `h` the diagonal of the loss's Hessian, refreshed every so many iterations and held between
-    /// `1/ĥ_j` and `gain/ĥ_j`: steps below `2/(gain L)` are safe whatever `x_k` is.
+    /// `d_j = 1/h_j(x_k)`, `h` the diagonal of the loss's Hessian, refreshed every so many iterations and
+    /// held between `1/ĥ_j` and `gain/ĥ_j`: steps below `2/(gain L)` are safe whatever `x_k` is.
     Hessian {
         /// Iterations between refreshes.
         every: usize,
@@ -44,7 +44,8 @@ impl Metric {
     pub(crate) fn check(&self, iterations: usize, lanes: usize, features: usize) -> Result<()> {
         let Metric::Table(table) = self else { return Ok(()) };
         let refuse = |found: String, expected: String| {
-            let remedy = "Give one positive number per feature: for the run, per iteration, or per iteration and lane.";
+            let remedy = "Give one positive number per feature: for the run, per iteration, or per iteration \
+                and lane.";
             Err(Error::usage("metric table", found, expected, remedy))
         };
         let shape = table.shape();

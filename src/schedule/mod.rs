@@ -1,7 +1,7 @@
 //! Schedules: what varies with the iteration. The host computes the tables in f64; engines only read numbers.
 //!
-//! A [`Schedule`] is rules: phases, one after the other, each with an algorithm, a step and a momentum. A [`LaneSchedule`] is
-//! what becomes of it for the lanes of a sweep.
+//! A [`Schedule`] is rules: phases, one after the other, each with an algorithm, a step and a momentum. A
+//! [`LaneSchedule`] is what becomes of it for the lanes of a sweep.
 
 use ndarray::{ArrayD, Axis};
 

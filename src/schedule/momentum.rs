@@ -9,7 +9,8 @@ use super::{Algorithm, Step};
 use crate::error::{Error, ErrorKind, Result};
 use crate::objective::catalog::split;
 
-/// A rule for the momentum `β_k`. `fista` and `nesterov` count from the start of their phase, or from the last restart.
+/// A rule for the momentum `β_k`. `fista` and `nesterov` count from the start of their phase, or from the
+/// last restart.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Momentum {
@@ -17,10 +18,11 @@ pub enum Momentum {
     None,
     /// `(t_k − 1)/t_{k+1}`, `t_{k+1} = (1 + √(1 + 4 t_k²))/2`, `t_1 = 1` (Beck & Teboulle 2009).
     Fista,
-    /// `(t_k − 1)/t_{k+1}` with `t_k = (k+a−1)/a`, which is `(k−1)/(k+a)`, `k` counted from 1 (Chambolle & Dossal 2015).
+    /// `(t_k − 1)/t_{k+1}` with `t_k = (k+a−1)/a`, which is `(k−1)/(k+a)`, `k` counted from 1 (Chambolle &
+    /// Dossal 2015).
     Nesterov(f64),
-    /// `(1−√q)/(1+√q)` for FISTA (Nesterov 2004; Chambolle & Pock 2016), `(1−√q)²` for heavy ball (Polyak 1964), with
-    /// `1 − q = (1 − α m)/(1 + α m_prox)`.
+    /// `(1−√q)/(1+√q)` for FISTA (Nesterov 2004; Chambolle & Pock 2016), `(1−√q)²` for heavy ball (Polyak
+    /// 1964), with `1 − q = (1 − α m)/(1 + α m_prox)`.
     StronglyConvex,
     /// A fixed value.
     Constant(f64),
@@ -68,7 +70,8 @@ impl Momentum {
                         "momentum",
                         format!("'strongly_convex' with strong convexity 0 in lane {lane}"),
                         "a strongly convex problem in every lane",
-                        "Use fista, nesterov:A or constant:V, or a penalty with a ridge part and no free intercept.",
+                        "Use fista, nesterov:A or constant:V, or a penalty with a ridge part and no free \
+                            intercept.",
                     )),
                 }
             }

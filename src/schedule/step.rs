@@ -44,23 +44,24 @@ pub enum Step {
         /// How fast it falls, in `[0, 1]`.
         power: f64,
     },
-    /// Starts at `start/L`; a step whose curvature `⟨∇f(x⁺) − ∇f(e), x⁺ − e⟩ / ‖x⁺ − e‖²` exceeds `1/α_k` is taken back by
-    /// the next iteration, with `α` times `shrink` but never below `1/L`, which is always accepted.
+    /// Starts at `start/L`; a step whose curvature `⟨∇f(x⁺) − ∇f(e), x⁺ − e⟩ / ‖x⁺ − e‖²` exceeds `1/α_k` is
+    /// taken back by the next iteration, with `α` times `shrink` but never below `1/L`, which is always
+    /// accepted.
     Backtracking {
         /// The first value, in units of `1/L`.
         start: f64,
         /// Factor of a rejection, in `(0, 1)`.
         shrink: f64,
     },
-    /// `‖s‖²/⟨s, ∇f(x_k) − ∇f(x_{k−1})⟩`, `s = x_k − x_{k−1}` (Barzilai & Borwein 1988), held in `[1/L, high/L]`; the first
-    /// step is `1/L`.
+    /// `‖s‖²/⟨s, ∇f(x_k) − ∇f(x_{k−1})⟩`, `s = x_k − x_{k−1}` (Barzilai & Borwein 1988), held in `[1/L,
+    /// high/L]`; the first step is `1/L`.
     BarzilaiBorwein {
         /// The upper clamp, in units of `1/L`; below 2 the update stays a contraction.
         high: f64,
     },
-    /// `2/(L_S + m_S)`, the extreme eigenvalues of the Hessian restricted to the manifold of the lane's solution: for phases after
-    /// identification, where they may be far beyond `2/L`. One step per lane; `None` until
-    /// [`resolve_manifold`](crate::diff::resolve_manifold) has found them.
+    /// `2/(L_S + m_S)`, the extreme eigenvalues of the Hessian restricted to the manifold of the lane's
+    /// solution: for phases after identification, where they may be far beyond `2/L`. One step per lane;
+    /// `None` until [`resolve_manifold`](crate::diff::resolve_manifold) has found them.
     Manifold(Option<Vec<f64>>),
     /// Steps as given, `[iterations]` or `[iterations, lanes]`.
     Table(ArrayD<f64>),
@@ -81,8 +82,8 @@ impl Step {
         "table:FILE.npy",
     ];
 
-    /// The factor of iteration `k` in `step = unit(k) · base(lane)`, which every rule but a table with a column per lane is made of;
-    /// `units` are those of [`units`](Self::units).
+    /// The factor of iteration `k` in `step = unit(k) · base(lane)`, which every rule but a table with a
+    /// column per lane is made of; `units` are those of [`units`](Self::units).
     pub(super) fn unit(&self, k: usize, units: &[f64]) -> f64 {
         match self {
             Step::Constant(v) => *v,

@@ -17,9 +17,9 @@ impl LaneSchedule {
         }
     }
 
-    /// The first step outside the range in which the update is stable on every quadratic between `m` and `L`, in words: phase,
-    /// iteration, lane, value. Below `2/L` without momentum, `2(1+β)/L` for heavy ball (Polyak 1964), and
-    /// `(1 + 1/(1+2β))/L` for FISTA, which falls from `2/L` to `4/(3L)` as `β` grows to 1.
+    /// The first step outside the range in which the update is stable on every quadratic between `m` and `L`,
+    /// in words: phase, iteration, lane, value. Below `2/L` without momentum, `2(1+β)/L` for heavy ball
+    /// (Polyak 1964), and `(1 + 1/(1+2β))/L` for FISTA, which falls from `2/L` to `4/(3L)` as `β` grows to 1.
     pub(crate) fn unsafe_step(&self, iterations: usize) -> Option<String> {
         let gain = if let Metric::Hessian { gain, .. } = self.schedule.metric { gain } else { 1.0 };
         let limit = |phase: usize, k: usize, lane: usize| {
@@ -63,7 +63,8 @@ impl LaneSchedule {
         }
         if let Some(momentum) = self.schedule.unsafe_momentum() {
             list.push(format!(
-                "{momentum}: iterates and derivatives may grow although every single update contracts (momentum under steps \
+                "{momentum}: iterates and derivatives may grow although every single update contracts \
+                    (momentum under steps \
                  that rise). Keep the step fixed or falling, or use algorithm pgd."
             ));
         }
@@ -77,7 +78,8 @@ impl LaneSchedule {
         list
     }
 
-    /// The first (phase, iteration, lane, step) that is `bad`; of rules that the data decide, the largest step counts.
+    /// The first (phase, iteration, lane, step) that is `bad`; of rules that the data decide, the largest
+    /// step counts.
     pub(crate) fn find_step(
         &self,
         iterations: usize,
@@ -96,7 +98,8 @@ impl LaneSchedule {
 }
 
 impl Schedule {
-    /// Phases whose momentum meets steps that rise, where products of the update's Jacobians can grow, in words.
+    /// Phases whose momentum meets steps that rise, where products of the update's Jacobians can grow, in
+    /// words.
     pub(crate) fn unsafe_momentum(&self) -> Option<String> {
         self.phases.iter().enumerate().find_map(|(i, p)| {
             let momentum = p.momentum_rule();

@@ -12,7 +12,8 @@ pub(super) struct ChunkSizer {
 }
 
 impl ChunkSizer {
-    /// `most` iterations is the plan's estimate; the first chunk is an eighth of it, as estimates may be too high.
+    /// `most` iterations is the plan's estimate; the first chunk is an eighth of it, as estimates may be too
+    /// high.
     pub(super) fn new(most: usize) -> Self {
         ChunkSizer { most, iterations: most.div_ceil(8), clock: Instant::now() }
     }
@@ -22,7 +23,8 @@ impl ChunkSizer {
         self.iterations
     }
 
-    /// A chunk of so many iterations was collected. The engine is never idle, so the time since the last one is its own.
+    /// A chunk of so many iterations was collected. The engine is never idle, so the time since the last one
+    /// is its own.
     pub(super) fn collected(&mut self, iterations: usize) {
         let seconds = self.clock.elapsed().as_secs_f64();
         self.clock = Instant::now();

@@ -58,8 +58,8 @@ impl MetricCurvature {
         }
     }
 
-    /// Bounds of every lane, and their derivatives. A bound by the largest of several equal factors has a kink: the mean of both sides is
-    /// given, which is what a central difference sees.
+    /// Bounds of every lane, and their derivatives. A bound by the largest of several equal factors has a
+    /// kink: the mean of both sides is given, which is what a central difference sees.
     pub(super) fn of_lanes(
         &self,
         problem: &Objective,

@@ -1,4 +1,5 @@
-//! A sweep that runs on a thread of its own, for programs that must not block: a stream of what it does, and a future of its result.
+//! A sweep that runs on a thread of its own, for programs that must not block: a stream of what it does, and
+//! a future of its result.
 
 use std::future::poll_fn;
 use std::ops::ControlFlow;
@@ -27,13 +28,15 @@ pub struct Update {
 /// Updates that may wait for their reader.
 const WAITING: usize = 4;
 
-/// A sweep that was submitted: a [`Stream`] of its [`Update`]s, and by [`result`](Self::result) a future of what it found.
+/// A sweep that was submitted: a [`Stream`] of its [`Update`]s, and by [`result`](Self::result) a future of
+/// what it found.
 ///
-/// Any executor can poll it: nothing here needs one in particular, spawns a task or waits. A few updates at most wait for their reader; a slow reader slows the
-/// run down instead of filling memory. The stream ends when the run does, whatever its end.
+/// Any executor can poll it: nothing here needs one in particular, spawns a task or waits. A few updates at
+/// most wait for their reader; a slow reader slows the run down instead of filling memory. The stream ends
+/// when the run does, whatever its end.
 ///
-/// Dropping a handle cancels the run; so does [`cancel`](Self::cancel), which keeps the result. Either takes effect when the chunk under way is
-/// done, about 50 ms later, and neither waits for that.
+/// Dropping a handle cancels the run; so does [`cancel`](Self::cancel), which keeps the result. Either takes
+/// effect when the chunk under way is done, about 50 ms later, and neither waits for that.
 #[derive(Debug)]
 pub struct Handle {
     updates: mpsc::Receiver<Update>,
@@ -48,7 +51,8 @@ pub struct Finish {
 }
 
 impl Sweep {
-    /// Runs the sweep on a thread of its own. Settings are checked there too: what is wrong with them is the result.
+    /// Runs the sweep on a thread of its own. Settings are checked there too: what is wrong with them is the
+    /// result.
     pub fn submit(self, mut engine: Box<dyn Engine>) -> Handle {
         let (mut sender, updates) = mpsc::channel(WAITING);
         let (finished, result) = oneshot::channel();
@@ -75,8 +79,8 @@ impl Sweep {
 }
 
 impl Handle {
-    /// Asks the run to end. Lanes that ended keep their results; the others end as they stand, with the status `cancelled`.
-    /// The stream yields what waits in it and ends.
+    /// Asks the run to end. Lanes that ended keep their results; the others end as they stand, with the
+    /// status `cancelled`. The stream yields what waits in it and ends.
     pub fn cancel(&mut self) {
         self.finish.cancelled.store(true, Ordering::Relaxed);
         // A run that waits for the reader goes on to its end.

@@ -1,5 +1,5 @@
-//! The host-side scheduler: lays a sweep out into lanes, plans it, runs them on engines and collects the trace, at the end or as
-//! a stream.
+//! The host-side scheduler: lays a sweep out into lanes, plans it, runs them on engines and collects the
+//! trace, at the end or as a stream.
 
 mod alphas;
 mod chunk_sizer;

@@ -5,7 +5,9 @@ use ndarray::{Array1, Array2};
 use super::LaneResult;
 use crate::engine::LaneOutcome;
 use crate::error::{Error, Result};
-use crate::lanes::{Job, Lane, MetricSource, OwnedJob};
+#[cfg(feature = "gpu")]
+use crate::lanes::OwnedJob;
+use crate::lanes::{Job, Lane, MetricSource};
 use crate::objective::{Derivative, Objective};
 use crate::result::Trace;
 use crate::schedule::LaneSchedule;
@@ -41,6 +43,7 @@ impl Prepared {
     }
 
     /// The job of these lanes, with all that it needs.
+    #[cfg(feature = "gpu")]
     pub(crate) fn into_job(self, problem: Objective, tol: f64) -> OwnedJob {
         let Prepared { lanes, schedule, metric, derivatives, start } = self;
         let null_loss = problem.null_loss();
@@ -54,7 +57,8 @@ impl Prepared {
             let early = outcomes.iter().filter(|o| o.iterations <= k).count();
             (early > 0).then(|| {
                 format!(
-                    "derivative '{}' is zero in {early} lane(s) that ended before iteration {k}. Use `tol 0` to run every iteration.",
+                    "derivative '{}' is zero in {early} lane(s) that ended before iteration {k}. Use `tol 0` \
+                        to run every iteration.",
                     derivative.name()
                 )
             })

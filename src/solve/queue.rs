@@ -68,7 +68,8 @@ impl Queue {
     }
 }
 
-/// Checks that every lane can start: its fold is known, its row of `rows` given starts exists, and no lane waits for itself.
+/// Checks that every lane can start: its fold is known, its row of `rows` given starts exists, and no lane
+/// waits for itself.
 ///
 /// # Errors
 /// The first lane that cannot.

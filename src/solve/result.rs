@@ -50,7 +50,8 @@ pub struct LaneResult {
     pub iterations: usize,
     /// Objective at the end.
     pub objective: Option<f64>,
-    /// Duality gap at the end, relative to the loss of zero coefficients; absent where the dual is not available.
+    /// Duality gap at the end, relative to the loss of zero coefficients; absent where the dual is not
+    /// available.
     pub gap: Option<f64>,
     /// Fixed-point residual of the iterate, relative.
     pub stationarity: Option<f64>,
@@ -58,7 +59,8 @@ pub struct LaneResult {
     pub derivative_residual: Option<f64>,
     /// Non-zero coefficients.
     pub support: usize,
-    /// The iterate from which on the active set did not change any more; absent where it still changed at the last one.
+    /// The iterate from which on the active set did not change any more; absent where it still changed at the
+    /// last one.
     pub identified: Option<usize>,
     /// Mean loss over the held-out rows.
     pub validation_loss: Option<f64>,
@@ -103,8 +105,8 @@ pub struct RunInfo {
     pub tol: f64,
     /// Names of the derivatives, in order.
     pub derivative: Vec<String>,
-    /// Share, over all lanes and iterations, that was left out because it is zero: of the coefficients (CPU engine), or of the terms of
-    /// both products (GPU engine).
+    /// Share, over all lanes and iterations, that was left out because it is zero: of the coefficients (CPU
+    /// engine), or of the terms of both products (GPU engine).
     pub skipped_work: f64,
     /// Devices that failed on the way, and what was done about it.
     pub faults: Vec<String>,

@@ -20,7 +20,8 @@ impl Sweep {
         self.run_with(engine, |_, _| ControlFlow::Continue(()))
     }
 
-    /// Runs the sweep and passes every chunk to `watch`, whose `Break` cancels the lanes under way and keeps what is done.
+    /// Runs the sweep and passes every chunk to `watch`, whose `Break` cancels the lanes under way and keeps
+    /// what is done.
     ///
     /// # Errors
     /// As [`run`](Self::run).

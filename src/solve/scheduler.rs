@@ -108,7 +108,8 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Runs the whole queue on the engines, each with its plan; `on_event` receives every event, and its `Break` cancels.
+    /// Runs the whole queue on the engines, each with its plan; `on_event` receives every event, and its
+    /// `Break` cancels.
     ///
     /// # Errors
     /// A device that failed for good.
@@ -228,8 +229,8 @@ impl<'a> Scheduler<'a> {
         lock(&self.queue).finish(state, outcome);
     }
 
-    /// Takes lanes from the queue until none is ready, on one engine, and on what takes its place after a fault. Where nothing does,
-    /// its lanes are left to the other engines.
+    /// Takes lanes from the queue until none is ready, on one engine, and on what takes its place after a
+    /// fault. Where nothing does, its lanes are left to the other engines.
     fn work(&self, engine: &mut dyn Engine, plan: &Plan, emit: &mut dyn FnMut(Event)) -> Result<()> {
         let mut interrupted = std::mem::take(&mut *lock(&self.interrupted));
         let done = self.work_with_retries(engine, plan, &mut interrupted, emit);

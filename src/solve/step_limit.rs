@@ -5,8 +5,8 @@ use crate::lanes::{Lane, MetricSource};
 use crate::objective::Objective;
 use crate::schedule::LaneSchedule;
 
-/// Checks that every step in the metric, of every penalised coefficient, is below the limit of the penalty. Of a step that
-/// is decided at run time the largest possible counts.
+/// Checks that every step in the metric, of every penalised coefficient, is below the limit of the penalty.
+/// Of a step that is decided at run time the largest possible counts.
 ///
 /// # Errors
 /// The first step that reaches the limit.

@@ -43,8 +43,8 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// A sweep of 100 alphas from alpha_max down to alpha_max/1000, FISTA with step `1/L`, at most 1000 iterations,
-    /// tolerance 1e-6, with the derivative by `log_alpha`, in f64.
+    /// A sweep of 100 alphas from alpha_max down to alpha_max/1000, FISTA with step `1/L`, at most 1000
+    /// iterations, tolerance 1e-6, with the derivative by `log_alpha`, in f64.
     pub fn new(problem: Objective) -> Self {
         Sweep {
             problem,
@@ -133,14 +133,15 @@ impl Sweep {
         self.every = Some(every);
         self
     }
-    /// Starts from these coefficients, `[1, p]` for all lanes or `[b, p]`, in the units of the fitted design; by default
-    /// zeros. An intercept column starts at zero.
+    /// Starts from these coefficients, `[1, p]` for all lanes or `[b, p]`, in the units of the fitted design;
+    /// by default zeros. An intercept column starts at zero.
     pub fn start(mut self, start: Array2<f64>) -> Self {
         self.start = Some(start);
         self
     }
-    /// Where each lane starts, one for each alpha, in place of the rows of [`start`](Self::start) in order. With [`Start::From`] a
-    /// path is warm-started: `Start::From(i)` waits for lane `i` and starts at its last iterate.
+    /// Where each lane starts, one for each alpha, in place of the rows of [`start`](Self::start) in order.
+    /// With [`Start::From`] a path is warm-started: `Start::From(i)` waits for lane `i` and starts at its
+    /// last iterate.
     pub fn lane_starts(mut self, starts: impl IntoIterator<Item = Start>) -> Self {
         self.lane_starts = Some(starts.into_iter().collect());
         self
@@ -150,7 +151,8 @@ impl Sweep {
         self.precision = precision;
         self
     }
-    /// The execution strategy, instead of the one that the plan finds fastest. Sequences differ by rounding only.
+    /// The execution strategy, instead of the one that the plan finds fastest. Sequences differ by rounding
+    /// only.
     pub fn strategy(mut self, strategy: Option<Strategy>) -> Self {
         self.strategy = strategy;
         self
@@ -161,8 +163,8 @@ impl Sweep {
         self
     }
 
-    /// Whether coefficients that provably rest at zero may be left out of the products, which changes no sequence beyond rounding;
-    /// by default they are, where that pays.
+    /// Whether coefficients that provably rest at zero may be left out of the products, which changes no
+    /// sequence beyond rounding; by default they are, where that pays.
     pub fn sparsity(mut self, sparsity: bool) -> Self {
         self.sparsity = sparsity;
         self
@@ -202,7 +204,8 @@ impl Sweep {
     /// Checks every setting and lays the sweep out into lanes.
     ///
     /// # Errors
-    /// A setting out of range, a derivative that does not exist, a step beyond the limit of the penalty, a table or a start of the wrong shape.
+    /// A setting out of range, a derivative that does not exist, a step beyond the limit of the penalty, a
+    /// table or a start of the wrong shape.
     pub fn prepare(&self) -> Result<Prepared> {
         let problem = &self.problem;
         let penalty = problem.penalty();
@@ -324,8 +327,9 @@ impl Sweep {
         }
     }
 
-    /// The sweep on the device of an application, as a value that the application steps: see [`Session`](crate::engine::gpu::Session).
-    /// All lanes run at once. A deadline, a fault's remedy and the trace are the application's own business.
+    /// The sweep on the device of an application, as a value that the application steps: see
+    /// [`Session`](crate::engine::gpu::Session). All lanes run at once. A deadline, a fault's remedy and the
+    /// trace are the application's own business.
     ///
     /// # Errors
     /// As [`plan`](Self::plan), lanes that do not fit at once, and a device that failed.

@@ -18,9 +18,11 @@ pub struct IterationTime {
     pub iterations: usize,
     /// Seconds of an iteration of these lanes, with chunks kept in flight as in a run.
     pub seconds: f64,
-    /// The same where a chunk is collected before the next one is submitted; `None` for an engine that takes one at a time anyway.
+    /// The same where a chunk is collected before the next one is submitted; `None` for an engine that takes
+    /// one at a time anyway.
     pub one_by_one: Option<f64>,
-    /// Seconds from opening the run to the end of its first iteration: buffers, uploads, and kernels that were not compiled before.
+    /// Seconds from opening the run to the end of its first iteration: buffers, uploads, and kernels that
+    /// were not compiled before.
     pub start_seconds: f64,
 }
 
@@ -28,10 +30,12 @@ pub struct IterationTime {
 const TRIAL: usize = 4;
 
 impl Sweep {
-    /// Times iterations with all slots taken, for about the given seconds. No trace is kept, and the tolerance ends no lane.
+    /// Times iterations with all slots taken, for about the given seconds. No trace is kept, and the
+    /// tolerance ends no lane.
     ///
     /// # Errors
-    /// As [`plan`](Self::plan); a device that failed; fewer iterations than it takes to fill the engine's queue.
+    /// As [`plan`](Self::plan); a device that failed; fewer iterations than it takes to fill the engine's
+    /// queue.
     pub fn time_iterations(&self, engine: &mut dyn Engine, seconds: f64) -> Result<IterationTime> {
         let prepared = self.prepare()?;
         let plan = self.plan_prepared(&prepared, engine)?;
@@ -67,8 +71,8 @@ impl Sweep {
         Ok(IterationTime { lanes: plan.slots, iterations, seconds, one_by_one, start_seconds })
     }
 
-    /// Seconds of all iterations from the first to the last, without preparation and trace. Lanes that the plan does not run at
-    /// once are left out.
+    /// Seconds of all iterations from the first to the last, without preparation and trace. Lanes that the
+    /// plan does not run at once are left out.
     ///
     /// # Errors
     /// As [`plan`](Self::plan), and a device that failed.
@@ -106,7 +110,8 @@ fn in_turn(run: &mut dyn Run, chunk: usize, chunks: usize) -> Result<(usize, f64
     Ok((iterations, clock.elapsed().as_secs_f64()))
 }
 
-/// Chunks kept in flight, from when the queue is full until it would have to be filled again: iterations and seconds.
+/// Chunks kept in flight, from when the queue is full until it would have to be filled again: iterations and
+/// seconds.
 fn in_flight(run: &mut dyn Run, chunk: usize, chunks: usize) -> Result<(usize, f64)> {
     while run.in_flight() < run.depth() {
         run.submit(chunk)?;

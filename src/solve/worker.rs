@@ -41,8 +41,8 @@ impl<'a> Worker<'a> {
     }
 
     fn drive(&mut self, run: &mut dyn Run, emit: &mut dyn FnMut(Event)) -> Result<()> {
-        // Lanes are exchanged at multiples of the plan's chunk only, so that the engine's columns do not depend on how fast the
-        // machine happens to be.
+        // Lanes are exchanged at multiples of the plan's chunk only, so that the engine's columns do not
+        // depend on how fast the machine happens to be.
         let mut since_exchange = 0;
         let mut chunk_sizer = ChunkSizer::new(self.plan.chunk);
         loop {

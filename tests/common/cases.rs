@@ -1,4 +1,5 @@
-//! Cases of the shared suites, made from the catalog: a loss or a penalty is tested as soon as its catalog line is there.
+//! Cases of the shared suites, made from the catalog: a loss or a penalty is tested as soon as its catalog
+//! line is there.
 
 use ndarray::Array1;
 use proxjet::data::Dataset;
@@ -8,16 +9,22 @@ use proxjet::solve::{Alphas, Sweep};
 
 use super::synthetic;
 
-/// Every loss, with the first of the parameters that it declares to be representative.
+/// Every loss, with the last of the parameters that it declares to be representative.
 pub(crate) fn losses() -> Vec<Loss> {
-    let first = |name: &&str| Loss::examples().into_iter().find(|loss| loss.name() == *name).unwrap();
-    Loss::NAMES.iter().map(first).collect()
+    let last = |name: &&str| Loss::examples().into_iter().rfind(|loss| loss.name() == *name).unwrap();
+    Loss::NAMES.iter().map(last).collect()
 }
 
 /// Every penalty, likewise.
 pub(crate) fn penalties() -> Vec<Penalty> {
-    let first = |name: &&str| Penalty::examples().into_iter().find(|p| p.name() == *name).unwrap();
-    Penalty::NAMES.iter().map(first).collect()
+    let last = |name: &&str| Penalty::examples().into_iter().rfind(|p| p.name() == *name).unwrap();
+    Penalty::NAMES.iter().map(last).collect()
+}
+
+/// What steps in units of 1/L are multiplied with, to stay well below the limit of a penalty that has one.
+pub(crate) fn step_scale(problem: &Objective) -> f64 {
+    let (penalty, lipschitz) = (problem.penalty(), problem.spectrum().lipschitz);
+    penalty.step_limit().map_or(1.0, |(_, limit)| (0.3 * limit * lipschitz).min(1.0))
 }
 
 /// What a case runs besides its loss and penalty.
@@ -35,7 +42,8 @@ pub(crate) struct Setting {
     pub(crate) every: usize,
 }
 
-/// More tangents than products take along (8), held-out rows, an intercept: what every pair of loss and penalty runs.
+/// More tangents than products take along (8), held-out rows, an intercept: what every pair of loss and
+/// penalty runs.
 pub(crate) const FULL: Setting = Setting {
     name: "pgd with everything",
     algorithm: Algorithm::Pgd,
@@ -142,8 +150,10 @@ impl Case {
         derivatives.truncate(setting.tangents);
         let high = if penalty.uses_alpha() { 0.5 * problem.alpha_max(1.0).max(0.02) } else { 1.0 };
         let alphas = (0..b as i32).map(|lane| high * 0.7f64.powi(lane % 12)).collect();
+        let scale = step_scale(&problem);
         let step = match setting.algorithm {
-            Algorithm::Pgd => Step::Uniform { low: 0.3, high: 1.7, seed: 7 },
+            Algorithm::Pgd => Step::Uniform { low: 0.3 * scale, high: 1.7 * scale, seed: 7 },
+            _ if scale < 1.0 => Step::Constant(scale),
             _ => Step::InverseLipschitz,
         };
         let sweep = Sweep::new(problem)
@@ -172,8 +182,8 @@ fn derivatives(loss: Loss, penalty: Penalty, setting: Setting) -> Vec<Derivative
     if penalty.uses_alpha() && penalty.l1_ratio().is_none() {
         list.push(Derivative::L1Ratio);
     }
-    // Those by the solver's own settings vanish at the solution: early ones are seen. There are always enough of them, so
-    // that runs of a setting have as many tangents and share most kernels.
+    // Those by the solver's own settings vanish at the solution: early ones are seen. There are always enough
+    // of them, so that runs of a setting have as many tangents and share most kernels.
     list.push(Derivative::LogStep);
     if setting.algorithm != Algorithm::Pgd {
         list.push(Derivative::Momentum(4));

@@ -1,4 +1,5 @@
-//! Comparisons that neither a NaN nor an array of another shape can pass. tests/comparison.rs breaks each of them.
+//! Comparisons that neither a NaN nor an array of another shape can pass. tests/comparison.rs breaks each of
+//! them.
 
 use ndarray::{ArrayRef, ArrayView, ArrayView1, Axis, Dimension, RemoveAxis};
 use proxjet::solve::{LaneResult, SweepResult};
@@ -33,7 +34,8 @@ pub(crate) fn relative_diff<D: Dimension>(a: &ArrayRef<f64, D>, b: &ArrayRef<f64
     max_abs_diff(a, b) / if size == 0.0 { 1.0 } else { size }
 }
 
-/// Whether two numbers that may be absent are both absent, or within `bound`, relative where they are larger than 1.
+/// Whether two numbers that may be absent are both absent, or within `bound`, relative where they are larger
+/// than 1.
 pub(crate) fn near(a: Option<f64>, b: Option<f64>, bound: f64) -> bool {
     match (a, b) {
         (Some(a), Some(b)) => (a - b).abs() <= bound * a.abs().max(1.0),
@@ -105,7 +107,8 @@ pub(crate) fn ends_differ(a: &LaneResult, b: &LaneResult, bound: f64) -> String 
 pub(crate) struct Difference {
     /// Lanes compared to their last frame.
     pub(crate) compared: usize,
-    /// Lanes left out: their active sets differ at some frame, and a coefficient there is within the kink margin.
+    /// Lanes left out: their active sets differ at some frame, and a coefficient there is within the kink
+    /// margin.
     pub(crate) at_kinks: usize,
     /// Lanes whose active sets differ by a coefficient beyond the margin: wrong, not unlucky.
     pub(crate) wrong_sets: usize,
@@ -113,7 +116,8 @@ pub(crate) struct Difference {
     pub(crate) coef: f64,
     /// The same of their derivatives.
     pub(crate) dcoef: f64,
-    /// The same of what is recorded at every iteration: objectives, changes, validation losses, hypergradients.
+    /// The same of what is recorded at every iteration: objectives, changes, validation losses,
+    /// hypergradients.
     pub(crate) records: f64,
 }
 
@@ -125,8 +129,8 @@ impl Difference {
     }
 }
 
-/// Compares in stages: active sets first, then values, then tangents, then records. `margin` bounds a coefficient that may
-/// be zero in one run and not in the other, relative to the largest of its lane.
+/// Compares in stages: active sets first, then values, then tangents, then records. `margin` bounds a
+/// coefficient that may be zero in one run and not in the other, relative to the largest of its lane.
 #[track_caller]
 pub(crate) fn compare(a: &SweepResult, b: &SweepResult, margin: f64) -> Difference {
     let (a, b) = (&a.trace, &b.trace);

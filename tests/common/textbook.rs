@@ -1,6 +1,6 @@
-//! One lane by the textbook: plain loops in f64, with formulas written down here again. Nothing of the library takes part
-//! but the names, the parameters and the data, and the pointwise functions of an entry that has no formula here:
-//! tests/catalog.rs and tests/fragments.rs check those by themselves.
+//! One lane by the textbook: plain loops in f64, with formulas written down here again. Nothing of the
+//! library takes part but the names, the parameters and the data, and the pointwise functions of an entry
+//! that has no formula here: tests/catalog.rs and tests/fragments.rs check those by themselves.
 
 use ndarray::{Array1, Array2, Array3, Axis, concatenate};
 use proxjet::data::Dataset;
@@ -62,7 +62,8 @@ fn loss_gap(loss: &Loss, z: f64, y: f64, scale: f64) -> f64 {
     loss_value(loss, z, y) + conjugate - u * z
 }
 
-/// Whether alpha enters, whether the ridge belongs to the smooth part, and the mix where the lane's does not count.
+/// Whether alpha enters, whether the ridge belongs to the smooth part, and the mix where the lane's does not
+/// count.
 fn penalty_kind(penalty: &Penalty) -> (bool, bool, Option<f64>) {
     match penalty.name() {
         "none" | "box" => (false, false, None),
@@ -121,7 +122,8 @@ fn penalty_prox(penalty: &Penalty, w: f64, a: f64, l1: f64, l2: f64) -> [f64; 4]
     }
 }
 
-/// `max(1, what v is divided by to be feasible)`, and `g(x) + g*(v) − x v` at a feasible `v`, from the conjugate.
+/// `max(1, what v is divided by to be feasible)`, and `g(x) + g*(v) − x v` at a feasible `v`, from the
+/// conjugate.
 fn penalty_dual(penalty: &Penalty, v: f64, l1: f64, l2: f64) -> f64 {
     match penalty.name() {
         "l1" => (v.abs() / l1).max(1.0),
@@ -148,7 +150,8 @@ fn penalty_gap(penalty: &Penalty, x: f64, v: f64, l1: f64, l2: f64) -> f64 {
     penalty_value(penalty, x, l1, l2) + conjugate - x * v
 }
 
-/// What a derivative moves, per unit: strengths `[q]`, the target `[n]`, and its mean where an intercept takes it.
+/// What a derivative moves, per unit: strengths `[q]`, the target `[n]`, and its mean where an intercept
+/// takes it.
 struct Seed {
     dl1: Array1<f64>,
     dl2: Array1<f64>,
@@ -467,14 +470,16 @@ impl Lane {
         out.gap = self.gap(x);
     }
 
-    /// The duality gap relative to the loss of zero coefficients, where every coordinate is held by the penalty.
+    /// The duality gap relative to the loss of zero coefficients, where every coordinate is held by the
+    /// penalty.
     fn gap(&self, x: &Array1<f64>) -> Option<f64> {
         let held = match self.penalty.name() {
             "none" => false,
             "box" => self.penalty.parameters().iter().all(|(_, bound)| bound.is_finite()),
             _ => (0..self.features).all(|j| self.l1[j] + self.l2[j] > 0.0),
         };
-        if !held || self.x.ncols() > self.features {
+        let dual = self.loss.has_dual() && self.penalty.has_dual();
+        if !held || !dual || self.x.ncols() > self.features {
             return None;
         }
         let z = self.x.dot(x);

@@ -67,8 +67,8 @@ fn sparsity_does_not_change_the_sequences() {
     assert!(skipped > 10, "{skipped} of 21 runs skipped anything");
 }
 
-/// A feature without any correlation to the target becomes active as another one grows, whose noise it is. Tiny steps choose sets
-/// without it; when large ones leave the radius, it must come in.
+/// A feature without any correlation to the target becomes active as another one grows, whose noise it is.
+/// Tiny steps choose sets without it; when large ones leave the radius, it must come in.
 #[test]
 fn a_working_set_that_is_left_is_chosen_anew() {
     let (n, p) = (60, 100);
@@ -96,7 +96,8 @@ fn a_working_set_that_is_left_is_chosen_anew() {
     assert!(sparse.info.skipped_work > 0.5);
 }
 
-/// Terms that are left out are zero, and tangents that are not asked for as well: not a bit of the sequence changes.
+/// Terms that are left out are zero, and tangents that are not asked for as well: not a bit of the sequence
+/// changes.
 #[test]
 fn sparsity_does_not_change_the_bits_of_a_gpu() {
     let Some(mut engine) = common::engine("gpu") else { return };
@@ -107,7 +108,8 @@ fn sparsity_does_not_change_the_bits_of_a_gpu() {
     let backtracking = Phase::new(Algorithm::Fista).step(Step::Backtracking { start: 4.0, shrink: 0.5 });
     let all = vec![Derivative::LogAlpha, Derivative::LogStep, Derivative::PenaltyFactor(7)];
     for (problem, lanes, schedule, derivatives, precision) in [
-        // Several groups of lanes, each with a list of its own; the others are as small as may be, for short kernels.
+        // Several groups of lanes, each with a list of its own; the others are as small as may be, for short
+        // kernels.
         (lasso(260), 70, Schedule::default(), vec![Derivative::LogAlpha], Precision::F32),
         (lasso(257), 11, backtracking.into(), all.clone(), Precision::F64),
         (huber, 15, Schedule::default(), all, Precision::F32),

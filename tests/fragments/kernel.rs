@@ -19,8 +19,8 @@ pub(crate) struct Arithmetic {
     pub(crate) max: f64,
     /// Width of differences: a power of two, so that all points are exact numbers.
     pub(crate) h: f64,
-    /// How far a difference may be from a derivative of order 1: `h²/6` of a third derivative of up to 10 for its
-    /// truncation, and `16 ε/h` for the rounding of values up to 30.
+    /// How far a difference may be from a derivative of order 1: `h²/6` of a third derivative of up to 10 for
+    /// its truncation, and `16 ε/h` for the rounding of values up to 30.
     pub(crate) difference: f64,
 }
 
@@ -76,9 +76,10 @@ impl Arithmetic {
         }
     }
 
-    /// Whether `got` is `f` at `at`: between the extremes of `f` with each argument moved by four roundings, which is what
-    /// a backward stable evaluation gives (the exponential of WGSL in f32 is good to `2 |x|` roundings), within 32 roundings of
-    /// the result and 16 of `size`. `size` is at least 1: functions of arguments of order 1 may cancel to its rounding.
+    /// Whether `got` is `f` at `at`: between the extremes of `f` with each argument moved by four roundings,
+    /// which is what a backward stable evaluation gives (the exponential of WGSL in f32 is good to `2 |x|`
+    /// roundings), within 32 roundings of the result and 16 of `size`. `size` is at least 1: functions of
+    /// arguments of order 1 may cancel to its rounding.
     pub(crate) fn accepts(&self, got: f64, f: &dyn Fn(&[f64]) -> f64, at: &[f64], size: f64) -> bool {
         let moved = |mut code: usize| {
             let mut point = at.to_vec();
@@ -196,7 +197,8 @@ pub(crate) struct Smooth {
 }
 
 impl Smooth {
-    /// Whether the next derivative is near the same on both sides: a kink between them makes it jump by a multiple of 1.
+    /// Whether the next derivative is near the same on both sides: a kink between them makes it jump by a
+    /// multiple of 1.
     pub(crate) fn is(&mut self, above: f64, below: f64) -> bool {
         let smooth = (above - below).abs() <= 1.0 / 8.0;
         *(if smooth { &mut self.compared } else { &mut self.kinks }) += 1;

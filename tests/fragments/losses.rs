@@ -9,6 +9,16 @@ use crate::kernel::{Arithmetic, F32, F64, Kernel, Lanes, Smooth, around, grid};
 
 const LOSS_FIELDS: [&str; 6] = ["value", "d1", "d2", "d3", "d1_by_target", "gap"];
 
+/// What a kernel computes, in the order of the fields.
+const BODY: &str = "let r0 = loss_value(p0, p1.x);
+    let r1 = loss_d1(p0, p1.x);
+    let r2 = loss_d2(p0, p1.x);
+    let r3 = loss_d3(p0, p1.x);
+    let r4 = loss_d1_by_target(p0, p1.x);
+    let r5 = ";
+/// The gap, where there is a dual.
+const GAP: &str = "loss_gap(p0, p1.x, p2);";
+
 fn check_all(arithmetic: Arithmetic) {
     let Some(host) = Host::new() else { return };
     if arithmetic.precision == Precision::F64 && !host.has_f64() {
@@ -35,11 +45,8 @@ fn check_loss(host: &Host, arithmetic: Arithmetic, loss: Loss) {
     let name = format!("{loss} in {}", arithmetic.precision.name());
     let loss: Loss = arithmetic.entry(loss.name(), &loss.parameters()).parse().unwrap();
     let files = files(arithmetic, loss);
-    let body = "let r0 = loss_value(p0, p1.x);\nlet r1 = loss_d1(p0, p1.x);\nlet r2 = loss_d2(p0, p1.x);\n\
-                let r3 = loss_d3(p0, p1.x);\nlet r4 = loss_d1_by_target(p0, p1.x);\n";
-    let gap = if loss.has_dual() { "let r5 = loss_gap(p0, p1.x, p2);" } else { "let r5 = real4();" };
-    let body = &format!("{body}{gap}");
-    let kernel = Kernel::new(host, arithmetic, &files, body, (3, LOSS_FIELDS.len()));
+    let gap = if loss.has_dual() { GAP } else { "real4();" };
+    let kernel = Kernel::new(host, arithmetic, &files, &[BODY, gap].concat(), (3, LOSS_FIELDS.len()));
     let h = arithmetic.h;
     let targets = if loss.classes() { vec![-1.0, 1.0] } else { vec![-0.75, 0.0, 1.25] };
     // At each point the target is moved as well, below, not at all, above; labels stay what they are.
@@ -77,7 +84,8 @@ fn check_loss(host: &Host, arithmetic: Arithmetic, loss: Loss) {
     }
     smooth[0].finish(&name, points.len() / 3);
     smooth[1].finish(&name, if loss.classes() { 0 } else { points.len() / 3 });
-    // All fields at every point, but the derivative by a class label and a gap without a dual; then three or four differences.
+    // All fields at every point, but the derivative by a class label and a gap without a dual; then three or
+    // four differences.
     let fields = 6 - usize::from(loss.classes()) - usize::from(!loss.has_dual());
     report.finish(4 * fields * points.len() + 3 * smooth[0].compared + smooth[1].compared);
 }
@@ -133,14 +141,14 @@ fn are_finite_far_away() {
     let Some(host) = Host::new() else { return };
     for loss in Loss::examples() {
         let files = files(F32, loss);
-        let body = "let r0 = loss_value(p0, p1.x);\nlet r1 = loss_d1(p0, p1.x);\nlet r2 = loss_d2(p0, p1.x);\n\
-                    let r3 = loss_d3(p0, p1.x);\nlet r4 = loss_gap(p0, p1.x, p2);";
         let far = [-1e4, -200.0, 200.0, 1e4];
         let points: Vec<Vec<Lanes>> = [-1.0, 1.0].map(|y| vec![far, [y; 4], [0.5; 4]]).to_vec();
-        for (point, result) in points.iter().zip(Kernel::new(&host, F32, &files, body, (3, 5)).run(&points)) {
+        let kernel = Kernel::new(&host, F32, &files, &[BODY, GAP].concat(), (3, LOSS_FIELDS.len()));
+        for (point, result) in points.iter().zip(kernel.run(&points)) {
             for lane in 0..4 {
                 let (z, y) = (point[0][lane], point[1][0]);
-                assert!(result.iter().all(|field| field[lane].is_finite()), "{loss} at {z}: {result:?}");
+                let fields = &result[..if loss.has_dual() { 6 } else { 5 }];
+                assert!(fields.iter().all(|field| field[lane].is_finite()), "{loss} at {z}: {result:?}");
                 let near = |got: f64, expected: f64| (got - expected).abs() <= 1e-6 * expected.abs().max(1.0);
                 assert!(near(result[0][lane], loss.value(z, y)), "{loss} at {z}: {result:?}");
                 assert!(near(result[1][lane], loss.d1(z, y)), "{loss} at {z}: {result:?}");

@@ -64,15 +64,15 @@ fn check_penalty(host: &Host, arithmetic: Arithmetic, penalty: Penalty) {
     ];
     files.push(penalty.shader().1.into());
     let has_dual = penalty.has_dual();
-    let body = "let r0 = penalty_value(p4, p2, p3);\nlet prox = penalty_prox(p0, p1, p2, p3);\nlet r1 = prox.value;\n\
-         let r2 = prox.by_input;\nlet r3 = prox.by_l1;\nlet r4 = prox.by_l2;\n\
-         let r5 = ones_where(penalty_is_active(p4));\n";
-    let dual = if has_dual {
-        "let r6 = penalty_dual_ratio(p5, p2, p3);\nlet r7 = penalty_gap(p4, p5, p2, p3);"
-    } else {
-        "let r6 = real4();\nlet r7 = real4();"
-    };
-    let body = &format!("{body}{dual}");
+    let body = "let r0 = penalty_value(p4, p2, p3);
+        let prox = penalty_prox(p0, p1, p2, p3);
+        let r1 = prox.value;
+        let r2 = prox.by_input;
+        let r3 = prox.by_l1;
+        let r4 = prox.by_l2;
+        let r5 = ones_where(penalty_is_active(p4));
+        let r6 = penalty_dual_ratio(p5, p2, p3);
+        let r7 = penalty_gap(p4, p5, p2, p3);";
     let kernel = Kernel::new(host, arithmetic, &files, body, (6, PENALTY_FIELDS.len()));
     let h = arithmetic.h;
     let points: Vec<Vec<Lanes>> = STRENGTHS
@@ -150,7 +150,8 @@ fn check_penalty_point(
     }
 }
 
-/// Compares partial derivatives of the proximal map with differences of it, and the map with the slope of the penalty:
+/// Compares partial derivatives of the proximal map with differences of it, and the map with the slope of the
+/// penalty:
 /// `(w − x) / step = g'(x)`. Returns how many were compared.
 fn check_penalty_differences(
     report: &mut Report,
@@ -166,7 +167,8 @@ fn check_penalty_differences(
         let (prox, by_input) = (at[1][1], at[2][1]);
         let by_step = -by_input * (w - prox) / step;
         let of = |i: usize, field: usize| result[i][field][1];
-        // What is differentiated by, whether a difference exists, the partial, and the values and slopes on both sides.
+        // What is differentiated by, whether a difference exists, the partial, and the values and slopes on
+        // both sides.
         let all = [
             ("input", true, by_input, (at[1][2], at[1][0]), (at[2][2], at[2][0])),
             ("step", true, by_step, (of(2, 1), of(1, 1)), (of(2, 2), of(1, 2))),

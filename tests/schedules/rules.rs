@@ -25,7 +25,8 @@ fn restarts_set_the_momentum_back_and_backtracking_stays_above_one_over_l() {
     let l = result.lanes[0].lipschitz;
     let taken_back = result.trace.momentum.column(0).iter().filter(|v| **v == -1.0).count();
     assert!(taken_back > 0 && result.trace.step.iter().all(|a| a * l >= 1.0 - 1e-12));
-    // Each step taken back starts from the iterate before it: with the last step rejected, the next goes from x₋.
+    // Each step taken back starts from the iterate before it: with the last step rejected, the next goes from
+    // x₋.
     let k = result.trace.momentum.column(0).iter().position(|v| *v == -1.0).unwrap();
     let x = result.trace.coef.index_axis(Axis(0), k - 1).row(0).to_owned();
     let design = problem.design().to_dense();
@@ -42,7 +43,8 @@ fn restarts_set_the_momentum_back_and_backtracking_stays_above_one_over_l() {
     assert!(result.trace.momentum.column(4).iter().skip(1).filter(|v| **v == 0.0).count() > 2);
 }
 
-/// Backtracking by the textbook: from each iterate, try steps that shrink until the curvature along one is below its inverse.
+/// Backtracking by the textbook: from each iterate, try steps that shrink until the curvature along one is
+/// below its inverse.
 #[test]
 fn backtracking_tries_again_from_the_same_iterate() {
     let (_, problem) = problems().swap_remove(0);
@@ -94,8 +96,8 @@ fn lanes_switch_each_at_its_own_identification() {
     }
 }
 
-/// The lasso by the textbook: full gradients, one lane, plain loops. `rule` sees (k, x, x₋, ∇f(x), ∇f(x₋), objectives so far) and
-/// gives (step, momentum).
+/// The lasso by the textbook: full gradients, one lane, plain loops. `rule` sees (k, x, x₋, ∇f(x), ∇f(x₋),
+/// objectives so far) and gives (step, momentum).
 fn textbook(
     problem: &Objective,
     alpha: f64,

@@ -1,4 +1,5 @@
-//! How fast an engine of proxjet is on this machine, beside plain products on the same engine in the same run, and how accurate.
+//! How fast an engine of proxjet is on this machine, beside plain products on the same engine in the same
+//! run, and how accurate.
 
 use std::time::Instant;
 
@@ -22,7 +23,8 @@ pub use machine::Machine;
 pub use report::Report;
 pub use suite::{Plan, Section, Shape, Suite};
 
-/// Measures what a plan asks for. `command` is named in the report; `keep` is given the report after every section.
+/// Measures what a plan asks for. `command` is named in the report; `keep` is given the report after every
+/// section.
 ///
 /// # Errors
 /// A device that failed for good, and what `keep` reports. What does not fit the memory is noted as skipped.
@@ -135,7 +137,8 @@ fn has(machine: &mut Machine, report: &mut Report, section: Section, what: &str)
     list
 }
 
-/// Notes what does not fit the memory, or on which the device failed, for which a fresh one is taken; any other error is one.
+/// Notes what does not fit the memory, or on which the device failed, for which a fresh one is taken; any
+/// other error is one.
 fn skip(
     machine: &mut Machine,
     report: &mut Report,

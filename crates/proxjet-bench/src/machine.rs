@@ -30,8 +30,8 @@ impl Machine {
         }
     }
 
-    /// Seconds of the two plain products of a problem's design with this many columns: on the CPU engine repeated for about the given
-    /// seconds, on a device the sum of two medians by its own clock.
+    /// Seconds of the two plain products of a problem's design with this many columns: on the CPU engine
+    /// repeated for about the given seconds, on a device the sum of two medians by its own clock.
     pub(crate) fn products(
         &mut self,
         problem: &Objective,

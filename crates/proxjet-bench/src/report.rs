@@ -1,5 +1,5 @@
-//! What a bench measures, as JSON holds it. Seconds, operations and bytes are those of one iteration of all lanes of an entry, where
-//! nothing else is said.
+//! What a bench measures, as JSON holds it. Seconds, operations and bytes are those of one iteration of all
+//! lanes of an entry, where nothing else is said.
 
 use serde::{Deserialize, Serialize};
 
@@ -145,7 +145,8 @@ impl Sample {
     }
 }
 
-/// The value that a share of the values does not exceed; the mean of the two in the middle for the median of an even count.
+/// The value that a share of the values does not exceed; the mean of the two in the middle for the median of
+/// an even count.
 pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -207,7 +208,8 @@ pub(crate) struct Entry {
     pub(crate) floor_ratio: Option<f64>,
     /// Seconds where a chunk is collected before the next one is submitted.
     pub(crate) one_by_one_seconds: Option<f64>,
-    /// From opening a run to the end of its first iteration, kernels compiled before: buffers and uploads. Once a run.
+    /// From opening a run to the end of its first iteration, kernels compiled before: buffers and uploads.
+    /// Once a run.
     pub(crate) start_seconds: f64,
     /// What the device's own clock says.
     pub(crate) device: Option<DeviceTime>,
@@ -219,12 +221,14 @@ pub(crate) struct Entry {
 pub(crate) struct DeviceTime {
     /// In kernels.
     pub(crate) kernel_seconds: Sample,
-    /// Between kernels of a chunk. Each kernel has a pass of its own while it is timed, so this is an upper bound.
+    /// Between kernels of a chunk. Each kernel has a pass of its own while it is timed, so this is an upper
+    /// bound.
     pub(crate) gap_seconds: Sample,
     /// Share of an iteration's seconds in which no kernel ran, the median of the repetitions.
     pub(crate) idle_share: f64,
-    /// Share of the time outside kernels that chunks in flight hide: 1 - (seconds - kernels) / (one by one - kernels), the median
-    /// of the repetitions. Absent where there is next to nothing to hide, and on a software adapter.
+    /// Share of the time outside kernels that chunks in flight hide: 1 - (seconds - kernels) / (one by one -
+    /// kernels), the median of the repetitions. Absent where there is next to nothing to hide, and on a
+    /// software adapter.
     pub(crate) hidden_share: Option<f64>,
     /// Of the last repetition.
     pub(crate) kernels: Vec<KernelTime>,
@@ -238,14 +242,16 @@ pub(crate) struct KernelTime {
     pub(crate) seconds: f64,
 }
 
-/// A run from settings to results, with preparation, upload, readback and trace; kernels were compiled before.
+/// A run from settings to results, with preparation, upload, readback and trace; kernels were compiled
+/// before.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct WholeRun {
     /// After which it was ended.
     pub(crate) iterations: f64,
     /// Of the run.
     pub(crate) seconds: Sample,
-    /// Share of it outside kernels (where they are timed; otherwise outside iterations), the median of the repetitions.
+    /// Share of it outside kernels (where they are timed; otherwise outside iterations), the median of the
+    /// repetitions.
     pub(crate) host_share: f64,
 }
 

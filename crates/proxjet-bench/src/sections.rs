@@ -209,7 +209,8 @@ pub(crate) fn cancel(plan: &Plan, machine: &mut Machine, report: &mut Report) ->
     Ok(())
 }
 
-/// How soon runs of a sweep ended that were cancelled, and that had a deadline; `None` where none was under way by then.
+/// How soon runs of a sweep ended that were cancelled, and that had a deadline; `None` where none was under
+/// way by then.
 fn ends(
     plan: &Plan,
     engine: &mut dyn Engine,

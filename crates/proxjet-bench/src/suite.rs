@@ -123,8 +123,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A suite, where something is given instead of what is the suite's: sections, shapes, numbers of derivatives per lane, repetitions.
-    /// The budget is in bytes.
+    /// A suite, where something is given instead of what is the suite's: sections, shapes, numbers of
+    /// derivatives per lane, repetitions. The budget is in bytes.
     pub fn new(
         suite: Suite,
         only: &[Section],
@@ -167,8 +167,8 @@ impl Plan {
         if self.suite == Suite::Full { &[1024, 4096] } else { &[1024] }
     }
 
-    /// A sweep of a shape that does exactly its iterations, computes on all coefficients, and keeps the first and the last
-    /// frame.
+    /// A sweep of a shape that does exactly its iterations, computes on all coefficients, and keeps the first
+    /// and the last frame.
     pub(crate) fn sweep(
         &self,
         problem: &Objective,
@@ -186,7 +186,8 @@ impl Plan {
             .memory_budget(self.memory_budget)
     }
 
-    /// Iterations for which a sweep of so many lanes has room to keep its records in an eighth of the budget, `most` at most.
+    /// Iterations for which a sweep of so many lanes has room to keep its records in an eighth of the budget,
+    /// `most` at most.
     pub(crate) fn iterations(&self, lanes: usize, tangents: usize, most: usize) -> usize {
         let bytes_of_one = 16 * (lanes * (8 + 2 * tangents)) as u64;
         ((self.memory_budget / 8 / bytes_of_one) as usize).clamp(1, most)

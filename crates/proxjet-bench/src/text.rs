@@ -134,12 +134,16 @@ fn shapes(report: &Report) -> String {
         "host",
     ];
     out += &table(3, &head, &report.shapes.iter().map(row).collect::<Vec<_>>());
-    out += "  /products: over the two plain products of as many columns, measured in between. /floor: over the counted operations\n\
-        \x20 at the peak. GB/s: the design counts once a product, the state as often as it is read and written.\n\
-        \x20 host: share of a whole run, with preparation and trace, that is not spent in iterations (on a device: in kernels).\n\
+    out += "  /products: over the two plain products of as many columns, measured in between. /floor: over \
+        the counted operations\n\
+        \x20 at the peak. GB/s: the design counts once a product, the state as often as it is read and \
+        written.\n\
+        \x20 host: share of a whole run, with preparation and trace, that is not spent in iterations (on a \
+        device: in kernels).\n\
         \x20 start: from opening a run to the end of its first iteration, kernels compiled before.\n";
     if report.shapes.iter().any(|e| e.device.is_some()) {
-        out += "  idle: share of an iteration in which no kernel ran. gaps: the part of it between kernels, at most. hidden: share of\n\
+        out += "  idle: share of an iteration in which no kernel ran. gaps: the part of it between kernels, \
+            at most. hidden: share of\n\
             \x20 transfers and host work that chunks in flight hide. All by the device's own clock.\n";
     }
     if let Some(share) = report.host_share {
@@ -212,7 +216,8 @@ fn sparsity(report: &Report) -> String {
         "difference",
     ];
     format!(
-        "\nexact sparsity: lasso of 1 % density, direct strategy, {}; floor: smallest alpha over alpha_max; difference: the largest\n\
+        "\nexact sparsity: lasso of 1 % density, direct strategy, {}; floor: smallest alpha over alpha_max; \
+            difference: the largest\n\
          relative one of iterates and derivatives\n{}",
         report.sparsity[0].precision,
         table(1, &head, &rows)
@@ -227,7 +232,8 @@ fn cancel(report: &Report) -> String {
     };
     let rows = [row("cancel", &c.cancels), row("deadline", &c.deadlines)];
     format!(
-        "\nends before the end: {} x {}, {} lanes, d={}, {}; ms from a random moment, or from the deadline, to the result\n{}",
+        "\nends before the end: {} x {}, {} lanes, d={}, {}; ms from a random moment, or from the deadline, \
+            to the result\n{}",
         c.rows,
         c.features,
         c.lanes,
@@ -283,7 +289,8 @@ pub(crate) fn comparison(comparison: &Comparison) -> String {
     out += &table(2, &["", "B is", "A ms", "B ms", "B/A", "half of pairs"], &rows);
     let _ = writeln!(
         out,
-        "\nB/A: median over all pairs of repetitions; 'faster' and 'slower' where no repetition of A and B overlaps.\n\
+        "\nB/A: median over all pairs of repetitions; 'faster' and 'slower' where no repetition of A and B \
+            overlaps.\n\
          geometric mean of {} ratios: {}",
         comparison.entries.len(),
         digits(comparison.mean)

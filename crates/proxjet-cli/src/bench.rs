@@ -23,8 +23,8 @@ pub(crate) struct Args {
     /// Sections to measure [default: quick has products, shapes, lanes and accuracy; full has all]
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',')]
     only: Vec<Section>,
-    /// Rows, features and lanes to measure instead of the suite's; may be repeated. The first one is also that of 'lanes',
-    /// 'sparsity' and 'cancel'
+    /// Rows, features and lanes to measure instead of the suite's; may be repeated. The first one is also
+    /// that of 'lanes', 'sparsity' and 'cancel'
     #[arg(long, value_name = "N,P,B")]
     shape: Vec<String>,
     /// Numbers of derivatives per lane [default: 0,1 in quick, 0,1,4 in full]

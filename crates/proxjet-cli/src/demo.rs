@@ -132,7 +132,8 @@ fn sweeps<'a>(
     ]
 }
 
-/// Solution and derivative to rounding: many more iterations of accelerated proximal gradient in f64 on the CPU.
+/// Solution and derivative to rounding: many more iterations of accelerated proximal gradient in f64 on the
+/// CPU.
 fn reference(case: &Case, problem: &Objective) -> Result<SweepResult> {
     Sweep::new(problem.clone())
         .alphas(case.alphas.clone())
@@ -174,7 +175,8 @@ fn describe(case: &Case, problem: &Objective, runs: &[(&str, SweepResult)]) {
         let lane = &fista.lanes[i];
         let slope = lane.hypergradient.as_ref().and_then(|h| h[0]).unwrap_or(f64::NAN);
         print(&format!(
-            "  lowest held-out loss {:.5} at alpha = {:.5} (lane {i}, {} of {} coefficients non-zero); its slope by log alpha \
+            "  lowest held-out loss {:.5} at alpha = {:.5} (lane {i}, {} of {} coefficients non-zero); its \
+                slope by log alpha \
              there is {slope:+.2e}{}\n",
             lane.validation_loss.unwrap_or(f64::NAN),
             lane.alpha,
@@ -199,8 +201,10 @@ fn closing(out: &OutputDir, engines: &[Box<dyn Engine>], precision: Precision, s
         "\nRan on the {} engine ({}) in {}, {seconds:.1} s in all.\n\
          Pictures and files are in {}/: *-path.png, *-convergence.png, *-result.json, *-trace.npz.\n\n\
          Try next:\n  \
-         proxjet sweep --data YOUR.csv --target NAME --standardize --loss squared --penalty l1 --validation 0.25:1 --out out\n  \
-         proxjet grad-check --data bundled:diabetes --standardize --loss squared --penalty l1 --iterations 200\n  \
+         proxjet sweep --data YOUR.csv --target NAME --standardize --loss squared --penalty l1 --validation \
+         0.25:1 --out out\n  \
+         proxjet grad-check --data bundled:diabetes --standardize --loss squared --penalty l1 --iterations \
+         200\n  \
          proxjet doctor      which adapters this machine has\n  \
          proxjet bench       how fast it is here\n",
         infos[0].engine,

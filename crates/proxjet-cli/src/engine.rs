@@ -11,8 +11,8 @@ use proxjet::program::Precision;
 /// Which engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Choice {
-    /// A real GPU where there is one, else the CPU engine. A software adapter is slower than the CPU engine and is never
-    /// chosen.
+    /// A real GPU where there is one, else the CPU engine. A software adapter is slower than the CPU engine
+    /// and is never chosen.
     Auto,
     /// The CPU engine.
     Cpu,
@@ -26,8 +26,9 @@ pub(crate) struct EngineArgs {
     /// Which engine runs
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
     engine: Choice,
-    /// GPU engine on these adapters, by their numbers in `proxjet doctor`: a list as in 0,1, or all (real GPUs where there are any,
-    /// else software adapters). Several take lanes from one queue, each within the memory budget; an adapter that is named twice gets two devices
+    /// GPU engine on these adapters, by their numbers in `proxjet doctor`: a list as in 0,1, or all (real
+    /// GPUs where there are any, else software adapters). Several take lanes from one queue, each within the
+    /// memory budget; an adapter that is named twice gets two devices
     #[arg(long, value_name = "LIST|all")]
     device: Option<String>,
     /// Do not time how products are best cut on this GPU, and use none of what was timed before
@@ -127,7 +128,8 @@ pub(crate) fn open(choice: Choice, precision: Option<Precision>) -> Result<(Box<
     EngineArgs { engine: choice, device: None, no_tuner: false }.open(precision)
 }
 
-/// Indices that a list names, given for every adapter whether it is a software one and whether it is not usable.
+/// Indices that a list names, given for every adapter whether it is a software one and whether it is not
+/// usable.
 #[cfg(feature = "gpu")]
 fn chosen(list: &str, adapters: &[(bool, bool)]) -> Result<Vec<usize>> {
     use proxjet::engine::gpu::NO_ADAPTER;

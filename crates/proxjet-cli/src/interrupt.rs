@@ -1,4 +1,5 @@
-//! Ctrl-C: the first one ends the run at the next chunk and keeps what is done, the second one ends the program.
+//! Ctrl-C: the first one ends the run at the next chunk and keeps what is done, the second one ends the
+//! program.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -33,7 +33,8 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 all lanes converged, 1 output not written, 2 usage, 3 some lanes not converged, \
+const EXIT_CODES: &str = "Exit codes: 0 all lanes converged, 1 output not written, 2 usage, 3 some lanes not \
+    converged, \
     4 bad data, 5 device, 6 memory plan, 130 interrupted (partial results kept).\n\
     RUST_LOG=info shows more of what happens.";
 
@@ -45,7 +46,8 @@ enum Command {
     Predict(predict::Args),
     /// The main job on bundled data: result files and pictures in proxjet-demo/.
     Demo(demo::Args),
-    /// The experiments: rates of iterates and derivatives under updates that vary, as a page with pictures and tables.
+    /// The experiments: rates of iterates and derivatives under updates that vary, as a page with pictures
+    /// and tables.
     Reproduce(reproduce::Args),
     /// Show adapters, features and limits, and what to do when there is none.
     Doctor(doctor::Args),

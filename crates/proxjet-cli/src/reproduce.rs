@@ -21,7 +21,8 @@ use proxjet_report::OutputDir;
 /// Arguments of `reproduce`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "With --engine auto all problems run on the CPU engine in f64, and the synthetic ones on the best adapter besides, where there is one."
+    after_help = "With --engine auto all problems run on the CPU engine in f64, and the synthetic ones on \
+        the best adapter besides, where there is one."
 )]
 pub(crate) struct Args {
     /// Folder for index.html, pictures, rates.csv and result.json
@@ -29,7 +30,8 @@ pub(crate) struct Args {
     out: PathBuf,
     #[command(flatten)]
     engine: EngineArgs,
-    /// Another data set: .csv, .npy, .npz or .svm; two classes are fitted by logistic regression, numbers by the lasso
+    /// Another data set: .csv, .npy, .npz or .svm; two classes are fitted by logistic regression, numbers by
+    /// the lasso
     #[arg(long, value_name = "FILE")]
     data: Option<String>,
     /// Target column of --data
@@ -167,8 +169,10 @@ fn made(
     }
     lines.extend(
         [
-            "Solutions and their derivatives: Newton's method and the implicit linear system on the manifold, f64.",
-            "Seeds are lanes of one batch per rule: each has a normal start of its own, and its own draws where steps are random; they share \
+            "Solutions and their derivatives: Newton's method and the implicit linear system on the \
+                manifold, f64.",
+            "Seeds are lanes of one batch per rule: each has a normal start of its own, and its own draws \
+                where steps are random; they share \
              the data.",
             "rates.csv has every start; result.json has fit windows and errors besides.",
         ]

@@ -15,7 +15,8 @@ use proxjet::solve::{Alphas, DEFAULT_MEMORY_BUDGET, Sweep};
 /// Options of a sweep.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Settings {
-    /// Data: a .csv, .npy, .npz or .svm file (each also .gz), or bundled:diabetes, bundled:breast_cancer, bundled:digits
+    /// Data: a .csv, .npy, .npz or .svm file (each also .gz), or bundled:diabetes, bundled:breast_cancer,
+    /// bundled:digits
     #[arg(long, value_name = "FILE")]
     data: String,
     /// Target column of a CSV or NPY file [default: the last one]
@@ -31,8 +32,8 @@ pub(crate) struct Settings {
     /// Per-feature factors on the penalty, one row of numbers
     #[arg(long, value_name = "FILE.npy")]
     penalty_factors: Option<PathBuf>,
-    /// A list (0.1,0.05), geom:HI:LO:N, or path:EPS:N from alpha_max down to EPS*alpha_max (for penalty l2, as in glmnet,
-    /// alpha_max is that of l1_ratio 1e-3)
+    /// A list (0.1,0.05), geom:HI:LO:N, or path:EPS:N from alpha_max down to EPS*alpha_max (for penalty l2,
+    /// as in glmnet, alpha_max is that of l1_ratio 1e-3)
     #[arg(long, value_name = "ALPHAS", default_value = "path:1e-3:100", allow_hyphen_values = true)]
     alphas: String,
     /// Share of l1 in elastic_net, from 0 to 1 [default: 0.5]
@@ -47,8 +48,9 @@ pub(crate) struct Settings {
     /// pgd, fista or heavy_ball
     #[arg(long, value_name = "A", default_value = "fista")]
     algorithm: String,
-    /// 1/L, 2/(L+m), constant:V, uniform:LO:HI:SEED, cyclic:LO:HI:PERIOD, decreasing:V:POWER, backtracking:START:SHRINK,
-    /// barzilai_borwein:HI (in units of 1/L), manifold, or table:FILE.npy of shape [iterations] or [iterations, lanes]
+    /// 1/L, 2/(L+m), constant:V, uniform:LO:HI:SEED, cyclic:LO:HI:PERIOD, decreasing:V:POWER,
+    /// backtracking:START:SHRINK, barzilai_borwein:HI (in units of 1/L), manifold, or table:FILE.npy of shape
+    /// [iterations] or [iterations, lanes]
     #[arg(long, value_name = "RULE", default_value = "1/L")]
     step: String,
     /// none, fista, nesterov:A, strongly_convex, constant:V, or table:FILE.npy [default: the algorithm's own]
@@ -57,8 +59,8 @@ pub(crate) struct Settings {
     /// Adaptive restart of the momentum: none, function or gradient
     #[arg(long, value_name = "SCHEME", default_value = "none")]
     restart: String,
-    /// Diagonal metric: none, diagonal, hessian:EVERY:GAIN, or table:FILE.npy of shape [p], [iterations, p] or
-    /// [iterations, lanes, p]
+    /// Diagonal metric: none, diagonal, hessian:EVERY:GAIN, or table:FILE.npy of shape [p], [iterations, p]
+    /// or [iterations, lanes, p]
     #[arg(long, value_name = "RULE", default_value = "none")]
     metric: String,
     /// Carry derivatives from this iteration on, or from where the active set has settled ('identified')
@@ -69,7 +71,9 @@ pub(crate) struct Settings {
     patience: usize,
     /// Everything that varies with the iteration, in phases, from a TOML file (docs/schedules.md)
     #[arg(long, value_name = "FILE.toml",
-        conflicts_with_all = ["algorithm", "step", "momentum", "restart", "metric", "tangent_start", "patience"])]
+        conflicts_with_all = [
+            "algorithm", "step", "momentum", "restart", "metric", "tangent_start", "patience",
+        ])]
     schedule: Option<PathBuf>,
     /// Iterations at most
     #[arg(long, value_name = "K", default_value_t = 1000)]
@@ -77,9 +81,9 @@ pub(crate) struct Settings {
     /// Tolerance on the iterate and on its derivatives; 0 for exactly K iterations
     #[arg(long, value_name = "T", default_value_t = 1e-6, allow_hyphen_values = true)]
     tol: f64,
-    /// What to differentiate with respect to: log_alpha, alpha, l1_ratio, penalty_factor:FEATURE, target:FILE.npy, log_step,
-    /// step:K, momentum:K, or none
-    /// [default: log_alpha where the penalty has an alpha]
+    /// What to differentiate with respect to: log_alpha, alpha, l1_ratio, penalty_factor:FEATURE,
+    /// target:FILE.npy, log_step, step:K, momentum:K, or none [default: log_alpha where the penalty has an
+    /// alpha]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     derivative: Option<Vec<String>>,
     /// Keep a full frame every so many iterations [default: a fiftieth of them]
@@ -93,8 +97,8 @@ pub(crate) struct Settings {
     /// f32 or f64 [default: f64 on the CPU engine, f32 on a GPU]
     #[arg(long, value_name = "P")]
     precision: Option<String>,
-    /// How a GPU computes an iteration: direct (products with the design), gram (with its XᵀX), or persistent (the same, many iterations
-    /// at a time) [default: the fastest by the plan's estimate]
+    /// How a GPU computes an iteration: direct (products with the design), gram (with its XᵀX), or persistent
+    /// (the same, many iterations at a time) [default: the fastest by the plan's estimate]
     #[arg(alias = "form", long, value_name = "STRATEGY")]
     strategy: Option<String>,
     /// Hold rows out of the fit and trace their loss and its derivative
@@ -106,7 +110,8 @@ pub(crate) struct Settings {
     /// Seconds that the run may take; lanes still going then end with the status 'deadline'
     #[arg(long, value_name = "SECONDS")]
     deadline: Option<f64>,
-    /// When a device fails: go on from the last chunk on a fresh one (retry), on the CPU engine (cpu), or fail
+    /// When a device fails: go on from the last chunk on a fresh one (retry), on the CPU engine (cpu), or
+    /// fail
     #[arg(long, value_name = "WHAT", default_value = "retry")]
     on_fault: String,
     /// Memory budget in GiB, for the device and the trace together

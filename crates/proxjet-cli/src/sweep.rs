@@ -26,7 +26,8 @@ pub(crate) struct Args {
     /// Folder for result.json, trace.npz, coefficients.csv and model.json; may be left out with --json
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Measure and predict the rates of iterates and derivatives; needs a dense system of the active coefficients per lane
+    /// Measure and predict the rates of iterates and derivatives; needs a dense system of the active
+    /// coefficients per lane
     #[arg(long)]
     rates: bool,
     /// Print result.json on stdout instead of a table
@@ -90,7 +91,8 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         eprintln!("results: {}", out.path().display());
         if model.is_none() {
             eprintln!(
-                "no model.json: that is the lane of the lowest held-out loss; give --validation, or a single alpha"
+                "no model.json: that is the lane of the lowest held-out loss; give --validation, or a single \
+                    alpha"
             );
         }
     }

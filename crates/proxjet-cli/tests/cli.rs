@@ -135,7 +135,8 @@ fn sweep_writes_the_interface_that_others_build_on() {
 fn models_are_in_the_units_of_the_file_and_predict() {
     let f = Folder::new();
     let out = f.path("out").display().to_string();
-    // y = 3 a − 2 b + 500 to rounding, in columns of other sizes, and a column that has nothing to do with it.
+    // y = 3 a − 2 b + 500 to rounding, in columns of other sizes, and a column that has nothing to do with
+    // it.
     let rows = (0..40).map(|i| (100.0 + f64::from(i % 7), 1e-3 * f64::from(i * i % 11), f64::from(i % 3)));
     let rows: Vec<(f64, f64, f64)> = rows.collect();
     let truth = |a: f64, b: f64| 3.0 * a - 2000.0 * b + 500.0;
@@ -526,7 +527,8 @@ fn schedules_come_from_a_file_and_errors_name_the_phase() {
         let common = ["--engine", "cpu", "--alphas", "path:0.1:4", "--schedule", &file, "--out", &dir];
         proxjet(&lasso(&[&common, more].concat()))
     };
-    let good = "patience = 5\n[[phase]]\nuntil = 'identified'\nalgorithm = 'pgd'\n[[phase]]\nalgorithm = 'fista'\nmomentum = 'nesterov:20'\n";
+    let good = "patience = 5\n[[phase]]\nuntil = 'identified'\nalgorithm = 'pgd'\n[[phase]]\nalgorithm = \
+        'fista'\nmomentum = 'nesterov:20'\n";
     let done = run("good.toml", good, &["--rates"]);
     assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
     let result: serde_json::Value =

@@ -86,7 +86,8 @@ impl Experiment {
             .tol(0.0)
     }
 
-    /// The solution and its derivative, by the implicit linear system on the manifold that a long run identifies.
+    /// The solution and its derivative, by the implicit linear system on the manifold that a long run
+    /// identifies.
     ///
     /// # Errors
     /// A solution that is not unique, or a system too large.

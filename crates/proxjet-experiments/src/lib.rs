@@ -1,5 +1,5 @@
-//! The experiments of the paper's subject, on data made here and on real ones: do the derivatives of a solver converge at its own
-//! rate although its update varies?
+//! The experiments of the paper's subject, on data made here and on real ones: do the derivatives of a solver
+//! converge at its own rate although its update varies?
 
 mod experiment;
 pub mod page;
@@ -34,9 +34,12 @@ pub fn lasso(starts: usize) -> Result<Experiment> {
         name: "lasso".into(),
         title: "Lasso on synthetic data".into(),
         short: "Lasso, 100 × 200".into(),
-        words: "100 rows of 200 independent normal features, 20 of which matter; alpha is a tenth of the one at which all coefficients \
-                vanish. After identification the update is affine: iterates and derivatives have the same rate."
-            .into(),
+        words:
+            "100 rows of 200 independent normal features, 20 of which matter; alpha is a tenth of the one \
+            at which all coefficients \
+                vanish. After identification the update is affine: iterates and derivatives have the same \
+                rate."
+                .into(),
         alpha: 0.1 * problem.alpha_max(1.0),
         problem,
         starts,
@@ -69,7 +72,8 @@ pub fn logistic(starts: usize) -> Result<Experiment> {
         name: "logistic".into(),
         title: "Logistic regression with an l2 penalty on synthetic data".into(),
         short: "Logistic regression with an l2 penalty, 200 × 50".into(),
-        words: "200 rows of 50 normal features of scales 0.3 to 1.5; alpha = 0.02. The problem is smooth: there is nothing to identify, and \
+        words: "200 rows of 50 normal features of scales 0.3 to 1.5; alpha = 0.02. The problem is smooth: \
+            there is nothing to identify, and \
                 the Jacobian moves with the iterate, so that the derivative is slower by a power of k."
             .into(),
         alpha: 0.02,

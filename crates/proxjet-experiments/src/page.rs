@@ -29,14 +29,19 @@ pub struct Section {
 
 const STYLE: &str = "
 :root { color-scheme: light; }
-body { font: 16px/1.55 system-ui, 'DejaVu Sans', sans-serif; color: #1c1c1c; background: #fff; max-width: 1180px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.7rem; line-height: 1.25; } h2 { font-size: 1.3rem; margin-top: 2.6rem; border-top: 1px solid #ddd; padding-top: 1.2rem; }
-figure { margin: 1.2rem 0; } figure svg { max-width: 100%; height: auto; } figcaption { color: #444; font-size: .95rem; }
+body { font: 16px/1.55 system-ui, 'DejaVu Sans', sans-serif; color: #1c1c1c; background: #fff; max-width: \
+1180px; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.7rem; line-height: 1.25; } h2 { font-size: 1.3rem; margin-top: 2.6rem; border-top: 1px \
+solid #ddd; padding-top: 1.2rem; }
+figure { margin: 1.2rem 0; } figure svg { max-width: 100%; height: auto; } figcaption { color: #444; \
+font-size: .95rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .88rem; }
 .scroll { overflow-x: auto; }
-th, td { padding: .22rem .6rem; text-align: right; border-bottom: 1px solid #e6e6e6; white-space: nowrap; } th:first-child, td:first-child { text-align: left; }
+th, td { padding: .22rem .6rem; text-align: right; border-bottom: 1px solid #e6e6e6; white-space: nowrap; } \
+th:first-child, td:first-child { text-align: left; }
 dt { font-weight: 600; margin-top: .6rem; } dd { margin-left: 1.2rem; }
-.proved { border-left: 4px solid #0072b2; } .measured { border-left: 4px solid #009e73; } .paper { border-left: 4px solid #cc79a7; }
+.proved { border-left: 4px solid #0072b2; } .measured { border-left: 4px solid #009e73; } .paper { \
+border-left: 4px solid #cc79a7; }
 .proved, .measured, .paper { padding: .1rem 1rem; margin: .8rem 0; background: #fafafa; }
 code { background: #f2f2f2; padding: 0 .25em; }";
 
@@ -54,13 +59,21 @@ pub fn page(sections: &[Section], made: &[String]) -> String {
             body {
                 h1 { "Derivatives of solvers whose updates vary with the iteration" }
                 p {
-                    "A solver runs " em { "x" } " ← " em { "A" sub { "k" } "(x, u)" } ", where the step, the momentum, the metric or the
+                    "A solver runs " em { "x" } " ← " em { "A" sub { "k" } "(x, u)" } ", where the step, the \
+                        momentum, the metric or the
                      method itself changes from one iteration to the next, and carries the derivative "
-                    em { "Dx" } " of its iterate by the hyperparameter " em { "u" } " (here log alpha). Does that derivative converge
+                    em { "Dx" } " of its iterate by the hyperparameter " em { "u" } " (here log alpha). Does \
+                        that derivative converge
                      to the derivative of the solution, and how fast?"
                 }
                 (statements())
-                nav { ol { @for (i, s) in sections.iter().enumerate() { li { a href=(format!("#s{i}")) { (s.title) } } } } }
+                nav {
+                    ol {
+                        @for (i, s) in sections.iter().enumerate() {
+                            li { a href=(format!("#s{i}")) { (s.title) } }
+                        }
+                    }
+                }
                 @for (i, section) in sections.iter().enumerate() {
                     h2 id=(format!("s{i}")) { (section.title) }
                     p { (section.words) }
@@ -82,30 +95,45 @@ fn statements() -> Markup {
     html! {
         div.proved {
             p { strong { "Proved. " }
-                "Let all updates share the fixed point x*, be differentiable near it with derivatives that are Lipschitz with one constant, and
-                 let x converge to x*. " b { "Uniform: " } "if their Jacobians at x* contract by one factor ρ in one norm, Dx converges to the
-                 derivative of the solution; no limit of the updates is needed. " b { "Limit: " } "if the updates have a limit, it is
-                 enough that the limit's Jacobian has a spectral radius below 1. In both cases, with errors of x like ρ" sup { "k" } ",
-                 errors of Dx are slower by a power of k at most, and like ρ" sup { "k" } " where the update is affine near the solution, as
-                 for the lasso once its support is identified. For a lasso that holds where the solution is not degenerate (margin
-                 above 0) and its active columns are independent. The column “theory” says which case covers a rule; “–”: neither, because
+                "Let all updates share the fixed point x*, be differentiable near it with derivatives that \
+                    are Lipschitz with one constant, and
+                 let x converge to x*. " b { "Uniform: " } "if their Jacobians at x* contract by one factor \
+                 ρ in one norm, Dx converges to the
+                 derivative of the solution; no limit of the updates is needed. " b { "Limit: " } "if the \
+                 updates have a limit, it is
+                 enough that the limit's Jacobian has a spectral radius below 1. In both cases, with errors \
+                 of x like ρ" sup { "k" } ",
+                 errors of Dx are slower by a power of k at most, and like ρ" sup { "k" } " where the update \
+                 is affine near the solution, as
+                 for the lasso once its support is identified. For a lasso that holds where the solution is \
+                 not degenerate (margin
+                 above 0) and its active columns are independent. The column “theory” says which case covers \
+                 a rule; “–”: neither, because
                  its steps come arbitrarily near 0 or 2/L. The argument is in docs/derivatives.md."
             }
         }
         div.measured {
             p { strong { "Measured here. " }
-                "Every number and curve below comes from the run that wrote this page. q is the factor by which the changes of x, or
-                 of Dx, shrink in an iteration, fitted after identification; “predicted” follows from the eigenvalues of the Hessian on the
-                 solution's manifold and from the steps and momenta used, not from the errors. The m of “2/(L+m)”, “strongly convex” and
-                 “heavy ball”, and the L and m of “the manifold”, are those of the solution's manifold, which no solver knows beforehand."
+                "Every number and curve below comes from the run that wrote this page. q is the factor by \
+                    which the changes of x, or
+                 of Dx, shrink in an iteration, fitted after identification; “predicted” follows from the \
+                 eigenvalues of the Hessian on the
+                 solution's manifold and from the steps and momenta used, not from the errors. The m of \
+                 “2/(L+m)”, “strongly convex” and
+                 “heavy ball”, and the L and m of “the manifold”, are those of the solution's manifold, \
+                 which no solver knows beforehand."
             }
         }
         div.paper {
             p { strong { "In the paper. " }
-                "S. Mehmood and P. Ochs, “Automatic Differentiation of Optimization Algorithms with Time-Varying Updates”, ICML 2025
-                 (arXiv:2410.15923), proves convergence and rates of the derivative iterates for such updates, treats proximal gradient
-                 descent with variable step and accelerated proximal gradient on partly smooth problems, and shows experiments on
-                 ℓ1-regularised linear and ℓ2-regularised logistic regression. Its data and numbers are not used here and not claimed
+                "S. Mehmood and P. Ochs, “Automatic Differentiation of Optimization Algorithms with \
+                    Time-Varying Updates”, ICML 2025
+                 (arXiv:2410.15923), proves convergence and rates of the derivative iterates for such \
+                 updates, treats proximal gradient
+                 descent with variable step and accelerated proximal gradient on partly smooth problems, and \
+                 shows experiments on
+                 ℓ1-regularised linear and ℓ2-regularised logistic regression. Its data and numbers are not \
+                 used here and not claimed
                  to be matched."
             }
         }
@@ -139,7 +167,8 @@ fn table(file: &ExperimentFile) -> Markup {
     html! {
         p {
             (format!(
-                "L = {:.4}; on the manifold of the solution {} active coefficients, eigenvalues from {:.4} to {:.4}, margin {:.3}; {} starts.",
+                "L = {:.4}; on the manifold of the solution {} active coefficients, eigenvalues from {:.4} \
+                    to {:.4}, margin {:.3}; {} starts.",
                 file.lipschitz, file.active, file.restricted[0], file.restricted[1], file.margin, file.starts
             ))
         }
@@ -147,15 +176,18 @@ fn table(file: &ExperimentFile) -> Markup {
             table {
                 thead {
                     tr {
-                        th { "rule" } th { "theory" } th { "engine" } th { "q of x" } th { "q of Dx" } th { "predicted" } th { "identified at" }
+                        th { "rule" } th { "theory" } th { "engine" } th { "q of x" } th { "q of \
+                            Dx" } th { "predicted" } th { "identified at" }
                         th { "iterations" } th { "final error of x" } th { "of Dx" } th { "diverged" }
                     }
                 }
                 tbody { @for r in &file.rules { (row(r)) } }
             }
         }
-        p { "Medians over the starts, with the 10 % and 90 % quantiles of the rates in brackets where they differ. A dash: not to be had, because
-             fewer than eight iterations lie between identification and rounding. In f32 rounding comes sooner, windows are earlier and
+        p { "Medians over the starts, with the 10 % and 90 % quantiles of the rates in brackets where they \
+            differ. A dash: not to be had, because
+             fewer than eight iterations lie between identification and rounding. In f32 rounding comes \
+             sooner, windows are earlier and
              shorter, and rates of rules that bend differ." }
     }
 }

@@ -60,15 +60,21 @@ pub fn figures(experiment: &Experiment, runs: &[RuleRun], out: &OutputDir) -> Re
     Ok(figures)
 }
 
-const GRADIENT_WORDS: &str = "Left: distance of the iterates to the solution. Right: distance of their derivatives to the solution's \
-    derivative. Straight, parallel lines of the same colour in both panels are the statement: whatever the step does, the derivative follows at \
+const GRADIENT_WORDS: &str = "Left: distance of the iterates to the solution. Right: distance of their \
+    derivatives to the solution's \
+    derivative. Straight, parallel lines of the same colour in both panels are the statement: whatever the \
+    step does, the derivative follows at \
     the solver's own rate.";
-const IDENTIFIED_WORDS: &str = "Before the dashed line of its colour (median over the starts) the active set of a rule is still wrong, and so is \
-    the derivative. Rules that switch do so after ten iterations without a change of the active set, which can be before the last change.";
+const IDENTIFIED_WORDS: &str = "Before the dashed line of its colour (median over the starts) the active set \
+    of a rule is still wrong, and so is \
+    the derivative. Rules that switch do so after ten iterations without a change of the active set, which \
+    can be before the last change.";
 const SMOOTH_WORDS: &str =
     "There is no active set here: nothing to identify, and rules that switch do so after ten iterations.";
-const MOMENTUM_WORDS: &str = "The same with momentum. Rules whose momentum tends to 1 bend: their errors carry a power of k besides the \
-    rate. The switch follows proximal gradient up to its identification, and accelerated proximal gradient afterwards.";
+const MOMENTUM_WORDS: &str = "The same with momentum. Rules whose momentum tends to 1 bend: their errors \
+    carry a power of k besides the \
+    rate. The switch follows proximal gradient up to its identification, and accelerated proximal gradient \
+    afterwards.";
 
 /// Far starts, with and without the early derivatives.
 ///
@@ -101,15 +107,19 @@ pub fn curse(engine: &mut dyn Engine, precision: Precision, out: &OutputDir) -> 
             format!("; at the end it is proved to be below {bound:.0e}")
         };
         lines.push(format!(
-            "{label}: the error peaks at {peak:.1} times the derivative and is {there:.1e} (median) at iteration 1000{proved}"
+            "{label}: the error peaks at {peak:.1} times the derivative and is {there:.1e} (median) at \
+                iteration 1000{proved}"
         ));
         curves.push(curve(format!("{label} (peak {peak:.1})"), &run));
     }
-    let subtitle = "logistic regression with an l2 penalty, PGD 1/L; 20 starts 300 times farther away: median and 10–90 % band";
+    let subtitle = "logistic regression with an l2 penalty, PGD 1/L; 20 starts 300 times farther away: \
+        median and 10–90 % band";
     let picture = plot::convergence(&curves, "The curse of unrolling, and a late start", subtitle)?;
     picture.write(out, "curse-of-unrolling")?;
-    let words = "Far from the solution the Jacobians are not those of the solution, and what they feed into the derivative must decay \
-        first: the hump of the first curve. Derivatives that start late, from zero, have no hump, and soon are as good as the others; a start too \
+    let words = "Far from the solution the Jacobians are not those of the solution, and what they feed into \
+        the derivative must decay \
+        first: the hump of the first curve. Derivatives that start late, from zero, have no hump, and soon \
+        are as good as the others; a start too \
         late has too few iterations left. The bounds are proved, and wide.";
     Ok(Section {
         title: "A caution: the curse of unrolling".into(),
@@ -140,7 +150,8 @@ pub fn secant(engine: &mut dyn Engine, precision: Precision, out: &OutputDir) ->
             row.get(row.len() / 2).copied().unwrap_or(f64::NAN)
         };
         lines.push(format!(
-            "{label}: the derivative's error peaks at {peak:.1e} and ends at {:.1e} (median), that of the iterate ends at {:.1e}",
+            "{label}: the derivative's error peaks at {peak:.1e} and ends at {:.1e} (median), that of the \
+                iterate ends at {:.1e}",
             last(&run.derivative_error),
             last(&run.error)
         ));
@@ -148,13 +159,17 @@ pub fn secant(engine: &mut dyn Engine, precision: Precision, out: &OutputDir) ->
     }
     let condition = reference.curvatures.lipschitz / reference.curvatures.restricted;
     let subtitle = format!(
-        "least squares with an l2 penalty, L/m = {condition:.0}; 20 starts: median and 10–90 % band; derivatives through the steps"
+        "least squares with an l2 penalty, L/m = {condition:.0}; 20 starts: median and 10–90 % band; \
+            derivatives through the steps"
     );
     let picture = plot::convergence(&curves, "Steps found from the iterates", &subtitle)?;
     picture.write(out, "barzilai-borwein")?;
-    let words = "Unclamped, steps leave (0, 2/L): there is no common contraction, and the derivative is that of a chaotic map from alpha to the \
-        iterate, although the iterates converge, and fast. Clamped, the derivative converges with the iterate, slowly; that is \
-        measured, not proved, as the tangents of such steps are not bounded. After an unclamped run use an implicit derivative. The picture ends at \
+    let words = "Unclamped, steps leave (0, 2/L): there is no common contraction, and the derivative is that \
+        of a chaotic map from alpha to the \
+        iterate, although the iterates converge, and fast. Clamped, the derivative converges with the \
+        iterate, slowly; that is \
+        measured, not proved, as the tangents of such steps are not bounded. After an unclamped run use an \
+        implicit derivative. The picture ends at \
         1e12.";
     Ok(Section {
         title: "A caution: Barzilai–Borwein steps".into(),

@@ -185,7 +185,8 @@ pub fn write_csv(files: &[ExperimentFile], out: impl Write) -> std::io::Result<(
 /// The table of the documentation, in Markdown.
 pub fn markdown(file: &ExperimentFile) -> String {
     let mut out = String::from(
-        "| rule | q_x | q_D | predicted | identified | derivative error after k |\n|---|---|---|---|---|---|\n",
+        "| rule | q_x | q_D | predicted | identified | derivative error after k \
+            |\n|---|---|---|---|---|---|\n",
     );
     let rate = |v: Option<f64>| v.map_or("–".into(), |v| format!("{v:.5}"));
     for r in &file.rules {

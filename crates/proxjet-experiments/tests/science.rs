@@ -1,5 +1,5 @@
-//! The statements this project exists for, in f64: derivatives converge, and at the rate of the iterates, although the update
-//! varies with the iteration.
+//! The statements this project exists for, in f64: derivatives converge, and at the rate of the iterates,
+//! although the update varies with the iteration.
 
 use ndarray::Axis;
 use proxjet::diff::{LaneAnalysis, analyse, solutions};
@@ -34,8 +34,9 @@ fn lasso_derivatives_converge_at_the_rate_of_the_iterates() {
                 lane.identified,
                 lane.derivative_error
             );
-            // Piecewise affine: after identification the same matrices drive both. The logarithm, iterations per digit, is the stricter
-            // measure where q is near 1; rules that bend have windows too short for it.
+            // Piecewise affine: after identification the same matrices drive both. The logarithm, iterations
+            // per digit, is the stricter measure where q is near 1; rules that bend have windows too short
+            // for it.
             assert!((dq / q - 1.0).abs() <= 0.01, "{}: {lane:?}", run.rule.name());
             if run.rule.is_gradient() {
                 assert!((dq.ln() / q.ln() - 1.0).abs() <= 0.02, "{}: {lane:?}", run.rule.name());
@@ -55,10 +56,11 @@ fn logistic_derivatives_converge_within_a_factor_k() {
         for lane in &run.analysis {
             let (q, dq, predicted) = rates(lane);
             println!("{:24} {q:.5} {dq:.5} {predicted:.5} {:?}", run.rule.name(), lane.derivative_error);
-            // The Jacobian moves with the iterate: the derivative's error is that of the iterate, rho^k, summed over k
-            // iterations, a factor k. Where m is a double root (the rules tuned to m), the iterate's error is k rho^k, and k of
-            // those in each other's wake, sum_j (k-j) j rho^k, make k^3 rho^k: a factor k^2. Over a window that begins at k
-            // a factor k^r adds r/k to the rate at most. Besides, two standard errors of both fits.
+            // The Jacobian moves with the iterate: the derivative's error is that of the iterate, rho^k,
+            // summed over k iterations, a factor k. Where m is a double root (the rules tuned to m), the
+            // iterate's error is k rho^k, and k of those in each other's wake, sum_j (k-j) j rho^k, make k^3
+            // rho^k: a factor k^2. Over a window that begins at k a factor k^r adds r/k to the rate at most.
+            // Besides, two standard errors of both fits.
             let double_root = matches!(run.rule, Rule::StronglyConvex | Rule::HeavyBall);
             let (rate, drate) = (lane.rate.unwrap(), lane.derivative_rate[0].unwrap());
             let slack = 2.0 * (rate.error + drate.error);

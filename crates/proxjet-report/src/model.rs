@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 /// Name and version of the format.
 const SCHEMA: &str = "proxjet-model 1";
 
-/// The model of one lane, in the units of the data as they were given: also where features were standardised for the fit.
+/// The model of one lane, in the units of the data as they were given: also where features were standardised
+/// for the fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     schema: String,
@@ -43,8 +44,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// The model of a sweep: of its [best](SweepResult::best) lane, or of the only one. `None` where neither exists, or where the lane's
-    /// numbers are not finite.
+    /// The model of a sweep: of its [best](SweepResult::best) lane, or of the only one. `None` where neither
+    /// exists, or where the lane's numbers are not finite.
     pub fn of(result: &SweepResult, objective: &Objective) -> Option<Model> {
         let only = (result.lanes.len() == 1).then_some(0);
         let lane = result.best().or(only)?;
@@ -102,7 +103,8 @@ impl Model {
         matches!(self.loss.parse(), Ok(Loss::Logistic(_)))
     }
 
-    /// Writes predictions as CSV: `prediction`, and for a logistic model the probability of the second class and the likelier one.
+    /// Writes predictions as CSV: `prediction`, and for a logistic model the probability of the second class
+    /// and the likelier one.
     ///
     /// # Errors
     /// What the writer reports.
@@ -127,8 +129,8 @@ impl Model {
     }
 }
 
-/// Writes `coefficients.csv`: a row per feature and one for the intercept; coefficient and derivatives of the lane of
-/// [`Model::of`], or where there is none of every lane, in the units of the data as they were given.
+/// Writes `coefficients.csv`: a row per feature and one for the intercept; coefficient and derivatives of the
+/// lane of [`Model::of`], or where there is none of every lane, in the units of the data as they were given.
 ///
 /// # Errors
 /// What the writer reports.

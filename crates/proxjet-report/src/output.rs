@@ -41,7 +41,8 @@ impl OutputDir {
         &self.path
     }
 
-    /// Writes the file `name`: under a temporary name, to the disk, then renamed. A failure leaves what was there before.
+    /// Writes the file `name`: under a temporary name, to the disk, then renamed. A failure leaves what was
+    /// there before.
     ///
     /// # Errors
     /// Anything that keeps the file from being whole, a full disk for one.

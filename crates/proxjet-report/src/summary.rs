@@ -42,7 +42,8 @@ fn engine_line(info: &RunInfo) -> String {
     )
 }
 
-/// A few lines on a sweep: what ran, how the lanes ended, the best one, and what to do about those that did not converge.
+/// A few lines on a sweep: what ran, how the lanes ended, the best one, and what to do about those that did
+/// not converge.
 pub fn summary(result: &SweepResult) -> String {
     let lanes = &result.lanes;
     let count = |status: Status| lanes.iter().filter(|l| l.status == status).count();
@@ -76,7 +77,8 @@ pub fn summary(result: &SweepResult) -> String {
     if count(Status::MaxIterations) > 0 && result.info.tol > 0.0 {
         let _ = writeln!(
             out,
-            "{} lane(s) stopped at {} iterations before tolerance {:e}: their coefficients and derivatives may still move. \
+            "{} lane(s) stopped at {} iterations before tolerance {:e}: their coefficients and derivatives \
+                may still move. \
              Raise `iterations` or `tol`{}, or standardise the features (`standardize`).",
             count(Status::MaxIterations),
             result.info.iterations,
@@ -91,7 +93,8 @@ pub fn summary(result: &SweepResult) -> String {
     if count(Status::Diverged) + count(Status::NotFinite) > 0 {
         let _ = writeln!(
             out,
-            "{} lane(s) diverged: their numbers mean nothing. Use steps below 2/L and momenta below 1 (and with momentum, steps that do not vary).",
+            "{} lane(s) diverged: their numbers mean nothing. Use steps below 2/L and momenta below 1 (and \
+                with momentum, steps that do not vary).",
             count(Status::Diverged) + count(Status::NotFinite)
         );
     }

@@ -106,7 +106,8 @@ impl Host {
     }
 }
 
-/// The lasso on the diabetes data: 200 values of alpha, with the derivative of every coefficient by log alpha.
+/// The lasso on the diabetes data: 200 values of alpha, with the derivative of every coefficient by log
+/// alpha.
 ///
 /// # Errors
 /// None that data inside the program could cause.

@@ -1,4 +1,5 @@
-//! The regularisation path and its sensitivity band, drawn from the solver's buffers: no number of it comes to the host.
+//! The regularisation path and its sensitivity band, drawn from the solver's buffers: no number of it comes
+//! to the host.
 
 use proxjet::engine::gpu::{Session, wgpu};
 
@@ -135,7 +136,8 @@ impl PathPicture {
         queue.write_buffer(&self.view, 0, bytemuck::bytes_of(view));
     }
 
-    /// Draws the iterate that `current` says: [`Session::current`] after the iterations of this frame were recorded.
+    /// Draws the iterate that `current` says: [`Session::current`] after the iterations of this frame were
+    /// recorded.
     pub fn draw(&self, pass: &mut wgpu::RenderPass<'_>, current: usize) {
         pass.set_bind_group(0, &self.groups[current], &[]);
         pass.set_pipeline(&self.band);

@@ -1,5 +1,5 @@
-// The regularisation path, drawn from the solver's state: a strip for each coefficient, two vertices for each lane.
-// The layout's constants and `state_index` are put in front of this text.
+// The regularisation path, drawn from the solver's state: a strip for each coefficient, two vertices for each
+// lane. The layout's constants and `state_index` are put in front of this text.
 
 struct View {
     // Left, top, right and bottom of the plot, in pixels of the viewport.

@@ -19,7 +19,8 @@ fn corner(
 ) -> Vertex {
     let at = vec2(f32(index & 1u), f32(index >> 1u));
     let pixel = mix(place.xy, place.zw, at) / viewport.xy;
-    return Vertex(vec4(2.0 * pixel.x - 1.0, 1.0 - 2.0 * pixel.y, 0.0, 1.0), mix(source.xy, source.zw, at), color);
+    let position = vec4(2.0 * pixel.x - 1.0, 1.0 - 2.0 * pixel.y, 0.0, 1.0);
+    return Vertex(position, mix(source.xy, source.zw, at), color);
 }
 
 @fragment

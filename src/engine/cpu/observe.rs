@@ -91,7 +91,8 @@ impl<T: Real> Block<'_, T> {
             let (z, dz) = z.split_at(n);
             lane.record[RecordLayout::VALIDATION] = vectorised(MeanLoss { loss, rows, z }).f64();
             for (t, dz) in dz.chunks_exact(n).enumerate() {
-                let slope = sum(n, |i| rows.weight[i] * loss.d1(z[i], rows.target[i]) * dz[i]);
+                let shift = self.shared.intercept_tangents[t];
+                let slope = sum(n, |i| rows.weight[i] * loss.d1(z[i], rows.target[i]) * (dz[i] + shift));
                 lane.record[layout.hypergradient(t)] = slope.f64();
             }
         });

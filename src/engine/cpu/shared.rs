@@ -18,6 +18,9 @@ pub(super) struct Shared<T> {
     pub(super) columns: ColumnSet<T>,
     pub(super) rows: Rows<T>,
     pub(super) held_out: Option<HeldOut<T>>,
+    /// `[d]`: what tangents of the predictions of held-out rows gain by an intercept that follows from the
+    /// means.
+    pub(super) intercept_tangents: Vec<T>,
     /// The design of squares, for a metric made of curvatures.
     pub(super) squares: Option<Design<T>>,
     /// `[q]`: norms of the columns, and how many a working set may have; no norms where the plan has no
@@ -115,6 +118,7 @@ impl<T: Real> Shared<T> {
             },
             rows,
             held_out,
+            intercept_tangents: cast(&numbers.intercept_tangents),
             squares: matches!(job.metric, MetricSource::Hessian { .. })
                 .then(|| problem.design.squared().cast()),
             norms: if has_sets { cast(&problem.design.column_norms()) } else { Vec::new() },

@@ -1,4 +1,5 @@
-//! Recording commands: one compute pass as long as nothing has to be copied, or, where kernels are timed, a pass for each.
+//! Recording commands: one compute pass as long as nothing has to be copied, or, where kernels are timed, a
+//! pass for each.
 
 use super::clock::Clock;
 

@@ -7,13 +7,16 @@ use serde::Serialize;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What to do where there is no adapter at all.
-pub const NO_ADAPTER: &str = "No Vulkan, Metal or DX12 adapter was found; the CPU engine runs without one. For a GPU, install \
-    its vendor's Vulkan driver. For a software adapter to try the GPU engine with (Debian, Ubuntu): \
+pub const NO_ADAPTER: &str = "No Vulkan, Metal or DX12 adapter was found; the CPU engine runs without one. \
+    For a \
+    GPU, install its vendor's Vulkan driver. For a software adapter to try the GPU engine with (Debian, \
+    Ubuntu): \
     apt-get install mesa-vulkan-drivers libvulkan1";
 
 /// What to do where there is only a software adapter.
-pub const NO_REAL_ADAPTER: &str = "Only a software adapter was found. If this machine has a GPU, install its vendor's Vulkan \
-    driver and check that VK_DRIVER_FILES does not hide it.";
+pub const NO_REAL_ADAPTER: &str = "Only a software adapter was found. If this machine has a GPU, install its \
+    vendor's \
+    Vulkan driver and check that VK_DRIVER_FILES does not hide it.";
 
 /// Which adapters may be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -244,11 +247,13 @@ impl GpuContext {
         Ok(context)
     }
 
-    /// A device that a host application lends. Its handlers of lost devices and of errors stay the host's. Create it with
-    /// [`required_features`](Self::required_features) and [`required_limits`](Self::required_limits).
+    /// A device that a host application lends. Its handlers of lost devices and of errors stay the host's.
+    /// Create it with [`required_features`](Self::required_features) and
+    /// [`required_limits`](Self::required_limits).
     ///
     /// # Errors
-    /// A device without the limits that the engine needs. Whether it has 64-bit floats is asked when a sweep in f64 is planned.
+    /// A device without the limits that the engine needs. Whether it has 64-bit floats is asked when a sweep
+    /// in f64 is planned.
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue, info: wgpu::AdapterInfo) -> Result<Self> {
         match unusable(&device.limits()) {
             None => Ok(GpuContext { device, queue, info, own: false, failure: Arc::default() }),
@@ -266,20 +271,23 @@ impl GpuContext {
         }
     }
 
-    /// Features that a host is to ask for, as far as the adapter has them: `SHADER_F64` for sweeps in f64 and for the strategies with `XᵀX`, whose
-    /// sums are in f64, and `TIMESTAMP_QUERY` for a [`Session`](super::Session) to measure its iterations. None is needed for sweeps in
-    /// f32 in the direct strategy.
+    /// Features that a host is to ask for, as far as the adapter has them: `SHADER_F64` for sweeps in f64 and
+    /// for the strategies with `XᵀX`, whose sums are in f64, and `TIMESTAMP_QUERY` for a
+    /// [`Session`](super::Session) to measure its iterations. None is needed for sweeps in f32 in the direct
+    /// strategy.
     pub fn required_features(adapter: &wgpu::Adapter) -> wgpu::Features {
         adapter.features() & (wgpu::Features::SHADER_F64 | wgpu::Features::TIMESTAMP_QUERY)
     }
 
-    /// Limits that a host is to ask for: the adapter's own, so that large problems fit. A device with wgpu's defaults works too, with
-    /// smaller buffers, and without the persistent strategy and exact sparsity, which bind nine storage buffers.
+    /// Limits that a host is to ask for: the adapter's own, so that large problems fit. A device with wgpu's
+    /// defaults works too, with smaller buffers, and without the persistent strategy and exact sparsity,
+    /// which bind nine storage buffers.
     pub fn required_limits(adapter: &wgpu::Adapter) -> wgpu::Limits {
         adapter.limits()
     }
 
-    /// Runs what creates things on the device, and returns as an error what a host's handler of errors would otherwise receive.
+    /// Runs what creates things on the device, and returns as an error what a host's handler of errors would
+    /// otherwise receive.
     pub(super) fn guarded<T>(&self, create: impl FnOnce() -> Result<T>) -> Result<T> {
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);

@@ -106,7 +106,8 @@ fn units(job: &Job<'_>, iterations: usize) -> Vec<f64> {
     (0..iterations).flat_map(|k| (0..stages).flat_map(move |stage| of(k, stage))).collect()
 }
 
-/// Places on a device of the numbers of a rule in the schedule's order: step, momentum, then both of each tangent.
+/// Places on a device of the numbers of a rule in the schedule's order: step, momentum, then both of each
+/// tangent.
 pub(super) fn rule_places(d: usize) -> impl Iterator<Item = usize> {
     let of_tangents = (0..d).flat_map(move |t| [rule::RULE_DSTEP.at(d) + t, rule::RULE_DMOMENTUM.at(d) + t]);
     [rule::RULE_STEP.at(d), rule::RULE_MOMENTUM.at(d)].into_iter().chain(of_tangents)
@@ -126,8 +127,8 @@ pub(super) fn gram_target(job: &Job<'_>, numbers: &RunNumbers) -> (Array2<f64>, 
     (products, at_zero)
 }
 
-/// Image of the buffer of lanes: `[lane_fields, padded_lanes]`, then the penalty factors and, with `XᵀX`, `[q, 1 + d]` numbers of
-/// the target, these once for each lane of a lane4. Slots without a lane are zeros.
+/// Image of the buffer of lanes: `[lane_fields, padded_lanes]`, then the penalty factors and, with `XᵀX`,
+/// `[q, 1 + d]` numbers of the target, these once for each lane of a lane4. Slots without a lane are zeros.
 pub(super) struct LaneImage {
     shape: Shape,
     pub(super) values: Vec<f64>,

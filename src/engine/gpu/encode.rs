@@ -1,4 +1,5 @@
-//! Recording a chunk: the passes of the program that are due, iteration by iteration, and copies of what is brought back.
+//! Recording a chunk: the passes of the program that are due, iteration by iteration, and copies of what is
+//! brought back.
 
 use super::bind::BoundPass;
 use super::commands::{Commands, Dispatch};
@@ -81,7 +82,8 @@ impl GpuRun<'_> {
         Order { iterations, lanes, frames: taken }
     }
 
-    /// Dispatches the passes that are due, in the program's order. `due` also hears whether the residual is stored.
+    /// Dispatches the passes that are due, in the program's order. `due` also hears whether the residual is
+    /// stored.
     pub(super) fn walk(
         &self,
         commands: &mut Commands<'_>,
@@ -149,7 +151,8 @@ impl GpuRun<'_> {
         }
     }
 
-    /// Frames of the next iterations: for each, (slot, iterate). As many iterations as the staging buffer has room for frames.
+    /// Frames of the next iterations: for each, (slot, iterate). As many iterations as the staging buffer has
+    /// room for frames.
     fn frames_ahead(&self, iterations: usize) -> (usize, Vec<Vec<(usize, usize)>>) {
         let mut frames = Vec::new();
         let mut taken = 0;
@@ -170,8 +173,8 @@ impl GpuRun<'_> {
         (iterations, frames)
     }
 
-    /// Iterations that are dispatched together: each by itself, or, in the persistent strategy, up to the next frame or test of
-    /// the stop rule.
+    /// Iterations that are dispatched together: each by itself, or, in the persistent strategy, up to the
+    /// next frame or test of the stop rule.
     fn groups(&self, checks: &[bool], frames: &[Vec<(usize, usize)>]) -> Vec<Group> {
         let together = self.shape().persistent.is_some();
         let mut list = Vec::new();

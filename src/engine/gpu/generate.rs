@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use crate::program::{Access, Pass, Rowwise};
 
-/// The declarations of a pass's bindings: storage in group 0, numbered in their order, and parameters in group 1.
+/// The declarations of a pass's bindings: storage in group 0, numbered in their order, and parameters in
+/// group 1.
 pub(super) fn bindings(pass: &Pass) -> String {
     let mut out = String::new();
     for (i, b) in pass.bindings.iter().enumerate() {
@@ -46,8 +47,8 @@ impl Rowwise {
     }
 }
 
-/// `multiply` of the persistent strategy, in registers: `carried = XᵀX x` of an invocation's rows, at a state, in the order of the
-/// products' sums.
+/// `multiply` of the persistent strategy, in registers: `carried = XᵀX x` of an invocation's rows, at a
+/// state, in the order of the products' sums.
 pub(super) fn multiply(rows: usize, width: usize) -> String {
     let each = |f: &dyn Fn(usize, usize) -> String| -> String {
         (0..rows).flat_map(|r| (0..width).map(move |t| (r, t))).map(|(r, t)| f(r, t)).collect()

@@ -30,11 +30,13 @@ pub struct ProductTimes {
 }
 
 impl GpuEngine {
-    /// Times the two products with a random design of `rows` by `state_rows` and a matrix of so many columns, cut as the engine
-    /// would cut them: medians of several dispatches. Where the sums of a product are split, putting them together counts.
+    /// Times the two products with a random design of `rows` by `state_rows` and a matrix of so many columns,
+    /// cut as the engine would cut them: medians of several dispatches. Where the sums of a product are
+    /// split, putting them together counts.
     ///
     /// # Errors
-    /// A zero; sizes that do not fit the device's buffers; an adapter without that precision; a device that failed.
+    /// A zero; sizes that do not fit the device's buffers; an adapter without that precision; a device that
+    /// failed.
     pub fn product_seconds(
         &mut self,
         (rows, state_rows): (usize, usize),
@@ -135,7 +137,8 @@ impl Measured {
     }
 }
 
-/// A number in [−1, 1) for every place: the speed does not depend on the values, and a test can make them again.
+/// A number in [−1, 1) for every place: the speed does not depend on the values, and a test can make them
+/// again.
 fn noise(place: usize) -> f64 {
     // SplitMix64.
     let mut z = (place as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -294,7 +297,8 @@ impl Rig {
         Ok(vec![clock.elapsed().as_secs_f64() / times as f64])
     }
 
-    /// Median of the seconds that the product takes with a tile; of a single sample where that is beyond `enough` already.
+    /// Median of the seconds that the product takes with a tile; of a single sample where that is beyond
+    /// `enough` already.
     pub(super) fn seconds(
         &mut self,
         context: &GpuContext,

@@ -73,14 +73,19 @@ impl Lines {
         let _ = writeln!(self.out, "const {name}: bool = {on};");
     }
 
-    fn number(&mut self, name: &str, v: f64) {
-        let text = match self.precision {
-            // The largest finite number stands for infinity. All digits of it: a shortened decimal may lie outside of f32.
+    /// A number with all its digits: a shortened decimal may lie outside of f32. The largest finite one
+    /// stands for infinity.
+    fn real(&self, v: f64) -> String {
+        match self.precision {
             Precision::F32 => {
                 format!("{:e}f", f64::from(v.clamp(-f64::from(f32::MAX), f64::from(f32::MAX)) as f32))
             }
             Precision::F64 => format!("{:e}lf", v.clamp(-f64::MAX, f64::MAX)),
-        };
+        }
+    }
+
+    fn number(&mut self, name: &str, v: f64) {
+        let text = self.real(v);
         let _ = writeln!(self.out, "const {name}: real = {text};");
     }
 
@@ -233,5 +238,7 @@ impl Lines {
         self.list("TESTED", "bool", "false", numbers.tested.iter().map(bool::to_string).collect());
         self.list("SCHEDULE_SEEDS", "u32", "0u", seeds.iter().map(|m| format!("{}u", m.0)).collect());
         self.list("SEED_ITERATIONS", "u32", "0u", seeds.iter().map(|m| format!("{}u", m.1)).collect());
+        let intercepts = numbers.intercept_tangents.iter().map(|v| self.real(*v)).collect();
+        self.list("INTERCEPT_TANGENTS", "real", "0.0", intercepts);
     }
 }

@@ -1,9 +1,11 @@
-//! The text of product kernels: `out = X m` or `out = Xᵀ m`, and what happens to the result while it is still in registers.
+//! The text of product kernels: `out = X m` or `out = Xᵀ m`, and what happens to the result while it is still
+//! in registers.
 //!
-//! Register tiles need literal text, so the kernels are generated. An invocation computes `rows` rows by `lane4s` vec4s of lanes,
-//! of all columns of those lanes where an epilogue follows. There are two families: one reads its operands straight from memory,
-//! the other through tiles in workgroup memory, of which it loads the next while it works on the last. In both every output is
-//! one sum in the order of the inner index, so that the bits of a column depend neither on its neighbours nor on the tile.
+//! Register tiles need literal text, so the kernels are generated. An invocation computes `rows` rows by
+//! `lane4s` vec4s of lanes, of all columns of those lanes where an epilogue follows. There are two families:
+//! one reads its operands straight from memory, the other through tiles in workgroup memory, of which it
+//! loads the next while it works on the last. In both every output is one sum in the order of the inner
+//! index, so that the bits of a column depend neither on its neighbours nor on the tile.
 
 use std::fmt::Write;
 
@@ -56,7 +58,8 @@ impl Product {
         let _ = writeln!(
             out,
             "\n@compute @workgroup_size({gx}, {gy})\n\
-             fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) own: vec3<u32>) {{\n    \
+             fn main(@builtin(workgroup_id) group: vec3<u32>, \
+             @builtin(local_invocation_id) own: vec3<u32>) {{\n    \
              let lane4 = group.x * {}u + own.x;\n    let row = (group.y * {gy}u + own.y) * {rows}u;",
             gx * lane4s
         );
@@ -89,7 +92,8 @@ impl Product {
         out
     }
 
-    /// `name`: the vec4 column that holds tangent t and vec4 q of the invocation's lanes, held within the matrix.
+    /// `name`: the vec4 column that holds tangent t and vec4 q of the invocation's lanes, held within the
+    /// matrix.
     fn column(&self, c: usize) -> String {
         let (t, q) = (self.first() + c / self.tile.lane4s, c % self.tile.lane4s);
         let lane4s = self.lane_vec4s();
@@ -104,8 +108,8 @@ impl Product {
         }
     }
 
-    /// Inner indices of this part of a split product, in units of so many: the same parts whatever the unit is, as they decide
-    /// the order of the sums.
+    /// Inner indices of this part of a split product, in units of so many: the same parts whatever the unit
+    /// is, as they decide the order of the sums.
     pub(super) fn span(&self, out: &mut String, unit: usize) {
         let count = self.shape.1.div_ceil(unit);
         if self.active_set == ActiveSet::Terms {
@@ -124,7 +128,8 @@ impl Product {
             let part = self.shape.1.div_ceil(self.split_k).next_multiple_of(UNROLL) / unit;
             let _ = writeln!(
                 out,
-                "    let begin = min(group.z * {part}u, {count}u);\n    let end = min(begin + {part}u, {count}u);"
+                "    let begin = min(group.z * {part}u, {count}u);\n    \
+                 let end = min(begin + {part}u, {count}u);"
             );
         }
     }
@@ -225,8 +230,8 @@ impl Product {
             for r in 0..self.tile.rows {
                 let _ = writeln!(
                     out,
-                    "        if (row + {r}u < {rows}) {{\n            {result}[({}) * COLUMNS4 + {t}u * {lanes} + {lane4}] = \
-                     s{r}_{c};\n        }}",
+                    "        if (row + {r}u < {rows}) {{\n            \
+                     {result}[({}) * COLUMNS4 + {t}u * {lanes} + {lane4}] = s{r}_{c};\n        }}",
                     at(r)
                 );
             }
@@ -234,7 +239,8 @@ impl Product {
         }
     }
 
-    /// The epilogues, lane4 by lane4, for every block of rows. Loops of constant length, which compilers unroll.
+    /// The epilogues, lane4 by lane4, for every block of rows. Loops of constant length, which compilers
+    /// unroll.
     fn finish(&self, out: &mut String) {
         let Tile { rows, lane4s, group, .. } = self.tile;
         let (columns, block, end) = (self.accumulators(), self.rows_per_sum, self.shape.0);

@@ -42,7 +42,8 @@ impl GpuEngine {
         self.context.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
     }
 
-    /// Runs some chunks with all slots taken and times every dispatch. The first chunk warms up and is left out.
+    /// Runs some chunks with all slots taken and times every dispatch. The first chunk warms up and is left
+    /// out.
     ///
     /// # Errors
     /// An adapter without timestamps; a device that failed.

@@ -1,4 +1,5 @@
-//! A run inside an application that owns the device: recorded into the application's own commands, a few milliseconds at a time.
+//! A run inside an application that owns the device: recorded into the application's own commands, a few
+//! milliseconds at a time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -37,13 +38,16 @@ self_cell!(
     }
 );
 
-/// A sweep under way on a device that an application owns: all lanes at once, in one batch, as a value that the application keeps.
+/// A sweep under way on a device that an application owns: all lanes at once, in one batch, as a value that
+/// the application keeps.
 ///
-/// [`encode`](Self::encode) records iterations into the application's command encoder, and [`submit`](Self::submit) submits them by
-/// itself; neither waits for the device. Everything an iteration needs is uploaded by the recorded commands themselves, so any number
-/// of calls may go into one submission. They must be submitted in the order in which they were recorded.
+/// [`encode`](Self::encode) records iterations into the application's command encoder, and
+/// [`submit`](Self::submit) submits them by itself; neither waits for the device. Everything an iteration
+/// needs is uploaded by the recorded commands themselves, so any number of calls may go into one submission.
+/// They must be submitted in the order in which they were recorded.
 ///
-/// The iterate and its derivatives stay on the device, in [`buffers`](Self::buffers), for the application's own shaders.
+/// The iterate and its derivatives stay on the device, in [`buffers`](Self::buffers), for the application's
+/// own shaders.
 ///
 /// Dropping a session ends it; commands that were recorded may still be submitted.
 pub struct Session {
@@ -71,8 +75,8 @@ impl std::fmt::Debug for Session {
 }
 
 impl GpuEngine {
-    /// Loads all lanes of a job on this engine's device. This compiles kernels, uploads the data and submits once; it does not wait
-    /// for the device. The session holds the device by itself, not the engine.
+    /// Loads all lanes of a job on this engine's device. This compiles kernels, uploads the data and submits
+    /// once; it does not wait for the device. The session holds the device by itself, not the engine.
     ///
     /// # Errors
     /// A plan that cannot run all lanes at once, or a device that failed.
@@ -83,8 +87,8 @@ impl GpuEngine {
         };
         if plan.slots < job.lanes.len() {
             let found = format!("{} lanes, of which {} fit at a time", job.lanes.len(), plan.slots);
-            let remedy = "Use fewer lanes, a larger memory budget where that is the limit, or Sweep::submit, in which \
-                lanes take turns.";
+            let remedy = "Use fewer lanes, a larger memory budget where that is the limit, or Sweep::submit, \
+                in which lanes take turns.";
             return Err(Error::new(ErrorKind::Memory, "session", found, "all lanes at once", remedy));
         }
         let tiles = self.tiles(&plan);
@@ -127,15 +131,17 @@ impl GpuEngine {
 }
 
 impl Session {
-    /// Records iterations into an encoder of the application's device: as many as are expected to take `budget` of device time, at
-    /// least one, at most the plan's chunk. Says how many; 0 where nothing is left to do, or where earlier chunks are still on
-    /// their way ([`in_flight`](Self::in_flight)) or wait to be collected. The encoder must not have a pass open.
+    /// Records iterations into an encoder of the application's device: as many as are expected to take
+    /// `budget` of device time, at least one, at most the plan's chunk. Says how many; 0 where nothing is
+    /// left to do, or where earlier chunks are still on their way ([`in_flight`](Self::in_flight)) or wait to
+    /// be collected. The encoder must not have a pass open.
     ///
-    /// How long an iteration takes is measured where the device has `TIMESTAMP_QUERY`; elsewhere it is the plan's estimate until
-    /// [`calibrate`](Self::calibrate) is called.
+    /// How long an iteration takes is measured where the device has `TIMESTAMP_QUERY`; elsewhere it is the
+    /// plan's estimate until [`calibrate`](Self::calibrate) is called.
     ///
     /// # Errors
-    /// A device that was lost, and commands recorded earlier that were dropped or did not run; the session is of no further use then.
+    /// A device that was lost, and commands recorded earlier that were dropped or did not run; the session is
+    /// of no further use then.
     pub fn encode(&mut self, encoder: &mut wgpu::CommandEncoder, budget: Duration) -> Result<usize> {
         self.take_note()?;
         if self.is_done() || self.flying.len() + self.chunks.len() >= self.keep.depth() {
@@ -193,9 +199,9 @@ impl Session {
         Ok(iterations)
     }
 
-    /// Asks the device, without waiting, which chunks have finished, and takes note of how their lanes stand. The device is polled,
-    /// so callbacks of the application's own may run in here. [`encode`](Self::encode) takes note too, but does not poll: wgpu polls
-    /// at every submission.
+    /// Asks the device, without waiting, which chunks have finished, and takes note of how their lanes stand.
+    /// The device is polled, so callbacks of the application's own may run in here. [`encode`](Self::encode)
+    /// takes note too, but does not poll: wgpu polls at every submission.
     ///
     /// # Errors
     /// As [`encode`](Self::encode).
@@ -226,8 +232,9 @@ impl Session {
         self.take_note()
     }
 
-    /// Runs some iterations, a test of the stop rule among them, and waits for them: drivers compile kernels when they run first, and
-    /// the time of an iteration is measured. Once, while loading. The iterations count.
+    /// Runs some iterations, a test of the stop rule among them, and waits for them: drivers compile kernels
+    /// when they run first, and the time of an iteration is measured. Once, while loading. The iterations
+    /// count.
     ///
     /// # Errors
     /// As [`encode`](Self::encode).
@@ -246,15 +253,16 @@ impl Session {
         Ok(())
     }
 
-    /// The two buffers that hold the iterate in turn, laid out by [`layout`](Self::layout), with the usages `STORAGE | COPY_SRC`. They
-    /// are the same for the whole session, so that bind groups can be made once. Do not write to them.
+    /// The two buffers that hold the iterate in turn, laid out by [`layout`](Self::layout), with the usages
+    /// `STORAGE | COPY_SRC`. They are the same for the whole session, so that bind groups can be made once.
+    /// Do not write to them.
     pub fn buffers(&self) -> [&wgpu::Buffer; 2] {
         let held = &self.cell.borrow_dependent().held;
         [0, 1].map(|which| held.buffer(BufferId::State, which))
     }
 
-    /// Which of [`buffers`](Self::buffers) holds the latest iterate, once all that has been recorded has run: the one to draw from
-    /// with commands recorded now. The other one holds the iterate before.
+    /// Which of [`buffers`](Self::buffers) holds the latest iterate, once all that has been recorded has run:
+    /// the one to draw from with commands recorded now. The other one holds the iterate before.
     pub fn current(&self) -> usize {
         self.cell.borrow_dependent().submitted % 2
     }
@@ -309,6 +317,7 @@ impl Session {
 fn failed(context: &GpuContext, found: &str) -> Error {
     let at = format!("session on {}", context.info.name);
     let expected = "a device that works, and every recorded encoder submitted once, in order";
-    let remedy = "Begin a new session, on a new device if this one was lost; the application's own errors may say more.";
+    let remedy = "Begin a new session, on a new device if this one was lost; the application's own errors \
+        may say more.";
     Error::new(ErrorKind::Device, at, found, expected, remedy)
 }

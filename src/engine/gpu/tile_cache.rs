@@ -72,8 +72,8 @@ pub struct TileCache {
 }
 
 impl TileCache {
-    /// In the folder that the environment variable `PROXJET_CACHE` names, else in `proxjet` of the user's cache folder. Where there
-    /// is neither, tiles are kept as long as their engine.
+    /// In the folder that the environment variable `PROXJET_CACHE` names, else in `proxjet` of the user's
+    /// cache folder. Where there is neither, tiles are kept as long as their engine.
     pub fn of_user() -> Self {
         let asked = std::env::var_os("PROXJET_CACHE").filter(|v| !v.is_empty()).map(PathBuf::from);
         TileCache {
@@ -111,8 +111,8 @@ impl TileCache {
         }
     }
 
-    /// Adds tiles, each in the place of an older one for the same. The file is replaced as a whole: of two programs that add at the
-    /// same moment one may have to tune again, but the file is never a mixture.
+    /// Adds tiles, each in the place of an older one for the same. The file is replaced as a whole: of two
+    /// programs that add at the same moment one may have to tune again, but the file is never a mixture.
     ///
     /// # Errors
     /// A folder that cannot be written.

@@ -15,7 +15,8 @@ struct Pair {
     right: usize,
     /// vec4s of rows of the left tile.
     row_vec4s: usize,
-    /// Blocks of the left tile: a vec4 of each of four rows where the design is plain, one vec4 where it is transposed.
+    /// Blocks of the left tile: a vec4 of each of four rows where the design is plain, one vec4 where it is
+    /// transposed.
     blocks: usize,
     /// Blocks of the left tile, and vec4s of the right tile, that an invocation loads.
     of_left: usize,
@@ -80,15 +81,17 @@ impl Product {
     fn load_plain(&self, out: &mut String, from: &str, i: usize) {
         let _ = writeln!(
             out,
-            "            let at = {from} + 4u * (block % {0}u);\n            let inside = at < end;\n            \
-             let place = first_row + 4u * (block / {0}u);\n            let four = {1};",
+            "            let at = {from} + 4u * (block % {0}u);\n            \
+             let inside = at < end;\n            let place = first_row + 4u * (block / {0}u);\n            \
+             let four = {1};",
             self.tile.depth / 4,
             self.four()
         );
         for r in 0..4 {
             let _ = writeln!(
                 out,
-                "            next_left{} = select(real4(), {}[min(place + {r}u, {}u) * STRIDE4 + four], inside);",
+                "            next_left{} = \
+                 select(real4(), {}[min(place + {r}u, {}u) * STRIDE4 + four], inside);",
                 4 * i + r,
                 self.names.0,
                 self.shape.0 - 1
@@ -120,17 +123,18 @@ impl Product {
         let unit = if self.side == Side::Plain { 4 } else { 1 };
         let _ = writeln!(
             out,
-            "        {{\n            let block = index + {}u;\n            let at = {from} + block / {right}u;\n            \
-             let c = block % {right}u;\n            \
-             let column = ({}u + c / {per}u) * {lanes} + min(first_lane4 + c % {per}u, {lanes} - 1u);\n            \
+            "        {{\n            let block = index + {}u;\n            \
+             let at = {from} + block / {right}u;\n            let c = block % {right}u;\n            \
+             let column = ({}u + c / {per}u) * {lanes} + \
+             min(first_lane4 + c % {per}u, {lanes} - 1u);\n            \
              let k = {k};",
             i * threads,
             self.first(),
         );
         let _ = writeln!(
             out,
-            "            next_right{i} = select(real4(), {}[min(k, {}u) * COLUMNS4 + min(column, COLUMNS4 - 1u)], \
-             at < end);\n        }}",
+            "            next_right{i} = \
+             select(real4(), {}[min(k, {}u) * COLUMNS4 + min(column, COLUMNS4 - 1u)], at < end);\n        }}",
             self.names.1,
             self.shape.1.next_multiple_of(unit) - 1,
         );
@@ -151,7 +155,8 @@ impl Product {
                     let Pair { left, row_vec4s, .. } = pair;
                     let _ = writeln!(
                         out,
-                        "                pool[{base} + block / {row_vec4s}u * {left}u + block % {row_vec4s}u] = next_left{i};"
+                        "                pool[{base} + block / {row_vec4s}u * {left}u + \
+                         block % {row_vec4s}u] = next_left{i};"
                     );
                 }
             }

@@ -1,6 +1,7 @@
 //! The tuner: which tile is the fastest on this device, timed once and kept.
 //!
-//! Every output is one sum in the order of the inner index, whatever the tile, so that tuning never changes a result.
+//! Every output is one sum in the order of the inner index, whatever the tile, so that tuning never changes a
+//! result.
 
 use std::sync::OnceLock;
 
@@ -31,7 +32,8 @@ impl Tuning {
     /// Every name, as in the environment variable `PROXJET_TUNER`.
     pub const NAMES: &'static [&'static str] = &["off", "auto", "always"];
 
-    /// What `PROXJET_TUNER` asks for; `Auto` where it asks for nothing, or, with a warning, for something else.
+    /// What `PROXJET_TUNER` asks for; `Auto` where it asks for nothing, or, with a warning, for something
+    /// else.
     pub fn from_env() -> Self {
         let Some(text) = std::env::var_os("PROXJET_TUNER").filter(|v| !v.is_empty()) else {
             return Tuning::Auto;
@@ -91,7 +93,8 @@ fn overhead(kind: DeviceKind) -> f64 {
     }
 }
 
-/// The fastest tile, its seconds, and those of the first. `seconds` need not be exact beyond its second argument.
+/// The fastest tile, its seconds, and those of the first. `seconds` need not be exact beyond its second
+/// argument.
 fn fastest(
     candidates: &[Tile],
     mut seconds: impl FnMut(Tile, f64) -> Result<f64>,
@@ -122,8 +125,8 @@ impl GpuEngine {
         self
     }
 
-    /// How the products of a plan are cut on this device, as far as it is known: tuned tiles where there are some, else those that are
-    /// usual on such devices.
+    /// How the products of a plan are cut on this device, as far as it is known: tuned tiles where there are
+    /// some, else those that are usual on such devices.
     pub fn tiles(&self, plan: &Plan) -> Tiles {
         let mut tiles = plan.program.shape.tiles;
         if self.tunes(plan) {
@@ -147,10 +150,11 @@ impl GpuEngine {
         })
     }
 
-    /// Times the tiles of a plan's products for which none is tuned yet, with and without epilogues, whether that pays or not, and keeps
-    /// the winners. Returns what is known afterwards.
+    /// Times the tiles of a plan's products for which none is tuned yet, with and without epilogues, whether
+    /// that pays or not, and keeps the winners. Returns what is known afterwards.
     ///
-    /// A product with an epilogue is timed without it, but with all columns of a lane taken together and stored.
+    /// A product with an epilogue is timed without it, but with all columns of a lane taken together and
+    /// stored.
     ///
     /// # Errors
     /// An engine whose tuning is off; a device that failed; a cache folder that cannot be written.
@@ -167,7 +171,8 @@ impl GpuEngine {
         Ok(all.iter().filter_map(|w| self.known(w, *w.place(&mut usual)).cloned()).collect())
     }
 
-    /// Tunes before a run, where that is wanted. A tuner that fails is switched off: the run itself will say what is wrong.
+    /// Tunes before a run, where that is wanted. A tuner that fails is switched off: the run itself will say
+    /// what is wrong.
     pub(super) fn tune_for_run(&mut self, plan: &Plan) {
         if !self.tunes(plan) {
             return;
@@ -244,7 +249,8 @@ impl GpuEngine {
         }
     }
 
-    /// The tuned tile of a product. A file is trusted only as far as its tile is one that would have been tried.
+    /// The tuned tile of a product. A file is trusted only as far as its tile is one that would have been
+    /// tried.
     fn known(&self, wanted: &Wanted, usual: Tile) -> Option<&TunedTile> {
         let key = self.key(wanted);
         let tuned = self.tuner.known().iter().rev().find(|tuned| tuned.key == key)?;

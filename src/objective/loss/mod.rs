@@ -1,4 +1,5 @@
-//! Losses `φ(z, y)` of a prediction `z` and a target `y`: one file each, the twin of the WGSL fragment of its name.
+//! Losses `φ(z, y)` of a prediction `z` and a target `y`: one file each, the twin of the WGSL fragment of its
+//! name.
 
 use super::capabilities::{Coupling, Curvature, CurvatureBounds, LossCapabilities, TargetDomain};
 use super::dual::LossDual;
@@ -25,7 +26,8 @@ pub trait LossFunction: Copy + Default + Send + Sync + 'static {
     fn d1<T: Real>(self, z: T, y: T) -> T;
     /// `∂²φ/∂z²`; at a kink, the value on the side of the smaller curvature.
     fn d2<T: Real>(self, z: T, y: T) -> T;
-    /// `∂³φ/∂z³`, for derivatives of a metric made of curvatures; 0 where the curvature is piecewise constant.
+    /// `∂³φ/∂z³`, for derivatives of a metric made of curvatures; 0 where the curvature is piecewise
+    /// constant.
     fn d3<T: Real>(self, z: T, y: T) -> T;
     /// `∂²φ/∂z∂y`, for derivatives with respect to the target; not called for classes.
     fn d1_by_target<T: Real>(self, z: T, y: T) -> T;
@@ -38,7 +40,8 @@ pub trait LossFunction: Copy + Default + Send + Sync + 'static {
     fn parameters(self) -> Vec<(&'static str, f64)> {
         vec![]
     }
-    /// The same loss with other parameters, in the order of [`parameters`](Self::parameters); none given keeps them.
+    /// The same loss with other parameters, in the order of [`parameters`](Self::parameters); none given
+    /// keeps them.
     ///
     /// # Errors
     /// A wrong number of parameters, or one out of range.

@@ -1,4 +1,5 @@
-//! Minimax concave penalty (Zhang 2010): the lasso's threshold without its bias. WGSL twin: `shaders/penalty/mcp.wgsl`.
+//! Minimax concave penalty (Zhang 2010): the lasso's threshold without its bias. WGSL twin:
+//! `shaders/penalty/mcp.wgsl`.
 
 use super::{
     Coupling, NoDual, PenaltyCapabilities, PenaltyDerivatives, PenaltyFunction, Prox, Real, Ridge, StepLimit,
@@ -6,8 +7,8 @@ use super::{
 };
 use crate::error::Result;
 
-/// `l1 |x| − x²/(2 gamma)` for `|x| ≤ gamma l1`, `½ gamma l1²` beyond: firm thresholding. There may be several local
-/// solutions; a run finds the one that its start leads to.
+/// `l1 |x| − x²/(2 gamma)` for `|x| ≤ gamma l1`, `½ gamma l1²` beyond: firm thresholding. There may be
+/// several local solutions; a run finds the one that its start leads to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Mcp {
     /// Where the penalty becomes flat, in units of `l1`; its curvature is `−1/gamma` before.

@@ -18,8 +18,8 @@ mod none;
 mod nonneg_l1;
 mod scad;
 
-/// `x = prox_{step·g}(w)` with its partial derivatives. By the step: `∂x/∂step = −by_input (w − x)/step` for every
-/// penalty, so it is not stored.
+/// `x = prox_{step·g}(w)` with its partial derivatives. By the step: `∂x/∂step = −by_input (w − x)/step` for
+/// every penalty, so it is not stored.
 #[derive(Debug, Clone, Copy)]
 pub struct Prox<T> {
     /// `x`.
@@ -43,8 +43,8 @@ impl<T: Real> Prox<T> {
     }
 }
 
-/// Derivatives of `g` at a point where it is smooth: all that the implicit solution on the manifold of the active
-/// coefficients needs of a penalty.
+/// Derivatives of `g` at a point where it is smooth: all that the implicit solution on the manifold of the
+/// active coefficients needs of a penalty.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct PenaltyDerivatives {
     /// `g'(x)`.
@@ -87,7 +87,8 @@ pub trait PenaltyFunction: Copy + Default + Send + Sync + 'static {
     fn parameters(self) -> Vec<(&'static str, f64)> {
         vec![]
     }
-    /// The same penalty with other parameters, in the order of [`parameters`](Self::parameters); none given keeps them.
+    /// The same penalty with other parameters, in the order of [`parameters`](Self::parameters); none given
+    /// keeps them.
     ///
     /// # Errors
     /// A wrong number of parameters, or one out of range.

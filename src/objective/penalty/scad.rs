@@ -6,11 +6,12 @@ use super::{
 };
 use crate::error::Result;
 
-/// `l1 |x|` for `|x| ≤ l1`, bending to `½ (a + 1) l1²` at `|x| = a l1`, flat beyond. There may be several local solutions; a
-/// run finds the one that its start leads to.
+/// `l1 |x|` for `|x| ≤ l1`, bending to `½ (a + 1) l1²` at `|x| = a l1`, flat beyond. There may be several
+/// local solutions; a run finds the one that its start leads to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scad {
-    /// Where the penalty becomes flat, in units of `l1`; its curvature is `−1/(a − 1)` between `l1` and there.
+    /// Where the penalty becomes flat, in units of `l1`; its curvature is `−1/(a − 1)` between `l1` and
+    /// there.
     pub a: f64,
 }
 

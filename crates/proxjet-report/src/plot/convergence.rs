@@ -22,8 +22,8 @@ pub struct ConvergenceCurve {
     pub identified: Vec<usize>,
 }
 
-/// Two panels, iterates left and derivatives right: the median over the lanes, the band of 10 to 90 %, and where the active
-/// set stops to change (dashed).
+/// Two panels, iterates left and derivatives right: the median over the lanes, the band of 10 to 90 %, and
+/// where the active set stops to change (dashed).
 ///
 /// # Errors
 /// A picture that cannot be drawn.

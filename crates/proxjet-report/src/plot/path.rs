@@ -16,8 +16,9 @@ const BAND: f64 = 0.223_143_551_314_209_7; // ln 1.25
 /// Features drawn in colour and named; the others are grey.
 const NAMED: usize = 8;
 
-/// Coefficients against alpha, each with the band `coef ± |dcoef/dlog alpha| · ln 1.25`. `derivative` is the index of
-/// `log_alpha` among the derivatives. With held-out rows, their loss below, with its slope at every tenth lane.
+/// Coefficients against alpha, each with the band `coef ± |dcoef/dlog alpha| · ln 1.25`. `derivative` is the
+/// index of `log_alpha` among the derivatives. With held-out rows, their loss below, with its slope at every
+/// tenth lane.
 ///
 /// # Errors
 /// A picture that cannot be drawn.

@@ -1,5 +1,5 @@
-//! A host application that owns the device, steps a sweep a few milliseconds per frame, and draws the moving regularisation path
-//! and its sensitivity band from the solver's buffers.
+//! A host application that owns the device, steps a sweep a few milliseconds per frame, and draws the moving
+//! regularisation path and its sensitivity band from the solver's buffers.
 //!
 //! cargo run --release -p proxjet-embed -- --frames 200 --out target/embed.png
 //! cargo run --release -p proxjet-embed --features window -- --window

@@ -1,4 +1,5 @@
-//! The solver inside an egui-wgpu callback, without a window: some frames of egui, of which the last picture is kept.
+//! The solver inside an egui-wgpu callback, without a window: some frames of egui, of which the last picture
+//! is kept.
 //!
 //! cargo run --release -p proxjet-embed --bin embed_egui -- --frames 200 --out target/embed_egui.png
 

@@ -70,8 +70,8 @@ impl GpuRun<'_> {
         self.residual_ready = false;
     }
 
-    /// Lanes as `load` reads them: for each its slot, whether it starts from zeros, its part of the lane state; then the columns
-    /// of each, where not all start from zeros.
+    /// Lanes as `load` reads them: for each its slot, whether it starts from zeros, its part of the lane
+    /// state; then the columns of each, where not all start from zeros.
     fn arrivals(&self, arrivals: &[(usize, LaneState)], all_blank: bool) -> Vec<f64> {
         let s = self.shape();
         let d = s.d();

@@ -99,7 +99,8 @@ impl GpuRun<'_> {
         order.frames.iter().zip(bytes.chunks_exact(self.staging_places.state_bytes)).map(frame).collect()
     }
 
-    /// Work that was left out, by the device's counts: summed over lanes and iterations, in units of all of a lane's.
+    /// Work that was left out, by the device's counts: summed over lanes and iterations, in units of all of a
+    /// lane's.
     fn skipped(&self, order: &Order, counts: &[u8], (slots, taken): (&[Slot], &[usize])) -> f64 {
         let s = self.shape();
         if !s.active_sets {

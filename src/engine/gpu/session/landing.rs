@@ -95,7 +95,8 @@ impl Session {
         }
         if seconds > 0.0 {
             let taken = (seconds / iterations as f64).max(1e-9);
-            // A single slow chunk, as the first with its compilation, is not to shrink many that follow for long.
+            // A single slow chunk, as the first with its compilation, is not to shrink many that follow for
+            // long.
             let least = if self.measured { self.seconds_per_iteration / 2.0 } else { 0.0 };
             self.seconds_per_iteration = taken.max(least);
             self.measured = true;

@@ -25,13 +25,14 @@ pub struct StateLayout {
 }
 
 impl StateLayout {
-    /// Place of a number, in numbers: `tangent` 0 is the iterate, `t + 1` its derivative by the `t`-th of the derivatives.
+    /// Place of a number, in numbers: `tangent` 0 is the iterate, `t + 1` its derivative by the `t`-th of the
+    /// derivatives.
     pub fn index(&self, row: usize, lane: usize, tangent: usize) -> usize {
         row * self.row_stride + tangent * self.tangent_stride + lane
     }
 
-    /// WGSL for shaders that read the state: constants `STATE_ROWS`, `STATE_LANES` and `STATE_TANGENTS`, and the function
-    /// `state_index(row, lane, tangent)`, the twin of [`index`](Self::index).
+    /// WGSL for shaders that read the state: constants `STATE_ROWS`, `STATE_LANES` and `STATE_TANGENTS`, and
+    /// the function `state_index(row, lane, tangent)`, the twin of [`index`](Self::index).
     pub fn wgsl(&self) -> String {
         let StateLayout { rows, lanes, tangents, tangent_stride, row_stride, .. } = self;
         format!(
@@ -46,8 +47,8 @@ impl StateLayout {
 }
 
 impl Session {
-    /// The state of every lane as `[lanes, 1 + d, rows]`: the iterate, then its derivatives, after everything that was recorded.
-    /// Submits a copy and waits for it: not for an event loop.
+    /// The state of every lane as `[lanes, 1 + d, rows]`: the iterate, then its derivatives, after everything
+    /// that was recorded. Submits a copy and waits for it: not for an event loop.
     ///
     /// # Errors
     /// As [`encode`](Self::encode), and commands that were recorded and not submitted yet.

@@ -20,7 +20,8 @@ impl Wanted {
         Wanted { what, fused: false, rows_per_sum: 4 }
     }
 
-    /// The products of every iteration of a plan: plain and transposed, with their epilogues where they have some.
+    /// The products of every iteration of a plan: plain and transposed, with their epilogues where they have
+    /// some.
     pub(super) fn of_iterations(plan: &Plan) -> Vec<Wanted> {
         let r = &plan.request;
         let width = 1 + r.tangents;
@@ -83,7 +84,8 @@ pub(super) fn bucket(count: usize) -> usize {
     1 << (count.max(1) as f64).log2().round() as u32
 }
 
-/// Rows and vec4s of columns of an invocation, the workgroup, inner indices in workgroup memory, and unrolled.
+/// Rows and vec4s of columns of an invocation, the workgroup, inner indices in workgroup memory, and
+/// unrolled.
 pub(super) type Template = (usize, usize, [usize; 2], usize, usize);
 
 pub(super) fn templates(kind: DeviceKind) -> &'static [Template] {
@@ -96,7 +98,8 @@ pub(super) fn templates(kind: DeviceKind) -> &'static [Template] {
             (8, 4, [8, 8], 0, 4),
             (8, 2, [8, 8], 16, 1),
         ],
-        // The outputs of a workgroup where tiles are in its memory: 128x128, 64x64 by many and by few invocations, 32x32.
+        // The outputs of a workgroup where tiles are in its memory: 128x128, 64x64 by many and by few
+        // invocations, 32x32.
         DeviceKind::Integrated => &[
             (8, 2, [8, 8], 0, 1),
             (8, 2, [8, 8], 0, 4),
@@ -142,7 +145,7 @@ pub(super) fn candidates(kind: DeviceKind, wanted: &Wanted, usual: Tile, limits:
         let runs = x * y <= limits.max_compute_invocations_per_workgroup
             && x <= limits.max_compute_workgroup_size_x
             && y <= limits.max_compute_workgroup_size_y
-            && wanted.what.groups(tile).iter().all(|count| *count <= limits.max_compute_workgroups_per_dimension)
+            && wanted.what.groups(tile).iter().all(|n| *n <= limits.max_compute_workgroups_per_dimension)
             // A plan counts no more active sets than there are workgroups of so many lanes.
             && group[0] >= FEWEST_GROUP_LANE4S
             // A tile that lost all of its depth is one of the other family.
