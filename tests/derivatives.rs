@@ -21,18 +21,23 @@ fn tangents_are_derivatives_of_the_iterates() {
                 [(Algorithm::Pgd, true), (Algorithm::Fista, false), (Algorithm::HeavyBall, true)]
             {
                 let name = format!("{loss} + {penalty}, {}", algorithm.name());
-                // Where a residual crosses a kink of the loss within the width of a difference, the
-                // difference says nothing: then other data must show it. A tangent that is wrong is so with
-                // any data.
-                let seeds = if loss.kinks(0.0).is_empty() { &[12][..] } else { &[12, 19, 20] };
-                let rows = seeds.iter().map(|seed| {
+                // Where a residual crosses a kink of the loss within the width of a difference, the difference says nothing:
+                // then a smaller one or other data must show it. A tangent that is wrong is so with any.
+                let smooth = loss.kinks(0.0).is_empty();
+                let tries = if smooth { &[(12, 1e-5)][..] } else { &[(12, 1e-7), (19, 1e-7), (12, 1e-5)] };
+                let rows = tries.iter().map(|(seed, width)| {
                     let sweep = sweep(loss, penalty, (algorithm, intercept), *seed);
-                    check(&sweep, &mut CpuEngine::new(), 1e-5).unwrap()
+                    check(&sweep, &mut CpuEngine::new(), *width).unwrap()
                 });
-                // A difference of width 1e-5 is good to about 1e-10 by itself, and divides the rounding of 60
-                // iterations.
-                let good = |rows: &Vec<CheckRow>| rows.iter().all(|row| row.max_error <= 1e-6);
-                let rows = rows.reduce(|a, b| if good(&a) { a } else { b }).unwrap();
+                // Of each derivative the best, but no error that is not a number.
+                let better = |a: CheckRow, b: CheckRow| {
+                    if b.max_error < a.max_error || b.max_error.is_nan() { b } else { a }
+                };
+                let best = |a: Vec<CheckRow>, b: Vec<CheckRow>| {
+                    a.into_iter().zip(b).map(|(a, b)| better(a, b)).collect()
+                };
+                let rows: Vec<CheckRow> = rows.reduce(best).unwrap();
+                // A difference of width 1e-5 is good to about 1e-10 by itself, and divides the rounding of 60 iterations.
                 for row in &rows {
                     report.check(&name, row.max_error <= 1e-6, || format!("{row:?}"));
                     compared += row.compared;

@@ -10,6 +10,7 @@ use rand::{RngExt, SeedableRng};
 
 pub(crate) mod cases;
 pub(crate) mod compare;
+pub(crate) mod formulas;
 pub(crate) mod host;
 pub(crate) mod textbook;
 

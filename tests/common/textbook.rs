@@ -1,6 +1,5 @@
-//! One lane by the textbook: plain loops in f64, with formulas written down here again. Nothing of the
-//! library takes part but the names, the parameters and the data, and the pointwise functions of an entry
-//! that has no formula here: tests/catalog.rs and tests/fragments.rs check those by themselves.
+//! One lane by the textbook: plain loops in f64. Nothing of the library takes part but the names, the parameters and the
+//! data, and what `formulas` says.
 
 use ndarray::{Array1, Array2, Array3, Axis, concatenate};
 use proxjet::data::Dataset;
@@ -9,146 +8,10 @@ use proxjet::schedule::Algorithm;
 
 use super::cases::Case;
 use super::compare::{max_abs, worse, worst};
-
-fn parameter<const N: usize>(list: Vec<(&str, f64)>) -> [f64; N] {
-    std::array::from_fn(|i| list[i].1)
-}
-
-fn sigmoid(t: f64) -> f64 {
-    1.0 / (1.0 + (-t).exp())
-}
-
-/// Whether both are written down here.
-fn has_formula(loss: &Loss, penalty: &Penalty) -> bool {
-    ["squared", "logistic", "huber"].contains(&loss.name())
-        && ["none", "l2", "l1", "elastic_net", "nonneg_l1", "box"].contains(&penalty.name())
-}
-
-/// `φ(z, y)`.
-fn loss_value(loss: &Loss, z: f64, y: f64) -> f64 {
-    match loss.name() {
-        "squared" => (z - y).powi(2) / 2.0,
-        "logistic" => (-y * z).max(0.0) + (-(y * z).abs()).exp().ln_1p(),
-        "huber" => {
-            let ([delta], r) = (parameter(loss.parameters()), (z - y).abs());
-            if r <= delta { r * r / 2.0 } else { delta * r - delta * delta / 2.0 }
-        }
-        _ => loss.value(z, y),
-    }
-}
-
-/// `(φ', φ'', ∂φ'/∂y)`.
-fn loss_derivatives(loss: &Loss, z: f64, y: f64) -> (f64, f64, f64) {
-    match loss.name() {
-        "squared" => (z - y, 1.0, -1.0),
-        "logistic" => (-y * sigmoid(-y * z), sigmoid(z) * sigmoid(-z), f64::NAN),
-        "huber" => {
-            let ([delta], r) = (parameter(loss.parameters()), z - y);
-            if r.abs() < delta { (r, 1.0, -1.0) } else { (delta * r.signum(), 0.0, 0.0) }
-        }
-        _ => (loss.d1(z, y), loss.d2(z, y), loss.d1_by_target(z, y)),
-    }
-}
-
-/// `φ(z) + φ*(u) − u z` at `u = scale φ'(z)`, from the conjugate.
-fn loss_gap(loss: &Loss, z: f64, y: f64, scale: f64) -> f64 {
-    let u = scale * loss_derivatives(loss, z, y).0;
-    let entropy = |t: f64| if t <= 0.0 { 0.0 } else { t * t.ln() };
-    let conjugate = match loss.name() {
-        "squared" | "huber" => u * u / 2.0 + u * y,
-        "logistic" => entropy(-u * y) + entropy(1.0 + u * y),
-        _ => return loss.gap(z, y, scale),
-    };
-    loss_value(loss, z, y) + conjugate - u * z
-}
-
-/// Whether alpha enters, whether the ridge belongs to the smooth part, and the mix where the lane's does not
-/// count.
-fn penalty_kind(penalty: &Penalty) -> (bool, bool, Option<f64>) {
-    match penalty.name() {
-        "none" | "box" => (false, false, None),
-        "l1" | "nonneg_l1" => (true, false, Some(1.0)),
-        "l2" => (true, true, Some(0.0)),
-        "elastic_net" => (true, false, None),
-        _ => (penalty.uses_alpha(), penalty.ridge_in_loss(), penalty.l1_ratio()),
-    }
-}
-
-fn penalty_value(penalty: &Penalty, x: f64, l1: f64, l2: f64) -> f64 {
-    match penalty.name() {
-        "none" | "box" => 0.0,
-        "l1" | "nonneg_l1" => l1 * x.abs(),
-        "l2" => l2 * x * x / 2.0,
-        "elastic_net" => l1 * x.abs() + l2 * x * x / 2.0,
-        _ => penalty.value(x, l1, l2),
-    }
-}
-
-/// `x = prox_{a g}(w)` and its derivatives by `w`, `l1` and `l2`.
-fn penalty_prox(penalty: &Penalty, w: f64, a: f64, l1: f64, l2: f64) -> [f64; 4] {
-    let soft = |l2: f64| {
-        let (sign, shrink) = (w.signum(), 1.0 + a * l2);
-        let x = sign * (w.abs() - a * l1) / shrink;
-        if w.abs() > a * l1 { [x, 1.0 / shrink, -a * sign / shrink, -a * x / shrink] } else { [0.0; 4] }
-    };
-    match penalty.name() {
-        "none" | "l2" => [w, 1.0, 0.0, 0.0],
-        "l1" => {
-            let [x, by_w, by_l1, _] = soft(0.0);
-            [x, by_w, by_l1, 0.0]
-        }
-        "elastic_net" => soft(l2),
-        "nonneg_l1" => {
-            if w > a * l1 {
-                [w - a * l1, 1.0, -a, 0.0]
-            } else {
-                [0.0; 4]
-            }
-        }
-        "box" => {
-            let [low, high] = parameter(penalty.parameters());
-            if w <= low {
-                [low, 0.0, 0.0, 0.0]
-            } else if w >= high {
-                [high, 0.0, 0.0, 0.0]
-            } else {
-                [w, 1.0, 0.0, 0.0]
-            }
-        }
-        _ => {
-            let p = penalty.prox(w, a, l1, l2);
-            [p.value, p.by_input, p.by_l1, p.by_l2]
-        }
-    }
-}
-
-/// `max(1, what v is divided by to be feasible)`, and `g(x) + g*(v) − x v` at a feasible `v`, from the
-/// conjugate.
-fn penalty_dual(penalty: &Penalty, v: f64, l1: f64, l2: f64) -> f64 {
-    match penalty.name() {
-        "l1" => (v.abs() / l1).max(1.0),
-        "nonneg_l1" => (v / l1).max(1.0),
-        "l2" | "box" => 1.0,
-        "elastic_net" if l2 > 0.0 => 1.0,
-        "elastic_net" => (v.abs() / l1).max(1.0),
-        _ => penalty.dual_ratio(v, l1, l2).max(1.0),
-    }
-}
-
-fn penalty_gap(penalty: &Penalty, x: f64, v: f64, l1: f64, l2: f64) -> f64 {
-    let conjugate = match penalty.name() {
-        "l1" | "nonneg_l1" => 0.0,
-        "l2" => v * v / (2.0 * l2),
-        "elastic_net" if l2 == 0.0 => 0.0,
-        "elastic_net" => (v.abs() - l1).max(0.0).powi(2) / (2.0 * l2),
-        "box" => {
-            let [low, high] = parameter(penalty.parameters());
-            (v * low).max(v * high)
-        }
-        _ => return penalty.gap(x, v, l1, l2),
-    };
-    penalty_value(penalty, x, l1, l2) + conjugate - x * v
-}
+use super::formulas::{
+    knows_gap, loss_derivatives, loss_gap, loss_value, penalty_dual, penalty_gap, penalty_kind, penalty_prox,
+    penalty_value,
+};
 
 /// What a derivative moves, per unit: strengths `[q]`, the target `[n]`, and its mean where an intercept
 /// takes it.
@@ -182,7 +45,7 @@ pub(crate) struct Sequence {
     /// `[K]` and `[K, d]`: the held-out loss at the new iterate.
     pub(crate) validation: Option<(Array1<f64>, Array2<f64>)>,
     /// Whether the gap follows from a conjugate that is written down here.
-    pub(crate) has_formula: bool,
+    pub(crate) knows_gap: bool,
     pub(crate) gap: Option<f64>,
     pub(crate) stationarity: f64,
     pub(crate) derivative_residual: f64,
@@ -293,10 +156,18 @@ impl Lane {
         };
         let mut v = Array1::from_shape_fn(self.x.ncols(), |j| 1.0 + (j as f64).sin());
         let mut top = 0.0;
-        for _ in 0..20_000 {
-            let next = self.x.t().dot(&(self.x.dot(&v) * &self.weight));
-            top = next.dot(&next).sqrt();
-            v = next / top;
+        // Until it settles, which takes some hundred products.
+        for _ in 0..1000 {
+            let before = top;
+            for _ in 0..20 {
+                let next = self.x.t().dot(&(self.x.dot(&v) * &self.weight));
+                top = next.dot(&next).sqrt();
+                v = next / top;
+            }
+            top = (top * 1e13).round() / 1e13;
+            if top == before {
+                break;
+            }
         }
         most * top + max_abs(&self.ridge)
     }
@@ -366,7 +237,7 @@ impl Lane {
             dintercept: Array2::zeros((k_max + 1, d)),
             objective: Array1::zeros(k_max),
             validation: self.held_out.as_ref().map(|_| (Array1::zeros(k_max), Array2::zeros((k_max, d)))),
-            has_formula: has_formula(&self.loss, &self.penalty),
+            knows_gap: knows_gap(&self.loss, &self.penalty),
             gap: None,
             stationarity: 0.0,
             derivative_residual: 0.0,

@@ -102,7 +102,7 @@ fn apart(result: &SweepResult, lane: usize, book: &textbook::Sequence) -> (&'sta
             pair(of(found_slopes.view().into_dyn()).view(), slopes.view().into_dyn()),
         ));
     }
-    if book.has_formula {
+    if book.knows_gap {
         let apart = match (book.gap, end.gap) {
             (Some(a), Some(b)) => (a - b).abs(),
             (None, None) => 0.0,

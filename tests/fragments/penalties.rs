@@ -64,6 +64,13 @@ fn check_penalty(host: &Host, arithmetic: Arithmetic, penalty: Penalty) {
     ];
     files.push(penalty.shader().1.into());
     let has_dual = penalty.has_dual();
+    let dual = if has_dual {
+        "let r6 = penalty_dual_ratio(p5, p2, p3);
+        let r7 = penalty_gap(p4, p5, p2, p3);"
+    } else {
+        "let r6 = real4();
+        let r7 = real4();"
+    };
     let body = "let r0 = penalty_value(p4, p2, p3);
         let prox = penalty_prox(p0, p1, p2, p3);
         let r1 = prox.value;
@@ -71,9 +78,8 @@ fn check_penalty(host: &Host, arithmetic: Arithmetic, penalty: Penalty) {
         let r3 = prox.by_l1;
         let r4 = prox.by_l2;
         let r5 = ones_where(penalty_is_active(p4));
-        let r6 = penalty_dual_ratio(p5, p2, p3);
-        let r7 = penalty_gap(p4, p5, p2, p3);";
-    let kernel = Kernel::new(host, arithmetic, &files, body, (6, PENALTY_FIELDS.len()));
+";
+    let kernel = Kernel::new(host, arithmetic, &files, &[body, dual].concat(), (6, PENALTY_FIELDS.len()));
     let h = arithmetic.h;
     let points: Vec<Vec<Lanes>> = STRENGTHS
         .iter()
