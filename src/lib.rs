@@ -64,7 +64,7 @@
 //! | [`design`] | [`Design`](design::Design): the linear operator of all products |
 //! | [`objective`] | [`Objective`](objective::Objective): a loss and a penalty on a design |
 //! | [`schedule`] | [`Schedule`](schedule::Schedule): what varies with the iteration |
-//! | [`solve`] | [`Sweep`](solve::Sweep): settings, running, submitting; [`SweepResult`](solve::SweepResult) |
+//! | [`solve`] | [`Sweep`](solve::Sweep): settings, running, submitting; what a sweep found |
 //! | [`result`] | [`Fit`](result::Fit), a lane's model; [`Trace`](result::Trace), the recorded sequence |
 //! | [`diff`] | derivatives checked by differences, implicit derivatives, rates |
 //! | [`engine`] | the CPU engine and the GPU engine |
