@@ -4,13 +4,16 @@
 use proxjet::prelude::*;
 
 fn main() -> Result<()> {
-    let (train, held_out) = bundled("diabetes")?.standardize().split("0.25:1".parse()?)?;
-    let problem = Objective::builder(train)
+    // Split first: the held-out rows have no part in the means and deviations of the fit.
+    let (train, held_out) = bundled("diabetes")?.split("0.25:1".parse()?)?;
+    let train = train.standardize();
+    let held_out = held_out.standardize_like(&train)?;
+    let objective = Objective::builder(train)
         .loss(Loss::squared())
         .penalty(Penalty::l1())
         .validation(held_out)
         .build()?;
-    let sweep = Sweep::new(problem).alphas("path:1e-2:50".parse()?).iterations(2000);
+    let sweep = Sweep::new(objective).alphas(Alphas::path(1e-2, 50)).iterations(2000);
     let result = sweep.run(&mut CpuEngine::new())?;
 
     for lane in result.lanes.iter().step_by(10) {
@@ -25,10 +28,12 @@ fn main() -> Result<()> {
             lane.iterations
         );
     }
-    let last = result.trace.iteration.len() - 1;
-    println!(
-        "d coef / d log alpha of lane 30: {:.3}",
-        result.trace.dcoef.index_axis(Axis(0), last).index_axis(Axis(0), 30)
-    );
+    let best = result.best().expect("there are held-out rows");
+    let fit = result.lane(best);
+    println!("\nalpha {:.4}, in the units of the data:", result.lanes[best].alpha);
+    for (name, (coef, dcoef)) in fit.names().iter().zip(fit.coef().iter().zip(fit.dcoef().row(0))) {
+        println!("{name:>6} {coef:9.3}, by log alpha {dcoef:+9.3}");
+    }
+    println!("{:>6} {:9.3}", "", fit.intercept());
     Ok(())
 }

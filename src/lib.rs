@@ -1,9 +1,12 @@
-//! Batched proximal-gradient solvers, with the exact derivative of every iterate.
+//! Proximal-gradient solvers for many hyperparameter candidates at once, with the exact derivative of every
+//! iterate.
+//!
+//! # The problem
 //!
 //! For every candidate `u = (alpha, l1_ratio, …)` of a sweep, a *lane*, proxjet runs
 //!
 //! ```text
-//! minimise over x:   f(x; u) + g(x; u)
+//! minimise over x = (coef, intercept):   f(x; u) + g(x; u)
 //! f = Σ_i ω_i φ(z_i, y_i),  z = X coef + intercept,  Σ ω = 1      φ: squared, logistic, huber
 //! g = alpha · l1_ratio ‖coef‖₁ + ½ alpha (1 − l1_ratio) ‖coef‖²   and its relatives
 //! ```
@@ -18,33 +21,59 @@
 //! x⁺  = prox_{α_k g}(w)                          dx⁺  = J dw + ∂_u prox
 //! ```
 //!
-//! All lanes and derivatives are the columns of one matrix, so that an iteration is two matrix products with
-//! element-wise ends, on a GPU ([`engine::gpu`]) or on the CPU ([`engine::cpu`], the reference text).
+//! The derivatives converge to the derivative of the solution at the solver's own rate although the update
+//! varies: S. Mehmood and P. Ochs, *Automatic Differentiation of Optimization Algorithms with Time-Varying
+//! Updates*, ICML 2025. All lanes and derivatives are the columns of one matrix, so that an iteration is two
+//! matrix products with element-wise epilogues, on the CPU ([`engine::cpu`], whose `iterate.rs` reads like
+//! the lines above) or on a GPU (`engine::gpu`).
 //!
-//! Programs that must not block submit a sweep ([`solve::Sweep::submit`]); those that own a wgpu device step
-//! it in their own commands (`solve::Sweep::session`, `docs/embedding.md`).
-//!
-//! The derivative sequence converges to the derivative of the solution at the solver's own rate although the
-//! update varies in time: S. Mehmood and P. Ochs, *Automatic Differentiation of Optimization Algorithms with
-//! Time-Varying Updates*, ICML 2025.
-//!
-//! ```text
-//! data ─► problem ─► plan ─► engine ─► trace ─► driver ─► derivative ─► report ─► front
-//!         schedule ┘         cpu, gpu
-//! ```
+//! # A program
 //!
 //! ```
 //! use proxjet::prelude::*;
 //!
 //! # fn main() -> Result<()> {
-//! let problem = Objective::builder(bundled("diabetes")?.standardize()).penalty(Penalty::l1()).build()?;
-//! let result = Sweep::new(problem).alphas("path:0.1:5".parse()?).run(&mut CpuEngine::new())?;
+//! // Split first, so that the held-out rows have no part in the means and deviations.
+//! let (train, held_out) = bundled("diabetes")?.split("0.25:1".parse()?)?;
+//! let train = train.standardize();
+//! let held_out = held_out.standardize_like(&train)?;
+//! let objective = Objective::builder(train).penalty(Penalty::l1()).validation(held_out).build()?;
+//!
+//! let sweep = Sweep::new(objective).alphas(Alphas::path(1e-2, 50)).iterations(2000);
+//! let result = sweep.run(&mut CpuEngine::new())?;
 //! assert!(result.lanes.iter().all(|lane| lane.status == Status::Converged));
-//! let last = result.trace.iteration.len() - 1;
-//! println!("d coef / d log alpha: {}", result.trace.dcoef.index_axis(Axis(0), last));
+//!
+//! // The lane of the lowest held-out loss: coefficients in the units of the data as they were given.
+//! let best = result.best().expect("there are held-out rows");
+//! let fit = result.lane(best);
+//! println!("{:?}: {}, d/d log alpha {}", fit.names(), fit.coef(), fit.dcoef());
+//! println!("predictions: {}", fit.predict(bundled("diabetes")?.design())?);
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Programs that must not block submit a sweep ([`solve::Sweep::submit`]); those that own a wgpu device step
+//! it in their own commands (`solve::Sweep::session`). Both, and errors by kind and field, are shown in
+//! `examples/`.
+//!
+//! # The map
+//!
+//! | module | is |
+//! |---|---|
+//! | [`data`] | [`Dataset`](data::Dataset): validated data; readers, held-out rows, standardising |
+//! | [`design`] | [`Design`](design::Design): the linear operator of all products |
+//! | [`objective`] | [`Objective`](objective::Objective): a loss and a penalty on a design |
+//! | [`schedule`] | [`Schedule`](schedule::Schedule): what varies with the iteration |
+//! | [`solve`] | [`Sweep`](solve::Sweep): settings, running, submitting; what a sweep found |
+//! | [`result`] | [`Fit`](result::Fit), a lane's model; [`Trace`](result::Trace), the recorded sequence |
+//! | [`diff`] | derivatives checked by differences, implicit derivatives, rates |
+//! | [`engine`] | the CPU engine and the GPU engine |
+//! | [`lanes`], [`program`] | what is behind them: candidates, plans, buffers and passes |
+//!
+//! # Features
+//!
+//! None by default. `gpu`: the GPU engine. `readers`: data from CSV, NPY, NPZ and svmlight files, schedules
+//! from TOML. `serde`: results, plans and settings can be serialised.
 
 pub mod data;
 pub mod design;

@@ -23,7 +23,12 @@ const FEWEST: usize = 8;
 /// The iterations, first and last, over which `errors` fall from `from` (identification) down to `floor`
 /// times the largest of them, without the first quarter, where slower modes still hide. Errors that are not
 /// finite end it. `None` where nothing is left.
-pub fn linear_phase(iterations: &[usize], errors: &[f64], from: usize, floor: f64) -> Option<(usize, usize)> {
+pub(crate) fn linear_phase(
+    iterations: &[usize],
+    errors: &[f64],
+    from: usize,
+    floor: f64,
+) -> Option<(usize, usize)> {
     let top = errors.iter().copied().filter(|e| e.is_finite()).fold(0.0, f64::max);
     let after = iterations.iter().zip(errors).filter(|(k, _)| **k >= from);
     let stretch: Vec<usize> =

@@ -23,6 +23,7 @@ impl Table {
     }
 
     /// Every field of a lane with `d` tangents: its name in WGSL, and the place of its first number.
+    #[cfg(feature = "gpu")]
     pub(crate) fn places(self, d: usize) -> impl Iterator<Item = (&'static str, usize)> {
         (0..self.0.len()).map(move |index| (self.0[index].0, Field { table: self, index }.at(d)))
     }

@@ -19,7 +19,7 @@ impl Objective {
     }
 
     /// Strong convexity of the penalty's proximal part for strength `l2` (0 where the ridge belongs to `f`).
-    pub fn prox_strong_convexity(&self, l2: f64) -> f64 {
+    pub(crate) fn prox_strong_convexity(&self, l2: f64) -> f64 {
         let in_prox = self.penalty.capabilities().ridge == Ridge::InProx;
         let whole = in_prox && !matches!(self.intercept, Intercept::Column);
         if whole { l2 * self.penalty_factors.iter().copied().fold(f64::INFINITY, f64::min) } else { 0.0 }
@@ -33,13 +33,13 @@ impl Objective {
     }
 
     /// `ĥ_j = sup φ'' · Σ_i ω_i X_ij²`, `[q]`: the largest curvature of the loss along each state row.
-    pub fn curvature_bound(&self) -> Array1<f64> {
+    pub(crate) fn curvature_bound(&self) -> Array1<f64> {
         self.design.column_squares(self.weight.view()) * self.curvature.d2_max
     }
 
     /// Bounds on the curvature of the loss in a metric whose diagonal lies between `lower` and `upper`, `[q]`
     /// each.
-    pub fn spectrum_in_metric(&self, lower: &Array1<f64>, upper: &Array1<f64>) -> Spectrum {
+    pub(crate) fn spectrum_in_metric(&self, lower: &Array1<f64>, upper: &Array1<f64>) -> Spectrum {
         let of = |d: &Array1<f64>| {
             let curvature = (self.curvature.d2_max, self.curvature.d2_min);
             self.design.spectral_bound_scaled(&d.mapv(f64::sqrt), self.weight.view(), curvature)

@@ -144,6 +144,7 @@ pub(super) fn matrix(s: &Shape) -> Pass {
     }
 }
 
+#[cfg(feature = "gpu")]
 impl Shape {
     /// Workgroups that cover `XᵀX` along each of its sides.
     pub(crate) fn gram_sides(&self) -> usize {

@@ -53,11 +53,13 @@ pub struct Product {
 
 impl Product {
     /// Columns of a lane that one invocation computes.
+    #[cfg(feature = "gpu")]
     pub(crate) fn width(&self) -> usize {
         if let Columns::OfLane { count, .. } = self.columns { count } else { 1 }
     }
 
     /// The first of them.
+    #[cfg(feature = "gpu")]
     pub(crate) fn first(&self) -> usize {
         if let Columns::OfLane { first, .. } = self.columns { first } else { 0 }
     }

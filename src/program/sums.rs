@@ -2,8 +2,9 @@
 
 use super::{ROW_BLOCK, Shape, rows_per_sum};
 
-/// Sums of a kind, one or several of a lane.
+/// Sums of a kind, one or several of a lane. Name and check go into WGSL.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(feature = "gpu"), allow(dead_code))]
 pub(crate) struct Sum {
     /// Name in WGSL.
     pub(crate) name: &'static str,
@@ -22,6 +23,7 @@ pub(crate) const FINALIZE_LANE4S: usize = 4;
 /// Partial sums that a single invocation reduces.
 const SHORT_SUM: usize = 16;
 /// Bytes of workgroup memory that `finalize` may use: less than every device has.
+#[cfg(feature = "gpu")]
 const FINALIZE_BYTES: usize = 8 << 10;
 
 impl Shape {
@@ -77,6 +79,7 @@ impl Shape {
 
     /// Invocations that reduce the partial sums of a lane: the more the longer sums are, at least one for
     /// each lane of a lane4.
+    #[cfg(feature = "gpu")]
     pub(crate) fn reducers(&self) -> usize {
         (self.longest_sum() / 16).next_power_of_two().clamp(4, 32)
     }
@@ -92,6 +95,7 @@ impl Shape {
     }
 
     /// Sums that a workgroup reduces at a time.
+    #[cfg(feature = "gpu")]
     pub(crate) fn sum_batch(&self) -> usize {
         let bytes = self.reducers() * FINALIZE_LANE4S * 4 * self.request.precision.bytes() as usize;
         (FINALIZE_BYTES / bytes).max(1)

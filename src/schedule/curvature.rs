@@ -16,7 +16,7 @@ pub struct LaneCurvature<D = f64> {
 
 impl LaneCurvature {
     /// The bounds with the derivative `tangent`.
-    pub fn with_tangent(&self, tangent: &LaneCurvature) -> LaneCurvature<Dual64> {
+    pub(crate) fn with_tangent(&self, tangent: &LaneCurvature) -> LaneCurvature<Dual64> {
         LaneCurvature {
             lipschitz: Dual64::new(self.lipschitz, tangent.lipschitz),
             strong_convexity: Dual64::new(self.strong_convexity, tangent.strong_convexity),

@@ -93,7 +93,7 @@ impl LaneSchedule {
         &self.lanes
     }
     /// Derivatives of a lane's curvature bounds, one per derivative carried.
-    pub fn curvature_tangents(&self, lane: usize) -> &[LaneCurvature] {
+    pub(crate) fn curvature_tangents(&self, lane: usize) -> &[LaneCurvature] {
         &self.tangents[lane]
     }
     /// Stages of a row: two where a phase ends with identification.

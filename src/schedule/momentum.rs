@@ -36,7 +36,7 @@ impl Momentum {
         &["none", "fista", "nesterov:A", "strongly_convex", "constant:V", "table:FILE.npy"];
 
     /// The rule used when none is given.
-    pub fn default_for(algorithm: Algorithm) -> Self {
+    pub(crate) fn default_for(algorithm: Algorithm) -> Self {
         match algorithm {
             Algorithm::Pgd => Momentum::None,
             Algorithm::Fista => Momentum::Fista,

@@ -5,6 +5,11 @@ use std::fmt;
 use crate::error::{Error, ErrorKind, Result};
 
 /// When the momentum starts anew (O'Donoghue & Candès 2015).
+///
+/// A restart is a decision by comparison; derivatives follow the branch that ran. By `log_step` it stays
+/// where it was. By `momentum:K`, `K` is an iteration of the run, not since the restart: where a restart
+/// falls on it, the derivative is by the 0 of a counted momentum, and it is zero under the other rules, which
+/// the restart overrules (docs/schedules.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Restart {

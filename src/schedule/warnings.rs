@@ -20,7 +20,7 @@ impl LaneSchedule {
     /// The first step outside the range in which the update is stable on every quadratic between `m` and `L`,
     /// in words: phase, iteration, lane, value. Below `2/L` without momentum, `2(1+β)/L` for heavy ball
     /// (Polyak 1964), and `(1 + 1/(1+2β))/L` for FISTA, which falls from `2/L` to `4/(3L)` as `β` grows to 1.
-    pub fn unsafe_step(&self, iterations: usize) -> Option<String> {
+    pub(crate) fn unsafe_step(&self, iterations: usize) -> Option<String> {
         let gain = if let Metric::Hessian { gain, .. } = self.schedule.metric { gain } else { 1.0 };
         let limit = |phase: usize, k: usize, lane: usize| {
             let beta = self.momentum_of(phase, k, lane, &self.lanes[lane]).max(0.0);
@@ -100,7 +100,7 @@ impl LaneSchedule {
 impl Schedule {
     /// Phases whose momentum meets steps that rise, where products of the update's Jacobians can grow, in
     /// words.
-    pub fn unsafe_momentum(&self) -> Option<String> {
+    pub(crate) fn unsafe_momentum(&self) -> Option<String> {
         self.phases.iter().enumerate().find_map(|(i, p)| {
             let momentum = p.momentum_rule();
             if p.algorithm == Algorithm::Pgd || momentum.is_none() {

@@ -50,7 +50,7 @@ impl Alphas {
     ///
     /// # Errors
     /// A value that is negative or not finite, or a path where alpha_max is 0.
-    pub fn resolve(&self, problem: &Objective, l1_ratio: f64) -> Result<Vec<f64>> {
+    pub(crate) fn resolve(&self, problem: &Objective, l1_ratio: f64) -> Result<Vec<f64>> {
         if !problem.penalty().uses_alpha() {
             return match self {
                 Alphas::List(values) => check(values.clone()),

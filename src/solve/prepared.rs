@@ -5,7 +5,9 @@ use ndarray::{Array1, Array2};
 use super::LaneResult;
 use crate::engine::LaneOutcome;
 use crate::error::{Error, Result};
-use crate::lanes::{Job, Lane, MetricSource, OwnedJob};
+#[cfg(feature = "gpu")]
+use crate::lanes::OwnedJob;
+use crate::lanes::{Job, Lane, MetricSource};
 use crate::objective::{Derivative, Objective};
 use crate::result::Trace;
 use crate::schedule::LaneSchedule;
@@ -41,7 +43,8 @@ impl Prepared {
     }
 
     /// The job of these lanes, with all that it needs.
-    pub fn into_job(self, problem: Objective, tol: f64) -> OwnedJob {
+    #[cfg(feature = "gpu")]
+    pub(crate) fn into_job(self, problem: Objective, tol: f64) -> OwnedJob {
         let Prepared { lanes, schedule, metric, derivatives, start } = self;
         let null_loss = problem.null_loss();
         OwnedJob { problem, lanes, schedule, metric, derivatives, start, null_loss, tol }

@@ -12,11 +12,12 @@ use proxjet::error::{Error, Result};
 use proxjet::objective::{Loss, Penalty};
 use proxjet::program::Precision;
 use proxjet::solve::DEFAULT_MEMORY_BUDGET;
-use proxjet_experiments::page::{Section, page};
+use proxjet_experiments::page::{TITLE, introduction, table};
 use proxjet_experiments::pictures::{curse, figures, secant};
 use proxjet_experiments::table::{ExperimentFile, markdown, write_csv};
 use proxjet_experiments::{self as experiments, Experiment, Reference, RuleRun};
 use proxjet_report::OutputDir;
+use proxjet_report::html::{Section, page};
 
 /// Arguments of `reproduce`.
 #[derive(Debug, clap::Args)]
@@ -73,8 +74,9 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
             title: experiment.title.clone(),
             words: experiment.words.clone(),
             figures,
-            file: Some(file),
+            table: Some(table(&file)),
         });
+        files.push(file);
         if interrupt::asked() {
             break;
         }
@@ -83,18 +85,11 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         sections.push(curse(engine.0.as_mut(), engine.1, &out)?);
         sections.push(secant(engine.0.as_mut(), engine.1, &out)?);
     }
-    for section in &mut sections {
-        files.extend(section.file.take());
-    }
     out.write("rates.csv", |w| write_csv(&files, w))?;
     out.write("result.json", |w| serde_json::to_writer_pretty(w, &files).map_err(std::io::Error::from))?;
-    // The page shows the tables, so they go back.
-    for (section, file) in sections.iter_mut().zip(files) {
-        section.file = Some(file);
-    }
     let seconds = clock.elapsed().as_secs_f64();
     let made = made(args, engine.0.as_ref(), engine.1, second.as_ref(), &note, seconds);
-    let text = page(&sections, &made);
+    let text = page(TITLE, &introduction(), &sections, &made);
     out.write("index.html", |w| w.write_all(text.as_bytes()))?;
     eprintln!("{seconds:.0} s; the page is {}", out.path().join("index.html").display());
     Ok(if interrupt::asked() { INTERRUPTED } else { 0 })

@@ -1,93 +1,25 @@
-//! The page: what was measured, picture by picture, in one file.
+//! What is particular to the page of the experiments: its statements and its tables.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use crate::table::{ExperimentFile, RuleSummary};
-use proxjet_report::plot::Picture;
 
-/// A picture with the words that go with it.
-#[derive(Debug)]
-pub struct Figure {
-    /// The picture.
-    pub picture: Picture,
-    /// What it shows, in plain words.
-    pub words: String,
-}
+/// The page's title.
+pub const TITLE: &str = "Derivatives of solvers whose updates vary with the iteration";
 
-/// A section of the page: an experiment.
-#[derive(Debug)]
-pub struct Section {
-    /// Heading.
-    pub title: String,
-    /// What was done, in plain words.
-    pub words: String,
-    /// Its pictures.
-    pub figures: Vec<Figure>,
-    /// Its table.
-    pub file: Option<ExperimentFile>,
-}
-
-const STYLE: &str = "
-:root { color-scheme: light; }
-body { font: 16px/1.55 system-ui, 'DejaVu Sans', sans-serif; color: #1c1c1c; background: #fff; max-width: \
-1180px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.7rem; line-height: 1.25; } h2 { font-size: 1.3rem; margin-top: 2.6rem; border-top: 1px \
-solid #ddd; padding-top: 1.2rem; }
-figure { margin: 1.2rem 0; } figure svg { max-width: 100%; height: auto; } figcaption { color: #444; \
-font-size: .95rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .88rem; }
-.scroll { overflow-x: auto; }
-th, td { padding: .22rem .6rem; text-align: right; border-bottom: 1px solid #e6e6e6; white-space: nowrap; } \
-th:first-child, td:first-child { text-align: left; }
-dt { font-weight: 600; margin-top: .6rem; } dd { margin-left: 1.2rem; }
-.proved { border-left: 4px solid #0072b2; } .measured { border-left: 4px solid #009e73; } .paper { \
-border-left: 4px solid #cc79a7; }
-.proved, .measured, .paper { padding: .1rem 1rem; margin: .8rem 0; background: #fafafa; }
-code { background: #f2f2f2; padding: 0 .25em; }";
-
-/// The whole page.
-pub fn page(sections: &[Section], made: &[String]) -> String {
-    let markup = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "Derivatives of solvers whose updates vary" }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                h1 { "Derivatives of solvers whose updates vary with the iteration" }
-                p {
-                    "A solver runs " em { "x" } " ← " em { "A" sub { "k" } "(x, u)" } ", where the step, the \
-                        momentum, the metric or the
-                     method itself changes from one iteration to the next, and carries the derivative "
-                    em { "Dx" } " of its iterate by the hyperparameter " em { "u" } " (here log alpha). Does \
-                        that derivative converge
-                     to the derivative of the solution, and how fast?"
-                }
-                (statements())
-                nav {
-                    ol {
-                        @for (i, s) in sections.iter().enumerate() {
-                            li { a href=(format!("#s{i}")) { (s.title) } }
-                        }
-                    }
-                }
-                @for (i, section) in sections.iter().enumerate() {
-                    h2 id=(format!("s{i}")) { (section.title) }
-                    p { (section.words) }
-                    @for figure in &section.figures {
-                        figure { (PreEscaped(inline(&figure.picture))) figcaption { (figure.words) } }
-                    }
-                    @if let Some(file) = &section.file { (table(file)) }
-                }
-                h2 { "How this page was made" }
-                ul { @for line in made { li { (line) } } }
-            }
+/// What it is about, and what is proved, measured and cited.
+pub fn introduction() -> Markup {
+    html! {
+        p {
+            "A solver runs " em { "x" } " ← " em { "A" sub { "k" } "(x, u)" } ", where the step, the \
+                momentum, the metric or the
+             method itself changes from one iteration to the next, and carries the derivative "
+            em { "Dx" } " of its iterate by the hyperparameter " em { "u" } " (here log alpha). Does \
+                that derivative converge
+             to the derivative of the solution, and how fast?"
         }
-    };
-    markup.into_string()
+        (statements())
+    }
 }
 
 /// What is proved, what is measured here, and what the paper reports.
@@ -140,7 +72,8 @@ fn statements() -> Markup {
     }
 }
 
-fn table(file: &ExperimentFile) -> Markup {
+/// The rates of an experiment.
+pub fn table(file: &ExperimentFile) -> Markup {
     let rate = |v: &Option<[f64; 3]>| match v {
         Some([low, middle, high]) if high - low > 5e-5 => format!("{middle:.4} ({low:.4}–{high:.4})"),
         Some([_, middle, _]) => format!("{middle:.4}"),
@@ -190,10 +123,4 @@ fn table(file: &ExperimentFile) -> Markup {
              sooner, windows are earlier and
              shorter, and rates of rules that bend differ." }
     }
-}
-
-/// The SVG without its XML declaration, to be set into a page.
-fn inline(picture: &Picture) -> String {
-    let svg = picture.svg();
-    svg.find("<svg").map_or_else(String::new, |at| svg[at..].to_string())
 }

@@ -6,9 +6,9 @@ use proxjet::objective::Penalty;
 use proxjet::program::Precision;
 use proxjet::schedule::{Algorithm, Phase, Schedule, Step, TangentStart};
 use proxjet_report::OutputDir;
+use proxjet_report::html::{Figure, Section};
 use proxjet_report::plot::{self, ConvergenceCurve};
 
-use crate::page::{Figure, Section};
 use crate::table::{RuleSummary, engine_name};
 use crate::{Experiment, Rule, RuleRun};
 
@@ -125,7 +125,7 @@ pub fn curse(engine: &mut dyn Engine, precision: Precision, out: &OutputDir) -> 
         title: "A caution: the curse of unrolling".into(),
         words: format!("{}.", lines.join("; ")),
         figures: vec![Figure { picture, words: words.into() }],
-        file: None,
+        table: None,
     })
 }
 
@@ -175,6 +175,6 @@ pub fn secant(engine: &mut dyn Engine, precision: Precision, out: &OutputDir) ->
         title: "A caution: Barzilai–Borwein steps".into(),
         words: format!("{}.", lines.join("; ")),
         figures: vec![Figure { picture, words: words.into() }],
-        file: None,
+        table: None,
     })
 }

@@ -1,6 +1,7 @@
 //! Results as files and pictures. A file is written under a temporary name and renamed when it is whole.
 
 mod convergence;
+pub mod html;
 mod json;
 mod model;
 mod npz;
