@@ -265,6 +265,7 @@ fn held_out_rows_are_standardised_by_the_fitted_ones() {
     let given = held_out.clone();
     let fitted = fitted.standardize();
     let held_out = held_out.standardize_like(&fitted).unwrap();
+    assert_eq!(held_out.x().shape(), by_hand.shape());
     let gap = (&held_out.x() - &by_hand).mapv(f64::abs);
     assert!(gap.iter().all(|v| *v < 1e-9), "{gap}");
     assert_eq!(held_out.standardization(), fitted.standardization());

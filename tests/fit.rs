@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::compare::relative_diff;
 use common::synthetic;
 use faer::linalg::solvers::Solve;
 use ndarray::{Array1, Array2, ArrayView1, Axis};
@@ -16,17 +17,6 @@ fn run(data: Dataset, loss: Loss, penalty: Penalty, intercept: bool, alphas: &[f
         Objective::builder(data).loss(loss).penalty(penalty).intercept(intercept).build().unwrap();
     let sweep = Sweep::new(objective).alphas(Alphas::list(alphas.iter().copied()));
     sweep.iterations(20_000).tol(1e-12).run(&mut CpuEngine::new()).unwrap()
-}
-
-/// Largest difference relative to the largest entry; NaN if any is.
-fn difference<'a>(a: impl IntoIterator<Item = &'a f64>, b: impl IntoIterator<Item = &'a f64>) -> f64 {
-    let (mut gap, mut size) = (0.0f64, 0.0f64);
-    for (a, b) in a.into_iter().zip(b) {
-        let d = (a - b).abs();
-        gap = if d > gap || d.is_nan() { d } else { gap };
-        size = size.max(b.abs());
-    }
-    gap / size
 }
 
 /// Weighted least squares by the normal equations: coefficients, then the intercept.
@@ -53,11 +43,11 @@ fn coefficients_are_those_of_the_data_as_given() {
     let expected = least_squares(&data);
     let result = run(data.clone().standardize(), Loss::squared(), Penalty::none(), true, &[0.0]);
     let fit = result.lane(0);
-    assert!(difference(fit.coef().iter(), expected.iter().take(5)) < 1e-9, "{fit:?}");
+    assert!(relative_diff(&fit.coef(), &expected.slice_axis(Axis(0), (..5).into())) < 1e-9, "{fit:?}");
     assert!((fit.intercept() / expected[5] - 1.0).abs() < 1e-9, "{fit:?} {expected}");
     let predicted = fit.predict(data.design()).unwrap();
     let by_hand = data.x().dot(&ArrayView1::from(&expected.to_vec()[..5])) + expected[5];
-    assert!(difference(&predicted, &by_hand) < 1e-9);
+    assert!(relative_diff(&predicted, &by_hand) < 1e-9);
     assert_eq!(fit.names(), data.feature_names());
     let refused = fit.predict(&Design::dense(Array2::zeros((2, 4)))).unwrap_err();
     assert!(refused.to_string().contains("x: found 4 columns, expected 5"), "{refused}");
@@ -76,12 +66,15 @@ fn predictions_are_those_of_the_standardised_fit() {
                 let fit = result.lane(lane);
                 let coef = result.trace.coef.index_axis(Axis(0), end).row(lane).to_owned();
                 let own = x.dot(&coef) + result.trace.intercept[[end, lane]];
-                assert!(difference(&fit.predict(given.design()).unwrap(), &own) < 1e-9, "{name} {intercept}");
+                assert!(
+                    relative_diff(&fit.predict(given.design()).unwrap(), &own) < 1e-9,
+                    "{name} {intercept}"
+                );
                 let dcoef =
                     result.trace.dcoef.index_axis(Axis(0), end).index_axis(Axis(0), lane).row(0).to_owned();
                 let down = x.dot(&dcoef) + result.trace.dintercept[[end, lane, 0]];
                 let d = fit.dpredict(given.design()).unwrap();
-                assert!(difference(d.row(0), &down) < 1e-9, "{name} {intercept}");
+                assert!(relative_diff(&d.row(0), &down.view()) < 1e-9, "{name} {intercept}");
                 assert!(fit.intercept() != 0.0, "the means are made up for");
             }
         }
@@ -96,7 +89,7 @@ fn derivatives_are_in_the_same_units() {
     let result = run(data, Loss::squared(), Penalty::l2(), true, &around);
     let [high, fit, low] = [0, 1, 2].map(|lane| result.lane(lane));
     let slope = (&high.coef() - &low.coef()) / (2.0 * h);
-    assert!(difference(fit.dcoef().row(0), &slope) < 1e-6, "{slope} {:?}", fit.dcoef());
+    assert!(relative_diff(&fit.dcoef().row(0), &slope.view()) < 1e-6, "{slope} {:?}", fit.dcoef());
     let slope = (high.intercept() - low.intercept()) / (2.0 * h);
     assert!((fit.dintercept()[0] / slope - 1.0).abs() < 1e-6, "{slope} {:?}", fit.dintercept());
 }
