@@ -330,7 +330,7 @@ fn long_lines(text: &str) -> Vec<usize> {
     text.lines().zip(1..).filter(|(line, _)| is_long(line)).map(|(_, number)| number).collect()
 }
 
-/// Whether a file is too long and does not say that it is a generator, with the reason.
+/// True if a file is too long and does not say that it is a generator, with the reason.
 fn is_long(text: &str) -> bool {
     let says = |line: &str| {
         let words = line.trim_start_matches(['/', '!', ' ']);

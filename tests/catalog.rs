@@ -26,7 +26,7 @@ fn points() -> impl Iterator<Item = f64> + Clone {
 /// (l1, l2)
 const STRENGTHS: [(f64, f64); 3] = [(0.4, 0.2), (0.3, 0.9), (0.7, 0.2)];
 
-/// Whether a kink lies so near that a difference would straddle it.
+/// True if a kink lies so near that a difference would straddle it.
 fn near(kinks: &[f64], at: f64) -> bool {
     kinks.iter().any(|kink| (at - kink).abs() < 5.0 * H)
 }

@@ -37,7 +37,7 @@ fn margin(precision: Precision) -> f64 {
     }
 }
 
-/// Whether a strategy can run a case: the others are refused.
+/// True if a strategy can run a case: the others are refused.
 fn possible(case: &Case, strategy: Strategy) -> bool {
     match strategy {
         Strategy::Direct => true,

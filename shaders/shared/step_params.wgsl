@@ -8,12 +8,12 @@ fn params_extrapolation(lane4: u32) -> real4 {
     return lane_state4(lane4, PARAM_EXTRAPOLATION);
 }
 
-// Whether tangents are carried yet.
+// True if tangents are carried yet.
 fn params_tangents(lane4: u32) -> vec4<bool> {
     return lane_state4(lane4, PARAM_TANGENTS) > real4(0.0);
 }
 
-// Whether the last step is taken back.
+// True if the last step is taken back.
 fn params_restore(lane4: u32) -> vec4<bool> {
     return lane_state4(lane4, PARAM_RESTORE) > real4(0.0);
 }

@@ -22,7 +22,7 @@ pub struct Synthetic {
     pub effect: f64,
     /// Standard deviation of the noise.
     pub noise: f64,
-    /// Whether the target is the sign of the result, 0 or 1, instead of the result.
+    /// True if the target is the sign of the result, 0 or 1, instead of the result.
     pub classes: bool,
     /// Seed.
     pub seed: u64,

@@ -26,7 +26,7 @@ pub struct Solution {
     /// `1 − max_j |∂_j f| / l1_j` over the inactive coefficients: 1 far from, 0 at a change of the active
     /// set.
     pub margin: f64,
-    /// Whether a coefficient is about to enter or to leave, within rounding: then the solution has no
+    /// True if a coefficient is about to enter or to leave, within rounding: then the solution has no
     /// derivative.
     pub at_kink: bool,
     /// Eigenvalues, ascending, of `D^½ H D^½` restricted to the active rows; `H` is the Hessian of the smooth
@@ -245,7 +245,7 @@ impl Manifold<'_> {
         Ok((0..solved.nrows()).map(|i| solved[(i, 0)]).collect())
     }
 
-    /// Whether an active coefficient is all but at a kink, next to what the penalty's step moves it by.
+    /// True if an active coefficient is all but at a kink, next to what the penalty's step moves it by.
     fn at_kink(&self, state: &Array1<f64>) -> bool {
         let penalty = self.objective.penalty();
         self.active.iter().any(|&j| {

@@ -136,7 +136,7 @@ pub struct EngineInfo {
     pub adapter: String,
     /// Driver, or the product library.
     pub driver: String,
-    /// Whether the adapter is a software one.
+    /// True if the adapter is a software one.
     pub software: bool,
 }
 

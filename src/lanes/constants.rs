@@ -34,7 +34,7 @@ pub(crate) struct LaneNumbers {
     pub(crate) dl2: Vec<f64>,
     /// The step of the stop rule.
     pub(crate) probe_step: f64,
-    /// Whether the duality gap is the stop rule, rather than stationarity.
+    /// True if the duality gap is the stop rule, rather than stationarity.
     pub(crate) has_gap: bool,
     /// An objective beyond this is divergence.
     pub(crate) objective_limit: f64,

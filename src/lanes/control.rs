@@ -13,13 +13,13 @@ pub(crate) struct StepParams<T> {
     pub(crate) momentum: T,
     /// How far ahead of `x` the gradient is taken, in units of `x − x₋`.
     pub(crate) extrapolation: T,
-    /// Whether the last step is taken back: the iteration starts from `x₋`, at rest.
+    /// True if the last step is taken back: the iteration starts from `x₋`, at rest.
     pub(crate) restore: bool,
     /// `[d]`: tangents of step, momentum and extrapolation.
     pub(crate) dstep: Vec<T>,
     pub(crate) dmomentum: Vec<T>,
     pub(crate) dextrapolation: Vec<T>,
-    /// Whether tangents are carried yet.
+    /// True if tangents are carried yet.
     pub(crate) tangents: bool,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Seen<T> {
     pub(crate) secant: T,
     pub(crate) dsquare: Vec<T>,
     pub(crate) dsecant: Vec<T>,
-    /// Whether the active set changed.
+    /// True if the active set changed.
     pub(crate) moved: bool,
 }
 
@@ -62,7 +62,7 @@ pub(crate) struct Control<T> {
     /// Iterations since the active set changed, or since the phase that waits for that began.
     quiet: usize,
     identified: bool,
-    /// Whether the phase that waits for identification has ended.
+    /// True if the phase that waits for identification has ended.
     switched: bool,
     /// What is left of backtracking's first step.
     scale: T,

@@ -64,7 +64,7 @@ impl MetricSource {
         }
     }
 
-    /// Whether the metric is set anew at the start of iteration `k`.
+    /// True if the metric is set anew at the start of iteration `k`.
     pub(crate) fn refreshes(&self, k: usize) -> bool {
         match self {
             MetricSource::None => false,

@@ -29,7 +29,7 @@ impl ObjectiveBuilder {
         self.penalty = penalty;
         self
     }
-    /// Whether an unpenalised intercept is fitted; default true.
+    /// True if an unpenalised intercept is fitted; default true.
     pub fn intercept(mut self, intercept: bool) -> Self {
         self.intercept = intercept;
         self

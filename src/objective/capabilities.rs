@@ -6,16 +6,16 @@
 pub struct LossCapabilities {
     /// The loss of one sample in words, for the objective in result files.
     pub formula: &'static str,
-    /// Whether `φ(·, y)` is convex.
+    /// True if `φ(·, y)` is convex.
     pub convex: bool,
     /// What targets are.
     pub target: TargetDomain,
     /// What is known of `φ''`.
     pub curvature: Curvature,
-    /// Whether `φ(z, y) = ½ (z − y)²` exactly: then `XᵀX` and `Xᵀy` replace the data, and centring replaces
+    /// True if `φ(z, y) = ½ (z − y)²` exactly: then `XᵀX` and `Xᵀy` replace the data, and centring replaces
     /// an intercept.
     pub least_squares: bool,
-    /// Whether rows contribute one by one.
+    /// True if rows contribute one by one.
     pub coupling: Coupling,
     /// Columns of coefficients of a lane.
     pub columns_per_lane: usize,
@@ -26,13 +26,13 @@ pub struct LossCapabilities {
 pub struct PenaltyCapabilities {
     /// The penalty in words, for the objective in result files.
     pub formula: &'static str,
-    /// Whether `g` is convex.
+    /// True if `g` is convex.
     pub convex: bool,
-    /// Whether coefficients contribute one by one.
+    /// True if coefficients contribute one by one.
     pub coupling: Coupling,
     /// Columns of coefficients of a lane.
     pub columns_per_lane: usize,
-    /// Whether `alpha` enters.
+    /// True if `alpha` enters.
     pub alpha: bool,
     /// The `l1_ratio` that the penalty fixes; `None` where the lane's counts.
     pub l1_ratio: Option<f64>,

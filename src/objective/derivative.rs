@@ -100,7 +100,7 @@ impl Derivative {
         }
     }
 
-    /// Whether it is by a setting of the solver: such derivatives vanish at the solution.
+    /// True if it is by a setting of the solver: such derivatives vanish at the solution.
     pub(crate) fn is_of_process(&self) -> bool {
         matches!(self, Derivative::LogStep | Derivative::Step(_) | Derivative::Momentum(_))
     }

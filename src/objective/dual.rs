@@ -5,7 +5,7 @@ use crate::design::Real;
 
 /// The dual part of a loss.
 pub trait LossDual: Copy + Send + Sync + 'static {
-    /// Whether there is one.
+    /// True if there is one.
     const PRESENT: bool = true;
     /// The Fenchel–Young term `φ(z) + φ*(u) − u z ≥ 0` at `u = scale · φ'(z)`, `0 < scale ≤ 1`: the loss's
     /// part of the duality gap, written without cancellation.
@@ -14,7 +14,7 @@ pub trait LossDual: Copy + Send + Sync + 'static {
 
 /// The dual part of a penalty.
 pub trait PenaltyDual: Copy + Send + Sync + 'static {
-    /// Whether there is one.
+    /// True if there is one.
     const PRESENT: bool = true;
     /// By how much the dual point `v` must shrink to be feasible: `g*(v / ratio) < ∞`; at most 1 where it is.
     /// Infinite where no scaling makes it feasible.

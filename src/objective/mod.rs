@@ -114,7 +114,7 @@ impl Objective {
     pub fn penalty(&self) -> Penalty {
         self.penalty
     }
-    /// Whether an intercept is fitted.
+    /// True if an intercept is fitted.
     pub fn has_intercept(&self) -> bool {
         !matches!(self.intercept, Intercept::Absent)
     }

@@ -188,7 +188,7 @@ impl Objective {
         need.check(&self.loss, &self.penalty)
     }
 
-    /// Whether the duality gap is the stop rule of a lane with these strengths: loss and penalty have duals,
+    /// True if the duality gap is the stop rule of a lane with these strengths: loss and penalty have duals,
     /// and every coordinate is penalised, or no scaling makes the dual point feasible.
     pub(crate) fn has_gap(&self, l1: f64, l2: f64) -> bool {
         let least = self.penalty_factors.iter().copied().fold(f64::INFINITY, f64::min);

@@ -28,7 +28,7 @@ impl Algorithm {
         }
     }
 
-    /// Whether the gradient is taken at the extrapolated point.
+    /// True if the gradient is taken at the extrapolated point.
     pub fn extrapolates(self) -> bool {
         self == Algorithm::Fista
     }

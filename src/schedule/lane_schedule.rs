@@ -100,12 +100,12 @@ impl LaneSchedule {
     pub(crate) fn stages(&self) -> usize {
         if self.split.is_some() { 2 } else { 1 }
     }
-    /// Whether a step is decided by the curvature along the last one.
+    /// True if a step is decided by the curvature along the last one.
     pub(crate) fn uses_secant(&self) -> bool {
         let of = |p: &Phase| matches!(p.step, Step::Backtracking { .. } | Step::BarzilaiBorwein { .. });
         self.schedule.phases.iter().any(of)
     }
-    /// Whether a restart follows from the direction of the step.
+    /// True if a restart follows from the direction of the step.
     pub(crate) fn watches_restarts(&self) -> bool {
         self.schedule.phases.iter().any(|p| p.restart == Restart::Gradient)
     }
@@ -169,7 +169,7 @@ impl LaneSchedule {
         laid.momentum.base(rules.algorithm, k, lane, self.step_of(phase, k, lane, of), of)
     }
 
-    /// Whether step and momentum are the products of a factor of the iteration and one of the lane. Where
+    /// True if step and momentum are the products of a factor of the iteration and one of the lane. Where
     /// they are not, engines read [`entry`](Self::entry) instead.
     pub(crate) fn is_factored(&self) -> bool {
         let rules = self.schedule.phases.iter().zip(&self.phases);
@@ -268,7 +268,7 @@ const STILL: LaneCurvature =
     LaneCurvature { lipschitz: 0.0, strong_convexity: 0.0, prox_strong_convexity: 0.0 };
 
 impl Schedule {
-    /// Whether anything is decided by the iterates.
+    /// True if anything is decided by the iterates.
     pub(crate) fn is_adaptive(&self) -> bool {
         self.phases.iter().any(|p| {
             p.until == Until::Identified

@@ -32,7 +32,7 @@ impl Metric {
     /// How the rules are written.
     pub const NAMES: &'static [&'static str] = &["none", "diagonal", "hessian:EVERY:GAIN", "table:FILE.npy"];
 
-    /// Whether it changes with the iteration.
+    /// True if it changes with the iteration.
     pub(super) fn varies(&self) -> bool {
         match self {
             Metric::None | Metric::Diagonal => false,

@@ -116,7 +116,7 @@ impl Momentum {
         }
     }
 
-    /// Whether the factor of a lane is the same at every iteration, given a step rule.
+    /// True if the factor of a lane is the same at every iteration, given a step rule.
     pub(super) fn is_factored(&self, step: &Step) -> bool {
         match self {
             Momentum::StronglyConvex => step.is_steady(),
@@ -125,7 +125,7 @@ impl Momentum {
         }
     }
 
-    /// Whether it is never anything but 0.
+    /// True if it is never anything but 0.
     pub(super) fn is_none(&self) -> bool {
         match self {
             Momentum::None => true,

@@ -108,17 +108,17 @@ impl Step {
         }
     }
 
-    /// Whether the factor of a lane is the same at every iteration.
+    /// True if the factor of a lane is the same at every iteration.
     pub(super) fn is_factored(&self) -> bool {
         !matches!(self, Step::Table(table) if table.ndim() == 2)
     }
 
-    /// Whether the factor of an iteration is the same at every one.
+    /// True if the factor of an iteration is the same at every one.
     pub(super) fn is_steady(&self) -> bool {
         !matches!(self, Step::Uniform { .. } | Step::Cyclic { .. } | Step::Decreasing { .. } | Step::Table(_))
     }
 
-    /// Whether the step rises at some iteration: what momentum does not bear.
+    /// True if the step rises at some iteration: what momentum does not bear.
     pub(super) fn rises(&self) -> bool {
         match self {
             Step::Uniform { .. } | Step::BarzilaiBorwein { .. } => true,

@@ -62,7 +62,7 @@ impl Queue {
         lanes
     }
 
-    /// Whether a lane waits.
+    /// True if a lane waits.
     pub(super) fn is_empty(&self) -> bool {
         self.ready.is_empty() && self.blocked.is_empty()
     }

@@ -163,7 +163,7 @@ impl Sweep {
         self
     }
 
-    /// Whether coefficients that provably rest at zero may be left out of the products, which changes no
+    /// True if coefficients that provably rest at zero may be left out of the products, which changes no
     /// sequence beyond rounding; by default they are, where that pays.
     pub fn sparsity(mut self, sparsity: bool) -> Self {
         self.sparsity = sparsity;

@@ -34,7 +34,7 @@ pub(crate) fn relative_diff<D: Dimension>(a: &ArrayRef<f64, D>, b: &ArrayRef<f64
     max_abs_diff(a, b) / if size == 0.0 { 1.0 } else { size }
 }
 
-/// Whether two numbers that may be absent are both absent, or within `bound`, relative where they are larger
+/// True if two numbers that may be absent are both absent, or within `bound`, relative where they are larger
 /// than 1.
 pub(crate) fn near(a: Option<f64>, b: Option<f64>, bound: f64) -> bool {
     match (a, b) {
@@ -122,7 +122,7 @@ pub(crate) struct Difference {
 }
 
 impl Difference {
-    /// Whether active sets are right and everything else is within `bound`.
+    /// True if active sets are right and everything else is within `bound`.
     pub(crate) fn within(&self, bound: f64) -> bool {
         // A NaN is within nothing.
         self.wrong_sets == 0 && self.coef <= bound && self.dcoef <= bound && self.records <= bound

@@ -12,7 +12,7 @@ fn sigmoid(t: f64) -> f64 {
     1.0 / (1.0 + (-t).exp())
 }
 
-/// Whether both duals are written down here, or one of them has none.
+/// True if both duals are written down here, or one of them has none.
 pub(crate) fn knows_gap(loss: &Loss, penalty: &Penalty) -> bool {
     let known = ["squared", "logistic", "huber"].contains(&loss.name())
         && ["none", "l2", "l1", "elastic_net", "nonneg_l1", "box"].contains(&penalty.name());
@@ -57,7 +57,7 @@ pub(crate) fn loss_gap(loss: &Loss, z: f64, y: f64, scale: f64) -> f64 {
     loss_value(loss, z, y) + conjugate - u * z
 }
 
-/// Whether alpha enters, whether the ridge belongs to the smooth part, and the mix where the lane's does not
+/// True if alpha enters, whether the ridge belongs to the smooth part, and the mix where the lane's does not
 /// count.
 pub(crate) fn penalty_kind(penalty: &Penalty) -> (bool, bool, Option<f64>) {
     match penalty.name() {

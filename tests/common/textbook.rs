@@ -44,7 +44,7 @@ pub(crate) struct Sequence {
     pub(crate) objective: Array1<f64>,
     /// `[K]` and `[K, d]`: the held-out loss at the new iterate.
     pub(crate) validation: Option<(Array1<f64>, Array2<f64>)>,
-    /// Whether the gap follows from a conjugate that is written down here.
+    /// True if the gap follows from a conjugate that is written down here.
     pub(crate) knows_gap: bool,
     pub(crate) gap: Option<f64>,
     pub(crate) stationarity: f64,

@@ -76,7 +76,7 @@ impl Arithmetic {
         }
     }
 
-    /// Whether `got` is `f` at `at`: between the extremes of `f` with each argument moved by four roundings,
+    /// True if `got` is `f` at `at`: between the extremes of `f` with each argument moved by four roundings,
     /// which is what a backward stable evaluation gives (the exponential of WGSL in f32 is good to `2 |x|`
     /// roundings), within 32 roundings of the result and 16 of `size`. `size` is at least 1: functions of
     /// arguments of order 1 may cancel to its rounding.
@@ -97,7 +97,7 @@ impl Arithmetic {
         values.iter().all(|v| !v.is_nan()) && low - slack <= got && got <= high + slack
     }
 
-    /// Whether a derivative is a central difference.
+    /// True if a derivative is a central difference.
     pub(crate) fn near(&self, derivative: f64, above: f64, below: f64) -> bool {
         let difference = (above - below) / (2.0 * self.h);
         (derivative - difference).abs() <= self.difference * (1.0 + derivative.abs())
@@ -197,7 +197,7 @@ pub(crate) struct Smooth {
 }
 
 impl Smooth {
-    /// Whether the next derivative is near the same on both sides: a kink between them makes it jump by a
+    /// True if the next derivative is near the same on both sides: a kink between them makes it jump by a
     /// multiple of 1.
     pub(crate) fn is(&mut self, above: f64, below: f64) -> bool {
         let smooth = (above - below).abs() <= 1.0 / 8.0;

@@ -58,7 +58,7 @@ pub(crate) struct Ratio {
     pub(crate) ratio: f64,
     /// Between which half of the pairs lie.
     pub(crate) quartiles: [f64; 2],
-    /// Whether every repetition of one file was faster than every one of the other.
+    /// True if every repetition of one file was faster than every one of the other.
     pub(crate) apart: bool,
 }
 

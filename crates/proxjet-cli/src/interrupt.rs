@@ -22,7 +22,7 @@ pub(crate) fn listen() {
     });
 }
 
-/// Whether somebody asked for the end.
+/// True if somebody asked for the end.
 pub(crate) fn asked() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }

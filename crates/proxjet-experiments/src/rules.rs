@@ -91,7 +91,7 @@ impl Rule {
         }
     }
 
-    /// Whether it belongs to the picture of proximal gradient rules.
+    /// True if it belongs to the picture of proximal gradient rules.
     pub fn is_gradient(self) -> bool {
         use Rule::{Accelerated, HeavyBall, StronglyConvex, Switch};
         !matches!(self, Accelerated(_) | StronglyConvex | HeavyBall | Switch)

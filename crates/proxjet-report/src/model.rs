@@ -98,7 +98,7 @@ impl Model {
         x.apply_vector(ArrayView1::from(&self.coef)) + self.intercept
     }
 
-    /// Whether the prediction is the log-odds of the second class.
+    /// True if the prediction is the log-odds of the second class.
     pub fn is_logistic(&self) -> bool {
         matches!(self.loss.parse(), Ok(Loss::Logistic(_)))
     }

@@ -24,7 +24,7 @@ fn host() -> Option<Host> {
     }
 }
 
-/// Whether a pixel has a colour, about.
+/// True if a pixel has a colour, about.
 fn has(pixels: &[u8], [x, y]: [f32; 2], color: [u8; 3]) -> bool {
     let (x, y) = (x as usize, y as usize);
     if x >= SIZE[0] as usize || y >= SIZE[1] as usize {

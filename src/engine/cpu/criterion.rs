@@ -11,7 +11,7 @@ use super::vector::{sum, vectorised};
 use crate::objective::{LossDual, LossFunction, PenaltyDual, PenaltyFunction, Real, with_loss, with_penalty};
 
 impl LaneOutcome {
-    /// Whether both the iterate and its derivatives are within `tol`.
+    /// True if both the iterate and its derivatives are within `tol`.
     pub(crate) fn meets(&self, tol: f64) -> bool {
         // A NaN compares false: no convergence.
         self.gap.unwrap_or(self.stationarity) <= tol && self.derivative_residual <= tol

@@ -69,7 +69,7 @@ impl<T: Real> CpuRun<'_, T> {
         }
     }
 
-    /// Whether the stop rule is tested for some lane after this iteration.
+    /// True if the stop rule is tested for some lane after this iteration.
     fn is_check_due(&self) -> bool {
         let mut running = self.state.lanes.iter().filter(|lane| lane.is_running());
         running.any(|lane| self.plan.is_check(lane.outcome.iterations + 1))

@@ -13,7 +13,7 @@ pub(super) struct ActiveLane<T> {
     /// Iterations it had done before the chunk.
     pub(super) first: usize,
     pub(super) outcome: LaneOutcome,
-    /// Whether it did the iteration that is being finalized.
+    /// True if it did the iteration that is being finalized.
     pub(super) advanced: bool,
     pub(super) numbers: LaneNumbers,
     pub(super) control: Control<T>,

@@ -78,7 +78,7 @@ impl<'a, T: Real, P: PenaltyFunction> ProxStep<'a, T, P> {
         }
     }
 
-    /// Whether a tangent changes the step or the momentum of coefficients.
+    /// True if a tangent changes the step or the momentum of coefficients.
     #[inline(always)]
     fn seeds_schedule(&self) -> bool {
         !self.ddiagonal.is_empty() || self.dstep.iter().chain(self.dmomentum).any(|v| *v != T::zero())

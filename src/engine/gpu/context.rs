@@ -36,7 +36,7 @@ pub struct AdapterSummary {
     pub backend: String,
     /// discrete_gpu, integrated_gpu, virtual_gpu, cpu or other.
     pub device_type: String,
-    /// Whether it computes on the processor.
+    /// True if it computes on the processor.
     pub software: bool,
     /// Driver.
     pub driver: String,
@@ -66,7 +66,7 @@ pub struct GpuContext {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) info: wgpu::AdapterInfo,
-    /// Whether the device is the engine's own, rather than a host's.
+    /// True if the device is the engine's own, rather than a host's.
     pub(super) own: bool,
     /// Set by an own device's handlers: what was lost or went wrong.
     failure: Arc<Mutex<Option<String>>>,

@@ -25,7 +25,7 @@ pub struct ProductTimes {
     pub transposed: f64,
     /// How they were cut.
     pub tiles: [Tile; 2],
-    /// Whether the device's own clock was read. If not, a time includes its share of a submission.
+    /// True if the device's own clock was read. If not, a time includes its share of a submission.
     pub by_device: bool,
 }
 

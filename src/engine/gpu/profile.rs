@@ -37,7 +37,7 @@ pub struct KernelTime {
 }
 
 impl GpuEngine {
-    /// Whether its device can time dispatches.
+    /// True if its device can time dispatches.
     pub fn has_clock(&self) -> bool {
         self.context.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
     }

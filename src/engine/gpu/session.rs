@@ -302,7 +302,7 @@ impl Session {
         self.flying.len()
     }
 
-    /// Whether there is nothing left to record: every lane has ended, or all iterations are recorded.
+    /// True if there is nothing left to record: every lane has ended, or all iterations are recorded.
     pub fn is_done(&self) -> bool {
         self.running() == 0 || self.iteration() >= self.plan().request.iterations
     }

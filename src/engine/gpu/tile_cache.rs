@@ -23,7 +23,7 @@ pub struct TileKey {
     pub precision: Precision,
     /// Side of the design that is summed over.
     pub side: Side,
-    /// Whether an end follows: a step, or an observation.
+    /// True if an end follows: a step, or an observation.
     pub fused: bool,
     /// Rows of the result, rounded to a power of two.
     pub rows: usize,

@@ -196,7 +196,7 @@ impl GpuEngine {
         }
     }
 
-    /// Whether tuning takes little time beside the run, as far as can be estimated.
+    /// True if tuning takes little time beside the run, as far as can be estimated.
     fn pays(&self, plan: &Plan, missing: &[(Wanted, Tile)]) -> bool {
         let Ok(limits) = self.limits(plan.request.precision) else { return false };
         let cost = |(wanted, usual): &(Wanted, Tile)| {

@@ -66,14 +66,14 @@ impl Loss {
         }
         with_loss!(*self, f => of(f))
     }
-    /// Whether it has a dual function.
+    /// True if it has a dual function.
     pub fn has_dual(&self) -> bool {
         fn of<F: LossFunction>(_: F) -> bool {
             F::Dual::PRESENT
         }
         with_loss!(*self, f => of(f))
     }
-    /// Whether the target is a class label.
+    /// True if the target is a class label.
     pub fn classes(&self) -> bool {
         self.capabilities().target == TargetDomain::Classes
     }

@@ -63,7 +63,7 @@ pub trait PenaltyFunction: Copy + Default + Send + Sync + 'static {
     const CAPABILITIES: PenaltyCapabilities;
     /// Its dual functions: the penalty itself, or [`NoDual`].
     type Dual: PenaltyDual;
-    /// Whether the ridge term belongs to the smooth function `f`.
+    /// True if the ridge term belongs to the smooth function `f`.
     const RIDGE_IN_LOSS: bool = matches!(Self::CAPABILITIES.ridge, Ridge::InLoss);
 
     /// The dual.
@@ -72,7 +72,7 @@ pub trait PenaltyFunction: Copy + Default + Send + Sync + 'static {
     fn value<T: Real>(self, x: T, l1: T, l2: T) -> T;
     /// The proximal map and its partials; the identity where the penalty is smooth and part of `f`.
     fn prox<T: Real>(self, w: T, step: T, l1: T, l2: T) -> Prox<T>;
-    /// Whether `x` moves with its input (`∂prox ≠ 0`): the active set.
+    /// True if `x` moves with its input (`∂prox ≠ 0`): the active set.
     fn is_active<T: Real>(self, x: T) -> bool;
     /// Derivatives of `g` at an active `x` that is not a kink.
     fn derivatives(self, x: f64, l1: f64, l2: f64) -> PenaltyDerivatives;
@@ -118,14 +118,14 @@ impl Penalty {
         }
         with_penalty!(*self, f => of(f))
     }
-    /// Whether it has dual functions.
+    /// True if it has dual functions.
     pub fn has_dual(&self) -> bool {
         fn of<F: PenaltyFunction>(_: F) -> bool {
             F::Dual::PRESENT
         }
         with_penalty!(*self, f => of(f))
     }
-    /// Whether `alpha` enters.
+    /// True if `alpha` enters.
     pub fn uses_alpha(&self) -> bool {
         self.capabilities().alpha
     }
@@ -133,7 +133,7 @@ impl Penalty {
     pub fn l1_ratio(&self) -> Option<f64> {
         self.capabilities().l1_ratio
     }
-    /// Whether the ridge term belongs to the smooth loss.
+    /// True if the ridge term belongs to the smooth loss.
     pub fn ridge_in_loss(&self) -> bool {
         self.capabilities().ridge == Ridge::InLoss
     }
@@ -151,7 +151,7 @@ impl Penalty {
     pub fn prox(&self, w: f64, step: f64, l1: f64, l2: f64) -> Prox<f64> {
         with_penalty!(*self, f => f.prox(w, step, l1, l2))
     }
-    /// Whether `x` moves with its input.
+    /// True if `x` moves with its input.
     pub fn is_active(&self, x: f64) -> bool {
         with_penalty!(*self, f => f.is_active(x))
     }

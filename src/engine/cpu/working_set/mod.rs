@@ -24,7 +24,7 @@ pub(super) const GROUP: usize = GROUP_LANES;
 
 /// A set of coefficients, and the columns of a group of lanes on it.
 pub(super) struct WorkingSet<T> {
-    /// Whether it stands for all coefficients.
+    /// True if it stands for all coefficients.
     pub(super) active: bool,
     /// State rows in the set, ascending.
     pub(super) members: Vec<usize>,

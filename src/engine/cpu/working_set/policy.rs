@@ -8,7 +8,7 @@ use crate::program::Plan;
 
 /// The working sets of all groups of lanes.
 pub(in super::super) struct WorkingSets<T> {
-    /// Whether they are in use.
+    /// True if they are in use.
     pub(in super::super) on: bool,
     pub(in super::super) groups: Vec<WorkingSet<T>>,
     /// Iterations so far, when to try next, and how long to wait after a vain attempt.

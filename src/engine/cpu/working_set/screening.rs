@@ -55,7 +55,7 @@ impl<T: Real> Block<'_, T> {
 }
 
 impl<T: Real> WorkingSet<T> {
-    /// Whether all residuals, every `1 + d`-th column of `r`, are within their radius.
+    /// True if all residuals, every `1 + d`-th column of `r`, are within their radius.
     fn is_safe(&self, shared: &Shared<T>, r: &[T]) -> bool {
         let n = shared.shape().0;
         let lanes = r.chunks_exact(n * shared.width()).zip(self.reference.chunks_exact(n)).zip(&self.radius);

@@ -9,7 +9,7 @@ use crate::program::{
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
     pub(super) what: Measured,
-    /// Whether an end follows; its sums are over so many rows.
+    /// True if an end follows; its sums are over so many rows.
     pub(super) fused: bool,
     pub(super) rows_per_sum: usize,
 }
