@@ -8,7 +8,8 @@ use proxjet::objective::{Derivative, Objective, Penalty};
 use proxjet::schedule::{Algorithm, Momentum, Phase, Restart, Step};
 use proxjet::solve::{Alphas, Sweep, SweepResult};
 
-const ITERATIONS: usize = 400;
+/// Few enough that derivatives by a momentum, which vanish at the solution, are still far from zero.
+const ITERATIONS: usize = 100;
 
 fn run(phase: Phase, derivatives: &[Derivative]) -> SweepResult {
     let data = bundled("diabetes").unwrap().standardize();
@@ -31,7 +32,8 @@ fn last(result: &SweepResult, derivative: Option<usize>) -> Vec<f64> {
 
 /// Central differences of a run by tables in a direction of the steps (relative) and of the momenta.
 fn by_tables(ran: &SweepResult, dlog_step: f64, dmomentum: impl Fn(usize) -> f64) -> Vec<f64> {
-    let h = 1e-5;
+    // Iterates are affine in a single momentum, not in the steps.
+    let h = if dlog_step == 0.0 { 1e-2 } else { 1e-5 };
     let at = |by: f64| {
         let steps = ran.trace.step.mapv(|v| v * (by * dlog_step).exp());
         let momenta =
@@ -61,8 +63,7 @@ fn counted_momenta_have_derivatives_where_they_restart() {
     {
         let phase = Phase::new(Algorithm::Fista).momentum(momentum).restart(restart);
         let found = restarts(&run(phase.clone(), &[]));
-        assert!(found.len() > 1, "{found:?}");
-        let k = found[1];
+        let k = *found.first().expect("a restart");
         let derivatives = [Derivative::LogStep, Derivative::Momentum(k), Derivative::Momentum(k + 3)];
         let ran = run(phase, &derivatives);
         near(&last(&ran, Some(0)), &by_tables(&ran, 1.0, |_| 0.0));
