@@ -1,6 +1,6 @@
-// The stop rule at x, from g = X' r taken there, in `values`: the fixed-point residuals of the iterate and of
-// its tangents under a proximal gradient step of size 1/L. Squared norms of x, of its image and of their
-// difference, then the same of each tangent.
+// The stop rule at x, from the gradient g = X' r at x, in `values`: the fixed-point residuals of the iterate
+// and of its tangents under a proximal gradient step of size 1/L. Sums the squared norms of x, of its image
+// and of their difference, then the same for each tangent.
 var<private> criterion_norms: array<real4, MAX_NORMS>;
 
 fn criterion_begin(lane4: u32) {

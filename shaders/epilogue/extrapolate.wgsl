@@ -1,4 +1,5 @@
-// X e = z + extrapolation (z - z_before) and its tangents, z in `values`. The kernel says how far it looks.
+// X e = z + extrapolation (z - z_before) and its tangents, with z in `values`. The kernel defines the
+// extrapolation coefficient.
 fn extrapolate(i: u32, lane4: u32) {
     let at = place(i, lane4);
     let ahead = extrapolation_coefficient(lane4);

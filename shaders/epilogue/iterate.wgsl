@@ -1,5 +1,5 @@
-// The epilogue of a gradient whose tangents wait: the step of the iterate alone, and what its tangents will
-// want to know.
+// The epilogue of a gradient whose tangents follow in a later pass: the step of the iterate alone. Stores w
+// and x - x_previous for the tangents.
 fn iterate_begin(lane4: u32) {
     step_begin(lane4);
 }

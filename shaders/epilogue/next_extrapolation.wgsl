@@ -1,4 +1,4 @@
-// How far a residual that is the end of a prediction looks: as far as the iteration to come.
+// The extrapolation coefficient of a residual in a prediction's epilogue: that of the next iteration.
 fn extrapolation_coefficient(lane4: u32) -> real4 {
     return params_next_extrapolation(lane4);
 }

@@ -1,5 +1,5 @@
 // The residual of a row at the point e where the gradient is taken: r = w phi'(X e), dr = w (phi''(X e) X de
-// + d_y phi' dy). Where that is follows from the predictions in `values`.
+// + d_y phi' dy). X e is computed from the predictions in `values`.
 var<private> extrapolated_row: array<real4, WIDTH>;
 
 fn residual_begin(lane4: u32) {

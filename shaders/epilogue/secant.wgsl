@@ -1,6 +1,6 @@
-// The epilogue of a prediction where steps follow from curvature: a row's part of <s, grad f(x+) - grad
-// f(e)>, s = x+ - e, with the new predictions in `values`, those at e in `extrapolated` and their residual in
-// `r`.
+// The epilogue of a prediction if steps are computed from curvature: the contribution of a row to <s, grad
+// f(x+) - grad f(e)>, s = x+ - e, with the new predictions in `values`, those at e in `extrapolated` and
+// their residual in `r`.
 var<private> secant_sum: real4;
 var<private> secant_dsum: array<real4, MAX_TANGENTS>;
 

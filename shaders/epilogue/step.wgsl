@@ -1,8 +1,8 @@
 // The epilogue of a gradient: w = x + beta (x - x_previous) - alpha D g, x+ = prox(w), dx+ = J dw + d_u prox,
-// for one coefficient of a group of four lanes, whose gradient and its tangents are in `values`. The new
-// iterate replaces the previous one. A lane that ended keeps its state; one that takes its last step back
-// starts from the iterate before. Iterate and tangents are steps of their own, as tangents may wait until it
-// is known which of them move.
+// for one coefficient of a lane4, whose gradient and its tangents are in `values`. The new iterate replaces
+// the previous one. A lane that ended keeps its state; one that takes its last step back starts from the
+// previous iterate. Iterate and tangents are separate steps, since tangents may be computed only after the
+// active set is known.
 struct StepInputs {
     running: vec4<bool>,
     restore: vec4<bool>,
@@ -28,7 +28,7 @@ struct StepSums {
     dsecant: array<real4, MAX_TANGENTS>,
 }
 
-// What the tangents of a coefficient want to know of its step.
+// Values of a coefficient's step that its tangents need.
 struct Stepped {
     here: real4,
     // x - x_previous
@@ -82,7 +82,7 @@ fn step_prox(j: u32, w: real4, a: real4) -> Prox {
 
 fn step_iterate(j: u32, lane4: u32) -> Stepped {
     if (MEASURES_CURVATURE) {
-        // Only steps that are measured can be taken back.
+        // Only measured steps can be taken back.
         restore_where(step_inputs.restore, j, 0u, lane4);
     }
     let here = here_at(j, 0u, lane4);

@@ -1,7 +1,7 @@
-// Which coefficients, four by four, are not zero in some lane of a group: the terms that the sum of a
-// prediction needs, and the rows of a gradient whose tangents are asked for. Where a penalised coefficient is
-// zero, so are its tangents. For each group of ACTIVE_SET_LANE4S groups of four lanes their number, then
-// they, in order; and how many were listed since the chunk began. A workgroup: a group.
+// Lists the blocks of four coefficients that are not zero in some lane of a group: the terms that the sum of
+// a prediction needs, and the rows of a gradient whose tangents are needed. If a penalised coefficient is
+// zero, so are its tangents. Stores for each group of ACTIVE_SET_LANE4S lane4s the length of its list, then
+// the list in order; and the number of entries listed since the chunk began. One workgroup per group.
 
 var<workgroup> found: array<bool, 64>;
 var<private> count: u32;

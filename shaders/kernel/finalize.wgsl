@@ -1,12 +1,12 @@
-// From one iteration to the next: reduces the partial sums of each lane, finalizes the iteration they belong
-// to, and decides the next one. A workgroup serves FINALIZE_LANE4S groups of four lanes, with REDUCERS
-// invocations for each. The order of every sum is fixed: every REDUCERS-th block, and the sums of these.
+// Reduces the partial sums of each lane, finalizes the iteration they belong to, and decides the next one. A
+// workgroup handles FINALIZE_LANE4S lane4s, with REDUCERS invocations for each. The order of every sum is
+// fixed: each invocation adds every REDUCERS-th block, then these sums are added.
 
 struct FinalizeParams {
-    // Row of the chunk's records of the iteration just done, and of its tables for the next one.
+    // Row in the chunk's records for the iteration just done, and row in its tables for the next one.
     record_row: u32,
     table_row: u32,
-    // FINALIZES, CONTROLS, CHECKED.
+    // Bits FINALIZES, CONTROLS, CHECKED.
     flags: u32,
 }
 
@@ -18,7 +18,7 @@ var<private> checked: bool;
 
 @compute @workgroup_size(FINALIZE_LANE4S, REDUCERS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) own: vec3<u32>) {
-    // The first invocations finalize and control a lane each.
+    // The first invocations finalize and control one lane each.
     let index = own.y * FINALIZE_LANE4S + own.x;
     let lane = group.x * FINALIZE_LANE4S * 4u + index;
     record_row = params.record_row;

@@ -1,5 +1,5 @@
-// The squared loss's part of the duality gap at the scaled dual point, (1 - s)^2 times the loss of the
-// iterate, whose shares are there.
+// The loss term of the duality gap of the squared loss at the scaled dual point: (1 - s)^2 times the loss of
+// the iterate, whose partial sums are stored already.
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {

@@ -1,4 +1,4 @@
-// The penalty's part of the duality gap at the scaled dual point, summed by block of state rows.
+// The penalty term of the duality gap at the scaled dual point, summed by block of state rows.
 
 @compute @workgroup_size(GROUP_LANE4S, GROUP_BLOCKS)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {

@@ -1,8 +1,8 @@
-// X'WX, once a run, summed in `wide` numbers, f64: what is lost here is lost in every iteration. An
-// invocation computes four by four entries on or above the diagonal, and mirrors them.
+// X'WX, computed once a run, summed in `wide` numbers (f64), since its rounding errors enter every iteration.
+// An invocation computes four by four entries on or above the diagonal, and mirrors them.
 
 struct GramParams {
-    // First block of rows and of columns of this dispatch.
+    // First block of rows and first block of columns of this dispatch.
     first_row: u32,
     first_column: u32,
 }

@@ -1,4 +1,4 @@
-// Loads the lane state and the iterates of lanes. One invocation: a lane and a block of rows.
+// Loads the lane state and the iterates of lanes. One invocation per lane and block of rows.
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if (id.x >= params.arrivals) {

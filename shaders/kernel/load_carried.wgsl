@@ -1,5 +1,5 @@
-// Clears the products with the iterates of lanes that are loaded; those of lanes that do not start from zeros
-// are made afterwards. One invocation: a lane and a block of rows.
+// Clears the products with the iterates of loaded lanes; later passes compute those of lanes that do not
+// start from zeros. One invocation per lane and block of rows.
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if (id.x >= params.arrivals) {

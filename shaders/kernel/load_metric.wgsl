@@ -1,4 +1,4 @@
-// Loads the metric of lanes, which comes with their columns. One invocation: a lane and a block of rows.
+// Loads the metric of lanes, which is uploaded with their columns. One invocation per lane and block of rows.
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if (id.x >= params.arrivals || starts_from_zeros(id.x)) {

@@ -1,7 +1,7 @@
-// The metric of this iteration, as uploaded: one diagonal for all lanes, or one for each.
+// Loads the metric of this iteration from the uploaded table: one diagonal for all lanes, or one for each.
 
 struct MetricParams {
-    // Row of the chunk's table.
+    // Row in the chunk's table.
     table_row: u32,
 }
 

@@ -1,16 +1,16 @@
-// Many iterations of the Gram strategy in one dispatch: a workgroup keeps LOCAL_LANE4S groups of four lanes
-// in its own memory and takes them through params.iterations iterations. An invocation has a lane4 and
-// OWN_ROWS coefficients; the first ones keep a lane's lane_state as well. The last iteration is finalized by
-// `finalize`, as the stop rule may be measured first.
+// Many iterations of the Gram strategy in one dispatch: a workgroup keeps LOCAL_LANE4S lane4s in its own
+// memory and runs params.iterations iterations of them. An invocation has one lane4 and OWN_ROWS
+// coefficients; the first invocations also hold a lane's lane_state. `finalize` finalizes the last iteration,
+// as the stop rule may be measured first.
 
 struct PersistentParams {
-    // Row of the chunk's tables for the first iteration.
+    // Row in the chunk's tables for the first iteration.
     table_row: u32,
     // Iterations of the dispatch.
     iterations: u32,
 }
 
-// Two states, [STRIDE, WIDTH, LOCAL_LANE4S] each: the iterates and those before change places.
+// Two states, [STRIDE, WIDTH, LOCAL_LANE4S] each: the iterates and the previous ones, which alternate.
 var<workgroup> pool: array<real4, POOL>;
 // [STATE_FIELDS, LOCAL_LANES]
 var<workgroup> pages: array<real, PAGES>;
@@ -19,7 +19,7 @@ var<workgroup> partial_sums: array<real4, LOCAL_PARTIALS>;
 var<workgroup> runners: atomic<u32>;
 var<workgroup> going: u32;
 
-// v = X'X x of the own coefficients, at the iterate and the one before.
+// v = X'X x of the invocation's own coefficients, at the iterate and at the previous one.
 var<private> carried: array<real4, OWN_VALUES>;
 var<private> before: array<real4, OWN_VALUES>;
 var<private> here_base: u32;
@@ -28,7 +28,7 @@ var<private> first_row: u32;
 var<private> totals: array<real, SUMS>;
 var<private> record_row: u32;
 var<private> table_row: u32;
-// The stop rule is measured after the last iteration, which `finalize` finalizes.
+// True if the stop rule is measured after the last iteration, which `finalize` finalizes.
 var<private> checked: bool;
 
 fn pooled(base: u32, j: u32, t: u32, lane4: u32) -> u32 {
@@ -92,7 +92,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) o
     let holds = index < LOCAL_LANES && lane < PADDED_LANES;
 
     for (var i = index; i < POOL / 2u; i += LOCAL_LANE4S * ROW_GROUPS) {
-        // Beyond the matrix nothing is read that counts.
+        // Values read beyond the matrix are not used.
         let at = min(first_lane4 + i % LOCAL_LANE4S, LANE4S - 1u);
         let row = i / (WIDTH * LOCAL_LANE4S);
         let c = place(min(row, STATE_ROWS - 1u), at) + i / LOCAL_LANE4S % WIDTH * LANE4S;
@@ -116,7 +116,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) o
         if (serves && is_running(lane)) {
             control(lane);
         }
-        // Once in a while, whether anyone is left.
+        // Every 16 iterations, checks if any lane is still running.
         if (i % 16u == 15u) {
             if (index == 0u) {
                 atomicStore(&runners, 0u);
@@ -157,7 +157,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) o
         workgroupBarrier();
         if (serves && i + 1u < params.iterations) {
             for (var sum = 0u; sum < SUMS_OF_EACH; sum++) {
-                // In the order of `finalize`, which finalizes some iterations.
+                // In the same order as `finalize`, which finalizes some of the iterations.
                 var total = real(0.0);
                 for (var reducer = 0u; reducer < REDUCERS; reducer++) {
                     var part = real(0.0);
@@ -180,7 +180,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) o
             let share = sum * ROW_GROUPS + own.y;
             partials[share * LANE4S + lane4] = partial_sums[share * LOCAL_LANE4S + own.x];
         }
-        // The iterate's buffer follows the parity of the iterations, those left out included.
+        // The buffer of the iterate follows the parity of all iterations, including skipped ones.
         let swaps = params.iterations % 2u == 1u;
         for (var j = first_row; j < last_row; j++) {
             for (var t = 0u; t < WIDTH; t++) {

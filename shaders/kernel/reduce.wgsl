@@ -1,4 +1,4 @@
-// Adds up what the parts of a split product left, in order.
+// Adds up the partial results of a split-K product, in order.
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {

@@ -1,5 +1,5 @@
-// The residual by itself: where the last prediction could not store it, and for the stop rule. One
-// invocation: four lanes and a block of rows.
+// The residual as a kernel of its own: for iterations whose residual the last prediction could not store, and
+// for the stop rule. One invocation per lane4 and block of rows.
 struct ResidualParams {
     // 1: at the extrapolated point of the iteration; 0: at the iterate itself.
     extrapolates: u32,

@@ -24,7 +24,7 @@ fn loss_d3(z: real4, y: real) -> real4 {
     return -loss_d2(z, y) * sign(z) * (real(1.0) - e) / (real(1.0) + e);
 }
 
-// A class label has no derivative; the host refuses the direction.
+// A class label has no derivative; the host rejects this direction.
 fn loss_d1_by_target(z: real4, y: real) -> real4 {
     return real4(0.0);
 }

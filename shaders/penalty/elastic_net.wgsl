@@ -12,7 +12,7 @@ fn penalty_prox(w: real4, step: real4, l1: real4, l2: real4) -> Prox {
     return Prox(value, shrink, -step * direction * shrink, -step * value * shrink);
 }
 
-// With a ridge part every v is feasible.
+// With a ridge part, every v is feasible.
 fn penalty_dual_ratio(v: real4, l1: real4, l2: real4) -> real4 {
     return select(abs(v) / l1, real4(0.0), l2 > real4(0.0));
 }

@@ -1,5 +1,5 @@
-// Steps and momenta as products: a factor of the iteration, for each stage, and a factor of the lane in the
-// phase. `ahead` is 1 where k is the iteration after the next, for rules that are tabulated.
+// Steps and momenta as products of a factor of the iteration, for each stage, and a factor of the lane in its
+// phase. `ahead` is 1 if k is the iteration after the next; only tabulated rules use it.
 fn rule_unit(stage: u32, lane: u32, k: u32, field: u32) -> real {
     return rules[(k * STAGES + stage) * UNIT_FIELDS + field];
 }

@@ -1,4 +1,4 @@
-// Steps and momenta as the host tabulates them, lane by lane, for the iterations of a chunk.
+// Steps and momenta from tables of the host, one row per iteration of a chunk, lane by lane.
 fn rule_field(stage: u32, lane: u32, field: u32, ahead: u32) -> real {
     let row = (table_row + ahead) * STAGES + stage;
     return rules[(row * (CODE_FIELDS + RULE_FIELDS) + field) * PADDED_LANES + lane];

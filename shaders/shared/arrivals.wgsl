@@ -1,9 +1,10 @@
-// Lanes to be loaded. `arrivals` has for each its slot, whether it starts from zeros, and its part of the
-// lane state; then, where not all do, the iterate, the one before and a metric, [3, WIDTH, STATE_ROWS].
+// Lanes to be loaded. For each, `arrivals` holds its slot, a flag (1 if it starts from zeros), and its part
+// of the lane state; then, unless all start from zeros, the iterate, the previous one and a metric, [3,
+// WIDTH, STATE_ROWS].
 struct LoadParams {
-    // Lanes to be loaded.
+    // Number of lanes to be loaded.
     arrivals: u32,
-    // Numbers of the columns of each, 0 where all start from zeros.
+    // Length of the columns of each lane, 0 if all lanes start from zeros.
     columns: u32,
 }
 

@@ -1,7 +1,7 @@
-// What a lane does next: the schedule's numbers, and what the last iteration showed.
+// Computes the iteration parameters of a lane from the schedule and the measurements of the last iteration.
 struct Code {
     bits: u32,
-    // Where the phase's numbers begin among the constants.
+    // Index in `constants` of the phase's first number.
     base: u32,
 }
 
@@ -44,7 +44,7 @@ fn control(lane: u32) {
 
     let begins = has(code, STARTS) || switches;
     var count = u32(get_state(lane, MEMORY_COUNT));
-    // What nothing decides keeps its scale.
+    // The scale changes only in adaptive schedules.
     var scale = select(real(1.0), get_state(lane, MEMORY_SCALE), ADAPTIVE);
     var taken_back = false;
     if (begins) {
@@ -66,8 +66,8 @@ fn control(lane: u32) {
             }
         }
     }
-    // Nothing is known of the start's objective: the first iterate cannot have risen. A step that is taken
-    // back leaves the objective of its start.
+    // The objective of the start is unknown: the first iterate cannot have risen. If a step is taken back,
+    // the objective of its start is kept.
     if (ADAPTIVE) {
         if (k == 0u) {
             set_state(lane, MEMORY_OBJECTIVE, REAL_MAX);
@@ -79,7 +79,8 @@ fn control(lane: u32) {
 
     let high = scale * rule_step(stage, lane, k, 0u);
     var step = high;
-    // Which tangent the step has: 0 the rule's, 1 that of the lowest step, 2 that of the measured curvature.
+    // The tangent of the step: 0 that of the rule, 1 that of the lowest step, 2 that of the measured
+    // curvature.
     var kind = 0u;
     if (ADAPTIVE && has(code, USES_SECANT_STEP)) {
         let low = high / constants[code.base];
@@ -137,7 +138,7 @@ fn control(lane: u32) {
         set_state(lane, PARAM_DEXTRAPOLATION + t, select(real(0.0), dmomentum, extrapolates));
     }
     if (PREDICTS_AHEAD) {
-        // The schedule does not adapt: the extrapolation of the next iteration is known.
+        // The schedule is not adaptive: the extrapolation coefficient of the next iteration is known.
         let comes = k + 1u < ITERATIONS;
         let next = select(k, k + 1u, comes);
         let next_code = rule_code(0u, lane, next, 1u);

@@ -1,5 +1,5 @@
-// What is kept of each lane from one iteration to the next: [STATE_FIELDS, PADDED_LANES]. Fields are named in
-// the prelude.
+// The lane state, which is stored from one iteration to the next: [STATE_FIELDS, PADDED_LANES]. The prelude
+// defines the names of the fields.
 fn get_state(lane: u32, field: u32) -> real {
     return lane_state[field * PADDED_LANES + lane];
 }

@@ -1,4 +1,4 @@
-// The share of a block of rows in a sum over all of them. `sum` is where the shares of the sum begin.
+// Stores the partial sum of a block of rows. `sum` is the index of the sum's first partial sum.
 fn store_partial(sum: u32, block: u32, lane4: u32, v: real4) {
     partials[(sum + block) * LANE4S + lane4] = v;
 }

@@ -1,4 +1,4 @@
-// The predictions that a residual is taken of, where steps are not measured.
+// The predictions from which the residual is computed, if steps are not measured.
 fn prediction_at(c: u32, restore: vec4<bool>) -> real4 {
     return z[c];
 }

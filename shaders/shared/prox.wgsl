@@ -1,4 +1,4 @@
-// x = prox_{step g}(w) with its partial derivatives, for four lanes.
+// x = prox_{step g}(w) and its partial derivatives, for a lane4.
 struct Prox {
     value: real4,
     by_input: real4,

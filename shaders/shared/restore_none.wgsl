@@ -1,3 +1,3 @@
-// No step is taken back, as none is measured.
+// Does nothing: steps are not measured, so none is taken back.
 fn restore_where(on: vec4<bool>, j: u32, t: u32, lane4: u32) {
 }

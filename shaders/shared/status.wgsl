@@ -4,8 +4,8 @@ fn record(lane: u32, field: u32, v: real) {
     records[(record_row * RECORD_FIELDS + field) * PADDED_LANES + lane] = v;
 }
 
-// Drivers may assume that there is no NaN: look at the exponent's bits. The scale brings the largest f64 into
-// f32.
+// Checks the bits of the exponent, since drivers may assume that there is no NaN. The scale brings the
+// largest f64 into the range of f32.
 fn is_finite(v: real) -> bool {
     return (bitcast<u32>(f32(v * FINITE_SCALE)) & 0x7f800000u) != 0x7f800000u;
 }
@@ -17,7 +17,7 @@ fn relative(field: u32) -> real {
         return real(0.0);
     }
     let ratio = sqrt(totals[field + 2u] / size);
-    // A NaN would get lost in max() and pass for convergence.
+    // max() would drop a NaN, which would then count as convergence.
     return select(REAL_MAX, ratio, is_finite(size) && is_finite(ratio));
 }
 
@@ -44,7 +44,7 @@ fn finalize_iteration(lane: u32) {
         record(lane, RECORD_DCHANGE + t, dchange);
         record(lane, RECORD_HYPERGRADIENT + t, totals[TOTAL_HYPERGRADIENT + t]);
     }
-    // What the control of the next iteration wants to know.
+    // Measurements for the control of the next iteration.
     if (IDENTIFIES) {
         set_state(lane, SEEN_MOVED, totals[TOTAL_ACTIVE_CHANGE]);
     }

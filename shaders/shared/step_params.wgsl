@@ -1,14 +1,14 @@
-// Parameters of the iteration of four lanes, from the lane state.
+// The iteration parameters of a lane4, from the lane state.
 fn are_running(lane4: u32) -> vec4<bool> {
     return lane_state4(lane4, STATUS) == real4(RUNNING);
 }
 
-// How far ahead of x the gradient is taken, in units of x - x_previous.
+// The extrapolation coefficient: the gradient is taken at x + coefficient (x - x_previous).
 fn params_extrapolation(lane4: u32) -> real4 {
     return lane_state4(lane4, PARAM_EXTRAPOLATION);
 }
 
-// True if tangents are carried yet.
+// True if tangents are carried already.
 fn params_tangents(lane4: u32) -> vec4<bool> {
     return lane_state4(lane4, PARAM_TANGENTS) > real4(0.0);
 }
@@ -30,7 +30,7 @@ fn params_dextrapolation(lane4: u32, t: u32) -> real4 {
     return lane_state4(lane4, PARAM_DEXTRAPOLATION + t);
 }
 
-// The extrapolation of the iteration after this one, where the schedule does not adapt.
+// The extrapolation coefficient of the iteration after this one, if the schedule is not adaptive.
 fn params_next_extrapolation(lane4: u32) -> real4 {
     return lane_state4(lane4, PARAM_NEXT_EXTRAPOLATION);
 }

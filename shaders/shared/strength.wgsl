@@ -1,5 +1,5 @@
-// The penalty of four lanes: its strengths, their tangents, and the factors of the coefficients, from
-// `lanes`, [LANE_FIELDS, LANE4S], then the numbers that all lanes share.
+// The penalty of a lane4: its strengths, their tangents, and the penalty factors of the coefficients, from
+// `lanes`: [LANE_FIELDS, LANE4S], then the numbers that all lanes share.
 fn lanes_l1(lane4: u32) -> real4 {
     return lanes[LANE_L1 * LANE4S + lane4];
 }
@@ -20,7 +20,8 @@ fn lanes_dl2(lane4: u32, t: u32) -> real4 {
     return lanes[(LANE_DL2 + t) * LANE4S + lane4];
 }
 
-// Number `at` of those that all lanes share, which follow the lanes' fields, one for each lane of four lanes.
+// Number `at` of those that all lanes share. They follow the fields of the lanes and are repeated for each
+// lane of a lane4.
 fn shared_at(at: u32) -> real4 {
     return lanes[LANE_FIELDS * LANE4S + at];
 }
@@ -33,7 +34,7 @@ fn factor_of(j: u32) -> real4 {
     return shared_at(j);
 }
 
-// By how much tangent t moves the strengths of coefficient j, per unit of dl1 and dl2.
+// The tangent t of the strengths of coefficient j, per unit of dl1 and dl2.
 fn strength_tangent(j: u32, t: u32) -> real4 {
     let only = FACTOR_SEEDS[t];
     if (only < 0) {

@@ -1,5 +1,4 @@
-// The totals of a workgroup's lanes, where sums are short: every lane's by an invocation, which waits for no
-// other.
+// The totals of a workgroup's lanes if sums are short: one invocation per lane, without barriers.
 fn add_up(count: u32, first_lane4: u32, own: vec2<u32>, serves: bool) {
     let index = own.y * FINALIZE_LANE4S + own.x;
     let lane4 = min(first_lane4 + index / 4u, LANE4S - 1u);

@@ -1,8 +1,8 @@
-// The totals of a workgroup's lanes, where sums are long: invocations that serve four lanes share its blocks.
+// The totals of a workgroup's lanes if sums are long: the invocations of a lane4 share its blocks.
 // [sums of a batch, REDUCERS, FINALIZE_LANE4S]
 var<workgroup> partial_sums: array<real4, FINALIZE_PARTIALS>;
 
-// Every REDUCERS-th block's share of a sum, in order.
+// The sum of every REDUCERS-th block of a sum, in order.
 fn partial_sum(sum: u32, lane4: u32, reducer: u32) -> real4 {
     var total = real4(0.0);
     for (var block = reducer; block < SUM_BLOCKS[sum]; block += REDUCERS) {

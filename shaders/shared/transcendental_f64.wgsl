@@ -28,7 +28,7 @@ fn power_of_two(n: vec4<i32>) -> real4 {
     return result;
 }
 
-// Halley's step for exp(l) = 1 + x from the f32 logarithm: its error is cubed.
+// One step of Halley's method for exp(l) = 1 + x from the f32 logarithm, which cubes its error.
 fn real_log1p(x: real4) -> real4 {
     let y = 1.0lf + x;
     let l = real4(log(vec4<f32>(y)));

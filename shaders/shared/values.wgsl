@@ -1,2 +1,2 @@
-// What a product has computed for one row and group of four lanes: the iterates' numbers, then the tangents'.
+// The results of a product for one row and lane4: the iterates' numbers, then the tangents'.
 var<private> values: array<real4, WIDTH>;

@@ -1,4 +1,5 @@
-//! Engines: interpreters of a plan. [`cpu`] is the reference text; `gpu` runs the same plan on a device.
+//! Engines: interpreters of a plan. [`cpu`] is the reference implementation; `gpu` runs the same plan on a
+//! device.
 
 use ndarray::Array3;
 
@@ -10,24 +11,24 @@ pub mod cpu;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 
-/// How a lane ended.
+/// The status of a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Status {
-    /// Still going; never in a result.
+    /// Still running; never in a result.
     Running,
     /// The stop rule holds for the iterate and for its derivatives.
     Converged,
-    /// Every iteration was done before the stop rule held.
+    /// All iterations were done before the stop rule held.
     MaxIterations,
     /// The objective grew beyond [`DIVERGED`] times that of the start or of zero coefficients.
     Diverged,
-    /// A number that is not finite appeared in the iterate or a derivative.
+    /// A value that is not finite appeared in the iterate or a derivative.
     NotFinite,
-    /// The run was cancelled while this lane was going.
+    /// The run was cancelled before this lane ended.
     Cancelled,
-    /// The run's time was over while this lane was going.
+    /// The run's deadline passed before this lane ended.
     Deadline,
 }
 
@@ -46,7 +47,7 @@ impl Status {
     }
 }
 
-/// States of some lanes, each at an iterate of its own.
+/// States of some lanes, each at its own iterate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Frame {
     /// (lane as an index into the sweep, index of its iterate).
@@ -60,60 +61,60 @@ pub struct Frame {
 pub struct Slot {
     /// Index into the sweep.
     pub lane: usize,
-    /// Iterations it had done before the chunk.
+    /// Iterations done before the chunk.
     pub first: usize,
-    /// Where it stands at the end of the chunk.
+    /// The outcome at the end of the chunk.
     pub outcome: LaneOutcome,
 }
 
 impl Slot {
-    /// Iterations it did in the chunk.
+    /// Iterations done in the chunk.
     pub fn iterations(&self) -> usize {
         self.outcome.iterations - self.first
     }
 }
 
-/// What an engine hands over after every chunk.
+/// The results of a chunk.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chunk {
     /// The lanes.
     pub slots: Vec<Slot>,
     /// `[iterations, slots, fields]`, as many iterations as the longest lane did, laid out by
     /// [`RecordLayout`](crate::program::RecordLayout): row `i` of a slot describes iterate `first + i + 1`,
-    /// as long as the lane was going. In any memory order.
+    /// for the iterations that the lane did. In any memory order.
     pub records: Array3<f64>,
     /// Frames of the chunk.
     pub frames: Vec<Frame>,
-    /// Coefficients left out because they provably rest at zero: summed over lanes and iterations, in units
-    /// of all of a lane's.
+    /// Coefficients left out because they provably stay zero: summed over lanes and iterations, in units of
+    /// all coefficients of a lane.
     pub skipped: f64,
 }
 
 impl Chunk {
-    /// Lanes still going at its end.
+    /// Lanes still running at its end.
     pub fn running(&self) -> usize {
         self.slots.iter().filter(|s| s.outcome.status == Status::Running).count()
     }
 }
 
-/// How a lane ended, with the measures of the stop rule.
+/// The status of a lane, with the measures of the stop rule.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LaneOutcome {
     /// Status.
     pub status: Status,
     /// Iterations done.
     pub iterations: usize,
-    /// Duality gap relative to the loss of zero coefficients; `None` where the dual is not available.
+    /// Duality gap relative to the loss of zero coefficients; `None` if the dual is not available.
     pub gap: Option<f64>,
     /// `‖x − T(x)‖ / max(‖x‖, ‖T(x)‖)`, `T` the proximal gradient step of size `1/L` (without a metric).
     pub stationarity: f64,
-    /// The same of the derivatives, `‖dx − DT(x, dx)‖ / max(‖dx‖, ‖DT‖)`, the largest over the tangents;
-    /// those by a step or a momentum vanish at the solution and are left out.
+    /// The same for the derivatives, `‖dx − DT(x, dx)‖ / max(‖dx‖, ‖DT‖)`, the largest over the tangents;
+    /// derivatives by a step or a momentum vanish at the solution and are left out.
     pub derivative_residual: f64,
 }
 
 impl LaneOutcome {
-    /// Of a lane that is still going after `iterations`.
+    /// The outcome of a lane that is still running after `iterations`.
     pub(crate) fn open(iterations: usize) -> Self {
         let nan = f64::NAN;
         LaneOutcome {
@@ -126,7 +127,7 @@ impl LaneOutcome {
     }
 }
 
-/// What ran: named in every report.
+/// The engine and device of a run: named in every report.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct EngineInfo {
@@ -141,7 +142,7 @@ pub struct EngineInfo {
 }
 
 mod sealed {
-    /// Engines are made in this crate alone, so that what they are asked to do may change.
+    /// Engines are defined in this crate only, so that this trait may change.
     pub trait Sealed {}
 }
 #[cfg(not(feature = "testing"))]
@@ -152,60 +153,61 @@ pub use sealed::Sealed;
 /// An interpreter of plans. Sealed: the engines are [`cpu::CpuEngine`] and, with the feature `gpu`,
 /// `gpu::GpuEngine`.
 pub trait Engine: Sealed + Send {
-    /// What runs.
+    /// The engine and its device.
     fn info(&self) -> EngineInfo;
 
-    /// What it can do, for planning.
+    /// The limits of the engine, for planning.
     ///
     /// # Errors
-    /// A precision the engine does not have.
+    /// The engine does not support the precision.
     fn limits(&self, precision: Precision) -> Result<Limits>;
 
-    /// Allocates what a plan counts. No lane is active yet.
+    /// Allocates the buffers of a plan. No lane is active yet.
     ///
     /// # Errors
-    /// A device that failed.
+    /// The device failed.
     fn open<'a>(&'a mut self, plan: &'a Plan, job: &'a Job<'a>) -> Result<Box<dyn Run + 'a>>;
 
-    /// Replaces a device that failed by a fresh one.
+    /// Replaces a failed device by a new one.
     ///
     /// # Errors
-    /// There is none, or it is not the engine's to replace.
+    /// There is no device, or the engine does not own it.
     fn recover(&mut self) -> Result<()>;
 }
 
-/// A plan in progress: lanes come and go between chunks. Lanes that ended rest until they are evicted.
+/// A plan in progress: lanes are loaded and evicted between chunks. Lanes that ended stay idle until they are
+/// evicted.
 pub trait Run {
-    /// Lanes that can still be active.
+    /// The number of lanes that can still be loaded.
     fn free(&self) -> usize;
 
-    /// Loads lanes, each with what it needs to go on; at most [`free`](Self::free) of them.
+    /// Loads lanes from their states; at most [`free`](Self::free) of them.
     ///
     /// # Errors
-    /// A device that failed.
+    /// The device failed.
     fn load(&mut self, lanes: Vec<LaneState>) -> Result<()>;
 
     /// Frees the slots of lanes.
     fn evict(&mut self, lanes: &[usize]);
 
-    /// Begins at most `iterations` of every lane, no more than the plan's chunk, and says how many.
+    /// Begins at most `iterations` of every lane, no more than the plan's chunk, and returns their number.
     ///
     /// # Errors
-    /// A device that failed.
+    /// The device failed.
     fn submit(&mut self, iterations: usize) -> Result<usize>;
 
-    /// Chunks submitted and not collected; an engine takes at most [`depth`](Self::depth) of them.
+    /// Chunks submitted but not collected; at most [`depth`](Self::depth).
     fn in_flight(&self) -> usize;
 
-    /// Chunks that may be in flight.
+    /// Most chunks in flight.
     fn depth(&self) -> usize;
 
     /// Waits for the oldest chunk in flight.
     ///
     /// # Errors
-    /// A device that failed: what was in flight is lost, what was collected is not.
+    /// The device failed: chunks in flight are lost, collected ones are not.
     fn collect(&mut self) -> Result<Chunk>;
 
-    /// An active lane as of the last chunk collected, or as it was loaded.
+    /// The state of an active lane as of the last collected chunk, or as it was loaded.
     fn state(&self, lane: usize) -> LaneState;
 }

@@ -4,7 +4,7 @@ use super::{Keep, MetricKind, Shape, Strategy, staging};
 use super::{Precision, RecordLayout};
 use crate::lanes::fields::{code, unit};
 
-/// Generates [`BufferId`] with a name for each variant.
+/// Generates [`BufferId`] and the name of each variant.
 macro_rules! buffer_ids {
     ($($(#[$doc:meta])* $Id:ident $name:literal,)+) => {
         /// A buffer of a run.
@@ -26,9 +26,9 @@ buffer_ids! {
     Design "design",
     /// `[n, 2 + d]`: target, weight and the target's tangents.
     Rows "rows",
-    /// `[stride, columns]`: the iterate with its tangents, and the one before.
+    /// `[stride, columns]`: the iterate with its tangents, and the previous iterate.
     State "state",
-    /// `[n, columns]`: predictions of both.
+    /// `[n, columns]`: predictions of both iterates.
     Prediction "prediction",
     /// `[n, columns]`: the residual with its tangents.
     Residual "residual",
@@ -36,17 +36,18 @@ buffer_ids! {
     Gradient "gradient",
     /// `[stride, stride]`: `XᵀWX`.
     Gram "gram",
-    /// `[stride, columns]`: `XᵀWX` times the iterate, and the one before.
+    /// `[stride, columns]`: `XᵀWX` times the iterate, and times the previous iterate.
     Carried "carried",
-    /// `[n, columns]`: predictions where the gradient was taken, for steps that measure curvature.
+    /// `[n, columns]`: predictions at the point where the gradient was taken, for steps that measure
+    /// curvature.
     Extrapolated "extrapolated",
     /// `[stride, columns]`: the diagonal metric with its tangents.
     Metric "metric",
     /// `[n, stride]`: squares of the design.
     DesignSquares "design_squares",
-    /// `[q]`: bounds of the Hessian's diagonal.
+    /// `[q]`: bounds on the Hessian's diagonal.
     CurvatureBound "curvature_bound",
-    /// `[chunk, q, lanes or 1]`: metrics of the iterations of a chunk.
+    /// `[chunk, q, lanes or 1]`: the metrics of a chunk's iterations.
     MetricTables "metric_tables",
     /// `[held-out rows, stride]`: the held-out design.
     ValidationDesign "validation_design",
@@ -54,21 +55,22 @@ buffer_ids! {
     ValidationRows "validation_rows",
     /// `[held-out rows, columns]`: their predictions.
     ValidationPrediction "validation_prediction",
-    /// `[parts · rows, columns]`: parts of split products.
+    /// `[parts · rows, columns]`: partial results of split-K products.
     SplitPartials "split_partials",
-    /// `[groups, 1 + stride/4]`: coefficients that are not zero, four by four: their number, then they.
+    /// `[groups, 1 + stride/4]`: blocks of four coefficients that are not zero: their number, then their
+    /// indices.
     ActiveSets "active_sets",
-    /// `[groups]`: how many of them were listed since the chunk began.
+    /// `[groups]`: the number of blocks listed since the chunk began.
     ActiveCounts "active_counts",
-    /// `[q, 2, lanes]`: what a step stores for its tangents.
+    /// `[q, 2, lanes]`: values that a step stores for its tangents.
     Stepped "stepped",
     /// `[sums · blocks, lanes]`: partial sums.
     Partials "partials",
-    /// Constants of lanes, then of all lanes.
+    /// Constants of each lane, then those that all lanes share.
     Lanes "lanes",
-    /// Constants of phases that adapt.
+    /// Constants of adaptive phases.
     Constants "constants",
-    /// `[fields, lanes]`: what is kept of a lane from one iteration to the next.
+    /// `[fields, lanes]`: the lane state, which is stored from one iteration to the next.
     LaneState "lane_state",
     /// `[iterations, stages, 5]`: the schedule's factors.
     StepFactors "step_factors",
@@ -90,17 +92,17 @@ buffer_ids! {
     PersistentParams "persistent_params",
     /// Parameters of `metric_table`, by iteration.
     MetricParams "metric_params",
-    /// What a chunk brings back.
+    /// The results of a chunk, read by the host.
     Staging "staging",
-    /// What a chunk of a session needs.
+    /// The tables that a chunk of a session needs.
     Upload "upload",
-    /// The state of a session on its way to the host.
+    /// A copy of a session's state for the host.
     StateCopy "state_copy",
     /// Times of a session's passes.
     Times "times",
-    /// Coefficients that move, for groups of lanes (CPU engine).
+    /// The coefficients that can change, for groups of lanes (CPU engine).
     WorkingSets "working_sets",
-    /// Gradients that working sets were made from (CPU engine).
+    /// Gradients from which working sets were chosen (CPU engine).
     WorkingSetReferences "working_set_references",
     /// Frames of a chunk (CPU engine).
     Frames "frames",
@@ -109,7 +111,7 @@ buffer_ids! {
 /// Bytes between two entries of uniform parameters: the portable alignment of dynamic offsets.
 pub const PARAMS_STRIDE: u64 = 256;
 
-/// What a buffer consists of.
+/// The type of a buffer's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Element {
@@ -126,7 +128,7 @@ pub enum Element {
 }
 
 impl Element {
-    /// The numbers of a precision.
+    /// The element type of a precision.
     pub(super) fn real(precision: Precision) -> Self {
         match precision {
             Precision::F32 => Element::F32,
@@ -154,21 +156,21 @@ impl Element {
     }
 }
 
-/// How many of a buffer there are.
+/// The number of copies of a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Copies {
     /// One.
     One,
-    /// A pair, which alternates by the parity of the iterate.
+    /// Two, which alternate by the parity of the iterate.
     Iterate,
-    /// A pair, which alternates from chunk to chunk.
+    /// Two, which alternate from chunk to chunk.
     Chunk,
-    /// So many, created when they are first needed.
+    /// This number of copies, created when they are first needed.
     Many(usize),
 }
 
-/// What a buffer is used for.
+/// The usage of a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Usage {
@@ -180,7 +182,7 @@ pub enum Usage {
     Staging,
     /// Written by the host, copied by the device.
     Upload,
-    /// Times that the device writes.
+    /// Timestamps, written by the device.
     Times,
 }
 
@@ -188,15 +190,15 @@ pub enum Usage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Buffer {
-    /// Which.
+    /// Identifier.
     pub id: BufferId,
-    /// What it consists of.
+    /// Type of the elements.
     pub element: Element,
     /// Shape of each copy, row-major.
     pub shape: Vec<usize>,
-    /// How many there are.
+    /// Number of copies.
     pub copies: Copies,
-    /// What it is used for.
+    /// Usage.
     pub usage: Usage,
 }
 
@@ -218,7 +220,7 @@ impl Buffer {
     pub fn bytes(&self) -> u64 {
         self.bytes_of_one().saturating_mul(self.count() as u64)
     }
-    /// Bytes that an iteration reads or writes: a row, where the buffer has one for each iteration.
+    /// Bytes that an iteration reads or writes: one row, if the buffer has a row for each iteration.
     pub(super) fn bytes_of_iteration(&self) -> f64 {
         use BufferId::{MetricTables, Records, StepFactors, StepTables};
         let of_iterations = matches!(self.id, Records | StepTables | StepFactors | MetricTables);
@@ -230,12 +232,12 @@ impl Buffer {
     }
 }
 
-/// Bytes of an upload of lanes, about.
+/// Approximate bytes of an upload of lanes.
 const ARRIVAL_BYTES: u64 = 4 << 20;
 /// Chunks of a sweep in flight.
 pub(crate) const CHUNKS_IN_FLIGHT: usize = 2;
-/// Passes that are timed at most between two readings: one query of their begin and one of their end, in a
-/// set of wgpu's size.
+/// Most passes that are timed between two readings: each takes one query for its begin and one for its end,
+/// in a query set of wgpu's size.
 pub(crate) const TIMED_PASSES: usize = 2048;
 
 impl Keep {
@@ -248,7 +250,7 @@ impl Keep {
     }
 }
 
-/// A list of buffers in the making.
+/// A list of buffers that is being built.
 struct List {
     real: Element,
     buffers: Vec<Buffer>,
@@ -292,7 +294,7 @@ fn matrices(s: &Shape, list: &mut List) {
             list.add(Residual, Copies::One, &[n, columns]);
         }
         Strategy::Gram => list.add(Carried, Copies::Iterate, &[stride, columns]),
-        // Filled for the stop rule alone.
+        // Written for the stop rule only.
         Strategy::Persistent => list.add(Carried, Copies::One, &[stride, columns]),
     }
     if s.is_gram() {
@@ -339,7 +341,7 @@ fn objective_parts(s: &Shape, list: &mut List) {
     }
 }
 
-/// Lists of coefficients that are not zero.
+/// Lists of the coefficients that are not zero.
 fn lists(s: &Shape, list: &mut List) {
     use BufferId::*;
     if s.active_sets {
@@ -352,12 +354,12 @@ fn lists(s: &Shape, list: &mut List) {
     }
 }
 
-/// What is kept of lanes, and how they are loaded.
+/// The state of lanes, and the buffers from which they are loaded.
 fn lanes(s: &Shape, list: &mut List) {
     use BufferId::*;
     let padded = s.padded_lanes();
     list.add(Partials, Copies::One, &[s.sum_rows(), padded]);
-    // Numbers that all lanes share are there once for each lane of a lane4.
+    // Numbers that all lanes share are repeated for each lane of a lane4.
     let own = s.lane_fields().saturating_mul(padded);
     list.add(Lanes, Copies::One, &[own.saturating_add(4 * s.shared_fields())]);
     list.add(Constants, Copies::One, &[s.request.constants.max(1)]);
@@ -367,14 +369,15 @@ fn lanes(s: &Shape, list: &mut List) {
     list.params(LoadParams, Copies::One, 1);
 }
 
-/// The schedule's numbers, and parameters by iteration.
+/// The schedule's numbers, and the parameters of each iteration.
 fn schedule(s: &Shape, list: &mut List) {
     use BufferId::*;
     let r = &s.request;
     if r.factored {
         list.add(StepFactors, Copies::One, &[r.iterations, r.stages, unit::TABLE.len(0)]);
     } else {
-        // One iteration more, as a prediction's epilogue looks ahead.
+        // One more iteration, since a prediction's epilogue needs the next iteration's extrapolation
+        // coefficient.
         let fields = code::TABLE.len(0) + s.rule_fields();
         list.add(StepTables, Copies::Chunk, &[s.chunk + 1, r.stages, fields, s.padded_lanes()]);
     }
@@ -384,7 +387,7 @@ fn schedule(s: &Shape, list: &mut List) {
     }
 }
 
-/// What passes between host and device.
+/// Buffers for transfers between host and device.
 fn host(s: &Shape, list: &mut List) {
     use BufferId::*;
     let staging = staging::Staging::new(s);
@@ -402,18 +405,18 @@ fn host(s: &Shape, list: &mut List) {
 }
 
 impl Shape {
-    /// Groups of lanes that have an active set, at most: as many as the smallest workgroups.
+    /// Most groups of lanes with an active set: the number of groups if workgroups are the smallest possible.
     pub(crate) fn active_groups(&self) -> usize {
         self.lane4s().div_ceil(super::tile::FEWEST_GROUP_LANE4S)
     }
 
-    /// Numbers of a lane to be loaded: slot, whether it starts from zeros, lane state; iterate, the one
-    /// before, metric.
+    /// Length of a lane's entry in `arrivals`: slot, flag (1 if it starts from zeros), lane state; iterate,
+    /// previous iterate, metric.
     pub(crate) fn arrival_numbers(&self) -> usize {
         2 + self.state_fields() + 3 * (1 + self.d()) * self.state_rows()
     }
 
-    /// Lanes of an upload at most.
+    /// Most lanes in one upload.
     pub(crate) fn arrivals(&self) -> usize {
         let bytes = self.arrival_numbers() as u64 * self.request.precision.bytes();
         ((ARRIVAL_BYTES / bytes).max(1) as usize).min(self.slots.max(1))

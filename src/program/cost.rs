@@ -1,11 +1,11 @@
-//! What a run costs, from its passes: estimates before it, and counts for rates.
+//! The cost of a run, computed from its passes: estimates before the run, and counts for rates.
 
 use super::passes::When;
 use super::{Limits, Pass, Plan, Program, Request, Shape, Strategy, cpu};
 use crate::program::DeviceKind;
 
-/// Seconds that deciding for lanes takes in the persistent strategy, in units of that by `finalize`: fewer of
-/// the invocations that work at the same time decide.
+/// Time of deciding the next iterations of lanes in the persistent strategy, relative to `finalize`: a
+/// smaller share of the concurrent invocations decides.
 fn deciding(strategy: Strategy, device: DeviceKind) -> f64 {
     match (strategy, device) {
         (Strategy::Persistent, DeviceKind::Integrated | DeviceKind::Discrete) => 2.5,
@@ -19,8 +19,8 @@ fn in_iteration(pass: &Pass) -> bool {
 }
 
 impl Strategy {
-    /// Estimated seconds of an iteration of some lanes together: products, what is between them, launches,
-    /// and what is decided lane by lane.
+    /// Estimated seconds of an iteration of some lanes together: products, element-wise work, launches, and
+    /// decisions lane by lane.
     pub(super) fn iteration(self, r: &Request, limits: &Limits, lanes: usize) -> f64 {
         if limits.engine == "cpu" {
             return cpu::iteration_seconds(r, limits, lanes);
@@ -31,7 +31,8 @@ impl Strategy {
         let seconds = |pass: &Pass| {
             let period = shape.period(pass.when) as f64;
             let cost = pass.cost;
-            // Of what is done once in a while, products count alone; they are the same in every strategy.
+            // Of passes that are not run every iteration, only the operations count; they are the same in
+            // every strategy.
             if pass.when != When::Iteration && period > 1.0 {
                 return cost.flops / period / limits.flops;
             }
@@ -42,7 +43,7 @@ impl Strategy {
             + deciding(self, limits.device) * lanes as f64 * limits.lane
     }
 
-    /// Estimated seconds of what is done once a run.
+    /// Estimated seconds of the work that is done once per run.
     pub(super) fn once(self, r: &Request, limits: &Limits) -> f64 {
         let (n, q) = (r.rows as f64, r.state_rows as f64);
         if self == Strategy::Direct { 0.0 } else { n * q * q / limits.flops_wide }
@@ -50,7 +51,7 @@ impl Strategy {
 }
 
 impl Program {
-    /// A number of each pass, summed over an iteration.
+    /// A quantity of each pass, summed over an iteration.
     fn of_iteration(&self, number: impl Fn(&Pass) -> f64) -> f64 {
         let of = |pass: &Pass| number(pass) / self.shape.period(pass.when) as f64;
         self.passes.iter().filter(|pass| in_iteration(pass)).map(of).sum()
@@ -63,9 +64,9 @@ impl Program {
 }
 
 impl Plan {
-    /// Floating-point operations of an iteration of all slots that its products cannot do without:
-    /// `4·n·q·b(1+d)` in the direct strategy, `2·q²·b(1+d)` in those with `XᵀX`. Element-wise epilogues, the
-    /// stop rule and refreshes are not counted.
+    /// Floating-point operations that the products of an iteration of all slots need at least: `4·n·q·b(1+d)`
+    /// in the direct strategy, `2·q²·b(1+d)` in those with `XᵀX`. Element-wise epilogues, the stop rule and
+    /// refreshes are not counted.
     pub fn counted_operations(&self) -> f64 {
         if self.engine == "cpu" {
             return cpu::counted_operations(&self.request, self.slots);
@@ -109,7 +110,7 @@ mod tests {
         let direct = plan(Strategy::Direct);
         assert_eq!(direct.counted_operations(), 2.0 * (2.0 * 442.0 * 10.0 * 200.0));
         // Mostly the matrices, 10 rows padded to 12: the step reads the design, the residual and both
-        // iterates, and writes one; the prediction reads the design, the iterate and the prediction before,
+        // iterates, and writes one; the prediction reads the design, the iterate and the previous prediction,
         // and writes prediction and residual.
         let (design, state, rows) = (442.0 * 12.0, 12.0 * 200.0, 442.0 * 200.0);
         let matrices = 8.0 * (2.0 * design + 4.0 * state + 4.0 * rows);

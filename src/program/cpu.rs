@@ -1,10 +1,10 @@
-//! The CPU engine's buffers and its cost: it has no passes.
+//! Buffers and cost of the CPU engine, which has no passes.
 
 use super::buffers::{Buffer, BufferId, Copies, Element, Usage};
 use super::memory::{GROUP_LANES, working_set};
 use super::{Limits, MetricKind, RecordLayout, Request};
 
-/// The buffers of a run with so many slots.
+/// The buffers of a run with `lanes` slots.
 pub(super) fn buffers(
     r: &Request,
     limits: &Limits,

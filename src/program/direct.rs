@@ -16,7 +16,7 @@ pub(super) fn passes(s: &Shape) -> Vec<Pass> {
     list
 }
 
-/// The predictions of lanes that do not start from zeros: of their iterate, and of the one before.
+/// The predictions of lanes that do not start from zeros: of their iterate, and of the previous one.
 pub(super) fn given(s: &Shape) -> Vec<Pass> {
     let mut list = predict(s, When::LoadGiven, Binding::current);
     list.extend(predict(s, When::LoadGiven, Binding::other));
@@ -36,7 +36,8 @@ fn gradient(kernel: &'static str, when: When, stored: bool) -> Operation {
     Operation { kernel, when, side: Side::Transposed, matrix: BufferId::Design, operand, result }
 }
 
-/// The residual by itself: at the extrapolated point of the iteration, or, on a check, at the new iterate.
+/// The residual as a pass of its own: at the extrapolated point of the iteration, or, on a check, at the new
+/// iterate.
 fn residual(s: &Shape, when: When) -> Pass {
     let at_e = when == When::Stale;
     let z = if s.request.measures_curvature { update } else { read };
@@ -77,7 +78,7 @@ fn residual(s: &Shape, when: When) -> Pass {
     ])
 }
 
-/// The step: an epilogue of the gradient's product where that can be.
+/// The step: an epilogue of the gradient's product if possible.
 fn step(s: &Shape) -> Vec<Pass> {
     let (q, own, when) = (s.state_rows(), rows_per_sum(s.d()), When::Iteration);
     let columns = s.counted_columns();
@@ -96,7 +97,8 @@ fn step(s: &Shape) -> Vec<Pass> {
     list
 }
 
-/// The step where tangents wait: first the iterates, then the tangents in the rows that are not zero.
+/// The step if tangents follow in a later pass: first the iterates, then the tangents in the rows that are
+/// not zero.
 fn step_of_listed(s: &Shape, work: Cost) -> Vec<Pass> {
     let (q, own, when) = (s.state_rows(), rows_per_sum(s.d()), When::Iteration);
     let iterate = gradient("gradient_iterate", when, false)
@@ -135,7 +137,7 @@ fn active_set(s: &Shape) -> Option<Pass> {
     })
 }
 
-/// The new predictions with their loss and, where the schedule does not adapt, the residual of the next
+/// The new predictions with their loss and, if the schedule is not adaptive, the residual of the next
 /// iteration.
 fn observe(s: &Shape) -> Vec<Pass> {
     let (n, own, when) = (s.rows(), rows_per_sum(s.d()), When::Iteration);
@@ -198,7 +200,7 @@ fn check(s: &Shape) -> Vec<Pass> {
     list
 }
 
-/// The loss's part of the duality gap.
+/// The loss term of the duality gap.
 fn gap_loss(s: &Shape) -> Pass {
     Pass {
         bindings: vec![

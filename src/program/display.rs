@@ -1,4 +1,4 @@
-//! The plan in words, as `--dry-run` prints it.
+//! The plan as text, as `--dry-run` prints it.
 
 use std::fmt;
 
@@ -75,7 +75,7 @@ impl fmt::Display for Program {
 }
 
 impl Program {
-    /// When a pass runs, in words.
+    /// When a pass runs, as text.
     fn when(&self, when: When) -> String {
         let period = self.shape.period(when);
         match when {
@@ -92,7 +92,7 @@ impl Program {
     }
 }
 
-/// A binding: what happens to a buffer, and which of a pair it is.
+/// A binding as text: the access to a buffer, and the copy that is bound.
 fn words(binding: &Binding) -> String {
     let access = match binding.access {
         Access::Read => "",

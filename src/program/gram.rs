@@ -1,4 +1,4 @@
-//! The Gram strategy: the step from `v = XᵀX x`, which is carried from one iteration to the next.
+//! The Gram strategy: the step is computed from `v = XᵀX x`, which is carried from one iteration to the next.
 
 use super::passes::{Binding, Cost, Entry, Params, Part, Pass, When, count, file, read, update, write};
 use super::products::{Cut, Operation, rowwise, step_bindings, step_parts};
@@ -15,7 +15,7 @@ pub(super) fn passes(s: &Shape) -> Vec<Pass> {
     list
 }
 
-/// The products of lanes that do not start from zeros: with their iterate, and with the one before.
+/// The products of lanes that do not start from zeros: with their iterate, and with the previous one.
 pub(super) fn given(s: &Shape) -> Vec<Pass> {
     let of = |which: fn(Binding) -> Binding| product(s, When::LoadGiven, which).stored(s);
     of(Binding::current).into_iter().chain(of(Binding::other)).collect()
@@ -81,7 +81,7 @@ fn loss(s: &Shape) -> Vec<Pass> {
     list
 }
 
-/// The stop rule at the new iterate, whose product is there.
+/// The stop rule at the new iterate, whose product is already computed.
 pub(super) fn check(s: &Shape) -> Vec<Pass> {
     let (q, own, when) = (s.state_rows(), rows_per_sum(s.d()), When::Check);
     let v = read("v", BufferId::Carried);
@@ -100,7 +100,7 @@ pub(super) fn check(s: &Shape) -> Vec<Pass> {
     list
 }
 
-/// The loss's part of the duality gap, from the loss itself.
+/// The loss term of the duality gap, computed from the loss itself.
 fn gap_loss(s: &Shape) -> Pass {
     Pass {
         bindings: vec![update("partials", BufferId::Partials)],
@@ -114,12 +114,12 @@ fn gap_loss(s: &Shape) -> Pass {
     }
 }
 
-/// Operations of a dispatch that sums `XᵀX`, about.
+/// Approximate operations of a dispatch that sums `XᵀX`.
 const DISPATCH_OPERATIONS: usize = 1 << 31;
-/// Rows and columns of `XᵀX` of a workgroup: eight by eight blocks of four by four entries.
+/// Rows and columns of `XᵀX` per workgroup: eight by eight blocks of four by four entries.
 const GROUP_SIDE: usize = 32;
 
-/// `XᵀX`, a piece at a time, so that no dispatch takes long: its grid is that of a piece.
+/// `XᵀX`, computed in pieces so that no dispatch takes long: the grid is that of a piece.
 pub(super) fn matrix(s: &Shape) -> Pass {
     let sides = s.stride().div_ceil(GROUP_SIDE);
     let most = (DISPATCH_OPERATIONS / (2 * s.rows() * GROUP_SIDE * GROUP_SIDE)).max(1);
@@ -146,7 +146,7 @@ pub(super) fn matrix(s: &Shape) -> Pass {
 
 #[cfg(feature = "gpu")]
 impl Shape {
-    /// Workgroups that cover `XᵀX` along each of its sides.
+    /// Workgroups along each side of `XᵀX`.
     pub(crate) fn gram_sides(&self) -> usize {
         self.stride().div_ceil(GROUP_SIDE)
     }

@@ -1,4 +1,4 @@
-//! What fits: slots, and iterations of a chunk.
+//! The numbers of slots, and of iterations of a chunk, that fit the memory.
 
 use super::{
     Buffer, CHUNK_MAX, CHUNK_SECONDS, FRAME_BYTES, FUSED_TANGENTS, Limits, MetricKind, Program, RecordLayout,
@@ -21,37 +21,37 @@ pub(super) fn host_bytes(r: &Request, layout: RecordLayout) -> u64 {
     let frames = (r.iterations / r.every + 2) as u64;
     let frame = b.saturating_mul(1 + r.tangents as u64).saturating_mul(r.state_rows as u64);
     let records = k.saturating_mul(b).saturating_mul(layout.fields() as u64 + 1);
-    // Twice: the chunks as they came, and the trace made of them.
+    // Twice: the chunks as received, and the trace made of them.
     frames.saturating_mul(frame).saturating_add(records).saturating_mul(16)
 }
 
-/// Seconds that an iteration may take, so that a run can be cancelled in the middle of many lanes.
+/// Most seconds of an iteration, so that a run of many lanes can be cancelled soon.
 const ITERATION_SECONDS: f64 = 0.1;
-/// Lanes that are run together however long an iteration takes: fewer would use the products badly.
+/// Lanes that run together even if an iteration takes longer: with fewer lanes the products are inefficient.
 const FEWEST_LANES: f64 = 64.0;
 
-/// Lanes whose iteration is short enough.
+/// The number of lanes whose iteration is short enough.
 fn by_speed(r: &Request, limits: &Limits) -> usize {
     let strategy = r.strategy.unwrap_or(Strategy::Direct);
-    // Of a lane, and what there is besides.
+    // The time of a lane is `two - one`; the fixed time is `2 one - two`.
     let (one, two) = (strategy.iteration(r, limits, 1), strategy.iteration(r, limits, 2));
     ((ITERATION_SECONDS - (2.0 * one - two)) / (two - one)).clamp(FEWEST_LANES, 1e9) as usize
 }
 
-/// The lanes that are to run at the same time, if they fit.
+/// The number of lanes to run at the same time, if they fit.
 fn wanted_slots(r: &Request, limits: &Limits) -> usize {
     let by_speed = if r.session.is_some() { usize::MAX } else { by_speed(r, limits) };
     let wanted = r.lanes.min(limits.max_lanes.max(1)).min(by_speed);
-    // As few rounds as that takes, all of them about as full.
+    // As few rounds as possible, of about equal size.
     let wanted = r.lanes.div_ceil(r.lanes.div_ceil(wanted));
-    // Whole tiles of products, where that is not all.
+    // Whole tiles of products, unless all lanes run at once.
     if wanted < r.lanes && limits.engine == "gpu" {
         return wanted.next_multiple_of(32).min(limits.max_lanes.max(1));
     }
     wanted
 }
 
-/// What keeps a program from running on an engine within a budget.
+/// The reason why a program cannot run on an engine within a budget.
 enum Excess {
     Budget { total: u64 },
     Buffer { widest: Buffer },
@@ -71,7 +71,7 @@ fn excess(program: &Program, limits: &Limits, budget: u64) -> Option<Excess> {
     (u64::from(most) > limits.max_workgroups).then_some(Excess::Workgroups { most })
 }
 
-/// The most lanes that fit the budget and, buffer by buffer, the engine.
+/// The largest number of lanes that fits the budget and, buffer by buffer, the engine.
 pub(super) fn most_slots(r: &Request, limits: &Limits, budget: u64) -> Result<usize> {
     let wanted = wanted_slots(r, limits);
     let excess_of = |lanes: usize| {
@@ -92,7 +92,7 @@ pub(super) fn most_slots(r: &Request, limits: &Limits, budget: u64) -> Result<us
     }
 }
 
-/// The error of a run of which not even a single lane fits.
+/// The error if not even a single lane fits.
 fn refusal(excess: &Excess, limits: &Limits, budget: u64) -> Error {
     let remedy = "Use `CpuEngine`, which has no such limit.";
     let error = |found: String, expected: String| {
@@ -118,8 +118,8 @@ fn refusal(excess: &Excess, limits: &Limits, budget: u64) -> Error {
     }
 }
 
-/// Iterations of a chunk, and frames among them at most. A chunk holds whole periods of frames and tests
-/// where it can, so that lanes which are active later have theirs at the same iterations.
+/// Most iterations of a chunk, and most frames among them. A chunk holds whole periods of frames and tests if
+/// it can, so that lanes which are loaded later have theirs at the same iterations.
 pub(super) fn chunk(r: &Request, limits: &Limits, lanes: usize) -> (usize, usize) {
     let seconds = r.strategy.unwrap_or(Strategy::Direct).iteration(r, limits, lanes) + limits.overhead;
     let by_time = (CHUNK_SECONDS / seconds) as usize;
@@ -146,8 +146,8 @@ pub(super) fn chunk(r: &Request, limits: &Limits, lanes: usize) -> (usize, usize
     (chunk, chunk.div_ceil(r.every))
 }
 
-/// Coefficients that the working sets of groups of lanes may have: half of all, and in sum no more than two
-/// designs; 0: none.
+/// Most coefficients of the working set of a group of lanes: half of all, and in sum no more than two
+/// designs; 0: no working sets.
 pub(super) fn working_set(r: &Request, limits: &Limits, slots: usize) -> usize {
     if !r.sparsity || limits.engine != "cpu" || r.state_rows < FEWEST_COEFFICIENTS {
         return 0;
@@ -155,8 +155,8 @@ pub(super) fn working_set(r: &Request, limits: &Limits, slots: usize) -> usize {
     (r.state_rows / 2).min(2 * r.state_rows / slots.div_ceil(GROUP_LANES))
 }
 
-/// True if products of a GPU leave out coefficients that are zero: in the direct strategy, where the lists
-/// can be bound as well, and where products are so long that making the lists costs little beside them.
+/// True if products of a GPU leave out coefficients that are zero: in the direct strategy, if the lists can
+/// be bound as well, and if products are so long that the cost of making the lists is small.
 pub(super) fn active_sets(r: &Request, limits: &Limits) -> bool {
     let able = r.strategy == Some(Strategy::Direct) && r.split_k() == [1, 1] && r.tangents <= FUSED_TANGENTS;
     r.sparsity
@@ -166,7 +166,7 @@ pub(super) fn active_sets(r: &Request, limits: &Limits) -> bool {
         && r.state_rows.min(r.rows) >= 4 * FEWEST_COEFFICIENTS
 }
 
-/// Fewer coefficients are not worth leaving any out.
+/// With fewer coefficients, leaving some out does not pay.
 const FEWEST_COEFFICIENTS: usize = 64;
 /// Lanes that share a working set.
 pub const GROUP_LANES: usize = 16;

@@ -1,9 +1,9 @@
 //! The plan of a run and its program: plain data from pure functions.
 //!
 //! A [`Program`] lists the buffers and passes of a run on a device. The memory plan, the cost estimate, the
-//! composition of the shaders, bind groups, the recording of commands and `--dry-run` read it. A file builds
-//! the passes of a strategy: `direct.rs`, `gram.rs`, `persistent.rs`; `shared.rs` has those of all. The CPU
-//! engine has a list of buffers alone.
+//! composition of the shaders, bind groups, the recording of commands and `--dry-run` read it. The passes of
+//! each strategy are built in one file: `direct.rs`, `gram.rs`, `persistent.rs`; `shared.rs` builds the
+//! passes that they share. The CPU engine has only a list of buffers.
 
 pub use buffers::{Buffer, BufferId, Copies, Element, PARAMS_STRIDE, Usage};
 pub use memory::GROUP_LANES;
@@ -47,20 +47,20 @@ pub(crate) use {
     tile::FEWEST_GROUP_LANE4S,
 };
 
-/// Seconds of device time a chunk should take: short enough for desktop watchdogs, for cancelling and for
+/// Target seconds of device time of a chunk: short enough for desktop watchdogs, for cancelling and for
 /// progress.
 pub const CHUNK_SECONDS: f64 = 0.05;
-/// Iterations of a chunk at most: bounds the tables and records in flight.
+/// Most iterations of a chunk: bounds the tables and records in flight.
 const CHUNK_MAX: usize = 256;
-/// Bytes of frames in flight at most.
+/// Most bytes of frames in flight.
 const FRAME_BYTES: u64 = 64 << 20;
 /// Rows that an invocation of an element-wise kernel adds up before partial sums are reduced.
 pub const ROW_BLOCK: usize = 32;
-/// Tangents that a lane may have for the step to be an epilogue of the gradient's product, and the loss one
-/// of the prediction's.
+/// Most tangents of a lane for which the step is an epilogue of the gradient's product, and the loss one of
+/// the prediction's.
 pub const FUSED_TANGENTS: usize = 7;
 
-/// Rows that one invocation of a product computes of all columns of a lane, and adds up.
+/// Rows of a product that one invocation computes for all columns of a lane, and adds up.
 pub fn rows_per_sum(tangents: usize) -> usize {
     match tangents {
         0 | 1 => 8,
@@ -69,20 +69,20 @@ pub fn rows_per_sum(tangents: usize) -> usize {
     }
 }
 
-/// What a run on a device consists of.
+/// The buffers and passes of a run on a device.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Program {
-    /// What it follows from.
+    /// The shape from which buffers and passes are computed.
     pub shape: Shape,
     /// Every buffer.
     pub buffers: Vec<Buffer>,
-    /// Every pass; those of an iteration in their order. The CPU engine has none.
+    /// Every pass; those of an iteration in order. The CPU engine has none.
     pub passes: Vec<Pass>,
 }
 
 impl Program {
-    /// The program of a run with so many slots, iterations of a chunk, and frames among them.
+    /// The program of a run, given its slots, iterations of a chunk, and frames of a chunk.
     pub(crate) fn new(r: &Request, limits: &Limits, slots: usize, chunk: (usize, usize)) -> Self {
         let shape = Shape::new(r, limits, slots, chunk);
         if limits.engine == "cpu" {
@@ -92,14 +92,14 @@ impl Program {
         Program::of(shape)
     }
 
-    /// The program that follows from a shape.
+    /// The program of a shape.
     pub(crate) fn of(shape: Shape) -> Self {
         let (buffers, mut passes) = (buffers::buffers(&shape), passes_of(&shape));
         passes.iter_mut().for_each(|pass| pass.count_bytes(&buffers));
         Program { shape, buffers, passes }
     }
 
-    /// The same with products cut in another way, which changes neither buffers nor results.
+    /// The same program with other tiles for its products, which changes neither buffers nor results.
     pub fn with_tiles(&self, tiles: Tiles) -> Self {
         Program::of(Shape { tiles, ..self.shape })
     }
@@ -114,7 +114,7 @@ impl Program {
         self.buffers.iter().find(|b| b.id == id)
     }
 
-    /// Passes that run at a time.
+    /// The passes that run at `when`.
     pub fn passes_at(&self, when: When) -> impl Iterator<Item = (usize, &Pass)> {
         self.passes.iter().enumerate().filter(move |(_, pass)| pass.when == when)
     }
@@ -136,7 +136,7 @@ fn passes_of(s: &Shape) -> Vec<Pass> {
             list.extend(gram::given(s));
             list.extend(gram::passes(s));
         }
-        // What it carries is made anew in every dispatch.
+        // Every dispatch recomputes the product it carries.
         Strategy::Persistent => list.extend(persistent::passes(s)),
     }
     if s.strategy != Strategy::Persistent {

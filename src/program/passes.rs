@@ -1,8 +1,8 @@
-//! The passes of a run on a device: which kernel, on which buffers, how many workgroups, and when.
+//! The passes of a run on a device: kernel, buffers, workgroups, and when it runs.
 
 use super::{Buffer, BufferId, Product, Rowwise, Shape, Strategy};
 
-/// A whole file of `shaders/`, or text that is generated: what a kernel is composed of.
+/// A piece of a kernel's text: a whole file of `shaders/`, or generated text.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Part {
     /// A file: its path and its text.
@@ -15,7 +15,7 @@ pub enum Part {
     Product(Product),
     /// Epilogues without their product.
     Rowwise(Rowwise),
-    /// The product within a workgroup of the persistent strategy: rows of an invocation, columns of a lane.
+    /// The product within a workgroup of the persistent strategy.
     Multiply {
         /// Rows of an invocation.
         rows: usize,
@@ -37,21 +37,21 @@ macro_rules! file {
 }
 pub(super) use file;
 
-/// Which copy of a buffer a pass binds.
+/// The copy of a buffer that a pass binds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Which {
     /// The only one.
     Only,
-    /// That of the iterate which the iteration starts from.
+    /// The copy of the iterate from which the iteration starts.
     Current,
-    /// The other of that pair: of the iterate before, until the iteration replaces it by the next.
+    /// The other copy of that pair: the previous iterate, until the iteration replaces it by the next.
     Other,
-    /// That of the chunk.
+    /// The copy of the current chunk.
     Chunk,
 }
 
-/// What a pass does with a buffer.
+/// The access of a pass to a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Access {
@@ -63,13 +63,13 @@ pub enum Access {
     ReadWrite,
 }
 
-/// What a kernel takes the elements of a buffer for.
+/// The element type of a buffer in a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum View {
     /// Numbers.
     Real,
-    /// Numbers of four lanes, or four numbers.
+    /// Numbers of a lane4, or four numbers.
     Real4,
     /// Counts.
     U32,
@@ -94,11 +94,11 @@ pub struct Binding {
     pub variable: &'static str,
     /// The buffer.
     pub buffer: BufferId,
-    /// Which copy of it.
+    /// The copy that is bound.
     pub which: Which,
-    /// What happens to it.
+    /// The access.
     pub access: Access,
-    /// What its elements are to the kernel.
+    /// The type of its elements in the kernel.
     pub view: View,
 }
 
@@ -119,40 +119,40 @@ pub(super) fn update(variable: &'static str, buffer: BufferId) -> Binding {
 }
 
 impl Binding {
-    /// The copy of the iterate that the iteration starts from.
+    /// Binds the copy of the iterate from which the iteration starts.
     pub(super) fn current(self) -> Self {
         Binding { which: Which::Current, ..self }
     }
-    /// The other copy.
+    /// Binds the other copy.
     pub(super) fn other(self) -> Self {
         Binding { which: Which::Other, ..self }
     }
-    /// The chunk's copy.
+    /// Binds the copy of the chunk.
     pub(super) fn chunk(self) -> Self {
         Binding { which: Which::Chunk, ..self }
     }
-    /// Numbers, one by one.
+    /// Binds the buffer as single numbers.
     pub(super) fn reals(self) -> Self {
         Binding { view: View::Real, ..self }
     }
-    /// Counts.
+    /// Binds the buffer as counts.
     pub(super) fn counts(self) -> Self {
         Binding { view: View::U32, ..self }
     }
 
-    /// Reads and writes of the buffer.
+    /// The number of times the buffer is read or written: 1 or 2.
     fn times(&self) -> f64 {
         if self.access == Access::ReadWrite { 2.0 } else { 1.0 }
     }
 }
 
-/// Which entry of its parameters a pass reads.
+/// The entry of its parameters that a pass reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Entry {
-    /// Always the same.
+    /// Always this one.
     Fixed(usize),
-    /// That of the iteration which the pass is about.
+    /// The entry of the pass's iteration.
     Iteration,
 }
 
@@ -164,9 +164,9 @@ pub struct Params {
     pub structure: &'static str,
     /// The buffer.
     pub buffer: BufferId,
-    /// Which copy of it.
+    /// The copy that is bound.
     pub which: Which,
-    /// Which entry.
+    /// The entry.
     pub entry: Entry,
 }
 
@@ -176,9 +176,9 @@ pub struct Params {
 pub enum When {
     /// Once, before anything else.
     Once,
-    /// Where lanes are loaded.
+    /// When lanes are loaded.
     Load,
-    /// After that, where they do not start from zeros.
+    /// After that, for lanes that do not start from zeros.
     LoadGiven,
     /// In every iteration.
     Iteration,
@@ -192,12 +192,12 @@ pub enum When {
     ChunkEnd,
 }
 
-/// Which of the iterations that are dispatched together a pass is about: all but the persistent strategy
-/// dispatch one at a time.
+/// The iteration, among those dispatched together, to which a pass belongs. Only the persistent strategy
+/// dispatches several at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum At {
-    /// The first, and those after it.
+    /// The first and all after it.
     First,
     /// The last.
     Last,
@@ -205,17 +205,17 @@ pub enum At {
     Next,
 }
 
-/// What a dispatch costs.
+/// The cost of a dispatch.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Cost {
     /// Floating-point operations of its product.
     pub product_flops: f64,
-    /// Floating-point operations of all.
+    /// All floating-point operations.
     pub flops: f64,
-    /// Bytes that are read and written, if nothing stays in a cache between two passes.
+    /// Bytes that are read and written if nothing stays in a cache between two passes.
     pub bytes: f64,
-    /// Entries of matrices that are touched one by one, as far as they count in estimates.
+    /// Entries of matrices that are accessed one by one, if they count in estimates.
     pub entries: f64,
 }
 
@@ -232,12 +232,12 @@ impl Cost {
 pub struct Pass {
     /// The kernel's name, in profiles and messages.
     pub kernel: &'static str,
-    /// What its text consists of.
+    /// The parts of its text.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub parts: Vec<Part>,
     /// Its parameters.
     pub params: Option<Params>,
-    /// Its storage buffers, in the order of their numbers.
+    /// Its storage buffers, in binding order.
     pub bindings: Vec<Binding>,
     /// Workgroups.
     pub grid: [u32; 3],
@@ -245,12 +245,12 @@ pub struct Pass {
     pub cost: Cost,
     /// When it runs.
     pub when: When,
-    /// Which of the iterations dispatched together it is about.
+    /// The iteration, among those dispatched together, to which it belongs.
     pub at: At,
 }
 
 impl Pass {
-    /// A pass of a kernel without anything yet.
+    /// A pass of a kernel without bindings, text or cost.
     pub(super) fn new(kernel: &'static str, when: When) -> Self {
         Pass {
             kernel,
@@ -269,12 +269,12 @@ impl Pass {
         self.bindings.iter().any(|b| b.buffer == buffer && b.access != Access::Read)
     }
 
-    /// True if its end is a prediction's epilogue that stores the residual of the next iteration.
+    /// True if its last epilogue is a prediction's that stores the residual of the next iteration.
     pub fn stores_next_residual(&self) -> bool {
         self.when == When::Iteration && self.writes(BufferId::Residual)
     }
 
-    /// Counts its bytes, of a dispatch of one iteration.
+    /// Counts the bytes of a dispatch of one iteration.
     pub(super) fn count_bytes(&mut self, buffers: &[Buffer]) {
         let of = |id: BufferId| buffers.iter().find(|b| b.id == id).map_or(0.0, Buffer::bytes_of_iteration);
         self.cost.bytes = self.bindings.iter().map(|b| b.times() * of(b.buffer)).sum();
@@ -284,7 +284,7 @@ impl Pass {
 /// Invocations of a workgroup of an element-wise kernel: along the lane4s, along blocks of rows.
 pub(crate) const GROUP: [usize; 2] = [8, 8];
 
-/// A count of workgroups: more than a device can have where it is too large to be counted.
+/// A number of workgroups; if it does not fit, more than any device can have.
 pub(super) fn count(groups: usize) -> u32 {
     u32::try_from(groups).unwrap_or(u32::MAX)
 }
@@ -296,12 +296,12 @@ impl Shape {
         [count(self.lane4s().div_ceil(GROUP[0])), count(along_rows), 1]
     }
 
-    /// Columns of lanes, without those of the padding.
+    /// Columns of lanes, without padding.
     pub(super) fn counted_columns(&self) -> f64 {
         self.slots as f64 * (1 + self.d()) as f64
     }
 
-    /// Iterations from one dispatch of a pass to the next, on the average.
+    /// Iterations from one dispatch of a pass to the next, on average.
     pub fn period(&self, when: When) -> usize {
         let r = &self.request;
         match when {

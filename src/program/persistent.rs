@@ -4,8 +4,8 @@
 use super::passes::{At, Binding, Cost, Entry, Params, Part, Pass, When, count, file, read, update, write};
 use super::{BufferId, Shape, Which, gram, shared};
 
-/// The passes of the iterations up to a frame or a test of the stop rule; the last of them is finalized by
-/// itself.
+/// The passes of the iterations up to the next frame or test of the stop rule; the last of them is finalized
+/// by a pass of its own.
 pub(super) fn passes(s: &Shape) -> Vec<Pass> {
     let mut list = vec![persistent(s)];
     list.extend(gram::product(s, When::Check, Binding::other).stored(s));
@@ -18,7 +18,7 @@ fn persistent(s: &Shape) -> Pass {
     let tile = s.persistent.unwrap_or(super::PersistentTile { lane4s: 1, groups: 4 });
     let (q, width) = (s.state_rows(), 1 + s.d());
     let columns = s.counted_columns();
-    // Of all iterations of a dispatch.
+    // The cost is that of all iterations of a dispatch.
     let segment = s.segment() as f64;
     let product = 2.0 * q as f64 * q as f64 * columns * segment;
     Pass {

@@ -1,10 +1,10 @@
-//! The plan of a run: how many lanes at a time, in which strategy and which chunks, and what that takes.
+//! The plan of a run: slots, strategy, chunks, and their cost.
 
 use super::memory::{host_bytes, most_slots, over_budget, working_set};
 use super::{Limits, MetricKind, Precision, Program, RecordLayout, Request, Strategy, cpu, memory, strategy};
 use crate::error::{Error, Result};
 
-/// All that an engine needs to know of a run besides its numbers.
+/// All properties of a run that an engine needs, except its data.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Plan {
@@ -12,22 +12,23 @@ pub struct Plan {
     pub engine: &'static str,
     /// Execution strategy.
     pub strategy: Strategy,
-    /// Why this strategy.
+    /// The reason for this strategy.
     pub strategy_reason: String,
     /// The request this plan answers, with the strategy chosen.
     pub request: Request,
-    /// Lanes that run at the same time. A lane that ended makes room for one that waits.
+    /// Lanes that run at the same time. When a lane has ended, a waiting lane takes its slot.
     pub slots: usize,
-    /// True if lanes are loaded as soon as there is room, false if only when all slots are free.
+    /// True if lanes are loaded as soon as a slot is free, false if only when all slots are free.
     pub refills: bool,
-    /// Coefficients that a working set may have (CPU engine); 0: there are none.
+    /// Most coefficients of a working set (CPU engine); 0: no working sets.
     pub working_set: usize,
     /// True if predictions, and the tangents of gradients, leave out coefficients that are zero in a group of
     /// lanes (GPU engine).
     pub active_sets: bool,
-    /// Iterations of a chunk at most: one submit, one upload, one readback. Lanes come and go between chunks.
+    /// Most iterations of a chunk: one submit, one upload, one readback. Lanes are loaded and evicted between
+    /// chunks.
     pub chunk: usize,
-    /// Frames of a chunk at most.
+    /// Most frames of a chunk.
     pub frames_per_chunk: usize,
     /// Numbers recorded per lane and iteration.
     pub record_fields: usize,
@@ -37,20 +38,21 @@ pub struct Plan {
     pub device_bytes: u64,
     /// Bytes of the trace that the host collects.
     pub host_bytes: u64,
-    /// Floating-point operations of the whole run, if every lane runs to the end.
+    /// Floating-point operations of the whole run, if every lane does all iterations.
     pub flops: f64,
-    /// Estimated seconds of the whole run, if every lane runs to the end.
+    /// Estimated seconds of the whole run, if every lane does all iterations.
     pub seconds: f64,
 }
 
-/// Iterations that f32 can count one by one.
+/// Largest count of iterations that f32 represents exactly.
 const MOST_COUNTED: usize = 1 << 24;
 
 impl Plan {
     /// Plans a run.
     ///
     /// # Errors
-    /// A run that does not fit the budget or the engine's buffers even lane by lane, with the numbers.
+    /// The run does not fit the budget or the engine's buffers even lane by lane; the message has the
+    /// numbers.
     pub fn new(request: Request, limits: &Limits) -> Result<Plan> {
         let layout = RecordLayout::new(request.tangents);
         let host_bytes = if request.session.is_some() { 0 } else { host_bytes(&request, layout) };
@@ -98,7 +100,7 @@ impl Plan {
             slots,
             working_set: working_set(&request, limits, slots),
             active_sets: program.shape.active_sets,
-            // A metric that changes in time is uploaded for lanes that go in step.
+            // A metric that changes over time is uploaded for lanes that are all at the same iteration.
             refills: !matches!(request.metric, MetricKind::Table { .. }),
             program,
             request,

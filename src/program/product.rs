@@ -3,51 +3,52 @@
 use super::passes::count;
 use super::{Side, Tile};
 
-/// Columns of operand and result that a product takes.
+/// The columns of operand and result that a product computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Columns {
     /// All, one by one.
     Each,
-    /// Of every lane so many, its iterate and tangents counted from 0, and those of a lane by one invocation.
+    /// A range of columns of every lane (0 is the iterate, then its tangents); one invocation computes those
+    /// of a lane.
     OfLane {
-        /// The first of them.
+        /// The first column.
         first: usize,
-        /// Their number.
+        /// The number of columns.
         count: usize,
     },
 }
 
-/// Which side of a product an active set restricts, for the lanes of a workgroup and four by four.
+/// The side of a product that an active set restricts, for the lanes of a workgroup, in blocks of four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActiveSet {
     /// None: there is no list.
     None,
     /// Terms that are not listed are zero.
     Terms,
-    /// Rows of the result that are not listed are not computed, and stay what they are.
+    /// Rows of the result that are not listed are not computed, and keep their values.
     Rows,
 }
 
 /// A product kernel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Product {
-    /// Variables of the matrix, of the operand and of the result, if that is stored.
+    /// Variables of the matrix, of the operand and, if it is stored, of the result.
     pub names: (&'static str, &'static str, Option<&'static str>),
     /// Rows of the result, and rows of the operand.
     pub shape: (usize, usize),
-    /// Which side of the matrix is summed over.
+    /// The side of the matrix that is summed over.
     pub side: Side,
     /// Columns.
     pub columns: Columns,
-    /// Parts into which the inner index is split; each leaves a result of its own.
+    /// Parts into which the inner index is split; each stores a result of its own.
     pub split_k: usize,
-    /// What an active set restricts.
+    /// The side that an active set restricts.
     pub active_set: ActiveSet,
-    /// How it is cut.
+    /// Tile.
     pub tile: Tile,
     /// Epilogues, by the prefix of their functions.
     pub epilogues: Vec<&'static str>,
-    /// Rows that they add up.
+    /// Rows that epilogues add up.
     pub rows_per_sum: usize,
 }
 
@@ -58,13 +59,13 @@ impl Product {
         if let Columns::OfLane { count, .. } = self.columns { count } else { 1 }
     }
 
-    /// The first of them.
+    /// The first of these columns.
     #[cfg(feature = "gpu")]
     pub(crate) fn first(&self) -> usize {
         if let Columns::OfLane { first, .. } = self.columns { first } else { 0 }
     }
 
-    /// Workgroups for so many vec4s of lanes, or of columns where they are taken one by one.
+    /// Workgroups for `lane4s` vec4s of lanes, or of columns if they are computed one by one.
     pub(crate) fn grid(&self, lane4s: usize) -> [u32; 3] {
         let Tile { rows, lane4s: own, group, .. } = self.tile;
         [
@@ -75,8 +76,7 @@ impl Product {
     }
 }
 
-/// A kernel of epilogues without their product: one invocation takes four lanes and a block of rows of a
-/// matrix.
+/// A kernel of epilogues without a product: one invocation per lane4 and block of rows of a matrix.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rowwise {
     /// Variable of the matrix.

@@ -1,19 +1,18 @@
-//! Passes that the builders of all strategies share in: products, stored or with epilogues, and epilogues by
-//! themselves.
+//! Passes that all strategies use: products, stored or with epilogues, and epilogues without a product.
 
 use super::passes::{Binding, Cost, Part, Pass, When, count, file, read, update, write};
 use super::{ActiveSet, BufferId, Columns, Product, Rowwise, Shape, Side, Tile, rows_per_sum};
 
-/// What is taken of a product with epilogues.
+/// The part of a product with epilogues that is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cut {
     /// All of it.
     Whole,
-    /// The listed terms of its sums.
+    /// Only the listed terms of its sums.
     Terms,
-    /// The iterates' columns.
+    /// Only the columns of the iterates.
     Iterate,
-    /// The tangents' columns, in the listed rows.
+    /// Only the columns of the tangents, in the listed rows.
     Tangents,
 }
 
@@ -30,7 +29,7 @@ pub(super) struct Operation {
 }
 
 impl Operation {
-    /// A product that is stored, with the pass that adds up its parts where it is split.
+    /// A stored product, with the reduce pass if it is split.
     pub(super) fn stored(self, s: &Shape) -> Vec<Pass> {
         let split_k = self.split_k(s);
         let Some(result) = self.result.clone().filter(|_| split_k > 1) else {
@@ -48,7 +47,7 @@ impl Operation {
             (Side::Plain, BufferId::ValidationDesign) => (s.request.validation_rows, s.stride()),
             (Side::Plain, BufferId::Gram) => (s.state_rows(), s.stride()),
             (Side::Plain, _) => (s.rows(), s.stride()),
-            // The padding of a stored gradient is stored as well.
+            // The padding rows of a stored gradient are stored as well.
             (Side::Transposed, _) => (if stored { s.stride() } else { s.state_rows() }, s.rows()),
         }
     }
@@ -61,7 +60,7 @@ impl Operation {
         }
     }
 
-    /// The product with its epilogues, if it has any, whose own bindings and parts are still to come.
+    /// The product with its epilogues, if any; the caller adds their bindings and parts.
     pub(super) fn pass(self, s: &Shape, cut: Cut, epilogues: Vec<&'static str>) -> Pass {
         let stored = epilogues.is_empty();
         let shape = self.shape(s, stored);
@@ -80,7 +79,7 @@ impl Operation {
         };
         let lane4s = if columns == Columns::Each { s.columns() / 4 } else { s.lane4s() };
         let of_lane = if let Columns::OfLane { count, .. } = columns { count } else { 1 + s.d() };
-        // Terms of the sums that count: the padding does not.
+        // Padding terms of the sums are not counted.
         let (rows, terms) = match self.side {
             Side::Plain => (shape.0, s.state_rows()),
             Side::Transposed => (s.state_rows(), shape.1),
@@ -118,7 +117,7 @@ fn cut_of(s: &Shape, cut: Cut, stored: bool, side: Side) -> (Columns, ActiveSet,
             (Columns::OfLane { first: 0, count: 1 }, ActiveSet::None, tile)
         }
         Cut::Tangents => {
-            // Lists are of the lanes of a prediction's workgroup.
+            // Each list is for the lanes of one workgroup of the prediction.
             let tile = s.tiles.fused[0];
             let tile = tile.with_columns(1 + d, d, tile.lane4s, 4);
             (Columns::OfLane { first: 1, count: d }, ActiveSet::Rows, tile)
@@ -126,7 +125,7 @@ fn cut_of(s: &Shape, cut: Cut, stored: bool, side: Side) -> (Columns, ActiveSet,
     }
 }
 
-/// Adds up the parts of a split product, `(rows, parts)` of them.
+/// Reduces the partial results of a split-K product: `rows` rows, `split_k` parts.
 fn reduce(columns4: usize, when: When, (rows, split_k): (usize, usize), result: Binding) -> Pass {
     let kernel = if result.buffer == BufferId::Prediction { "reduce_z" } else { "reduce_g" };
     let constants = vec![("SPLIT_K", split_k), ("REDUCED_ROWS", rows)];
@@ -142,8 +141,8 @@ fn reduce(columns4: usize, when: When, (rows, split_k): (usize, usize), result: 
 }
 
 impl Pass {
-    /// A product by itself that is stored, `design` with `operand` in `result`, and the pass that adds up its
-    /// parts where it is split. For measuring: the buffers are the caller's.
+    /// A stored product without epilogues, `design` times `operand` in `result`, and its reduce pass if it is
+    /// split. For measuring: the caller provides the buffers.
     #[cfg(feature = "gpu")]
     pub(crate) fn of_product(product: Product, columns4: usize, lane4s: usize) -> Vec<Pass> {
         let (split_k, rows) = (product.split_k, product.shape.0);
@@ -168,7 +167,7 @@ impl Pass {
     }
 }
 
-/// Epilogues without their product, over blocks of rows of a matrix.
+/// Epilogues without a product, over blocks of rows of a matrix.
 pub(super) fn rowwise(
     s: &Shape,
     (kernel, when): (&'static str, When),
@@ -186,17 +185,17 @@ pub(super) fn rowwise(
 }
 
 impl Pass {
-    /// The pass with more bindings.
+    /// Adds bindings.
     pub(super) fn binds(mut self, bindings: impl IntoIterator<Item = Binding>) -> Self {
         self.bindings.extend(bindings);
         self
     }
-    /// The pass with more parts.
+    /// Adds parts.
     pub(super) fn with(mut self, parts: impl IntoIterator<Item = Part>) -> Self {
         self.parts.extend(parts);
         self
     }
-    /// The pass with more work.
+    /// Adds to the cost.
     pub(super) fn costs(mut self, work: Cost) -> Self {
         self.cost.flops += work.flops;
         self.cost.entries += work.entries;
@@ -204,7 +203,7 @@ impl Pass {
     }
 }
 
-/// What a step binds besides its gradient.
+/// The bindings of a step besides its gradient.
 pub(super) fn step_bindings(s: &Shape) -> Vec<Binding> {
     let x = if s.request.measures_curvature { update } else { read };
     let mut list = vec![
@@ -220,7 +219,7 @@ pub(super) fn step_bindings(s: &Shape) -> Vec<Binding> {
     list
 }
 
-/// What a step consists of, its penalty included.
+/// The parts of a step, including its penalty.
 pub(super) fn step_parts(s: &Shape) -> Vec<Part> {
     vec![
         file!("epilogue/step.wgsl"),

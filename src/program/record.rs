@@ -1,8 +1,8 @@
-//! What is recorded of a lane at every iteration.
+//! The values recorded of a lane at every iteration.
 
 use crate::lanes::fields::record;
 
-/// Numbers recorded at every iteration, per lane: where each is found in a record.
+/// The layout of a record: the index of each number recorded per lane and iteration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordLayout {
     tangents: usize,
@@ -25,7 +25,7 @@ impl RecordLayout {
     pub const ACTIVE_CHANGE: usize = record::RECORD_ACTIVE_CHANGE.scalar();
     /// Step size of the update.
     pub const STEP: usize = record::RECORD_STEP.scalar();
-    /// Momentum of the update; −1 where it takes the step before it back.
+    /// Momentum of the update; −1 if it takes the previous step back.
     pub const MOMENTUM: usize = record::RECORD_MOMENTUM.scalar();
     /// `‖dx⁺ − dx‖₂` of tangent `t`.
     pub fn derivative_change(self, t: usize) -> usize {

@@ -1,4 +1,4 @@
-//! What a run asks for, and what an engine offers.
+//! The request of a run, and the limits of an engine.
 
 use super::{DeviceKind, Strategy};
 use crate::error::{Error, ErrorKind, Result};
@@ -43,7 +43,7 @@ impl std::str::FromStr for Precision {
     }
 }
 
-/// What an engine can do; asked once, before planning.
+/// Capabilities and speed of an engine, read once before planning.
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Limits {
@@ -51,17 +51,17 @@ pub struct Limits {
     pub engine: &'static str,
     /// Largest single buffer, in bytes.
     pub max_buffer_bytes: u64,
-    /// Workgroups of one dimension of a dispatch.
+    /// Most workgroups along one dimension of a dispatch.
     pub max_workgroups: u64,
-    /// Lanes that may run at the same time.
+    /// Most lanes that may run at the same time.
     pub max_lanes: usize,
     /// Assumed speed of the products, in floating-point operations per second: for estimates only.
     pub flops: f64,
-    /// The same of sums in f64.
+    /// The same for sums in f64.
     pub flops_wide: f64,
-    /// Assumed seconds for each entry of a matrix that the steps between products touch: for estimates only.
+    /// Assumed seconds for each matrix entry of the element-wise work between products: for estimates only.
     pub element: f64,
-    /// The same of products within a workgroup's memory.
+    /// The same for products within a workgroup's memory.
     pub flops_persistent: f64,
     /// Fixed cost of one iteration, in seconds: for estimates only.
     pub overhead: f64,
@@ -71,13 +71,13 @@ pub struct Limits {
     pub lane: f64,
     /// Bytes of a workgroup's memory.
     pub workgroup_bytes: u64,
-    /// Invocations of a workgroup.
+    /// Most invocations of a workgroup.
     pub max_invocations: u64,
     /// Kind of the device.
     pub device: DeviceKind,
-    /// Storage buffers that a kernel may bind.
+    /// Most storage buffers that a kernel may bind.
     pub storage_buffers: u32,
-    /// True if sums can be taken in f64 whatever the precision of the run.
+    /// True if sums can be computed in f64 whatever the precision of the run.
     pub wide: bool,
     /// True if the device has a clock of its own.
     pub timestamps: bool,
@@ -86,8 +86,8 @@ pub struct Limits {
 impl Limits {
     /// Estimates for a kind of GPU, and the limits that every device of wgpu has by default.
     pub fn of_gpu(device: DeviceKind, precision: Precision) -> Self {
-        // Operations a second of products, of sums in f64, of products within workgroups, then seconds of an
-        // entry of what is between products, of a dispatch, and of a lane's decisions. Those of the software
+        // Operations per second of products, of sums in f64, and of products within workgroups; then seconds
+        // per entry of element-wise work, per dispatch, and per lane for decisions. Those of the software
         // driver are measured on two cores (docs/gpu.md).
         let (single, wide, persistent, element, dispatch, lane) = match device {
             DeviceKind::Software => (2.5e10, 1.2e10, 7e9, 5e-9, 6e-5, 3e-7),
@@ -120,7 +120,7 @@ impl Limits {
     }
 }
 
-/// How a metric comes about.
+/// The source of the metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum MetricKind {
@@ -130,7 +130,7 @@ pub enum MetricKind {
     Fixed,
     /// A diagonal per iteration, uploaded with the step table.
     Table {
-        /// One for each lane.
+        /// True if each lane has its own.
         per_lane: bool,
     },
     /// From the Hessian.
@@ -140,8 +140,8 @@ pub enum MetricKind {
     },
 }
 
-/// What a session on an application's device keeps of a finished chunk. The status of lanes is always brought
-/// back.
+/// The results of a finished chunk that a session on an application's device keeps. The status of lanes is
+/// always read back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Keep {
@@ -149,11 +149,11 @@ pub enum Keep {
     Nothing,
     /// The records of every iteration.
     Records,
-    /// Records, and frames every so many iterations.
+    /// Records, and a frame every `every` iterations.
     Frames,
 }
 
-/// Sizes and settings of a run, from which the plan follows.
+/// Sizes and settings of a run, from which the plan is computed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Request {
@@ -170,27 +170,27 @@ pub struct Request {
     pub session: Option<Keep>,
     /// Tangents `d` per lane.
     pub tangents: usize,
-    /// Iterations `K` at most.
+    /// Most iterations `K`.
     pub iterations: usize,
-    /// A frame is kept every so many iterations.
+    /// Iterations between two frames.
     pub every: usize,
-    /// The stop rule is tested every so many iterations; 0: at the end only.
+    /// Iterations between two tests of the stop rule; 0: tested only at the end.
     pub check_every: usize,
-    /// Rows of the step table per iteration: two where a phase ends with identification.
+    /// Rows of the step table per iteration: two if a phase ends with identification.
     pub stages: usize,
-    /// The execution strategy, where one is asked for; otherwise the plan chooses.
+    /// The requested execution strategy; `None`: the plan chooses.
     pub strategy: Option<Strategy>,
     /// True if the loss is the squared one.
     pub quadratic: bool,
     /// True if the objective has a dual, whose gap the stop rule can test.
     pub has_dual: bool,
-    /// True if a step follows from the curvature along the last one.
+    /// True if a step is computed from the curvature along the last one.
     pub measures_curvature: bool,
     /// True if the schedule adapts at run time (restart, backtracking, identification).
     pub adaptive: bool,
-    /// Constants of phases that adapt.
+    /// Number of constants of adaptive phases.
     pub constants: usize,
-    /// True if coefficients that provably rest at zero may be left out.
+    /// True if coefficients that provably stay zero may be left out.
     pub sparsity: bool,
     /// Phases of the schedule.
     pub phases: usize,
@@ -201,7 +201,7 @@ pub struct Request {
     pub metric: MetricKind,
     /// Arithmetic.
     pub precision: Precision,
-    /// Iterations of a chunk at most, where they are asked for.
+    /// Most iterations of a chunk, if requested.
     pub chunk: Option<usize>,
     /// Memory budget, in bytes: the device's buffers and the host's trace must fit.
     pub memory_budget: u64,
@@ -249,9 +249,9 @@ impl Request {
         matches!(self.strategy, Some(Strategy::Gram | Strategy::Persistent))
     }
 
-    /// Parts into which the sums of predictions and of gradients are split on a device, where they are long
-    /// and too few to keep it busy. The same however many lanes there are, as it decides the order of the
-    /// sums.
+    /// Parts into which the sums of predictions and of gradients are split on a device (split-K), if they are
+    /// long and too few to keep it busy. Independent of the number of lanes, since the split determines the
+    /// order of the sums.
     pub fn split_k(&self) -> [usize; 2] {
         if self.is_gram() {
             return [1, 1];
@@ -265,7 +265,7 @@ impl Request {
     }
 }
 
-/// The same of one product: `rows` sums over `inner` terms each.
+/// The same for one product: `rows` sums over `inner` terms each.
 pub fn split_k(rows: usize, inner: usize) -> usize {
     (inner / 1024).min(inner / (8 * rows)).clamp(1, 32)
 }

@@ -1,4 +1,4 @@
-//! What the buffers and passes of a run on a device follow from.
+//! The parameters that determine the buffers and passes of a run on a device.
 
 use super::{FUSED_TANGENTS, Limits, MetricKind, PersistentTile, Request, Strategy, Tiles, memory};
 use crate::lanes::fields::{constant, rule, state};
@@ -8,7 +8,7 @@ pub(crate) fn pad4(count: usize) -> usize {
     count.div_ceil(4).saturating_mul(4)
 }
 
-/// Sizes and choices of a run. Sizes saturate: a run beyond any memory is refused, not wrapped.
+/// Sizes and choices of a run. Sizes saturate: a run too large for any memory is refused, not wrapped.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Shape {
@@ -18,15 +18,15 @@ pub struct Shape {
     pub strategy: Strategy,
     /// Lanes that run at the same time.
     pub slots: usize,
-    /// Iterations of a chunk at most.
+    /// Most iterations of a chunk.
     pub chunk: usize,
-    /// Frames of a chunk at most.
+    /// Most frames of a chunk.
     pub frames_per_chunk: usize,
-    /// How workgroups of the persistent strategy are cut.
+    /// Tile of the persistent strategy's workgroups.
     pub persistent: Option<PersistentTile>,
     /// True if products leave out coefficients that are zero in a group of lanes.
     pub active_sets: bool,
-    /// How products are cut.
+    /// Tiles of the products.
     pub tiles: Tiles,
     /// True if the device has a clock.
     pub timestamps: bool,
@@ -70,11 +70,11 @@ impl Shape {
         self.request.metric != MetricKind::None
     }
 
-    /// Slots in whole vec4s.
+    /// Slots, rounded up to whole vec4s.
     pub(crate) fn padded_lanes(&self) -> usize {
         pad4(self.slots)
     }
-    /// vec4s of slots.
+    /// Number of vec4s of slots.
     pub(crate) fn lane4s(&self) -> usize {
         self.slots.div_ceil(4)
     }
@@ -82,7 +82,7 @@ impl Shape {
     pub(crate) fn columns(&self) -> usize {
         self.padded_lanes().saturating_mul(1 + self.d())
     }
-    /// Rows of the state, and row stride of the design.
+    /// Rows of the state in whole vec4s: the row stride of the design.
     pub(crate) fn stride(&self) -> usize {
         pad4(self.state_rows())
     }
@@ -95,7 +95,7 @@ impl Shape {
         }
     }
 
-    /// Phases of a schedule whose factors lanes have; 0 where the schedule is tabulated.
+    /// Phases of a schedule with factors of lanes; 0 if the schedule is tabulated.
     pub(crate) fn phases(&self) -> usize {
         if self.request.factored { self.request.phases } else { 0 }
     }
@@ -103,11 +103,11 @@ impl Shape {
     pub(crate) fn rule_fields(&self) -> usize {
         rule::TABLE.len(self.d())
     }
-    /// Where a lane's factors begin among its constants.
+    /// Index of a lane's first factor among its constants.
     pub(crate) fn lane_bases(&self) -> usize {
         constant::TABLE.len(self.d())
     }
-    /// Constants of a lane.
+    /// Number of constants of a lane.
     pub(crate) fn lane_fields(&self) -> usize {
         self.lane_bases() + self.phases() * self.rule_fields()
     }
@@ -115,11 +115,11 @@ impl Shape {
     pub(crate) fn shared_fields(&self) -> usize {
         self.state_rows() * if self.is_gram() { 2 + self.d() } else { 1 }
     }
-    /// Numbers kept of a lane from one iteration to the next.
+    /// Numbers of a lane that are stored from one iteration to the next.
     pub(crate) fn state_fields(&self) -> usize {
         state::TABLE.len(self.d())
     }
-    /// Lanes of the metric's table.
+    /// Lanes in the table of the metric.
     pub(crate) fn metric_lanes(&self) -> usize {
         if self.request.metric == (MetricKind::Table { per_lane: true }) { self.slots } else { 1 }
     }
@@ -136,8 +136,8 @@ impl Shape {
     pub(crate) fn stores_next_residual(&self) -> bool {
         self.strategy == Strategy::Direct && self.observes_in_product() && !self.request.adaptive
     }
-    /// True if tangents take a step of their own after the iterate, and only where a coefficient moves. Which
-    /// it is must not depend on how a run goes, as compilers may round the two kernels differently.
+    /// True if tangents are computed in a pass after the iterate's step, and only in rows that are not zero.
+    /// The choice must not change during a run, as compilers may round the two kernels differently.
     pub(crate) fn tangents_wait(&self) -> bool {
         self.active_sets && self.d() > 0
     }
@@ -146,13 +146,13 @@ impl Shape {
         self.d() <= FUSED_TANGENTS
     }
 
-    /// vec4s of lanes of a workgroup of predictions, which share an active set.
+    /// vec4s of lanes of a prediction's workgroup, which share an active set.
     pub(crate) fn active_set_lane4s(&self) -> usize {
         let tile = self.tiles.fused[0];
         tile.lane4s * tile.group[0]
     }
 
-    /// Iterations of a dispatch of the persistent strategy at most: up to a frame or a test of the stop rule.
+    /// Most iterations of a dispatch of the persistent strategy: up to a frame or a test of the stop rule.
     pub(crate) fn segment(&self) -> usize {
         let r = &self.request;
         r.check_period().min(r.every).min(r.iterations).max(1)

@@ -1,10 +1,10 @@
-//! Passes that strategies share: finalizing, the metric, held-out rows, the stop rule, and loading lanes.
+//! Passes that all strategies use: finalizing, the metric, held-out rows, the stop rule, and loading lanes.
 
 use super::passes::{At, Binding, Cost, Entry, Params, Part, Pass, When, count, file, read, update, write};
 use super::products::{Cut, Operation, rowwise};
 use super::{BufferId, MetricKind, ROW_BLOCK, Shape, Side, Strategy, Which, rows_per_sum};
 
-/// What deciding the next iteration of a lane binds, and what finalizing one does.
+/// Bindings of the kernels that finalize an iteration of a lane or decide its next one.
 pub(super) fn control_bindings(s: &Shape) -> Vec<Binding> {
     let rules = if s.request.factored {
         read("rules", BufferId::StepFactors)
@@ -20,20 +20,20 @@ pub(super) fn control_bindings(s: &Shape) -> Vec<Binding> {
     ]
 }
 
-/// Files of both.
+/// Files of these kernels.
 pub(super) fn control_parts(s: &Shape) -> Vec<Part> {
     let rules =
         if s.request.factored { file!("schedule/factored.wgsl") } else { file!("schedule/tabulated.wgsl") };
     vec![file!("shared/control.wgsl"), file!("shared/status.wgsl"), rules, file!("shared/lane.wgsl")]
 }
 
-/// Reduces the partial sums of an iteration, records it, decides the status of each lane, and its next
+/// Reduces the partial sums of an iteration, records it, and decides the status of each lane and its next
 /// iteration.
 pub(super) fn finalize(s: &Shape, when: When) -> Pass {
     let sums =
         if s.sums_alone() { file!("shared/sums_alone.wgsl") } else { file!("shared/sums_together.wgsl") };
-    // In the persistent strategy, and at the end of a chunk, it follows an iteration; otherwise it precedes
-    // one.
+    // In the persistent strategy, and at the end of a chunk, this pass follows an iteration; otherwise it
+    // precedes one.
     let after = when == When::ChunkEnd || s.strategy == Strategy::Persistent;
     Pass {
         params: Some(Params {
@@ -53,7 +53,7 @@ pub(super) fn finalize(s: &Shape, when: When) -> Pass {
     .with(control_parts(s))
 }
 
-/// The metric of an iteration, where it changes.
+/// The metric of an iteration, if it changes.
 pub(super) fn metric(s: &Shape) -> Vec<Pass> {
     match s.request.metric {
         MetricKind::None | MetricKind::Fixed => Vec::new(),
@@ -80,7 +80,7 @@ fn metric_table(s: &Shape) -> Pass {
     }
 }
 
-/// Curvatures of the rows, their product with the squares of the design, and the metric of these sums.
+/// Curvatures of the rows, their product with the squares of the design, and the metric computed from it.
 fn metric_hessian(s: &Shape) -> Vec<Pass> {
     let (n, q, when) = (s.rows(), s.state_rows(), When::Refresh);
     let curvatures = Pass {
@@ -153,7 +153,7 @@ pub(super) fn validation(s: &Shape) -> Vec<Pass> {
     predict.stored(s).into_iter().chain([parts(validate)]).collect()
 }
 
-/// The residuals of the stop rule and, where there is a dual, by how much the dual point must shrink.
+/// The residuals of the stop rule and, if there is a dual, the factor by which the dual point must shrink.
 pub(super) fn criterion(s: &Shape) -> Pass {
     let dual = s.request.has_dual;
     let epilogues = std::iter::once("criterion").chain(dual.then_some("dual_ratio"));
@@ -180,7 +180,7 @@ fn penalty_parts() -> Vec<Part> {
     ]
 }
 
-/// The penalty's part of the duality gap.
+/// The penalty term of the duality gap.
 pub(super) fn gap_penalty(s: &Shape) -> Pass {
     Pass {
         bindings: vec![
@@ -196,7 +196,7 @@ pub(super) fn gap_penalty(s: &Shape) -> Pass {
     .with(penalty_parts())
 }
 
-/// Loads lanes: their lane state, their columns of the iterates, of what is carried and of the metric.
+/// Loads lanes: their lane state, and their columns of the iterates, of carried products and of the metric.
 pub(super) fn load(s: &Shape) -> Vec<Pass> {
     let arrivals = || read("arrivals", BufferId::Arrivals).reals();
     let pass = |kernel: &'static str, rows: usize, bindings: Vec<Binding>, part: Part| Pass {

@@ -1,28 +1,28 @@
-//! What a chunk brings back, and where in its staging buffer.
+//! The results of a chunk and their places in its staging buffer.
 
 use std::ops::Range;
 
 use super::{Keep, MetricKind, RecordLayout, Shape};
 
-/// Places in a staging buffer, in bytes.
+/// Byte ranges in a staging buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Staging {
-    /// `[chunk, fields, lanes]`: the records; empty where none are kept.
+    /// `[chunk, fields, lanes]`: the records; empty if none are kept.
     pub(crate) records: Range<usize>,
     /// `[fields, lanes]`: the lane state.
     pub(crate) lane_state: Range<usize>,
-    /// `[groups]`: what was listed of active sets.
+    /// `[groups]`: counts of entries listed in active sets.
     pub(crate) counts: Range<usize>,
-    /// States that lanes can be loaded from again: the iterate, the one before, a metric of curvatures; may
-    /// be empty.
+    /// States from which lanes can be loaded again: the iterate, the previous one, a metric of curvatures;
+    /// may be empty.
     pub(crate) snapshot: Range<usize>,
-    /// States of each frame; empty where none are kept.
+    /// The states of each frame; empty if none are kept.
     pub(crate) frames: Range<usize>,
     /// Bytes of a state.
     pub(crate) state_bytes: usize,
     /// Times of a session's passes.
     pub(crate) times: Range<usize>,
-    /// Bytes of all.
+    /// Bytes of the whole buffer.
     pub(crate) bytes: usize,
 }
 
@@ -52,7 +52,7 @@ impl Staging {
         let keeps_frames = matches!(session, None | Some(Keep::Frames));
         let frames = if keeps_frames { s.frames_per_chunk } else { 0 };
         let frames = take(state_bytes.saturating_mul(frames));
-        // Every copy of a frame ends a pass.
+        // Every copy of a frame ends a compute pass.
         let timed = session.is_some() && s.timestamps;
         let times = take(if timed { 16 * (s.frames_per_chunk + 2) } else { 0 });
         Staging { records, lane_state, counts, snapshot, frames, state_bytes, times, bytes: end }

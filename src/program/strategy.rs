@@ -1,4 +1,4 @@
-//! Execution strategies: how an engine computes an iteration.
+//! Execution strategies: the ways to compute an iteration.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::{Limits, MetricKind, PersistentTile, Request};
 use crate::error::{Error, ErrorKind, Result};
 
-/// How an iteration is computed. All strategies compute the same sequences, to rounding.
+/// The way an iteration is computed. All strategies compute the same sequences, to rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -31,7 +31,7 @@ impl Strategy {
         Self::NAMES[self as usize]
     }
 
-    /// Why this strategy cannot answer a request on an engine, if it cannot.
+    /// The reason why this strategy cannot run a request on an engine, if it cannot.
     fn obstacle(self, r: &Request, limits: &Limits) -> Option<&'static str> {
         match self {
             Strategy::Direct => None,
@@ -84,7 +84,7 @@ impl FromStr for Strategy {
     }
 }
 
-/// The strategy a plan takes, and why.
+/// The strategy of a plan, and the reason for it.
 pub(super) fn choose(r: &Request, limits: &Limits) -> Result<(Strategy, String)> {
     if let Some(strategy) = r.strategy {
         return match strategy.obstacle(r, limits) {

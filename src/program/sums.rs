@@ -1,33 +1,33 @@
-//! The sums over rows that blocks of a kernel leave as partial sums, and how they are reduced.
+//! The sums over rows: the partial sums that blocks of a kernel store, and how they are reduced.
 
 use super::{ROW_BLOCK, Shape, rows_per_sum};
 
-/// Sums of a kind, one or several of a lane. Name and check go into WGSL.
+/// A kind of sum, one or several per lane. Name and check are used in WGSL.
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
 pub(crate) struct Sum {
     /// Name in WGSL.
     pub(crate) name: &'static str,
-    /// Place among all sums.
+    /// Index among all sums.
     pub(crate) index: usize,
     pub(crate) count: usize,
-    /// First row of its partial sums, and how many blocks each sum has.
+    /// First row of its partial sums, and the number of blocks of each sum.
     pub(crate) start: usize,
     pub(crate) blocks: usize,
-    /// True if it is of the stop rule.
+    /// True if it belongs to the stop rule.
     pub(crate) check: bool,
 }
 
-/// vec4s of lanes of a workgroup of `finalize`, where its invocations share sums.
+/// vec4s of lanes of a workgroup of `finalize`, if its invocations share sums.
 pub(crate) const FINALIZE_LANE4S: usize = 4;
-/// Partial sums that a single invocation reduces.
+/// Most partial sums that a single invocation reduces.
 const SHORT_SUM: usize = 16;
-/// Bytes of workgroup memory that `finalize` may use: less than every device has.
+/// Bytes of workgroup memory that `finalize` may use: every device has more.
 #[cfg(feature = "gpu")]
 const FINALIZE_BYTES: usize = 8 << 10;
 
 impl Shape {
-    /// Sums of each lane in their order: those of every iteration, then those of the stop rule.
+    /// Sums of each lane in order: those of every iteration, then those of the stop rule.
     pub(crate) fn sums(&self) -> Vec<Sum> {
         let r = &self.request;
         let (d, curvature, dual) = (self.d(), usize::from(r.measures_curvature), usize::from(r.has_dual));
@@ -39,7 +39,7 @@ impl Shape {
                 list.last().map_or((0, 0), |s| (s.start + s.count * s.blocks, s.index + s.count));
             list.push(Sum { name, index, count, start, blocks, check });
         };
-        // A block of an epilogue is the rows of an invocation.
+        // A block of an epilogue is the rows of one invocation.
         let own = rows_per_sum(d);
         let state = (self.state_rows(), own);
         let rows = (self.carried_rows(), own);
@@ -61,14 +61,14 @@ impl Shape {
         let state = (self.state_rows(), ROW_BLOCK);
         add("GAP_PENALTY", dual, state, true);
         add("RATIO", dual, state, true);
-        // With `XᵀX` it follows from the loss.
+        // With `XᵀX` this sum is computed from the loss.
         let rows = if self.is_gram() { (1, 1) } else { (self.rows(), ROW_BLOCK) };
         add("GAP_LOSS", dual, rows, true);
         add("NORMS", 3 * (1 + d), state, true);
         list
     }
 
-    /// Rows of `padded_lanes` numbers that all partial sums take.
+    /// Rows of `padded_lanes` numbers that hold all partial sums.
     pub(crate) fn sum_rows(&self) -> usize {
         self.sums().last().map_or(0, |s| s.start + s.count * s.blocks)
     }
@@ -77,14 +77,14 @@ impl Shape {
         self.sums().iter().map(|s| s.blocks).max().unwrap_or(0)
     }
 
-    /// Invocations that reduce the partial sums of a lane: the more the longer sums are, at least one for
-    /// each lane of a lane4.
+    /// Invocations that reduce the partial sums of a lane: more for longer sums, at least one for each lane
+    /// of a lane4.
     #[cfg(feature = "gpu")]
     pub(crate) fn reducers(&self) -> usize {
         (self.longest_sum() / 16).next_power_of_two().clamp(4, 32)
     }
 
-    /// True if the invocation that decides for a lane reduces its sums alone.
+    /// True if the invocation that decides for a lane also reduces all of its sums.
     pub(crate) fn sums_alone(&self) -> bool {
         self.longest_sum() <= SHORT_SUM
     }

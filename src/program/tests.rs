@@ -49,10 +49,10 @@ fn the_strategy_is_the_fastest_of_those_that_can_run() {
     let wide = Request { rows: 50, state_rows: 5000, lanes: 4, ..request() };
     assert_eq!(chosen(tall, &gpu).unwrap().0, Strategy::Gram);
     assert_eq!(chosen(wide, &gpu).unwrap().0, Strategy::Direct);
-    // A single lane of few iterations does not pay for the matrix.
+    // For a single lane of few iterations the matrix does not pay.
     let short = Request { state_rows: 500, lanes: 1, iterations: 10, ..tall };
     assert_eq!(chosen(short, &gpu).unwrap().0, Strategy::Direct);
-    // Where dispatches are dear, fewer of them win, as long as a lane fits a workgroup.
+    // If dispatches are slow, the strategy with fewer of them is faster, as long as a lane fits a workgroup.
     let dear = Limits { dispatch: 1e-3, ..gpu.clone() };
     let small = Request { state_rows: 10, ..tall };
     assert_eq!(chosen(small, &dear).unwrap().0, Strategy::Persistent);
@@ -148,7 +148,7 @@ fn passes_bind_the_buffers_of_their_program() {
     }
 }
 
-/// What an iteration does not keep for the next one is written before it is read.
+/// Values that are not kept for the next iteration are written before they are read.
 #[test]
 fn buffers_of_an_iteration_are_written_before_they_are_read() {
     use BufferId::{ActiveSets, Gradient, SplitPartials, Stepped, ValidationPrediction};
@@ -182,7 +182,7 @@ fn tiles_change_neither_buffers_nor_bindings() {
     }
 }
 
-/// An iteration is dispatched in as few passes as its strategy allows.
+/// An iteration has as few dispatches as its strategy allows.
 #[test]
 fn the_passes_of_an_iteration() {
     let kernels = |r: Request, strategy: Strategy| {

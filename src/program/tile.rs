@@ -1,8 +1,8 @@
-//! How products are cut into registers, invocations and workgroups.
+//! Tiles: the division of products into registers, invocations and workgroups.
 
 use super::{Limits, Precision, Request};
 
-/// Which side of the design is summed over.
+/// The side of the design that is summed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Side {
@@ -12,7 +12,7 @@ pub enum Side {
     Transposed,
 }
 
-/// How a product is cut.
+/// The division of a product among invocations and workgroups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Tile {
@@ -22,9 +22,9 @@ pub struct Tile {
     pub lane4s: usize,
     /// Invocations of a workgroup: along the lanes, along the rows.
     pub group: [usize; 2],
-    /// Inner indices of a tile in workgroup memory, a multiple of four; 0: none is used.
+    /// Inner indices of a tile in workgroup memory, a multiple of four; 0: workgroup memory is not used.
     pub depth: usize,
-    /// Inner indices taken at once where no workgroup memory is used, and the design is transposed.
+    /// Inner indices processed at once if workgroup memory is not used and the design is transposed.
     pub unroll: usize,
 }
 
@@ -34,8 +34,8 @@ impl Tile {
         (2 * self.half(width) * 4) as u64 * precision.bytes()
     }
 
-    /// The same, with less depth where it would need more workgroup memory than there is; bits do not depend
-    /// on it.
+    /// The same tile, with less depth if it would need more workgroup memory than available; the bits of
+    /// results do not depend on it.
     pub fn within(mut self, memory: u64, width: usize, precision: Precision) -> Tile {
         while self.workgroup_bytes(width, precision) > memory {
             self.depth = self.depth / 8 * 4;
@@ -43,8 +43,8 @@ impl Tile {
         self
     }
 
-    /// The same, with no more invocations along the rows than a result of so many rows needs; bits do not
-    /// depend on it.
+    /// The same tile, with no more invocations along the rows than a result of `rows` rows needs; the bits of
+    /// results do not depend on it.
     pub(crate) fn for_rows(mut self, rows: usize) -> Tile {
         if self.depth == 0 {
             self.group[1] = self.group[1].min(rows.div_ceil(self.rows).next_power_of_two());
@@ -52,8 +52,8 @@ impl Tile {
         self
     }
 
-    /// The tile of `now` columns of a lane, from that of `before` columns: about as many results of an
-    /// invocation, in whole blocks of rows. A tile in workgroup memory stays as it is.
+    /// The tile for `now` columns of a lane, from that for `before` columns: about as many results per
+    /// invocation, in whole blocks of rows. A tile in workgroup memory is not changed.
     pub(crate) fn with_columns(mut self, before: usize, now: usize, lane4s: usize, block: usize) -> Tile {
         if self.depth == 0 {
             let results = self.rows * self.lane4s * before;
@@ -63,47 +63,47 @@ impl Tile {
         self
     }
 
-    /// Row of vec4s of the left operand's tile: one more than needed, against bank conflicts.
+    /// Row stride of the left operand's tile, in vec4s: one more than needed, to avoid bank conflicts.
     pub(crate) fn left(&self) -> usize {
         self.rows / 4 * self.group[1] + 1
     }
 
-    /// Row of vec4s of the right operand's tile.
+    /// Row stride of the right operand's tile, in vec4s.
     pub(crate) fn right(&self, width: usize) -> usize {
         self.lane4s * self.group[0] * width
     }
 
-    /// vec4s of one of two pairs of tiles.
+    /// vec4s of one of the two pairs of tiles.
     pub(crate) fn half(&self, width: usize) -> usize {
         self.depth * (self.left() + self.right(width))
     }
 }
 
-/// How the products of a run are cut: plain, transposed.
+/// The tiles of a run's products: plain, transposed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Tiles {
-    /// Of products that are stored, whose columns are taken one by one.
+    /// For stored products, whose columns are computed one by one.
     pub stored: [Tile; 2],
-    /// Of products with an epilogue, whose columns are taken lane by lane.
+    /// For products with an epilogue, whose columns are computed lane by lane.
     pub fused: [Tile; 2],
 }
 
-/// Lanes in vec4s of a workgroup at least, whatever the tile: as many invocations lie along the lanes.
+/// Least vec4s of lanes of a workgroup, whatever the tile: this many invocations are along the lanes.
 pub(crate) const FEWEST_GROUP_LANE4S: usize = 8;
 
 impl Tiles {
-    /// Tiles that do well on a kind of device: for products with a design of `rows` by `state_rows`, and
+    /// Tiles that perform well on a kind of device: for products with a design of `rows` by `state_rows`, and
     /// `width` columns for each of `lanes` lanes.
     pub fn usual(kind: DeviceKind, (rows, state_rows): (usize, usize), width: usize, lanes: usize) -> Tiles {
-        // Where there is little to compute, a short text that compiles soon.
+        // For small problems, short text that compiles fast.
         let work = [rows, state_rows, width, lanes].into_iter().fold(1usize, usize::saturating_mul);
         let little = work < 1 << 22;
         let one = |width: usize, lane4s: usize| {
             let group = [FEWEST_GROUP_LANE4S, 8];
             let plain = Tile { rows: 8, lane4s: (2 / width).max(1), group, depth: 0, unroll: 1 };
             let tile = match kind {
-                // Many rows and columns, as every load is dear.
+                // Many rows and columns, since loads are slow.
                 DeviceKind::Software if !little => {
                     let own = (4 / width).max(1);
                     Tile { rows: if own * width <= 4 { 16 } else { 8 }, lane4s: own, unroll: 4, ..plain }
@@ -117,13 +117,13 @@ impl Tiles {
         Tiles { stored: [one(1, lane4s.saturating_mul(width)); 2], fused: [one(width, lane4s); 2] }
     }
 
-    /// The same, cut so that they fit the workgroup memory of a device.
+    /// The same tiles, reduced to fit the workgroup memory of a device.
     pub fn within(self, memory: u64, width: usize, precision: Precision) -> Tiles {
         let fitting = |tile: Tile, width| tile.within(memory, width, precision);
         Tiles { stored: self.stored.map(|t| fitting(t, 1)), fused: self.fused.map(|t| fitting(t, width)) }
     }
 
-    /// Usual tiles of a run with so many slots.
+    /// Usual tiles of a run with `slots` slots.
     pub(crate) fn of_run(r: &Request, limits: &Limits, slots: usize) -> Tiles {
         let rows = if r.is_gram() { r.state_rows } else { r.rows };
         let width = 1 + r.tangents;
@@ -132,7 +132,7 @@ impl Tiles {
     }
 }
 
-/// Kinds of devices, as far as tiles and estimates go.
+/// Kinds of devices that tiles and estimates distinguish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum DeviceKind {
@@ -144,8 +144,8 @@ pub enum DeviceKind {
     Discrete,
 }
 
-/// How a workgroup of the persistent strategy is cut. The same however many lanes there are, as it decides
-/// the order of sums.
+/// The tile of a workgroup of the persistent strategy. Independent of the number of lanes, since it
+/// determines the order of sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PersistentTile {
@@ -155,15 +155,17 @@ pub struct PersistentTile {
     pub groups: usize,
 }
 
-/// vec4s of a product that an invocation keeps in registers.
+/// Most vec4s of a product that an invocation keeps in registers.
 const MOST_VALUES: usize = 16;
-/// Bytes of workgroup memory at most: more would leave a multiprocessor with a single workgroup.
+/// Most bytes of workgroup memory: with more, a multiprocessor could run only a single workgroup.
 const MOST_BYTES: u64 = 48 << 10;
 
 impl PersistentTile {
-    /// The first that fits the device, if any does: the most lanes, then by how invocations work.
+    /// The first candidate that fits the device, if any: most lanes first, then ordered by the kind of
+    /// device.
     pub(super) fn of(r: &Request, limits: &Limits) -> Option<Self> {
-        // Where invocations take turns, few of them waste the least on those that have nothing to decide.
+        // If invocations run one after the other, few of them waste least time on those that have nothing to
+        // decide.
         let groups = match limits.device {
             DeviceKind::Software => [4, 8, 16, 32, 64],
             DeviceKind::Integrated | DeviceKind::Discrete => [64, 32, 16, 8, 4],
@@ -181,7 +183,7 @@ impl PersistentTile {
         candidates.into_iter().find(fits)
     }
 
-    /// Coefficients of an invocation.
+    /// Coefficients per invocation.
     pub fn own_rows(&self, state_rows: usize) -> usize {
         state_rows.div_ceil(self.groups)
     }

@@ -1,8 +1,8 @@
-//! A block: some lanes on a set of columns of the design, and the matrices that an iteration works on.
+//! A block: some lanes on a set of columns of the design, and the matrices of an iteration.
 //!
-//! A block on all columns holds all lanes, and its products use all threads. Where [working
-//! sets](super::working_set) are in use, a group of lanes is a block on the columns of its set, and works on
-//! one thread beside the others.
+//! A block on all columns holds all lanes, and its products use all threads. If [working
+//! sets](super::working_set) are in use, each group of lanes is a block on the columns of its set, and runs
+//! on one thread in parallel with the others.
 
 use super::lane::ActiveLane;
 use super::shared::{ColumnSet, Shared};
@@ -10,13 +10,13 @@ use super::working_set::{GROUP, WorkingSet};
 use crate::design::Threads;
 use crate::objective::Real;
 
-/// `[q]`-columns: the iterate, the one before, the gradient, and the diagonal of the metric, if there is one.
-/// Lane `i` owns the columns `i (1 + d) .. (i + 1)(1 + d)` of each: its own, then its tangents'.
+/// `[q]`-columns: the iterate, the previous iterate, the gradient, and the diagonal of the metric, if there
+/// is one. Lane `i` owns the columns `i (1 + d) .. (i + 1)(1 + d)` of each: its iterate, then its tangents.
 pub(super) struct Iterates<V> {
     pub(super) x: V,
     pub(super) x_previous: V,
     pub(super) g: V,
-    /// Empty where there is none.
+    /// Empty if there is no metric.
     pub(super) metric: V,
 }
 
@@ -25,9 +25,9 @@ pub(super) struct Predictions<V> {
     pub(super) z: V,
     pub(super) z_previous: V,
     pub(super) r: V,
-    /// Of `e`, where a rule measures curvature; else empty.
+    /// At `e`, if a rule measures curvature; else empty.
     pub(super) extrapolated: V,
-    /// Of held-out rows; empty where there are none.
+    /// For held-out rows; empty if there are none.
     pub(super) held_out: V,
 }
 
@@ -57,16 +57,16 @@ pub(super) struct Block<'a, T> {
     pub(super) threads: Threads,
 }
 
-/// The coefficients of a block: all of them, and the working set that may stand for them.
+/// The coefficients of a block: all of them, and the working sets that may replace them.
 pub(super) struct Coefficients<'a, T> {
     pub(super) all: &'a ColumnSet<T>,
     pub(super) full: Iterates<&'a mut [T]>,
-    /// One for each group of lanes; none where working sets are not in use.
+    /// One for each group of lanes; empty if working sets are not in use.
     pub(super) sets: &'a mut [WorkingSet<T>],
 }
 
 impl<T> Coefficients<'_, T> {
-    /// The columns of the design that the block computes with, and its matrices on them.
+    /// The columns of the design that the block uses, and its matrices on them.
     pub(super) fn current(&mut self) -> (&ColumnSet<T>, Iterates<&mut [T]>) {
         match &mut *self.sets {
             [set] if set.active => (&set.columns, set.iterates.each_mut().map(Vec::as_mut_slice)),
@@ -74,7 +74,7 @@ impl<T> Coefficients<'_, T> {
         }
     }
 
-    /// The new iterates, which the step wrote over the ones before, and the last ones change names.
+    /// Swaps the names of iterate and previous iterate, after the step has overwritten the previous one.
     pub(super) fn swap(&mut self) {
         match &mut *self.sets {
             [set] if set.active => std::mem::swap(&mut set.iterates.x, &mut set.iterates.x_previous),
@@ -97,7 +97,7 @@ impl<'a, T: Real> Block<'a, T> {
         std::mem::swap(&mut self.predictions.z, &mut self.predictions.z_previous);
     }
 
-    /// Takes the last step of lanes back where backtracking refused it: `x = x₋`.
+    /// Sets `x = x₋` in the lanes whose last step backtracking rejects.
     pub(super) fn restore(&mut self) {
         let (width, n) = (self.shared.width(), self.shared.shape().0);
         let (columns, current) = self.coefficients.current();
@@ -109,7 +109,7 @@ impl<'a, T: Real> Block<'a, T> {
         }
     }
 
-    /// Works on every group of lanes as a block of its own, in parallel.
+    /// Runs `work` on every group of lanes as a block of its own, in parallel.
     pub(super) fn each_group(mut self, work: &(impl Fn(&mut Block<'_, T>) + Sync)) {
         let groups = self.lanes.len().div_ceil(GROUP);
         if groups <= 1 {
@@ -148,7 +148,7 @@ impl<'a, T: Real> Block<'a, T> {
     }
 }
 
-/// The first `count` entries, which `all` loses; none of what is empty.
+/// Removes the first `count` entries from `all` and returns them; empty slices stay empty.
 fn split_front<'a, V>(all: &mut &'a mut [V], count: usize) -> &'a mut [V] {
     let count = count.min(all.len());
     let (front, back) = std::mem::take(all).split_at_mut(count);

@@ -19,11 +19,11 @@ impl LaneOutcome {
 }
 
 impl<T: Real> Block<'_, T> {
-    /// Measures every lane at its iterate `x`, given residual and gradient there.
+    /// Measures the stop rule of every lane at its iterate `x`, given residual and gradient at `x`.
     ///
-    /// With `u = s ω φ'(X x)` and `v = −Xᵀ u`, `s ≤ 1` making `v` feasible, the gap is the sum of the
-    /// Fenchel–Young terms of loss and penalty: all non-negative, so nothing cancels (Fenchel 1949; for the
-    /// lasso, El Ghaoui et al. 2012).
+    /// With `u = s ω φ'(X x)` and `v = −Xᵀ u`, where `s ≤ 1` makes `v` feasible, the gap is the sum of the
+    /// Fenchel–Young terms of loss and penalty: all are non-negative, so there is no cancellation (Fenchel
+    /// 1949; for the lasso, El Ghaoui et al. 2012).
     pub(super) fn measure(&mut self) {
         with_penalty!(self.shared.penalty, f => self.scale_dual(f));
         with_loss!(self.shared.loss, f => self.gap_of_loss(f));
@@ -57,7 +57,7 @@ impl<T: Real> Block<'_, T> {
         });
     }
 
-    /// Adds the penalty's part to the gap, and makes it relative.
+    /// Adds the penalty term to the gap, and makes it relative.
     fn gap_of_penalty<P: PenaltyFunction>(&mut self, penalty: P) {
         let (columns, Iterates { x, g, .. }) = self.coefficients.current();
         let (factors, penalised, dual) = (&columns.factors[..], columns.penalised, penalty.dual());
@@ -74,7 +74,7 @@ impl<T: Real> Block<'_, T> {
         });
     }
 
-    /// How far a step of size `1/L` from the iterate goes, and how far it changes the derivatives.
+    /// The length of a step of size `1/L` from the iterate, and the change of the derivatives by it.
     fn fixed_point_residual<P: PenaltyFunction>(&mut self, penalty: P) {
         let shared = self.shared;
         let (columns, Iterates { x, g, .. }) = self.coefficients.current();
@@ -89,12 +89,12 @@ impl<T: Real> Block<'_, T> {
 }
 
 impl<T: Real, P: PenaltyFunction> ProxStep<'_, T, P> {
-    /// `‖x − T(x)‖` and `‖dx − DT(x, dx)‖`, relative, of a lane's columns `[1 + d, q]`, for the tangents that
-    /// are `tested`.
+    /// `‖x − T(x)‖` and `‖dx − DT(x, dx)‖`, relative, of a lane's columns `[1 + d, q]`, for the `tested`
+    /// tangents.
     fn residual(&self, x: &[T], g: &[T], tested: &[bool], scratch: &mut Scratch<T>, measures: &mut Measures) {
         let q = x.len() / (1 + tested.len());
         let ((x, dx), (g, dg)) = (x.split_at(q), g.split_at(q));
-        // The step reads the previous iterate where it writes the next one: here, the iterate itself.
+        // The step reads the previous iterate from its output: here, the iterate itself.
         let (image, partials) = (&mut scratch.image[..q], &mut scratch.partials);
         image.copy_from_slice(x);
         vectorised(Primal { step: self, x_previous: image, x, g, partials, keeps_y: false });
@@ -106,7 +106,7 @@ impl<T: Real, P: PenaltyFunction> ProxStep<'_, T, P> {
             image.copy_from_slice(dx);
             vectorised(Tangent { step: self, t, dx_previous: image, dx, dg, partials });
             let residual = relative(dx, image);
-            // `max` would swallow a NaN.
+            // `max` would drop a NaN.
             if residual > measures.derivative_residual || residual.is_nan() {
                 measures.derivative_residual = residual;
             }
@@ -114,7 +114,7 @@ impl<T: Real, P: PenaltyFunction> ProxStep<'_, T, P> {
     }
 }
 
-/// `‖a − b‖ / max(‖a‖, ‖b‖)`, 0 where both vanish.
+/// `‖a − b‖ / max(‖a‖, ‖b‖)`, 0 if both vanish.
 fn relative<T: Real>(a: &[T], b: &[T]) -> f64 {
     let norm = |a: &[T]| sum(a.len(), |j| a[j] * a[j]).sqrt();
     let size = norm(a).max(norm(b)).f64();

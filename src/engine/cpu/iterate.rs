@@ -1,4 +1,4 @@
-//! The iteration: all lanes, each with its tangents, by one step of the algorithm.
+//! The iteration of all lanes, each with its tangents: one step of the algorithm.
 
 use ndarray::{ArrayViewMut2, Axis};
 
@@ -11,9 +11,9 @@ use crate::schedule::Unit;
 impl<T: Real> CpuRun<'_, T> {
     /// One iteration of every running lane; `records` has a row for each.
     ///
-    /// `y = x + β (x − x₋)` is where the step begins, `e = x + β_e (x − x₋)` where the gradient is taken:
-    /// with FISTA `e = y`, with heavy ball and without momentum `e = x`. Predictions are linear, so
-    /// `X e = z + β_e (z − z₋)` costs no product.
+    /// The step starts at `y = x + β (x − x₋)`; the gradient is taken at `e = x + β_e (x − x₋)`: with FISTA
+    /// `e = y`, with heavy ball and without momentum `e = x`. Predictions are linear, so `X e = z + β_e (z −
+    /// z₋)` needs no product.
     pub(super) fn iterate(&mut self, records: ArrayViewMut2<'_, f64>) {
         let metric = self.job.metric;
         self.control(); //                       α, β, β_e and their tangents
@@ -44,11 +44,12 @@ impl<T: Real> CpuRun<'_, T> {
         self.finalize(records); //               counts, records, status
     }
 
-    /// Decides what every lane does next: α, β and their tangents, from the schedule and from what was seen.
+    /// Computes the iteration parameters of every lane: α, β and their tangents, from the schedule and the
+    /// last iteration's measurements.
     fn control(&mut self) {
         let schedule = self.job.schedule;
         let fields = schedule.fields();
-        // Most lanes are at the same iteration.
+        // Caches the last lookup, since most lanes are at the same iteration.
         let mut known: Option<(usize, [Unit; 2])> = None;
         for lane in self.state.lanes.iter_mut().filter(|lane| lane.is_running()) {
             let k = lane.outcome.iterations;
@@ -75,7 +76,7 @@ impl<T: Real> CpuRun<'_, T> {
         running.any(|lane| self.plan.is_check(lane.outcome.iterations + 1))
     }
 
-    /// Counts the iteration, keeps the records, and decides the status of every lane.
+    /// Counts the iteration, stores the records, and decides the status of every lane.
     fn finalize(&mut self, mut records: ArrayViewMut2<'_, f64>) {
         for (lane, row) in self.state.lanes.iter_mut().zip(records.axis_iter_mut(Axis(0))) {
             lane.finalize(self.plan, self.job.tol, row);

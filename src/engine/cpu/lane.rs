@@ -1,4 +1,4 @@
-//! A lane in its slot: its numbers, what its next iteration does, and what the last one showed.
+//! A lane in its slot: its numbers, its iteration parameters, and the measurements of its last iteration.
 
 use ndarray::ArrayViewMut1;
 
@@ -10,10 +10,10 @@ use crate::program::{Plan, RecordLayout};
 /// A lane in a slot.
 pub(super) struct ActiveLane<T> {
     pub(super) lane: usize,
-    /// Iterations it had done before the chunk.
+    /// Iterations done before the chunk.
     pub(super) first: usize,
     pub(super) outcome: LaneOutcome,
-    /// True if it did the iteration that is being finalized.
+    /// True if the lane did the iteration that is being finalized.
     pub(super) advanced: bool,
     pub(super) numbers: LaneNumbers,
     pub(super) control: Control<T>,
@@ -33,7 +33,7 @@ pub(super) struct Measures {
 }
 
 impl<T: Real> ActiveLane<T> {
-    /// A lane with `d` tangents that goes on from `state`.
+    /// A lane with `d` tangents that continues from `state`.
     pub(super) fn new(state: &LaneState, numbers: LaneNumbers, d: usize) -> Self {
         ActiveLane {
             lane: state.lane,
@@ -52,7 +52,7 @@ impl<T: Real> ActiveLane<T> {
         self.outcome.status == Status::Running
     }
 
-    /// Counts the iteration, keeps its record in `row`, and decides the status.
+    /// Counts the iteration, stores its record in `row`, and decides the status.
     pub(super) fn finalize(&mut self, plan: &Plan, tol: f64, mut row: ArrayViewMut1<'_, f64>) {
         self.advanced = self.is_running();
         if !self.advanced {
@@ -70,7 +70,7 @@ impl<T: Real> ActiveLane<T> {
         self.outcome.status = self.status(checked.then_some(tol), plan.request.iterations);
     }
 
-    /// The status after an iteration; `tol` where the stop rule was tested.
+    /// The status after an iteration; `tol` is set if the stop rule was tested.
     fn status(&self, tol: Option<f64>, iterations: usize) -> Status {
         let (record, d) = (&self.record, self.numbers.dl1.len());
         let mut changes = (0..d).map(|t| record[RecordLayout::new(d).derivative_change(t)]);

@@ -7,8 +7,8 @@ use crate::lanes::MetricSource;
 use crate::objective::{LossFunction, Real, with_loss};
 
 impl<T: Real> Block<'_, T> {
-    /// Sets the metric of the lanes that refresh it now. Working sets, which metrics that change do not have,
-    /// take theirs from here.
+    /// Sets the metric of the lanes that refresh it in this iteration. Metrics that change exclude working
+    /// sets; a working set copies its metric from here.
     pub(super) fn refresh_metric(&mut self, source: &MetricSource) {
         if self.coefficients.full.metric.is_empty() {
             return;
@@ -50,7 +50,7 @@ impl<T: Real> Block<'_, T> {
         });
     }
 
-    /// `d = 1/h` held between `1/bound` and `gain/bound`, where it does not move.
+    /// `d = 1/h`, clamped to `[1/bound, gain/bound]`; where it is clamped its tangents are zero.
     fn invert_curvatures(&mut self, gain: f64, bound: &[f64], due: &[bool]) {
         let q = self.shared.shape().1;
         let width = q * self.shared.width();
@@ -59,7 +59,7 @@ impl<T: Real> Block<'_, T> {
         for ((metric, h), _) in lanes.filter(|(_, due)| **due) {
             let (d, dd) = metric.split_at_mut(q);
             for j in 0..q {
-                // A column of zeros has no curvature: any step will do.
+                // A column of zeros has no curvature: any step is valid.
                 let most = T::of(if bound[j] > 0.0 { bound[j] } else { 1.0 });
                 let least = most / T::of(gain);
                 let inside = h[j] > least && h[j] < most;

@@ -1,8 +1,8 @@
-//! The CPU engine, in f64 or f32: the reference text of the solver.
+//! The CPU engine, in f64 or f32: the reference implementation of the solver.
 //!
-//! `iterate.rs` is the algorithm, one iteration of all lanes; `residual.rs`, `step.rs` and `observe.rs` hold
+//! `iterate.rs` is the algorithm, one iteration of all lanes; `residual.rs`, `step.rs` and `observe.rs` are
 //! its element-wise parts, `prox.rs` the proximal step of a lane with its chain rule, `criterion.rs` the stop
-//! rule. Products are the design's.
+//! rule. Products are methods of the design.
 
 use ndarray::{Array3, Axis};
 
@@ -54,7 +54,7 @@ impl Engine for CpuEngine {
     }
 
     fn limits(&self, precision: Precision) -> Result<Limits> {
-        // Estimates only: a core's share of what faer reaches with AVX2; `proxjet bench` measures.
+        // Rough estimates: a core's share of the speed of faer with AVX2; `proxjet bench` measures.
         let core = if precision == Precision::F32 { 8e10 } else { 4e10 };
         let flops = core * rayon::current_num_threads() as f64;
         Ok(Limits {
@@ -96,8 +96,8 @@ impl Engine for CpuEngine {
     }
 }
 
-/// Seconds that the product library alone needs for `count` times the two products of an iteration, `X M` and
-/// `Xᵀ R` with `columns` columns: the yardstick of the benchmarks.
+/// Seconds of `count` times the two products of an iteration, `X M` and `Xᵀ R` with `columns` columns, in the
+/// product library alone: the reference of the benchmarks.
 pub fn products_alone(problem: &Objective, columns: usize, precision: Precision, count: usize) -> f64 {
     fn of<T: Real>(problem: &Objective, columns: usize, count: usize) -> f64 {
         let design: Design<T> = problem.design().cast();
@@ -116,7 +116,7 @@ pub fn products_alone(problem: &Objective, columns: usize, precision: Precision,
     }
 }
 
-/// A plan under way. A chunk is done when it is collected.
+/// A plan in progress. A chunk is computed when it is collected.
 struct CpuRun<'a, T> {
     plan: &'a Plan,
     job: &'a Job<'a>,
@@ -124,7 +124,7 @@ struct CpuRun<'a, T> {
     state: State<T>,
     /// Iterations submitted.
     order: Option<usize>,
-    /// Room for a row of the schedule's table.
+    /// Buffer for a row of the schedule's table.
     row: Vec<f64>,
 }
 
@@ -135,7 +135,7 @@ impl<'a, T: Real> CpuRun<'a, T> {
         CpuRun { plan, job, rules, state: State::new(plan, job), order: None, row }
     }
 
-    /// The lanes that have a frame at their iterate.
+    /// The states of the lanes that have a frame at their iterate.
     fn frame(&self) -> Option<Frame> {
         let lanes = &self.state.lanes;
         let due = |lane: &ActiveLane<T>| lane.advanced && self.plan.is_frame(lane.outcome.iterations);

@@ -1,4 +1,4 @@
-//! What is recorded of a new iterate.
+//! The record of a new iterate.
 
 use rayon::prelude::*;
 
@@ -25,7 +25,7 @@ impl<T: Real> Block<'_, T> {
         }
     }
 
-    /// Changes, support and the penalty's part of the objective.
+    /// Records changes, support and the penalty value.
     fn record_step<P: PenaltyFunction>(&mut self, penalty: P) {
         let (columns, Iterates { x, x_previous, .. }) = self.coefficients.current();
         let (q, factors, penalised) = (columns.design.columns(), &columns.factors[..], columns.penalised);
@@ -44,7 +44,7 @@ impl<T: Real> Block<'_, T> {
             });
     }
 
-    /// Adds the loss's part to `⟨s, ∇f(x⁺) − ∇f(e)⟩` and its tangents: `⟨X s, ω (φ'(z⁺) − φ'(X e))⟩`.
+    /// Adds the loss term to `⟨s, ∇f(x⁺) − ∇f(e)⟩` and its tangents: `⟨X s, ω (φ'(z⁺) − φ'(X e))⟩`.
     fn see_secant<L: LossFunction>(&mut self, loss: L) {
         let rows = &self.shared.rows;
         let n = self.shared.shape().0;
@@ -72,7 +72,7 @@ impl<T: Real> Block<'_, T> {
             });
     }
 
-    /// The loss's part of the objective.
+    /// Adds the loss value to the objective.
     fn record_loss<L: LossFunction>(&mut self, loss: L) {
         let rows = &self.shared.rows;
         let n = self.shared.shape().0;
@@ -160,5 +160,5 @@ impl<T: Real, L: LossFunction> pulp::WithSimd for MeanLoss<'_, T, L> {
     }
 }
 
-/// Terms that are computed before they are added up: a multiple of the partial sums.
+/// Number of terms computed before they are added up: a multiple of the number of partial sums.
 const TERMS: usize = 64;

@@ -7,7 +7,7 @@ use crate::lanes::{LaneNumbers, StepParams};
 use crate::objective::{PenaltyFunction, Prox, Real};
 
 /// The step `x⁺ = prox(y − a D (g + ridge e))`, `y = x + β(x − x₋)`, of one lane, with step size `a`, metric
-/// `D` and the gradient of the loss `g`, which was taken at `e`.
+/// `D` and the gradient `g` of the loss at `e`.
 pub(super) struct ProxStep<'a, T, P> {
     penalty: P,
     columns: &'a ColumnSet<T>,
@@ -16,20 +16,20 @@ pub(super) struct ProxStep<'a, T, P> {
     l2: T,
     /// Strength of the ridge in the smooth loss.
     ridge: T,
-    /// `[q]`: diagonal of the metric, and its `[d, q]` tangents, empty where it has none.
+    /// `[q]`: diagonal of the metric, and its `[d, q]` tangents, empty if it has none.
     diagonal: &'a [T],
     ddiagonal: &'a [T],
     step: T,
     momentum: T,
     extrapolation: T,
-    /// `[d]`: their tangents; empty where no tangent changes them.
+    /// `[d]`: their tangents; empty if no tangent changes them.
     dstep: &'a [T],
     dmomentum: &'a [T],
     dextrapolation: &'a [T],
 }
 
 impl<'a, T: Real, P: PenaltyFunction> ProxStep<'a, T, P> {
-    /// The next step of a lane, in the metric `[1 + d, q]`, if there is one, else by the `ones`.
+    /// The next step of a lane, in the metric `[1 + d, q]`, if there is one, else in the diagonal `ones`.
     pub(super) fn next(
         penalty: P,
         columns: &'a ColumnSet<T>,
@@ -101,7 +101,7 @@ impl<'a, T: Real, P: PenaltyFunction> ProxStep<'a, T, P> {
         if P::RIDGE_IN_LOSS { T::of(self.numbers.dl2[t]) * seed } else { T::zero() }
     }
 
-    /// `de` of tangent `t`, kept before the step overwrites `dx₋`.
+    /// Stores `de` of tangent `t`, before the step overwrites `dx₋`.
     pub(super) fn store_tangent_of_e(
         &self,
         t: usize,
@@ -119,7 +119,7 @@ impl<'a, T: Real, P: PenaltyFunction> ProxStep<'a, T, P> {
     }
 }
 
-/// Writes `x⁺` over `x₋`. The partials serve the tangents; `y` is kept where `keeps_y`.
+/// Writes `x⁺` over `x₋`. The tangents use the partials; `y` is stored if `keeps_y`.
 pub(super) struct Primal<'a, T, P> {
     pub(super) step: &'a ProxStep<'a, T, P>,
     pub(super) x_previous: &'a mut [T],
@@ -197,7 +197,7 @@ impl<T: Real, P: PenaltyFunction> pulp::WithSimd for Tangent<'_, T, P> {
         let (step, momentum, extrapolation, ridge) = (s.step, s.momentum, s.extrapolation, s.ridge);
         let (by_input, by_l1, by_l2, e) = (&p.by_input[..q], &p.by_l1[..q], &p.by_l2[..q], &p.e[..q]);
         let (dl1, dl2) = (T::of(s.numbers.dl1[t]), T::of(s.numbers.dl2[t]));
-        // ∂_u of the proximal map and of the ridge's gradient, per unit of factor
+        // ∂_u of the proximal map and of the ridge's gradient, per unit of penalty factor.
         let by_strength = |j: usize| {
             let by_prox = by_l1[j] * dl1 + by_l2[j] * dl2;
             if P::RIDGE_IN_LOSS { by_prox - by_input[j] * step * diagonal[j] * dl2 * e[j] } else { by_prox }
@@ -231,18 +231,18 @@ impl<T: Real, P: PenaltyFunction> pulp::WithSimd for Tangent<'_, T, P> {
     }
 }
 
-/// Partials of a step, `[q]` each, shared by its tangents.
+/// Partial derivatives of a step, `[q]` each, which its tangents share.
 pub(super) struct Partials<T> {
     by_input: Vec<T>,
     by_l1: Vec<T>,
     by_l2: Vec<T>,
     by_step: Vec<T>,
     pub(super) e: Vec<T>,
-    /// Where restarts are watched.
+    /// Written only if the schedule watches for restarts.
     pub(super) y: Vec<T>,
-    /// `x − x₋`, which the new iterate overwrites; where a tangent changes the schedule.
+    /// `x − x₋`, stored since the new iterate overwrites `x₋`; only if a tangent changes the schedule.
     difference: Vec<T>,
-    /// `x⁺ − e` and the tangent of `e`, where curvature is measured.
+    /// `x⁺ − e` and the tangent of `e`, if curvature is measured.
     pub(super) s: Vec<T>,
     pub(super) de: Vec<T>,
 }

@@ -7,7 +7,7 @@ use super::shared::Rows;
 use super::vector::{extrapolate, vectorised};
 use crate::objective::{LossFunction, Real, with_loss};
 
-/// Where a gradient is taken.
+/// The point at which a gradient is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum At {
     /// At `x`.
@@ -51,7 +51,7 @@ impl<T: Real> Block<'_, T> {
             });
     }
 
-    /// Keeps the predictions `X e` and `X de`, where a rule measures the curvature of the step that follows.
+    /// Stores the predictions `X e` and `X de`, if a rule measures the curvature of the next step.
     pub(super) fn store_extrapolated(&mut self) {
         let n = self.shared.shape().0;
         let width = n * self.shared.width();
@@ -74,7 +74,7 @@ impl<T: Real> Block<'_, T> {
     }
 }
 
-/// The residual of one lane; `d2` is room for `n` numbers.
+/// The residual of one lane; `d2` is a buffer of `n` numbers.
 struct LaneResidual<'a, T, L> {
     loss: L,
     rows: &'a Rows<T>,

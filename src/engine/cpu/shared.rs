@@ -1,4 +1,4 @@
-//! What holds for all lanes of a run.
+//! Data that all lanes of a run share.
 
 use std::sync::Mutex;
 
@@ -8,9 +8,9 @@ use crate::lanes::{Job, MetricSource, RunNumbers};
 use crate::objective::{Loss, Penalty, Real};
 use crate::program::Plan;
 
-/// What holds for all lanes of a run.
+/// Data that all lanes of a run share.
 pub(super) struct Shared<T> {
-    /// Tangents.
+    /// Number of tangents.
     pub(super) d: usize,
     pub(super) loss: Loss,
     pub(super) penalty: Penalty,
@@ -18,40 +18,39 @@ pub(super) struct Shared<T> {
     pub(super) columns: ColumnSet<T>,
     pub(super) rows: Rows<T>,
     pub(super) held_out: Option<HeldOut<T>>,
-    /// `[d]`: what tangents of the predictions of held-out rows gain by an intercept that follows from the
-    /// means.
+    /// `[d]`: change of the tangents of held-out predictions by an intercept that is computed from the means.
     pub(super) intercept_tangents: Vec<T>,
-    /// The design of squares, for a metric made of curvatures.
+    /// The squares of the design, for a metric made of curvatures.
     pub(super) squares: Option<Design<T>>,
-    /// `[q]`: norms of the columns, and how many a working set may have; no norms where the plan has no
+    /// `[q]`: norms of the columns, and the most columns of a working set; no norms if the plan has no
     /// working sets.
     pub(super) norms: Vec<T>,
     pub(super) max_working_set: usize,
-    /// `[d]`: whether the stop rule tests a tangent.
+    /// `[d]`: true if the stop rule tests the tangent.
     pub(super) tested: Vec<bool>,
     /// The unit of the relative duality gap.
     pub(super) gap_unit: f64,
     pub(super) watches_restarts: bool,
-    /// `[q]` ones: the diagonal of no metric.
+    /// `[q]` ones: the diagonal of the identity metric.
     pub(super) ones: Vec<T>,
     /// One for each thread.
     scratch: Vec<Mutex<Scratch<T>>>,
 }
 
-/// Columns of the design, all or those of a working set, and what belongs to them.
+/// Columns of the design, all or those of a working set, and their penalty data.
 pub(super) struct ColumnSet<T> {
     pub(super) design: Design<T>,
     /// `[q]`: penalty factors; columns from `penalised` on are exempt from the penalty.
     pub(super) factors: Vec<T>,
     pub(super) penalised: usize,
-    /// `[d]`: whose penalty strengths each tangent changes.
+    /// `[d]`: the columns whose penalty strengths each tangent changes.
     pub(super) seeds: Vec<FactorSeed>,
 }
 
 /// The columns whose penalty strengths a tangent changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FactorSeed {
-    /// All, by their factors.
+    /// All columns, by their factors.
     All,
     /// This one.
     Column(usize),
@@ -59,11 +58,11 @@ pub(super) enum FactorSeed {
     Outside,
 }
 
-/// What belongs to rows of a design, `[n]` each.
+/// Targets and weights of a design's rows, `[n]` each.
 pub(super) struct Rows<T> {
     pub(super) target: Vec<T>,
     pub(super) weight: Vec<T>,
-    /// `[d][n]`, empty where no tangent changes the target.
+    /// `[d][n]`, empty if no tangent changes the target.
     pub(super) target_tangent: Vec<Vec<T>>,
 }
 
@@ -73,12 +72,12 @@ pub(super) struct HeldOut<T> {
     pub(super) rows: Rows<T>,
 }
 
-/// Room for the work on one lane.
+/// Scratch buffers for the work on one lane.
 pub(super) struct Scratch<T> {
     /// `[n]`.
     pub(super) d2: Vec<T>,
     pub(super) partials: Partials<T>,
-    /// `[q]`: what the stop rule's step makes of a column.
+    /// `[q]`: the image of a column under the step of the stop rule.
     pub(super) image: Vec<T>,
 }
 
@@ -104,7 +103,7 @@ impl<T: Real> Shared<T> {
         let has_sets = plan.working_set > 0;
         let scratch =
             || Scratch { d2: vec![T::zero(); n], partials: Partials::new(q), image: vec![T::zero(); q] };
-        // A thread that is not of the pool works too, where the pool has one thread only.
+        // In a pool of one thread, a thread outside of the pool works too.
         let threads = rayon::current_num_threads() + 1;
         Shared {
             d: job.derivatives.len(),
@@ -141,7 +140,7 @@ impl<T: Real> Shared<T> {
         1 + self.d
     }
 
-    /// Lends room to the work on one lane.
+    /// Runs `work` with scratch buffers.
     pub(super) fn with_scratch<R>(&self, work: impl FnOnce(&mut Scratch<T>) -> R) -> R {
         let index = rayon::current_thread_index().unwrap_or(self.scratch.len() - 1);
         work(&mut self.scratch[index].lock().unwrap_or_else(|e| e.into_inner()))

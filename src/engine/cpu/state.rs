@@ -11,19 +11,19 @@ use crate::lanes::{Job, LaneState, MetricSource, RunNumbers};
 use crate::objective::Real;
 use crate::program::Plan;
 
-/// Lanes in their columns, in the order in which they were loaded.
+/// The lanes and their columns, in the order in which they were loaded.
 pub(super) struct State<T> {
     numbers: RunNumbers,
     pub(super) shared: Shared<T>,
     pub(super) lanes: Vec<ActiveLane<T>>,
     iterates: Iterates<Vec<T>>,
     predictions: Predictions<Vec<T>>,
-    /// Where the plan has them.
+    /// The working sets, if the plan has them.
     pub(super) sets: Option<WorkingSets<T>>,
 }
 
 impl<T: Real> State<T> {
-    /// Room for the lanes of a plan.
+    /// Allocates for the lanes of a plan.
     pub(super) fn new(plan: &Plan, job: &Job<'_>) -> Self {
         let numbers = RunNumbers::new(job);
         let shared = Shared::new(plan, job, &numbers);
@@ -52,8 +52,8 @@ impl<T: Real> State<T> {
         }
     }
 
-    /// Works on all lanes: as one block on all columns, or, where working sets are in use, as blocks of a
-    /// group each, in parallel.
+    /// Runs `work` on all lanes: as one block on all columns, or, if working sets are in use, as one block
+    /// per group, in parallel.
     pub(super) fn for_each_block(&mut self, work: impl Fn(&mut Block<'_, T>) + Sync) {
         if self.sets.as_ref().is_some_and(|sets| sets.on) {
             return self.for_each_group(work);
@@ -63,7 +63,7 @@ impl<T: Real> State<T> {
         work(&mut block);
     }
 
-    /// Works on every group of lanes, with its working set, in parallel.
+    /// Runs `work` on every group of lanes, with its working set, in parallel.
     pub(super) fn for_each_group(&mut self, work: impl Fn(&mut Block<'_, T>) + Sync) {
         self.block().each_group(&work);
     }
@@ -95,14 +95,14 @@ impl<T: Real> State<T> {
         }
     }
 
-    /// The new iterates and predictions, which were written over those before, and the last ones change
-    /// names.
+    /// Swaps the names of new and previous iterates and predictions, after the new ones have overwritten
+    /// those before.
     pub(super) fn swap(&mut self) {
         std::mem::swap(&mut self.iterates.x, &mut self.iterates.x_previous);
         std::mem::swap(&mut self.predictions.z, &mut self.predictions.z_previous);
     }
 
-    /// Predictions of held-out rows, by all coefficients.
+    /// Predictions of held-out rows, from all coefficients.
     pub(super) fn predict_held_out(&mut self) {
         if self.shared.held_out.is_none() {
             return;
@@ -119,7 +119,7 @@ impl<T: Real> State<T> {
         self.sets.as_ref().map_or(0.0, |sets| sets.skipped)
     }
 
-    /// Loads lanes behind those that are here.
+    /// Loads lanes after the active ones.
     pub(super) fn load(&mut self, job: &Job<'_>, lanes: Vec<LaneState>) {
         self.disable_working_sets();
         let (n, q) = self.shared.shape();
@@ -149,7 +149,7 @@ impl<T: Real> State<T> {
         design.apply(&mut self.predictions.z_previous[in_n], &x_previous[in_q], Threads::All);
     }
 
-    /// Takes lanes out of the columns; those behind them close up.
+    /// Removes lanes from the columns and closes the gaps.
     pub(super) fn evict(&mut self, lanes: &[usize]) {
         self.disable_working_sets();
         let keep: Vec<bool> = self.lanes.iter().map(|lane| !lanes.contains(&lane.lane)).collect();
@@ -178,7 +178,7 @@ impl<T: Real> State<T> {
         self.take(slot, |iterates| &iterates.x)
     }
 
-    /// Columns of a slot, from its working set where that is active.
+    /// Columns of a slot, from its working set if that is active.
     fn take(&self, slot: usize, of: fn(&Iterates<Vec<T>>) -> &Vec<T>) -> Array2<f64> {
         let (width, q) = (self.shared.width(), self.shared.shape().1);
         let mut out = Array2::zeros((width, q));
@@ -199,11 +199,11 @@ impl<T: Real> State<T> {
         out
     }
 
-    /// A lane as it is now.
+    /// The current state of a lane.
     pub(super) fn lane(&self, slot: usize) -> LaneState {
         let active = &self.lanes[slot];
-        // A metric made of curvatures was refreshed some iterations ago; others follow from the lane and the
-        // iteration.
+        // A metric made of curvatures was refreshed some iterations ago and must be stored; others are
+        // determined by the lane and the iteration.
         let curvatures = self.shared.squares.is_some();
         LaneState {
             lane: active.lane,
@@ -217,7 +217,7 @@ impl<T: Real> State<T> {
     }
 }
 
-/// The first `count` entries; none of what is empty.
+/// The first `count` entries; empty slices stay empty.
 fn first<T>(all: &mut [T], count: usize) -> &mut [T] {
     let count = count.min(all.len());
     &mut all[..count]

@@ -1,4 +1,4 @@
-//! The step of all lanes of a block, and what the schedules' rules observe of it.
+//! The step of all lanes of a block, and the measurements of it that the schedules' rules use.
 
 use rayon::prelude::*;
 
@@ -10,7 +10,7 @@ use crate::objective::{PenaltyFunction, Real, with_penalty};
 
 impl<T: Real> Block<'_, T> {
     /// `x⁺ = prox(y − α D g)`, `y = x + β(x − x₋)`, and the tangents `dx⁺ = J dw + ∂_u prox`. The new iterate
-    /// replaces the previous one, and the two change names. A lane that ended keeps its state.
+    /// replaces the previous one, and the two swap names. A lane that ended keeps its state.
     pub(super) fn step(&mut self) {
         with_penalty!(self.shared.penalty, f => self.step_of(f));
         self.coefficients.swap();
@@ -70,7 +70,7 @@ impl<T: Real> Block<'_, T> {
 }
 
 impl<T: Real, P: PenaltyFunction> ProxStep<'_, T, P> {
-    /// `‖s‖²` and the ridge's part of `⟨s, ∇f(x⁺) − ∇f(e)⟩`, `s = x⁺ − e`.
+    /// `‖s‖²` and the ridge term of `⟨s, ∇f(x⁺) − ∇f(e)⟩`, `s = x⁺ − e`.
     fn see_curvature(&self, x: &[T], partials: &mut Partials<T>, seen: &mut Seen<T>) {
         let Partials { s, e, .. } = partials;
         (0..x.len()).for_each(|j| s[j] = x[j] - e[j]);

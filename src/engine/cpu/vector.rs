@@ -1,9 +1,9 @@
-//! Work on the processor's vector registers.
+//! Element-wise work in the processor's vector registers.
 
 use crate::objective::Real;
 
-/// Runs element-wise work compiled for the widest vectors the processor has. Every function it calls must be
-/// inlined into it.
+/// Runs element-wise work compiled for the processor's widest vectors. Every function it calls must be
+/// inlined.
 #[inline(always)]
 pub(super) fn vectorised<W: pulp::WithSimd>(work: W) -> W::Output {
     pulp::Arch::new().dispatch(work)
@@ -18,7 +18,7 @@ impl<T: Real> PartialSums<T> {
         PartialSums([T::zero(); 8])
     }
 
-    /// Adds terms, a multiple of eight of them but for the last time.
+    /// Adds terms; in every call but the last, a multiple of eight of them.
     #[inline(always)]
     pub(super) fn add(&mut self, terms: &[T]) {
         for eight in terms.chunks(8) {
@@ -48,8 +48,8 @@ pub(super) fn sum<T: Real>(len: usize, term: impl Fn(usize) -> T) -> T {
     PartialSums(sums).total()
 }
 
-/// The point on the line through the last two iterates at which a step begins (`y`) or a gradient is taken
-/// (`e`).
+/// A point on the line through the last two iterates: the start of a step (`y`) or the point where a gradient
+/// is taken (`e`).
 #[inline(always)]
 pub(super) fn extrapolate<T: Real>(now: T, before: T, coefficient: T) -> T {
     now + coefficient * (now - before)

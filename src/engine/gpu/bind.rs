@@ -12,15 +12,15 @@ use crate::error::Result;
 use crate::lanes::{Job, RunNumbers};
 use crate::program::{Binding, Buffer, BufferId, Copies, Params, Pass, Program, Usage, Which};
 
-/// What a run holds on the device.
+/// The device resources of a run.
 pub(super) struct Resources {
     pub(super) program: Program,
-    /// The passes of the program, in its order.
+    /// The passes of the program, in order.
     pub(super) passes: Vec<BoundPass>,
     buffers: HashMap<BufferId, [wgpu::Buffer; 2]>,
 }
 
-/// A pass that can be dispatched.
+/// A pass with its pipeline and bind groups.
 pub(super) struct BoundPass {
     pub(super) pipeline: wgpu::ComputePipeline,
     /// By parity of the iterate and of the chunk.
@@ -84,17 +84,17 @@ impl Resources {
         Ok(resources)
     }
 
-    /// A buffer, or one of a pair.
+    /// A buffer, or copy `which` of a pair.
     pub(super) fn buffer(&self, id: BufferId, which: usize) -> &wgpu::Buffer {
         &self.buffers[&id][which]
     }
 
-    /// A buffer that is there more than once, created anew.
+    /// A new copy of a buffer that has several copies.
     pub(super) fn another(&self, context: &GpuContext, id: BufferId) -> Option<wgpu::Buffer> {
         self.program.buffer(id).map(|buffer| allocate(context, buffer))
     }
 
-    /// Bytes of the buffers that are held, without those that are there more than once.
+    /// Bytes of the buffers that are held, without those that have several copies.
     #[cfg(test)]
     pub(super) fn held_bytes(&self) -> u64 {
         let of = |pair: &[wgpu::Buffer; 2]| {
@@ -104,7 +104,7 @@ impl Resources {
         self.buffers.values().map(of).sum()
     }
 
-    /// The copy of a buffer that a binding means.
+    /// The copy of a buffer that a binding refers to.
     fn bound(&self, binding: &Binding, parity: usize, chunk_parity: usize) -> &wgpu::Buffer {
         let which = match binding.which {
             Which::Only => 0,

@@ -1,26 +1,26 @@
-//! Times of dispatches, or of the passes of a chunk, on the device's own clock.
+//! Times of dispatches, or of the passes of a chunk, measured by the device's clock.
 
 use super::context::GpuContext;
 use crate::error::Result;
 use crate::program::TIMED_PASSES;
 
-/// Times of dispatches, or of the passes of a chunk.
+/// Timestamp queries of dispatches, or of the passes of a chunk.
 pub(super) struct Clock {
     set: wgpu::QuerySet,
     resolved: wgpu::Buffer,
-    /// Where times of dispatches are read.
+    /// Buffer from which the host reads the times of dispatches.
     readable: Option<wgpu::Buffer>,
-    /// Seconds of a tick.
+    /// Seconds per tick.
     tick: f64,
     names: Vec<&'static str>,
 }
 
-/// Passes that are timed at most between two readings.
+/// Most passes that are timed between two readings.
 const CAPACITY: u32 = TIMED_PASSES as u32;
 const _: () = assert!(2 * CAPACITY <= wgpu::QUERY_SET_MAX_QUERIES);
 
 impl Clock {
-    /// A clock of every dispatch, where the device has one.
+    /// A clock that times every dispatch, if the device supports it.
     pub(super) fn of_dispatches(context: &GpuContext) -> Option<Self> {
         if !context.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
             return None;
@@ -40,7 +40,7 @@ impl Clock {
         Some(Clock { readable: Some(readable), ..Clock::of_passes(context, resolved) })
     }
 
-    /// A clock of passes, with the buffer that a plan has for their times.
+    /// A clock that times passes, with the plan's buffer for their times.
     pub(super) fn of_passes(context: &GpuContext, resolved: wgpu::Buffer) -> Self {
         Clock {
             set: context.device.create_query_set(&wgpu::QuerySetDescriptor {
@@ -60,7 +60,7 @@ impl Clock {
         self.readable.is_some()
     }
 
-    /// Has the next pass timed.
+    /// Timestamp writes that time the next pass.
     pub(super) fn next(&mut self, name: &'static str) -> Option<wgpu::ComputePassTimestampWrites<'_>> {
         let at = self.names.len() as u32;
         if at == CAPACITY {
@@ -74,7 +74,7 @@ impl Clock {
         })
     }
 
-    /// Has the times of what was recorded written.
+    /// Records the commands that write the times of the recorded passes.
     pub(super) fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
         let count = 2 * self.names.len() as u32;
         if count > 0 {
@@ -85,7 +85,7 @@ impl Clock {
         }
     }
 
-    /// Has the times of what was recorded copied into a buffer, and says how many passes there were.
+    /// Records the copy of these times into a buffer, and returns the number of passes.
     pub(super) fn take(&mut self, encoder: &mut wgpu::CommandEncoder, to: &wgpu::Buffer, at: u64) -> usize {
         let passes = self.names.len();
         self.names.clear();
@@ -102,7 +102,7 @@ impl Clock {
         last.saturating_sub(first) as f64 * self.tick
     }
 
-    /// Waits for the last submission and takes its times: kernel, begin and end in seconds.
+    /// Waits for the last submission and reads its times: kernel, begin and end in seconds.
     pub(super) fn read(&mut self, context: &GpuContext) -> Result<Vec<(&'static str, f64, f64)>> {
         let Some(readable) = &self.readable else { return Ok(Vec::new()) };
         readable.map_async(wgpu::MapMode::Read, .., |_| ());

@@ -1,21 +1,21 @@
-//! Recording commands: one compute pass as long as nothing has to be copied, or, where kernels are timed, a
-//! pass for each.
+//! Recording commands: one compute pass until a copy is recorded, or, if kernels are timed, one pass per
+//! dispatch.
 
 use super::clock::Clock;
 
-/// Commands being recorded.
+/// Commands that are being recorded.
 pub(super) struct Commands<'e> {
     encoder: &'e mut wgpu::CommandEncoder,
     pass: Option<wgpu::ComputePass<'static>>,
     clock: Option<&'e mut Clock>,
 }
 
-/// What a dispatch needs.
+/// A dispatch to be recorded.
 pub(super) struct Dispatch<'b> {
     pub(super) name: &'static str,
     pub(super) pipeline: &'b wgpu::ComputePipeline,
     pub(super) storage: &'b wgpu::BindGroup,
-    /// Parameters and where they begin.
+    /// Parameters and their offset.
     pub(super) params: Option<(&'b wgpu::BindGroup, u32)>,
     pub(super) groups: [u32; 3],
 }
@@ -45,7 +45,7 @@ impl<'e> Commands<'e> {
         self.encoder.copy_buffer_to_buffer(from, 0, to.0, to.1 as u64, bytes as u64);
     }
 
-    /// Ends what is open; where kernels are timed, has the times written.
+    /// Ends the open pass; if kernels are timed, records the writing of their times.
     pub(super) fn finish(mut self) {
         self.pass = None;
         if let Some(clock) = self.clock {

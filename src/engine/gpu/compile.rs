@@ -1,4 +1,4 @@
-//! Pipelines, by the text of their shaders.
+//! Pipelines, cached by the text of their shaders.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use super::params::PARAMS_BYTES;
 use crate::error::Result;
 use crate::program::{Access, Pass};
 
-/// A kernel that can be bound and dispatched.
+/// A compiled kernel, which can be bound and dispatched.
 #[derive(Debug, Clone)]
 pub(super) struct Kernel {
     pub(super) pipeline: wgpu::ComputePipeline,
@@ -16,7 +16,7 @@ pub(super) struct Kernel {
     pub(super) storage: wgpu::BindGroupLayout,
 }
 
-/// Kernels by their text.
+/// Compiled kernels by their text.
 #[derive(Debug, Default)]
 pub(super) struct Library {
     params: Option<wgpu::BindGroupLayout>,

@@ -7,7 +7,7 @@ use super::prelude::ShaderSpec;
 use crate::lanes::{Job, RunNumbers};
 use crate::program::{Part, Pass, Plan, Precision, Program};
 
-/// A finished shader and where its lines come from.
+/// A finished shader and the sources of its lines.
 #[derive(Debug, Clone)]
 pub struct Composed {
     /// Kernel.
@@ -25,13 +25,13 @@ impl Composed {
         part.map_or_else(|| format!("line {line}"), |(file, first)| format!("{file}:{}", line - first + 1))
     }
 
-    /// The files that it consists of, and names of what is generated.
+    /// The files of the shader, and the names of generated texts.
     pub fn files(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().map(|(file, _)| file.as_str())
     }
 }
 
-/// The text of every pass of a plan, in their order.
+/// The text of every pass of a plan, in order.
 pub fn compose(plan: &Plan, job: &Job<'_>) -> Vec<Composed> {
     compose_program(&plan.program, &ShaderSpec::new(&plan.program.shape, &RunNumbers::new(job), job))
 }
@@ -40,7 +40,7 @@ pub(super) fn compose_program(program: &Program, spec: &ShaderSpec) -> Vec<Compo
     program.passes.iter().map(|pass| compose_pass(pass, &spec.prelude, |part| texts(part, spec))).collect()
 }
 
-/// A file, or the name of what is generated, and its text.
+/// A file, or the name of a generated text, and its text.
 pub(super) type Text = (String, String);
 
 macro_rules! file {
@@ -101,7 +101,7 @@ pub(super) fn compose_pass(pass: &Pass, prelude: &str, texts: impl Fn(&Part) -> 
     Composed { name: pass.kernel, source, parts }
 }
 
-/// The lines of the prelude that some texts use: a kernel is compiled anew only where a constant of its own
+/// The lines of the prelude that some texts use, so that a kernel is recompiled only if a constant of its own
 /// changes.
 fn used(prelude: &str, texts: &[Text]) -> String {
     let words: HashSet<&str> =

@@ -6,19 +6,19 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// What to do where there is no adapter at all.
+/// Remedy if there is no adapter at all.
 pub const NO_ADAPTER: &str = "No Vulkan, Metal or DX12 adapter was found; the CPU engine runs without one. \
     For a \
     GPU, install its vendor's Vulkan driver. For a software adapter to try the GPU engine with (Debian, \
     Ubuntu): \
     apt-get install mesa-vulkan-drivers libvulkan1";
 
-/// What to do where there is only a software adapter.
+/// Remedy if there is only a software adapter.
 pub const NO_REAL_ADAPTER: &str = "Only a software adapter was found. If this machine has a GPU, install its \
     vendor's \
     Vulkan driver and check that VK_DRIVER_FILES does not hide it.";
 
-/// Which adapters may be taken.
+/// The kinds of adapters that may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pick {
     /// Real GPUs only.
@@ -27,7 +27,7 @@ pub enum Pick {
     Any,
 }
 
-/// An adapter in plain data, for reports.
+/// An adapter as plain data, for reports.
 #[derive(Debug, Clone, Serialize)]
 pub struct AdapterSummary {
     /// Name.
@@ -36,39 +36,39 @@ pub struct AdapterSummary {
     pub backend: String,
     /// discrete_gpu, integrated_gpu, virtual_gpu, cpu or other.
     pub device_type: String,
-    /// True if it computes on the processor.
+    /// True if it runs on the processor.
     pub software: bool,
     /// Driver.
     pub driver: String,
     /// Version of the driver.
     pub driver_info: String,
-    /// 64-bit floats in shaders.
+    /// True if shaders can use 64-bit floats.
     pub f64: bool,
-    /// Timestamps on the device.
+    /// True if the device has timestamps.
     pub timestamps: bool,
-    /// Subgroup operations.
+    /// True if shaders can use subgroup operations.
     pub subgroups: bool,
-    /// Bytes of one storage binding.
+    /// Most bytes of one storage binding.
     pub max_binding_bytes: u64,
-    /// Bytes of one buffer.
+    /// Most bytes of one buffer.
     pub max_buffer_bytes: u64,
-    /// Invocations of a workgroup.
+    /// Most invocations of a workgroup.
     pub max_invocations: u32,
-    /// Bytes of workgroup memory.
+    /// Most bytes of workgroup memory.
     pub max_workgroup_bytes: u64,
-    /// Why the engine cannot use it, if it cannot.
+    /// The reason why the engine cannot use it, if it cannot.
     pub unusable: Option<String>,
 }
 
-/// A device, its queue, and what is known of its adapter.
+/// A device, its queue, and the properties of its adapter.
 #[derive(Debug, Clone)]
 pub struct GpuContext {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) info: wgpu::AdapterInfo,
-    /// True if the device is the engine's own, rather than a host's.
+    /// True if the engine owns the device, false if a host lends it.
     pub(super) own: bool,
-    /// Set by an own device's handlers: what was lost or went wrong.
+    /// Set by the handlers of an owned device: the first error or loss.
     failure: Arc<Mutex<Option<String>>>,
 }
 
@@ -81,7 +81,7 @@ async fn all() -> Vec<wgpu::Adapter> {
     instance().enumerate_adapters(wgpu::Backends::all()).await
 }
 
-/// Every adapter, the best first; those of a kind in the order of the system.
+/// Every adapter, the best first; adapters of the same kind in the order of the system.
 async fn sorted() -> Vec<wgpu::Adapter> {
     let mut list = all().await;
     list.sort_by_key(|a| rank(a.get_info().device_type));
@@ -98,7 +98,7 @@ fn rank(kind: wgpu::DeviceType) -> u8 {
     }
 }
 
-/// Storage buffers that the largest kernel binds.
+/// Storage buffers per stage that a usable device must support.
 const STORAGE_BUFFERS: u32 = 8;
 
 fn unusable(limits: &wgpu::Limits) -> Option<String> {
@@ -143,10 +143,10 @@ fn summary(adapter: &wgpu::Adapter) -> AdapterSummary {
 }
 
 impl GpuContext {
-    /// A device of our own on the best adapter.
+    /// An owned device on the best adapter.
     ///
     /// # Errors
-    /// No adapter, with the remedy; or an adapter that gives no device.
+    /// There is no adapter (the message has the remedy), or the adapter gives no device.
     pub async fn request(pick: Pick) -> Result<Self> {
         let mut list = sorted().await;
         let found_any = !list.is_empty();
@@ -166,10 +166,10 @@ impl GpuContext {
         Self::open(&adapter).await
     }
 
-    /// A device of our own on an adapter given by its place among [`adapters`].
+    /// An owned device on an adapter, given by its index in [`adapters`].
     ///
     /// # Errors
-    /// No such adapter, one that the engine cannot use, or one that gives no device.
+    /// There is no such adapter, the engine cannot use it, or it gives no device.
     pub async fn request_at(index: usize) -> Result<Self> {
         let list = sorted().await;
         let at = || format!("adapter {index}");
@@ -189,10 +189,10 @@ impl GpuContext {
         }
     }
 
-    /// A fresh device on the adapter of one of our own that failed.
+    /// A new device on the adapter of an owned device that failed.
     ///
     /// # Errors
-    /// A borrowed device, which is the host's to replace; an adapter that is gone or gives no device.
+    /// The device is borrowed, so that only the host can replace it; the adapter is gone or gives no device.
     pub(super) async fn renew(&self) -> Result<Self> {
         let at = || format!("adapter {}", self.info.name);
         if !self.own {
@@ -247,13 +247,13 @@ impl GpuContext {
         Ok(context)
     }
 
-    /// A device that a host application lends. Its handlers of lost devices and of errors stay the host's.
+    /// A device that a host application lends. The host keeps its own handlers of lost devices and of errors.
     /// Create it with [`required_features`](Self::required_features) and
     /// [`required_limits`](Self::required_limits).
     ///
     /// # Errors
-    /// A device without the limits that the engine needs. Whether it has 64-bit floats is asked when a sweep
-    /// in f64 is planned.
+    /// The device does not have the limits that the engine needs. Support for 64-bit floats is checked only
+    /// when a sweep in f64 is planned.
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue, info: wgpu::AdapterInfo) -> Result<Self> {
         match unusable(&device.limits()) {
             None => Ok(GpuContext { device, queue, info, own: false, failure: Arc::default() }),
@@ -271,22 +271,22 @@ impl GpuContext {
         }
     }
 
-    /// Features that a host is to ask for, as far as the adapter has them: `SHADER_F64` for sweeps in f64 and
-    /// for the strategies with `XᵀX`, whose sums are in f64, and `TIMESTAMP_QUERY` for a
-    /// [`Session`](super::Session) to measure its iterations. None is needed for sweeps in f32 in the direct
-    /// strategy.
+    /// Features that a host should request, as far as the adapter has them: `SHADER_F64` for sweeps in f64
+    /// and for the strategies with `XᵀX`, whose sums are in f64, and `TIMESTAMP_QUERY` for a
+    /// [`Session`](super::Session) to measure its iterations. Sweeps in f32 in the direct strategy need
+    /// neither.
     pub fn required_features(adapter: &wgpu::Adapter) -> wgpu::Features {
         adapter.features() & (wgpu::Features::SHADER_F64 | wgpu::Features::TIMESTAMP_QUERY)
     }
 
-    /// Limits that a host is to ask for: the adapter's own, so that large problems fit. A device with wgpu's
+    /// Limits that a host should request: the adapter's own, so that large problems fit. A device with wgpu's
     /// defaults works too, with smaller buffers, and without the persistent strategy and exact sparsity,
     /// which bind nine storage buffers.
     pub fn required_limits(adapter: &wgpu::Adapter) -> wgpu::Limits {
         adapter.limits()
     }
 
-    /// Runs what creates things on the device, and returns as an error what a host's handler of errors would
+    /// Runs code that creates device objects, and returns as an error what a host's error handler would
     /// otherwise receive.
     pub(super) fn guarded<T>(&self, create: impl FnOnce() -> Result<T>) -> Result<T> {
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
@@ -306,7 +306,7 @@ impl GpuContext {
         Error::new(ErrorKind::Device, at, found, "a device that runs to the end", remedy)
     }
 
-    /// What an own device's handlers noted, if anything.
+    /// Returns the error that an owned device's handlers stored, if any.
     pub(super) fn check(&self) -> Result<()> {
         match self.failure.lock().unwrap_or_else(|e| e.into_inner()).as_ref() {
             None => Ok(()),
@@ -315,7 +315,7 @@ impl GpuContext {
     }
 }
 
-/// Keeps the first failure: later ones follow from it.
+/// Stores the first failure only: later ones are its consequences.
 fn note(failure: &Mutex<Option<String>>, message: String) {
     failure.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(message);
 }

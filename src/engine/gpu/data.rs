@@ -1,4 +1,4 @@
-//! What the host writes into a run's buffers: the data, the lanes, and the tables of a chunk.
+//! Data that the host writes into a run's buffers: the data set, the lanes, and the tables of a chunk.
 
 use ndarray::Array2;
 
@@ -21,10 +21,10 @@ pub(super) const STATUS_CODES: [(&str, Status, u32); 5] = [
 pub(super) const RUNNING: u32 = STATUS_CODES[0].2;
 const EMPTY: u32 = 5;
 
-/// Numbers as the device reads them.
+/// Numbers in the device's format.
 pub(super) fn encode(values: impl IntoIterator<Item = f64>, precision: Precision) -> Vec<u8> {
     match precision {
-        // An infinite bound becomes the largest number: WGSL may assume that there is no infinity.
+        // An infinite bound becomes the largest finite number: WGSL may assume that there is no infinity.
         Precision::F32 => values
             .into_iter()
             .flat_map(|v| (v.clamp(-f64::from(f32::MAX), f64::from(f32::MAX)) as f32).to_le_bytes())
@@ -33,7 +33,7 @@ pub(super) fn encode(values: impl IntoIterator<Item = f64>, precision: Precision
     }
 }
 
-/// The first content of a buffer, if the host writes it before the run.
+/// The initial content of a buffer, if the host writes it before the run.
 pub(super) fn content(id: BufferId, s: &Shape, job: &Job<'_>, numbers: &RunNumbers) -> Option<Vec<u8>> {
     let problem = job.problem;
     let values = match id {
@@ -106,8 +106,8 @@ fn units(job: &Job<'_>, iterations: usize) -> Vec<f64> {
     (0..iterations).flat_map(|k| (0..stages).flat_map(move |stage| of(k, stage))).collect()
 }
 
-/// Places on a device of the numbers of a rule in the schedule's order: step, momentum, then both of each
-/// tangent.
+/// Field index on the device of each number of a rule in the schedule's order: step, momentum, then both of
+/// each tangent.
 pub(super) fn rule_places(d: usize) -> impl Iterator<Item = usize> {
     let of_tangents = (0..d).flat_map(move |t| [rule::RULE_DSTEP.at(d) + t, rule::RULE_DMOMENTUM.at(d) + t]);
     [rule::RULE_STEP.at(d), rule::RULE_MOMENTUM.at(d)].into_iter().chain(of_tangents)
@@ -127,8 +127,8 @@ pub(super) fn gram_target(job: &Job<'_>, numbers: &RunNumbers) -> (Array2<f64>, 
     (products, at_zero)
 }
 
-/// Image of the buffer of lanes: `[lane_fields, padded_lanes]`, then the penalty factors and, with `XᵀX`,
-/// `[q, 1 + d]` numbers of the target, these once for each lane of a lane4. Slots without a lane are zeros.
+/// Content of the buffer of lanes: `[lane_fields, padded_lanes]`, then the penalty factors and, with `XᵀX`,
+/// `[q, 1 + d]` numbers of the target, repeated for each lane of a lane4. Slots without a lane are zeros.
 pub(super) struct LaneImage {
     shape: Shape,
     pub(super) values: Vec<f64>,

@@ -1,19 +1,19 @@
-//! Recording a chunk: the passes of the program that are due, iteration by iteration, and copies of what is
-//! brought back.
+//! Recording a chunk: the passes of the program that are due, iteration by iteration, and copies of the
+//! results.
 
 use super::bind::BoundPass;
 use super::commands::{Commands, Dispatch};
 use super::run::{GpuRun, Order};
 use crate::program::{At, BufferId, Entry, PARAMS_STRIDE, Pass, When};
 
-/// Iterations of a chunk that are dispatched together, counted from its begin.
+/// Iterations of a chunk that are dispatched together, counted from the start of the chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Group {
     pub(super) first: usize,
     pub(super) last: usize,
 }
 
-/// What a chunk is to do.
+/// The work of a chunk.
 pub(super) struct ChunkSteps {
     /// By iteration: (slot, iterate) of each frame.
     pub(super) frames: Vec<Vec<(usize, usize)>>,
@@ -24,7 +24,7 @@ pub(super) struct ChunkSteps {
 }
 
 impl GpuRun<'_> {
-    /// What the next iterations are to do, as many as one chunk has room for.
+    /// Prepares the next iterations, at most as many as fit one chunk.
     pub(super) fn prepare_chunk(&self, iterations: usize) -> ChunkSteps {
         let (iterations, frames) = self.frames_ahead(iterations);
         let checks: Vec<bool> = (0..iterations)
@@ -34,7 +34,7 @@ impl GpuRun<'_> {
         ChunkSteps { frames, checks, groups }
     }
 
-    /// Records a chunk, whose tables are on the device by the time it runs; its results go to `target`.
+    /// Records a chunk, whose tables must be on the device when it runs; its results are copied to `target`.
     pub(super) fn encode_chunk(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,
@@ -43,7 +43,7 @@ impl GpuRun<'_> {
     ) -> Order {
         let ChunkSteps { mut frames, checks, groups } = ahead;
         let iterations = checks.len();
-        // A clock is the run's, but is written while commands are recorded.
+        // The clock belongs to the run, but is written while commands are recorded.
         let mut clock = self.clock.take();
         if self.shape().active_sets {
             encoder.clear_buffer(self.held.buffer(BufferId::ActiveCounts, 0), 0, None);
@@ -82,8 +82,8 @@ impl GpuRun<'_> {
         Order { iterations, lanes, frames: taken }
     }
 
-    /// Dispatches the passes that are due, in the program's order. `due` also hears whether the residual is
-    /// stored.
+    /// Dispatches the passes that are due, in the program's order. The second argument of `due` is true if
+    /// the residual is stored already.
     pub(super) fn walk(
         &self,
         commands: &mut Commands<'_>,
@@ -132,7 +132,7 @@ impl GpuRun<'_> {
         });
     }
 
-    /// Copies what a chunk brings back besides its frames; `parity` is that of its last iterate.
+    /// Copies the results of a chunk except its frames; `parity` is that of its last iterate.
     fn bring_back(&self, commands: &mut Commands<'_>, target: &wgpu::Buffer, parity: usize) {
         let places = &self.staging_places;
         for (id, which, place) in [
@@ -151,8 +151,8 @@ impl GpuRun<'_> {
         }
     }
 
-    /// Frames of the next iterations: for each, (slot, iterate). As many iterations as the staging buffer has
-    /// room for frames.
+    /// Frames of the next iterations: for each, (slot, iterate). At most as many iterations as the staging
+    /// buffer has room for frames.
     fn frames_ahead(&self, iterations: usize) -> (usize, Vec<Vec<(usize, usize)>>) {
         let mut frames = Vec::new();
         let mut taken = 0;
@@ -173,8 +173,8 @@ impl GpuRun<'_> {
         (iterations, frames)
     }
 
-    /// Iterations that are dispatched together: each by itself, or, in the persistent strategy, up to the
-    /// next frame or test of the stop rule.
+    /// Iterations that are dispatched together: one each, or, in the persistent strategy, up to the next
+    /// frame or test of the stop rule.
     fn groups(&self, checks: &[bool], frames: &[Vec<(usize, usize)>]) -> Vec<Group> {
         let together = self.shape().persistent.is_some();
         let mut list = Vec::new();

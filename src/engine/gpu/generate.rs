@@ -1,10 +1,11 @@
-//! Generated text of kernels: bindings, epilogues by themselves, and the product of the persistent strategy.
+//! Generated text of kernels: bindings, epilogues without a product, and the product of the persistent
+//! strategy.
 
 use std::fmt::Write;
 
 use crate::program::{Access, Pass, Rowwise};
 
-/// The declarations of a pass's bindings: storage in group 0, numbered in their order, and parameters in
+/// The declarations of a pass's bindings: storage buffers in group 0, numbered in order, and parameters in
 /// group 1.
 pub(super) fn bindings(pass: &Pass) -> String {
     let mut out = String::new();
@@ -47,8 +48,8 @@ impl Rowwise {
     }
 }
 
-/// `multiply` of the persistent strategy, in registers: `carried = XᵀX x` of an invocation's rows, at a
-/// state, in the order of the products' sums.
+/// `multiply` of the persistent strategy, in registers: `carried = XᵀX x` of an invocation's rows, from one
+/// of the two states, summed in the same order as the products.
 pub(super) fn multiply(rows: usize, width: usize) -> String {
     let each = |f: &dyn Fn(usize, usize) -> String| -> String {
         (0..rows).flat_map(|r| (0..width).map(move |t| (r, t))).map(|(r, t)| f(r, t)).collect()

@@ -1,4 +1,4 @@
-//! Products by themselves: how long they take, without the run around them.
+//! Times of products alone, outside of a run.
 
 use std::time::{Duration, Instant};
 
@@ -16,27 +16,27 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result, bytes};
 use crate::program::{ActiveSet, Columns, Pass, Precision, Product, Side, Tile, pad4, split_k};
 
-/// Times of the two products of an iteration by themselves, in seconds.
+/// Times of the two products of an iteration alone, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ProductTimes {
     /// Of `X m`.
     pub plain: f64,
     /// Of `Xᵀ m`.
     pub transposed: f64,
-    /// How they were cut.
+    /// Their tiles.
     pub tiles: [Tile; 2],
-    /// True if the device's own clock was read. If not, a time includes its share of a submission.
+    /// True if measured with the device's clock. If not, a time includes its share of a submission.
     pub by_device: bool,
 }
 
 impl GpuEngine {
-    /// Times the two products with a random design of `rows` by `state_rows` and a matrix of so many columns,
-    /// cut as the engine would cut them: medians of several dispatches. Where the sums of a product are
-    /// split, putting them together counts.
+    /// Times the two products with a random design of `rows` by `state_rows` and a matrix of `columns`
+    /// columns, with the tiles that the engine would use: medians of several dispatches. If the sums of a
+    /// product are split, the time includes the reduce pass.
     ///
     /// # Errors
-    /// A zero; sizes that do not fit the device's buffers; an adapter without that precision; a device that
-    /// failed.
+    /// A size is zero; sizes do not fit the device's buffers; the adapter does not support the precision; the
+    /// device failed.
     pub fn product_seconds(
         &mut self,
         (rows, state_rows): (usize, usize),
@@ -69,14 +69,14 @@ pub(super) struct Measured {
     pub(super) design: (usize, usize),
     pub(super) side: Side,
     pub(super) lanes: usize,
-    /// Columns of a lane, which an invocation takes together.
+    /// Columns of a lane, which an invocation computes together.
     pub(super) width: usize,
     pub(super) split_k: usize,
     pub(super) precision: Precision,
 }
 
 impl Measured {
-    /// A product that is stored: every column counts as a lane.
+    /// A stored product: every column counts as a lane.
     pub(super) fn stored(design: (usize, usize), columns: usize, side: Side, precision: Precision) -> Self {
         let split_k = match side {
             Side::Plain => split_k(design.0, design.1),
@@ -85,7 +85,7 @@ impl Measured {
         Measured { design, side, lanes: columns, width: 1, split_k, precision }
     }
 
-    /// Rows of the result and of the operand, padding included.
+    /// Rows of the result and of the operand, including padding.
     fn shape(&self) -> (usize, usize) {
         let (rows, stride) = (self.design.0, pad4(self.design.1));
         match self.side {
@@ -94,7 +94,7 @@ impl Measured {
         }
     }
 
-    /// Columns of operand and result, padding included.
+    /// Columns of operand and result, including padding.
     pub(super) fn columns(&self) -> usize {
         self.width * pad4(self.lanes)
     }
@@ -137,8 +137,8 @@ impl Measured {
     }
 }
 
-/// A number in [−1, 1) for every place: the speed does not depend on the values, and a test can make them
-/// again.
+/// A number in [−1, 1) for every index: the speed does not depend on the values, and tests can reproduce
+/// them.
 fn noise(place: usize) -> f64 {
     // SplitMix64.
     let mut z = (place as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -148,12 +148,12 @@ fn noise(place: usize) -> f64 {
     ((z ^ (z >> 31)) >> 40) as f64 / f64::from(1 << 23) - 1.0
 }
 
-/// An entry of the design, padding included.
+/// An entry of the design, including padding.
 fn design_entry(what: &Measured, place: usize) -> f64 {
     if place % pad4(what.design.1) < what.design.1 { noise(place) } else { 0.0 }
 }
 
-/// An entry of the operand, padding rows included.
+/// An entry of the operand, including padding rows.
 fn operand_entry(what: &Measured, place: usize) -> f64 {
     let rows = if what.side == Side::Plain { what.design.1 } else { what.design.0 };
     if place / what.columns() < rows { noise(!place) } else { 0.0 }
@@ -161,14 +161,14 @@ fn operand_entry(what: &Measured, place: usize) -> f64 {
 
 /// Numbers generated at once.
 const PIECE: usize = 1 << 19;
-/// Samples of which the median counts.
+/// Target number of samples, of which the median is used.
 const SAMPLES: usize = 9;
-/// Seconds of a submission.
+/// Target seconds of a submission.
 const SUBMIT_SECONDS: f64 = 0.02;
-/// Seconds of sampling at least, since a device that was idle needs a while to speed up, and at most.
+/// Least and most time of sampling; an idle device needs a while to speed up.
 const SAMPLING: [Duration; 2] = [Duration::from_millis(30), Duration::from_secs(2)];
 
-/// A design, an operand and a result on the device, for products that are cut in several ways.
+/// A design, an operand and a result on the device, for products with several tiles.
 pub(super) struct Rig {
     what: Measured,
     design: wgpu::Buffer,
@@ -189,7 +189,7 @@ impl Rig {
     /// Creates the buffers and fills them.
     ///
     /// # Errors
-    /// A buffer that the device cannot hold; a device that failed.
+    /// The device cannot hold a buffer, or it failed.
     pub(super) fn new(context: &GpuContext, what: Measured) -> Result<Self> {
         let device = &context.device;
         let limits = device.limits();
@@ -219,7 +219,7 @@ impl Rig {
             for first in (0..count).step_by(PIECE) {
                 let values = (first..count.min(first + PIECE)).map(entry);
                 context.queue.write_buffer(&buffer, first as u64 * real, &encode(values, what.precision));
-                // Hands the piece over, so that pieces do not pile up.
+                // Submits the piece, so that pieces do not accumulate.
                 context.queue.submit([]);
             }
             Ok(buffer)
@@ -263,7 +263,7 @@ impl Rig {
         self.what.passes(tile).into_iter().map(bound).collect()
     }
 
-    /// Submits the product so many times.
+    /// Submits the product `times` times.
     fn submit(&mut self, context: &GpuContext, kernels: &[Ready], times: usize) {
         let mut encoder = context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut commands = Commands::new(&mut encoder, self.clock.as_mut());
@@ -282,7 +282,7 @@ impl Rig {
         context.queue.submit([encoder.finish()]);
     }
 
-    /// Seconds of a product: by the device's clock one for each time, else their mean.
+    /// Seconds of a product: with the device's clock one for each repetition, else their mean.
     fn sample(&mut self, context: &GpuContext, kernels: &[Ready], times: usize) -> Result<Vec<f64>> {
         let clock = Instant::now();
         self.submit(context, kernels, times);
@@ -297,8 +297,8 @@ impl Rig {
         Ok(vec![clock.elapsed().as_secs_f64() / times as f64])
     }
 
-    /// Median of the seconds that the product takes with a tile; of a single sample where that is beyond
-    /// `enough` already.
+    /// Median of the seconds that the product takes with a tile; of a single sample if that already exceeds
+    /// `enough`.
     pub(super) fn seconds(
         &mut self,
         context: &GpuContext,
@@ -307,7 +307,7 @@ impl Rig {
         enough: f64,
     ) -> Result<f64> {
         let kernels = self.kernels(context, library, tile)?;
-        // Warms up: drivers compile late.
+        // Warms up, since drivers compile late.
         self.sample(context, &kernels, 1)?;
         let begin = Instant::now();
         let mut samples = self.sample(context, &kernels, 1)?;
@@ -341,7 +341,7 @@ mod tests {
         fn result(&mut self, engine: &mut GpuEngine, tile: Tile) -> Vec<f64> {
             let context = engine.context.clone();
             let kernels = self.kernels(&context, &mut engine.compiled, tile).unwrap();
-            // What no kernel writes is seen.
+            // Makes entries that no kernel writes visible.
             let (rows, columns) = (self.what.shape().0, self.what.columns());
             let blank = encode(vec![-7.0; rows * columns], self.what.precision);
             context.queue.write_buffer(&self.result, 0, &blank);
@@ -375,7 +375,7 @@ mod tests {
         }
     }
 
-    /// The product in f64, and for each of its entries the sum of its terms' sizes.
+    /// The product in f64, and for each of its entries the sum of the absolute values of its terms.
     fn truth(what: &Measured) -> (Array2<f64>, Array2<f64>) {
         let design = Array2::from_shape_fn((what.design.0, pad4(what.design.1)), |(i, j)| {
             design_entry(what, i * pad4(what.design.1) + j)
@@ -402,7 +402,7 @@ mod tests {
                 Tile { rows: 16, lane4s: 4, unroll: 4, ..direct },
                 Tile { rows: 4, lane4s: 1, group: [16, 4], unroll: 2, ..direct },
                 Tile { rows: 8, lane4s: 2, group: [16, 16], depth: 8, ..shared },
-                // Neither blocks of the design nor of the operand come out even.
+                // Neither blocks of the design nor of the operand divide evenly.
                 Tile { rows: 12, lane4s: 3, group: [5, 3], depth: 4, ..shared },
             ]);
         }
@@ -460,7 +460,7 @@ mod tests {
         let Some(mut engine) = engine() else { return };
         let times = engine.product_seconds((45, 11), 9, Precision::F32).unwrap();
         assert!(times.plain > 0.0 && times.transposed > 0.0, "{times:?}");
-        // Beyond any device.
+        // Too large for any device.
         let refused = engine.product_seconds((1 << 20, 1 << 20), 1, Precision::F32).unwrap_err();
         assert_eq!(refused.kind, ErrorKind::Memory);
     }

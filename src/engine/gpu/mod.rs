@@ -1,4 +1,4 @@
-//! The GPU engine: the plan of [`super::cpu`], run by wgpu. The only place that names wgpu.
+//! The GPU engine: runs the plan of [`super::cpu`] with wgpu. Only this module refers to wgpu.
 
 use super::{Engine, EngineInfo, Run, Sealed};
 use crate::error::{Error, ErrorKind, Result};
@@ -43,7 +43,7 @@ pub use wgpu;
 #[derive(Debug)]
 pub struct GpuEngine {
     context: GpuContext,
-    /// Kernels compiled so far: runs of the same shape share them.
+    /// Kernels compiled so far, shared by runs of the same shape.
     compiled: Library,
     tuner: Tuner,
 }
@@ -52,20 +52,20 @@ impl GpuEngine {
     /// An engine on a device of its own.
     ///
     /// # Errors
-    /// No such adapter, with the remedy; or an adapter that gives no device.
+    /// There is no such adapter (the message has the remedy), or the adapter gives no device.
     pub fn request(pick: Pick) -> Result<Self> {
         pollster::block_on(GpuContext::request(pick)).map(GpuEngine::new)
     }
 
-    /// An engine on a device of its own, on the adapter at a place among [`adapters`].
+    /// An engine on a device of its own, on the adapter at an index in [`adapters`].
     ///
     /// # Errors
-    /// No such adapter, one that the engine cannot use, or one that gives no device.
+    /// There is no such adapter, the engine cannot use it, or it gives no device.
     pub fn request_at(index: usize) -> Result<Self> {
         pollster::block_on(GpuContext::request_at(index)).map(GpuEngine::new)
     }
 
-    /// The device it runs on.
+    /// The device of the engine.
     pub fn device(&self) -> &wgpu::Device {
         &self.context.device
     }
@@ -78,7 +78,7 @@ impl GpuEngine {
 }
 
 impl GpuEngine {
-    /// Its kind, as far as tiles go.
+    /// The kind of the device, as tiles distinguish them.
     fn kind(&self) -> DeviceKind {
         match self.context.info.device_type {
             wgpu::DeviceType::Cpu => DeviceKind::Software,

@@ -1,8 +1,8 @@
-//! Uniform parameters of kernels, as the host writes them: twins of the structures of the same name in WGSL.
+//! Uniform parameters of kernels as the host writes them: twins of the WGSL structures of the same name.
 
 use crate::program::PARAMS_STRIDE;
 
-/// Bytes that a kernel binds of an entry of its parameters: the largest structure, in whole vec4s.
+/// Bytes of a parameters entry that a kernel binds: the largest structure, in whole vec4s.
 pub(super) const PARAMS_BYTES: u64 = 16;
 
 macro_rules! params {
@@ -29,11 +29,11 @@ macro_rules! params {
 params! {
     /// Of `finalize`.
     FinalizeParams {
-        /// Row of the chunk's records of the iteration just done.
+        /// Row in the chunk's records for the iteration just done.
         record_row,
-        /// Row of its tables for the next one.
+        /// Row in its tables for the next one.
         table_row,
-        /// What is to be done.
+        /// Tasks, as bits.
         flags,
     }
     /// Of `residual`.
@@ -43,26 +43,26 @@ params! {
     }
     /// Of `load`.
     LoadParams {
-        /// Lanes to be loaded.
+        /// Number of lanes to be loaded.
         arrivals,
-        /// Numbers of the columns of each.
+        /// Length of the columns of each lane.
         columns,
     }
     /// Of `persistent`.
     PersistentParams {
-        /// Row of the chunk's tables for the first iteration.
+        /// Row in the chunk's tables for the first iteration.
         table_row,
         /// Iterations of the dispatch.
         iterations,
     }
     /// Of `metric_table`.
     MetricParams {
-        /// Row of the chunk's table.
+        /// Row in the chunk's table.
         table_row,
     }
     /// Of `gram`.
     GramParams {
-        /// First block of rows and of columns.
+        /// First block of rows and first block of columns.
         first_row,
         first_column,
     }
@@ -83,7 +83,7 @@ pub(super) fn entries<P: bytemuck::Pod>(list: impl IntoIterator<Item = P>) -> Ve
 mod tests {
     use super::*;
 
-    /// The structure of a name in a text of WGSL: its size, and the offset of each field.
+    /// The structure called `name` in a WGSL text: its size, and the offset of each field.
     fn in_wgsl(name: &str, text: &str) -> Option<(usize, Vec<(String, usize)>)> {
         let begin = text.find(&format!("struct {name} {{"))?;
         let end = begin + text[begin..].find("\n}")? + 2;

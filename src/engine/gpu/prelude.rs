@@ -1,4 +1,4 @@
-//! The constants that the shaders of a run begin with.
+//! The constants at the beginning of a run's shaders.
 
 use std::fmt::Write;
 
@@ -9,22 +9,22 @@ use crate::objective::{Loss, Penalty};
 use crate::program::{FINALIZE_LANE4S, GROUP, MetricKind, Precision, ROW_BLOCK, Shape, Strategy, Sum};
 use crate::schedule::{Code, ScheduleSeed};
 
-/// What the text of a run's shaders follows from, besides its passes.
+/// The inputs of a run's shader text, besides its passes.
 #[derive(Debug, Clone)]
 pub(super) struct ShaderSpec {
     pub(super) loss: Loss,
     pub(super) penalty: Penalty,
     pub(super) precision: Precision,
-    /// The constants, a line each.
+    /// The constants, one per line.
     pub(super) prelude: String,
 }
 
-/// What a tangent moves in the schedule, as a number.
+/// Codes of the schedule quantities that a tangent differentiates by.
 const SCHEDULE_SEEDS: [(&str, u32); 4] =
     [("SEED_NOTHING", 0), ("SEED_EVERY_STEP", 1), ("SEED_STEP", 2), ("SEED_MOMENTUM", 3)];
 
 fn seed_code(seed: ScheduleSeed) -> (u32, u32) {
-    // Iterations that a device can count fit.
+    // Iteration numbers fit u32, since a device can count them.
     match seed {
         ScheduleSeed::Nothing => (0, 0),
         ScheduleSeed::EveryStep => (1, 0),
@@ -54,7 +54,7 @@ impl ShaderSpec {
     }
 }
 
-/// Constants in the making.
+/// Constants that are being written.
 struct Lines {
     precision: Precision,
     out: String,
@@ -73,8 +73,8 @@ impl Lines {
         let _ = writeln!(self.out, "const {name}: bool = {on};");
     }
 
-    /// A number with all its digits: a shortened decimal may lie outside of f32. The largest finite one
-    /// stands for infinity.
+    /// A number with all its digits: a shortened decimal may lie outside of the range of f32. The largest
+    /// finite number represents infinity.
     fn real(&self, v: f64) -> String {
         match self.precision {
             Precision::F32 => {
@@ -89,7 +89,7 @@ impl Lines {
         let _ = writeln!(self.out, "const {name}: real = {text};");
     }
 
-    /// A list that is indexed at run time; `none` where it is empty.
+    /// A list that is indexed at run time; `none` if it is empty.
     fn list(&mut self, name: &str, kind: &str, none: &str, values: Vec<String>) {
         let values = if values.is_empty() { vec![none.to_string()] } else { values };
         let kind = format!("array<{kind}, {}>", values.len());
@@ -128,7 +128,7 @@ impl Lines {
         ]);
     }
 
-    /// Named places of fields, and how many there are of each kind.
+    /// Named indices of fields, and the number of fields of each kind.
     fn fields(&mut self, s: &Shape) {
         let d = s.d();
         let tables = [state::TABLE, constant::TABLE, rule::TABLE, code::TABLE, unit::TABLE, record::TABLE];
@@ -163,7 +163,7 @@ impl Lines {
             ("SUM_BATCH", s.sum_batch()),
             ("FINALIZE_PARTIALS", s.sum_batch() * s.reducers() * FINALIZE_LANE4S),
         ]);
-        // Of each sum by itself: where its partial sums begin, and how many there are.
+        // For each sum: the index of its first partial sum, and their number.
         let each = |f: &dyn Fn(&Sum, usize) -> usize| {
             sums.iter().flat_map(|s| (0..s.count).map(move |i| format!("{}u", f(s, i)))).collect::<Vec<_>>()
         };
@@ -230,7 +230,7 @@ impl Lines {
         }
     }
 
-    /// What each tangent moves.
+    /// The seed of each tangent.
     fn seeds(&mut self, numbers: &RunNumbers, job: &Job<'_>) {
         let seeds: Vec<_> = job.schedule.schedule_seeds().iter().copied().map(seed_code).collect();
         let features = numbers.factor_seeds.iter().map(|f| f.map_or("-1".into(), |j| j.to_string()));

@@ -1,27 +1,27 @@
-//! The text of product kernels: `out = X m` or `out = Xᵀ m`, and what happens to the result while it is still
-//! in registers.
+//! The text of product kernels: `out = X m` or `out = Xᵀ m`, and epilogues that process the result in
+//! registers.
 //!
 //! Register tiles need literal text, so the kernels are generated. An invocation computes `rows` rows by
-//! `lane4s` vec4s of lanes, of all columns of those lanes where an epilogue follows. There are two families:
-//! one reads its operands straight from memory, the other through tiles in workgroup memory, of which it
-//! loads the next while it works on the last. In both every output is one sum in the order of the inner
-//! index, so that the bits of a column depend neither on its neighbours nor on the tile.
+//! `lane4s` vec4s of lanes, for all columns of those lanes if an epilogue follows. There are two families:
+//! one reads its operands directly from memory, the other through tiles in workgroup memory and loads the
+//! next pair of tiles while it computes with the current one. In both, every output is one sum in the order
+//! of the inner index, so that the bits of a column depend neither on its neighbours nor on the tile.
 
 use std::fmt::Write;
 
 use crate::program::{ActiveSet, Columns, Product, Side, Tile};
 
-/// Inner indices that are written out one by one.
+/// Number of inner indices that are unrolled.
 pub(super) const UNROLL: usize = 4;
 pub(super) const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
 
 impl Product {
-    /// vec4s of lanes, as WGSL.
+    /// Number of vec4s of lanes, as WGSL.
     pub(super) fn lane_vec4s(&self) -> &'static str {
         if self.columns == Columns::Each { "COLUMNS4" } else { "LANE4S" }
     }
 
-    /// Rows of the result, as WGSL: those listed, where there is a list of them.
+    /// Rows of the result, as WGSL: only the listed ones, if there is a list.
     pub(super) fn rows(&self) -> String {
         if self.active_set == ActiveSet::Rows {
             "4u * active_set[list]".into()
@@ -30,7 +30,7 @@ impl Product {
         }
     }
 
-    /// Which four rows of the result are at a place, as WGSL.
+    /// The block of four rows of the result at an index, as WGSL.
     pub(super) fn four_rows(&self, place: &str) -> String {
         if self.active_set == ActiveSet::Rows {
             format!("min(active_set[list + 1u + min({place}, STRIDE4 - 1u)], STRIDE4 - 1u)")
@@ -92,8 +92,7 @@ impl Product {
         out
     }
 
-    /// `name`: the vec4 column that holds tangent t and vec4 q of the invocation's lanes, held within the
-    /// matrix.
+    /// The vec4 column that holds tangent t and vec4 q of the invocation's lanes, clamped to the matrix.
     fn column(&self, c: usize) -> String {
         let (t, q) = (self.first() + c / self.tile.lane4s, c % self.tile.lane4s);
         let lane4s = self.lane_vec4s();
@@ -108,14 +107,14 @@ impl Product {
         }
     }
 
-    /// Inner indices of this part of a split product, in units of so many: the same parts whatever the unit
-    /// is, as they decide the order of the sums.
+    /// The range of inner indices of this part of a split product, in multiples of `unit`: the same parts for
+    /// every unit, since they determine the order of the sums.
     pub(super) fn span(&self, out: &mut String, unit: usize) {
         let count = self.shape.1.div_ceil(unit);
         if self.active_set == ActiveSet::Terms {
             let _ = writeln!(out, "    let begin = 0u;\n    let end = {}u * active_set[list];", 4 / unit);
         } else if self.active_set == ActiveSet::Rows {
-            // Nothing for a workgroup beyond the list.
+            // Empty for a workgroup beyond the list.
             let rows = self.tile.group[1] * self.tile.rows;
             let _ = writeln!(
                 out,
@@ -155,7 +154,7 @@ impl Product {
         }
     }
 
-    /// Four inner indices at a time: a vec4 of each row of the design.
+    /// Processes four inner indices at a time: a vec4 of each row of the design.
     fn plain(&self, out: &mut String) {
         self.columns_text(out);
         for r in 0..self.tile.rows {
@@ -180,7 +179,7 @@ impl Product {
         out.push_str("    }\n");
     }
 
-    /// One inner index after the other: vec4s of rows of the result in a row of the design.
+    /// Processes one inner index at a time: vec4s of rows of the result in a row of the design.
     fn transposed(&self, out: &mut String) {
         self.columns_text(out);
         for j in 0..self.tile.rows / 4 {
@@ -210,7 +209,7 @@ impl Product {
         out.push_str("    }\n");
     }
 
-    /// Stores what lies within the matrix.
+    /// Stores the entries that lie within the matrix.
     fn store(&self, out: &mut String, result: &str) {
         let (rows, lanes) = (self.rows(), self.lane_vec4s());
         let at = |r: usize| match self.active_set {
@@ -239,8 +238,8 @@ impl Product {
         }
     }
 
-    /// The epilogues, lane4 by lane4, for every block of rows. Loops of constant length, which compilers
-    /// unroll.
+    /// Runs the epilogues, lane4 by lane4, for every block of rows, in loops of constant length, which
+    /// compilers unroll.
     fn finish(&self, out: &mut String) {
         let Tile { rows, lane4s, group, .. } = self.tile;
         let (columns, block, end) = (self.accumulators(), self.rows_per_sum, self.shape.0);

@@ -1,4 +1,4 @@
-//! Where the time of an iteration goes: every dispatch timed by the device itself.
+//! Profile of an iteration: every dispatch timed by the device.
 
 use std::collections::BTreeMap;
 
@@ -42,11 +42,11 @@ impl GpuEngine {
         self.context.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
     }
 
-    /// Runs some chunks with all slots taken and times every dispatch. The first chunk warms up and is left
-    /// out.
+    /// Runs some chunks with all slots taken and times every dispatch. The first chunk warms up and is not
+    /// counted.
     ///
     /// # Errors
-    /// An adapter without timestamps; a device that failed.
+    /// The adapter has no timestamps, or the device failed.
     pub fn profile(&mut self, plan: &Plan, job: &Job<'_>, chunks: usize) -> Result<Profile> {
         let tiles = self.tiles(plan);
         let mut run = GpuRun::new(&self.context, &mut self.compiled, plan, job, tiles)?;

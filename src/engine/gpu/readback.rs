@@ -1,4 +1,4 @@
-//! Bringing a chunk's results back while the next one runs.
+//! Reads back the results of a chunk while the next one runs.
 
 use std::sync::{Arc, OnceLock};
 
@@ -6,7 +6,7 @@ use super::context::GpuContext;
 use crate::error::Result;
 use crate::program::Precision;
 
-/// What became of a buffer that is to be mapped.
+/// The result of a request to map a buffer.
 #[derive(Debug, Clone)]
 pub(super) enum Mapped {
     Ready,
@@ -15,11 +15,11 @@ pub(super) enum Mapped {
     Forgotten,
 }
 
-/// A buffer that is to be mapped once the device is done with it.
+/// The state of a buffer's mapping, set once the device is done with the buffer.
 #[derive(Debug, Default)]
 pub(super) struct Mapping(Arc<OnceLock<Mapped>>);
 
-/// Notes a callback that is dropped without having been called.
+/// Records when a callback is dropped without having been called.
 struct Notice(Arc<OnceLock<Mapped>>);
 
 impl Drop for Notice {
@@ -29,7 +29,7 @@ impl Drop for Notice {
 }
 
 impl Mapping {
-    /// What wgpu is to call.
+    /// The callback for wgpu.
     pub(super) fn callback(
         &self,
     ) -> impl FnOnce(std::result::Result<(), wgpu::BufferAsyncError>) + Send + 'static {
@@ -39,13 +39,13 @@ impl Mapping {
         }
     }
 
-    /// `None` as long as the device is at it.
+    /// `None` until the mapping has succeeded or failed.
     pub(super) fn get(&self) -> Option<&Mapped> {
         self.0.get()
     }
 }
 
-/// A staging buffer on its way back.
+/// A staging buffer that is being read back.
 pub(super) struct Pending {
     buffer: wgpu::Buffer,
     submission: wgpu::SubmissionIndex,
@@ -53,14 +53,14 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Asks for a staging buffer that a submission fills.
+    /// Requests the mapping of a staging buffer that a submission fills.
     pub(super) fn new(buffer: wgpu::Buffer, submission: wgpu::SubmissionIndex) -> Self {
         let mapping = Mapping::default();
         buffer.map_async(wgpu::MapMode::Read, .., mapping.callback());
         Pending { buffer, submission, mapping }
     }
 
-    /// Waits for the bytes, shows them, and hands the buffer back.
+    /// Waits for the bytes, passes them to `see`, and returns its result and the buffer.
     pub(super) fn take<T>(
         self,
         context: &GpuContext,
@@ -81,7 +81,7 @@ impl Pending {
     }
 }
 
-/// Shows the bytes of a buffer that is mapped; unmaps it.
+/// Passes the bytes of a mapped buffer to `see`, then unmaps it.
 pub(super) fn see_bytes<T>(
     context: &GpuContext,
     buffer: &wgpu::Buffer,
@@ -94,7 +94,7 @@ pub(super) fn see_bytes<T>(
     Ok(seen)
 }
 
-/// The number at a place.
+/// The number at an index.
 pub(super) fn number(bytes: &[u8], index: usize, precision: Precision) -> f64 {
     let real = precision.bytes() as usize;
     let at = &bytes[index * real..(index + 1) * real];
@@ -104,7 +104,7 @@ pub(super) fn number(bytes: &[u8], index: usize, precision: Precision) -> f64 {
     }
 }
 
-/// Numbers as the device left them.
+/// Numbers in the device's format.
 pub(super) fn decode(bytes: &[u8], precision: Precision) -> Vec<f64> {
     match precision {
         Precision::F32 => {

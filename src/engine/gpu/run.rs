@@ -1,4 +1,5 @@
-//! A plan under way on a device: one submit a chunk; the results of one come back while the next runs.
+//! A plan in progress on a device: one submit a chunk; the results of one chunk are read back while the next
+//! runs.
 
 mod load;
 mod results;
@@ -27,26 +28,26 @@ pub(super) struct GpuRun<'a> {
     pub(super) job: Job<'a>,
     numbers: RunNumbers,
     pub(super) held: Resources,
-    /// Where in a staging buffer a chunk's results are.
+    /// Places of a chunk's results in a staging buffer.
     pub(super) staging_places: Staging,
     precision: Precision,
     /// Lane of each slot.
     pub(super) slots: Vec<Option<ActiveLane>>,
     lanes: LaneImage,
-    /// Iterations submitted: their parity says which of a pair of buffers is the iterate's.
+    /// Iterations submitted: their parity determines which buffer of a pair holds the iterate.
     pub(super) submitted: usize,
-    /// Which of a pair of buffers the next chunk uses.
+    /// The copy of paired buffers that the next chunk uses.
     pub(super) chunk_parity: usize,
-    /// Times dispatches, where they are timed.
+    /// Times dispatches, if they are timed.
     pub(super) clock: Option<Clock>,
     /// True if the residual of the next iteration is stored already.
     pub(super) residual_ready: bool,
     in_flight: VecDeque<(Order, Pending)>,
-    /// Staging buffers that are free.
+    /// Free staging buffers.
     staging: Vec<wgpu::Buffer>,
-    /// What the last chunk collected left.
+    /// The state at the end of the last collected chunk.
     snapshot: Option<Snapshot>,
-    /// Lanes that no snapshot has yet, as they were loaded.
+    /// Lanes that are in no snapshot yet, as they were loaded.
     arrived: HashMap<usize, LaneState>,
 }
 
@@ -54,14 +55,14 @@ pub(super) struct GpuRun<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ActiveLane {
     pub(super) lane: usize,
-    /// Iterations done as of the last chunk collected.
+    /// Iterations done as of the last collected chunk.
     known: usize,
-    /// Iterations done after all that was submitted, if it goes on.
+    /// Iterations done after all submitted chunks, if the lane keeps running.
     pub(super) next: usize,
     has_gap: bool,
 }
 
-/// What a chunk was submitted for.
+/// The description of a submitted chunk.
 pub(super) struct Order {
     pub(super) iterations: usize,
     /// Lane of each slot.
@@ -70,12 +71,12 @@ pub(super) struct Order {
     pub(super) frames: Vec<Vec<(usize, usize)>>,
 }
 
-/// The bytes of a chunk's end.
+/// The bytes read back at the end of a chunk.
 struct Snapshot {
     lanes: Vec<Option<usize>>,
     /// `[fields, padded_lanes]`.
     lane_state: Vec<f64>,
-    /// The state, the one before, and a metric of curvatures, in device order.
+    /// The state, the previous one, and a metric of curvatures, in device order.
     bytes: Vec<u8>,
 }
 
@@ -123,7 +124,7 @@ impl<'a> GpuRun<'a> {
         self.slots.iter().flatten()
     }
 
-    /// Another staging buffer.
+    /// A new staging buffer.
     pub(super) fn staging(&self) -> Result<wgpu::Buffer> {
         let missing = || self.context.error("a plan without a staging buffer");
         self.held.another(self.context, BufferId::Staging).ok_or_else(missing)

@@ -1,4 +1,4 @@
-//! A run inside an application that owns the device: recorded into the application's own commands, a few
+//! A run in an application that owns the device: recorded into the application's own commands, a few
 //! milliseconds at a time.
 
 use std::collections::VecDeque;
@@ -22,7 +22,7 @@ pub use state::StateLayout;
 mod landing;
 mod state;
 
-/// What a session runs on.
+/// The context, plan and job of a session.
 struct Owner {
     context: GpuContext,
     plan: Plan,
@@ -30,7 +30,7 @@ struct Owner {
 }
 
 self_cell!(
-    /// A run with what it borrows.
+    /// A run together with the data that it borrows.
     struct Cell {
         owner: Owner,
         #[covariant]
@@ -38,12 +38,12 @@ self_cell!(
     }
 );
 
-/// A sweep under way on a device that an application owns: all lanes at once, in one batch, as a value that
-/// the application keeps.
+/// A sweep in progress on a device that an application owns: all lanes at once, in one batch, as a value that
+/// the application holds.
 ///
 /// [`encode`](Self::encode) records iterations into the application's command encoder, and
-/// [`submit`](Self::submit) submits them by itself; neither waits for the device. Everything an iteration
-/// needs is uploaded by the recorded commands themselves, so any number of calls may go into one submission.
+/// [`submit`](Self::submit) submits them in commands of its own; neither waits for the device. The recorded
+/// commands upload everything that an iteration needs, so any number of calls may go into one submission.
 /// They must be submitted in the order in which they were recorded.
 ///
 /// The iterate and its derivatives stay on the device, in [`buffers`](Self::buffers), for the application's
@@ -58,7 +58,7 @@ pub struct Session {
     flying: VecDeque<Flying>,
     spare: Vec<Kit>,
     chunks: VecDeque<Chunk>,
-    /// Seconds of an iteration: the plan's estimate, then as measured.
+    /// Seconds of an iteration: the plan's estimate, later the measured time.
     seconds_per_iteration: f64,
     measured: bool,
     failure: Option<Error>,
@@ -76,10 +76,11 @@ impl std::fmt::Debug for Session {
 
 impl GpuEngine {
     /// Loads all lanes of a job on this engine's device. This compiles kernels, uploads the data and submits
-    /// once; it does not wait for the device. The session holds the device by itself, not the engine.
+    /// once; it does not wait for the device. The session holds the device itself and does not borrow the
+    /// engine.
     ///
     /// # Errors
-    /// A plan that cannot run all lanes at once, or a device that failed.
+    /// The plan cannot run all lanes at once, or the device failed.
     pub fn session(&mut self, plan: Plan, job: OwnedJob) -> Result<Session> {
         let Some(keep) = plan.request.session else {
             let remedy = "Plan with Request::session, or use Sweep::session.";
@@ -132,16 +133,16 @@ impl GpuEngine {
 
 impl Session {
     /// Records iterations into an encoder of the application's device: as many as are expected to take
-    /// `budget` of device time, at least one, at most the plan's chunk. Says how many; 0 where nothing is
-    /// left to do, or where earlier chunks are still on their way ([`in_flight`](Self::in_flight)) or wait to
-    /// be collected. The encoder must not have a pass open.
+    /// `budget` of device time, at least one, at most the plan's chunk. Returns their number; 0 if nothing is
+    /// left to do, or if earlier chunks are still in flight ([`in_flight`](Self::in_flight)) or wait to be
+    /// collected. The encoder must not have an open pass.
     ///
-    /// How long an iteration takes is measured where the device has `TIMESTAMP_QUERY`; elsewhere it is the
-    /// plan's estimate until [`calibrate`](Self::calibrate) is called.
+    /// The time of an iteration is measured if the device has `TIMESTAMP_QUERY`; otherwise it is the plan's
+    /// estimate until [`calibrate`](Self::calibrate) is called.
     ///
     /// # Errors
-    /// A device that was lost, and commands recorded earlier that were dropped or did not run; the session is
-    /// of no further use then.
+    /// The device was lost, or commands recorded earlier were dropped or did not run; the session cannot be
+    /// used any more then.
     pub fn encode(&mut self, encoder: &mut wgpu::CommandEncoder, budget: Duration) -> Result<usize> {
         self.take_note()?;
         if self.is_done() || self.flying.len() + self.chunks.len() >= self.keep.depth() {
@@ -199,9 +200,9 @@ impl Session {
         Ok(iterations)
     }
 
-    /// Asks the device, without waiting, which chunks have finished, and takes note of how their lanes stand.
-    /// The device is polled, so callbacks of the application's own may run in here. [`encode`](Self::encode)
-    /// takes note too, but does not poll: wgpu polls at every submission.
+    /// Checks, without waiting, which chunks have finished, and updates the outcomes of their lanes. This
+    /// polls the device, so the application's own callbacks may run here. [`encode`](Self::encode) does the
+    /// same without polling: wgpu polls at every submission.
     ///
     /// # Errors
     /// As [`encode`](Self::encode).
@@ -214,7 +215,7 @@ impl Session {
         self.take_note()
     }
 
-    /// The oldest chunk that has finished and was not taken yet, where the session keeps them.
+    /// Removes and returns the oldest finished chunk, if the session keeps them.
     pub fn collect(&mut self) -> Option<Chunk> {
         self.chunks.pop_front()
     }
@@ -232,9 +233,9 @@ impl Session {
         self.take_note()
     }
 
-    /// Runs some iterations, a test of the stop rule among them, and waits for them: drivers compile kernels
-    /// when they run first, and the time of an iteration is measured. Once, while loading. The iterations
-    /// count.
+    /// Runs some iterations, including a test of the stop rule, and waits for them, since drivers compile
+    /// kernels when they run first; measures the time of an iteration. Call it once, while loading. The
+    /// iterations count.
     ///
     /// # Errors
     /// As [`encode`](Self::encode).
@@ -253,41 +254,41 @@ impl Session {
         Ok(())
     }
 
-    /// The two buffers that hold the iterate in turn, laid out by [`layout`](Self::layout), with the usages
-    /// `STORAGE | COPY_SRC`. They are the same for the whole session, so that bind groups can be made once.
-    /// Do not write to them.
+    /// The two buffers that hold the iterate alternately, laid out by [`layout`](Self::layout), with the
+    /// usages `STORAGE | COPY_SRC`. They are the same for the whole session, so that bind groups can be
+    /// created once. Do not write to them.
     pub fn buffers(&self) -> [&wgpu::Buffer; 2] {
         let held = &self.cell.borrow_dependent().held;
         [0, 1].map(|which| held.buffer(BufferId::State, which))
     }
 
-    /// Which of [`buffers`](Self::buffers) holds the latest iterate, once all that has been recorded has run:
-    /// the one to draw from with commands recorded now. The other one holds the iterate before.
+    /// The index in [`buffers`](Self::buffers) of the latest iterate after all recorded commands have run:
+    /// the one to draw from with commands recorded now. The other buffer holds the previous iterate.
     pub fn current(&self) -> usize {
         self.cell.borrow_dependent().submitted % 2
     }
 
-    /// Where numbers lie in the buffers.
+    /// The layout of the buffers.
     pub fn layout(&self) -> StateLayout {
         self.layout
     }
 
-    /// What runs.
+    /// The plan of the session.
     pub fn plan(&self) -> &Plan {
         &self.cell.borrow_owner().plan
     }
 
-    /// The lanes and all else that the session runs on.
+    /// The job of the session: its lanes and data.
     pub fn job(&self) -> &OwnedJob {
         &self.cell.borrow_owner().job
     }
 
-    /// Iterations recorded. Lanes that ended rest in later ones.
+    /// Iterations recorded. Lanes that ended do not change in later ones.
     pub fn iteration(&self) -> usize {
         self.cell.borrow_dependent().submitted
     }
 
-    /// How every lane stands, as of the last chunk that is known to have finished.
+    /// The outcome of every lane, as of the last chunk that is known to have finished.
     pub fn outcomes(&self) -> &[LaneOutcome] {
         &self.outcomes
     }
@@ -307,13 +308,13 @@ impl Session {
         self.running() == 0 || self.iteration() >= self.plan().request.iterations
     }
 
-    /// Device time of an iteration: an estimate, or as measured.
+    /// Device time of an iteration: an estimate, or measured.
     pub fn seconds_per_iteration(&self) -> Duration {
         Duration::from_secs_f64(self.seconds_per_iteration)
     }
 }
 
-/// The error of a session that cannot go on.
+/// The error of a session that cannot continue.
 fn failed(context: &GpuContext, found: &str) -> Error {
     let at = format!("session on {}", context.info.name);
     let expected = "a device that works, and every recorded encoder submitted once, in order";

@@ -1,4 +1,4 @@
-//! Tiles that won, in a file of the user's cache folder.
+//! Cache of tuned tiles, in a file of the user's cache folder.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::program::Precision;
 use crate::program::{Side, Tile};
 
-/// What a tile was tuned for.
+/// The key of a tuned tile: the device and the product.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TileKey {
@@ -23,7 +23,7 @@ pub struct TileKey {
     pub precision: Precision,
     /// Side of the design that is summed over.
     pub side: Side,
-    /// True if an end follows: a step, or an observation.
+    /// True if an epilogue follows: a step, or an observation.
     pub fused: bool,
     /// Rows of the result, rounded to a power of two.
     pub rows: usize,
@@ -31,31 +31,31 @@ pub struct TileKey {
     pub inner: usize,
     /// Lanes, rounded to a power of two.
     pub lanes: usize,
-    /// Columns of a lane that are taken together.
+    /// Columns of a lane that are computed together.
     pub width: usize,
 }
 
-/// A tile that won.
+/// A tuned tile.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TunedTile {
-    /// What for.
+    /// The device and the product for which it was tuned.
     pub key: TileKey,
     /// The tile.
     pub tile: Tile,
-    /// Seconds of the product that was timed.
+    /// Seconds of the timed product.
     pub seconds: f64,
-    /// The same with the tile that is usual on such devices.
+    /// The same with the usual tile of such devices.
     pub usual_seconds: f64,
 }
 
 /// The file's name.
 const NAME: &str = "tiles.json";
-/// Format of the file. Files of another are ignored, and replaced by the next tile that is tuned.
+/// Format of the file. Files of another format are ignored, and replaced when the next tile is tuned.
 const VERSION: u32 = 1;
-/// A larger file is not ours.
+/// A larger file was not written by this crate.
 const MAX_BYTES: u64 = 1 << 20;
-/// Tiles kept, the newest ones.
+/// Most tiles kept, the newest ones.
 const MAX_TILES: usize = 1000;
 
 #[derive(Serialize, Deserialize)]
@@ -65,7 +65,7 @@ struct Content {
     tiles: Vec<TunedTile>,
 }
 
-/// Where tuned tiles are kept from one program to the next.
+/// Storage of tuned tiles between programs.
 #[derive(Debug, Clone)]
 pub struct TileCache {
     folder: Option<PathBuf>,
@@ -73,7 +73,7 @@ pub struct TileCache {
 
 impl TileCache {
     /// In the folder that the environment variable `PROXJET_CACHE` names, else in `proxjet` of the user's
-    /// cache folder. Where there is neither, tiles are kept as long as their engine.
+    /// cache folder. If there is neither, tiles are kept as long as their engine.
     pub fn of_user() -> Self {
         let asked = std::env::var_os("PROXJET_CACHE").filter(|v| !v.is_empty()).map(PathBuf::from);
         TileCache {
@@ -81,7 +81,7 @@ impl TileCache {
         }
     }
 
-    /// In a folder, which is created when there is something to keep.
+    /// In a folder, which is created when the first tile is stored.
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
         TileCache { folder: Some(folder.into()) }
     }
@@ -91,12 +91,12 @@ impl TileCache {
         TileCache { folder: None }
     }
 
-    /// The file, if there is a folder for it.
+    /// The path of the file, if there is a folder for it.
     pub fn file(&self) -> Option<PathBuf> {
         self.folder.as_ref().map(|folder| folder.join(NAME))
     }
 
-    /// The tiles kept. A file that cannot be read, or is not of this format, counts as none, with a warning.
+    /// The stored tiles. A file that cannot be read, or has another format, counts as empty, with a warning.
     pub fn read(&self) -> Vec<TunedTile> {
         let Some(file) = self.file() else { return Vec::new() };
         match read(&file) {
@@ -111,11 +111,11 @@ impl TileCache {
         }
     }
 
-    /// Adds tiles, each in the place of an older one for the same. The file is replaced as a whole: of two
-    /// programs that add at the same moment one may have to tune again, but the file is never a mixture.
+    /// Adds tiles, each replacing an older one of the same key. The file is replaced as a whole: if two
+    /// programs add at the same moment, one may have to tune again, but the file is never a mixture.
     ///
     /// # Errors
-    /// A folder that cannot be written.
+    /// The folder cannot be written.
     pub fn add(&self, new: &[TunedTile]) -> Result<()> {
         let (Some(folder), Some(file)) = (&self.folder, self.file()) else { return Ok(()) };
         let mut tiles = self.read();
@@ -135,10 +135,10 @@ impl TileCache {
         })
     }
 
-    /// Removes the file. Whether there was one.
+    /// Removes the file. Returns true if there was one.
     ///
     /// # Errors
-    /// A file that cannot be removed.
+    /// The file cannot be removed.
     pub fn clear(&self) -> Result<bool> {
         let Some(file) = self.file() else { return Ok(false) };
         match fs::remove_file(&file) {
@@ -224,7 +224,7 @@ mod tests {
         let many: Vec<TunedTile> = (0..MAX_TILES + 5).map(|rows| tuned(100 + rows, 0.25)).collect();
         cache.add(&many).unwrap();
         assert_eq!(cache.read(), many[5..]);
-        // Nothing but the file is left.
+        // The folder contains nothing but the file.
         assert_eq!(fs::read_dir(folder.path().join("new/folder")).unwrap().count(), 1);
         assert!(cache.clear().unwrap());
         assert!(!cache.clear().unwrap());
@@ -266,7 +266,7 @@ mod tests {
         }
         fs::write(&file, [0xff, 0xfe, 0]).unwrap();
         assert!(cache.read().is_empty());
-        // A folder in its place: nothing is read, and what cannot be written is an error with the remedy.
+        // A folder in place of the file: nothing is read, and adding returns an error with the remedy.
         fs::remove_file(&file).unwrap();
         fs::create_dir(&file).unwrap();
         assert!(cache.read().is_empty());

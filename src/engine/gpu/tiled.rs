@@ -1,4 +1,4 @@
-//! Products through workgroup memory: while a pair of tiles is used, the next is on its way into registers.
+//! Products through workgroup memory: while a pair of tiles is used, the next one is loaded into registers.
 
 use std::fmt::Write;
 
@@ -10,12 +10,12 @@ use crate::program::{ActiveSet, Product, Side, Tile};
 struct Pair {
     /// Invocations of a workgroup.
     threads: usize,
-    /// Rows of vec4s of the left and of the right tile.
+    /// Row strides of the left and of the right tile, in vec4s.
     left: usize,
     right: usize,
     /// vec4s of rows of the left tile.
     row_vec4s: usize,
-    /// Blocks of the left tile: a vec4 of each of four rows where the design is plain, one vec4 where it is
+    /// Blocks of the left tile: a vec4 of each of four rows if the design is plain, one vec4 if it is
     /// transposed.
     blocks: usize,
     /// Blocks of the left tile, and vec4s of the right tile, that an invocation loads.
@@ -46,7 +46,7 @@ impl Product {
         let _ = writeln!(out, "    let index = own.y * {gx}u + own.x;");
         let _ = writeln!(out, "    let first_row = group.y * {}u;", gy * rows);
         let _ = writeln!(out, "    let first_lane4 = group.x * {}u;", gx * lane4s);
-        // The inner index counts single rows of the operand here.
+        // Here the inner index counts single rows of the operand.
         self.span(out, 1);
         for i in 0..pair.of_left * per_block {
             let _ = writeln!(out, "    var next_left{i} = real4();");
@@ -140,7 +140,7 @@ impl Product {
         );
     }
 
-    /// Stores a pair of tiles from registers in workgroup memory.
+    /// Stores a pair of tiles from registers into workgroup memory.
     fn keep(&self, out: &mut String, pair: Pair, base: &str) {
         let (threads, depth) = (pair.threads, self.tile.depth);
         let guard = |count: usize| {
@@ -187,7 +187,7 @@ impl Product {
         }
     }
 
-    /// Adds up the terms of a pair of tiles.
+    /// Adds the terms of a pair of tiles to the sums.
     fn multiply(&self, out: &mut String, pair: Pair) {
         let Tile { rows, group: [gx, _], depth, .. } = self.tile;
         let Pair { left, right, .. } = pair;

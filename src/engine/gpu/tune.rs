@@ -1,6 +1,6 @@
-//! The tuner: which tile is the fastest on this device, timed once and kept.
+//! The tuner: finds the fastest tile on this device, by timing it once and storing the result.
 //!
-//! Every output is one sum in the order of the inner index, whatever the tile, so that tuning never changes a
+//! Every output is one sum in the order of the inner index, whatever the tile, so tuning never changes a
 //! result.
 
 use std::sync::OnceLock;
@@ -22,7 +22,7 @@ mod candidates;
 pub enum Tuning {
     /// Never, and no tuned tile is used.
     Off,
-    /// Before a run that is long enough to win the time back, on a device of our own.
+    /// Before a run that is long enough for tuning to pay, on an owned device.
     Auto,
     /// Before every run for which there is no tuned tile yet.
     Always,
@@ -32,8 +32,7 @@ impl Tuning {
     /// Every name, as in the environment variable `PROXJET_TUNER`.
     pub const NAMES: &'static [&'static str] = &["off", "auto", "always"];
 
-    /// What `PROXJET_TUNER` asks for; `Auto` where it asks for nothing, or, with a warning, for something
-    /// else.
+    /// The setting of `PROXJET_TUNER`; `Auto` if it is not set, or, with a warning, if it is invalid.
     pub fn from_env() -> Self {
         let Some(text) = std::env::var_os("PROXJET_TUNER").filter(|v| !v.is_empty()) else {
             return Tuning::Auto;
@@ -57,12 +56,12 @@ impl std::str::FromStr for Tuning {
     }
 }
 
-/// What an engine knows of tiles.
+/// The tuner's settings and the tiles known to an engine.
 #[derive(Debug)]
 pub(super) struct Tuner {
     pub(super) tuning: Tuning,
     pub(super) cache: TileCache,
-    /// The newest last. Read when it is first asked for.
+    /// The newest last. Read when first needed.
     known: OnceLock<Vec<TunedTile>>,
 }
 
@@ -76,16 +75,16 @@ impl Tuner {
     }
 }
 
-/// A tile must be so much faster than the usual one: less may be chance.
+/// Largest ratio to the usual tile's time at which a tile counts as faster: smaller gains may be chance.
 const MARGIN: f64 = 0.97;
-/// A tile that is so much slower than the best is not timed twice.
+/// A tile that is slower than the best by this factor is not timed twice.
 const HOPELESS: f64 = 1.5;
-/// Share of a run's time that tuning may take. A guess of what it wins.
+/// Largest share of a run's time that tuning may take: a guess of its gain.
 const SHARE: f64 = 0.1;
-/// Products that timing a tile takes, about.
+/// Approximate number of products for timing a tile.
 const PRODUCTS: f64 = 12.0;
 
-/// Seconds that compiling a kernel and timing it take besides the products, about.
+/// Approximate seconds of compiling a kernel and timing it, besides the products.
 fn overhead(kind: DeviceKind) -> f64 {
     match kind {
         DeviceKind::Software => 0.8,
@@ -93,7 +92,7 @@ fn overhead(kind: DeviceKind) -> f64 {
     }
 }
 
-/// The fastest tile, its seconds, and those of the first. `seconds` need not be exact beyond its second
+/// The fastest tile, its seconds, and those of the first. `seconds` need not be exact above its second
 /// argument.
 fn fastest(
     candidates: &[Tile],
@@ -103,7 +102,7 @@ fn fastest(
     let mut best = (candidates[0], usual);
     for &tile in &candidates[1..] {
         let taken = seconds(tile, HOPELESS * best.1)?;
-        // The usual one is kept unless another is clearly faster.
+        // The usual tile is kept unless another is clearly faster.
         let limit = if best.0 == candidates[0] { MARGIN * best.1 } else { best.1 };
         if taken < limit {
             best = (tile, taken);
@@ -113,20 +112,20 @@ fn fastest(
 }
 
 impl GpuEngine {
-    /// When tiles are timed. What the environment variable `PROXJET_TUNER` says, where this is not called.
+    /// Sets when tiles are timed. The default is the setting of the environment variable `PROXJET_TUNER`.
     pub fn tuning(mut self, tuning: Tuning) -> Self {
         self.tuner.tuning = tuning;
         self
     }
 
-    /// Where tuned tiles are kept: [`TileCache::of_user`], where this is not called.
+    /// Sets where tuned tiles are stored. The default is [`TileCache::of_user`].
     pub fn tile_cache(mut self, cache: TileCache) -> Self {
         self.tuner = Tuner::new(self.tuner.tuning, cache);
         self
     }
 
-    /// How the products of a plan are cut on this device, as far as it is known: tuned tiles where there are
-    /// some, else those that are usual on such devices.
+    /// The tiles of a plan's products on this device, as far as known: tuned tiles if there are any, else the
+    /// usual ones of such devices.
     pub fn tiles(&self, plan: &Plan) -> Tiles {
         let mut tiles = plan.program.shape.tiles;
         if self.tunes(plan) {
@@ -138,7 +137,7 @@ impl GpuEngine {
         tiles
     }
 
-    /// Tiles of stored products by themselves.
+    /// Tiles of stored products without epilogues.
     pub(super) fn tiles_of_stored(&self, pair: [Measured; 2]) -> [Tile; 2] {
         pair.map(|what| {
             let wanted = Wanted::stored(what);
@@ -150,14 +149,14 @@ impl GpuEngine {
         })
     }
 
-    /// Times the tiles of a plan's products for which none is tuned yet, with and without epilogues, whether
-    /// that pays or not, and keeps the winners. Returns what is known afterwards.
+    /// Times the tiles of all products of a plan for which none is tuned yet, with and without epilogues,
+    /// whether or not that pays, and stores the fastest. Returns all known tiles.
     ///
-    /// A product with an epilogue is timed without it, but with all columns of a lane taken together and
+    /// A product with an epilogue is timed without it, but with all columns of a lane computed together and
     /// stored.
     ///
     /// # Errors
-    /// An engine whose tuning is off; a device that failed; a cache folder that cannot be written.
+    /// Tuning is off; the device failed; the cache folder cannot be written.
     pub fn tune(&mut self, plan: &Plan) -> Result<Vec<TunedTile>> {
         if !self.tunes(plan) {
             let (expected, remedy) =
@@ -171,8 +170,8 @@ impl GpuEngine {
         Ok(all.iter().filter_map(|w| self.known(w, *w.place(&mut usual)).cloned()).collect())
     }
 
-    /// Tunes before a run, where that is wanted. A tuner that fails is switched off: the run itself will say
-    /// what is wrong.
+    /// Tunes before a run, if enabled. A tuner that fails is switched off: the run itself will report the
+    /// error.
     pub(super) fn tune_for_run(&mut self, plan: &Plan) {
         if !self.tunes(plan) {
             return;
@@ -196,7 +195,7 @@ impl GpuEngine {
         }
     }
 
-    /// True if tuning takes little time beside the run, as far as can be estimated.
+    /// True if tuning takes a small share of the run's estimated time.
     fn pays(&self, plan: &Plan, missing: &[(Wanted, Tile)]) -> bool {
         let Ok(limits) = self.limits(plan.request.precision) else { return false };
         let cost = |(wanted, usual): &(Wanted, Tile)| {
@@ -213,14 +212,14 @@ impl GpuEngine {
         self.tuner.tuning != Tuning::Off && plan.strategy == Strategy::Direct
     }
 
-    /// Those products for which no tile is tuned, with the usual ones.
+    /// The products for which no tile is tuned, with the usual ones.
     fn missing(&self, plan: &Plan, all: Vec<Wanted>) -> Vec<(Wanted, Tile)> {
         let mut usual = plan.program.shape.tiles;
         let with_tile = all.into_iter().map(|w| (w, *w.place(&mut usual)));
         with_tile.filter(|(w, usual)| self.known(w, *usual).is_none()).collect()
     }
 
-    /// Times the candidates of some products, and remembers the winners.
+    /// Times the candidates of some products, and stores the fastest in memory.
     fn time_all(&mut self, plan: &Plan, missing: &[(Wanted, Tile)]) -> Result<Vec<TunedTile>> {
         let limits = self.limits(plan.request.precision)?;
         let new = missing
@@ -249,8 +248,7 @@ impl GpuEngine {
         }
     }
 
-    /// The tuned tile of a product. A file is trusted only as far as its tile is one that would have been
-    /// tried.
+    /// The tuned tile of a product. A tile from the file is used only if it is among the candidates.
     fn known(&self, wanted: &Wanted, usual: Tile) -> Option<&TunedTile> {
         let key = self.key(wanted);
         let tuned = self.tuner.known().iter().rev().find(|tuned| tuned.key == key)?;
@@ -269,7 +267,7 @@ impl GpuEngine {
             candidates.len()
         );
         let context = &self.context;
-        // Kernels that lose are not kept, and those that win lack their epilogues.
+        // Losing kernels are not kept, and the winning ones lack their epilogues.
         let mut library = Library::default();
         let mut rig = Rig::new(context, what)?;
         let (tile, seconds, usual_seconds) = fastest(&candidates, |tile, enough| {

@@ -1,12 +1,11 @@
-//! Working sets: the coefficients of a group of lanes that can differ from zero, for as long as that is
-//! certain.
+//! Working sets: the coefficients of a group of lanes that can differ from zero, as long as this is certain.
 //!
-//! Where the proximal map is zero for `|g_j| ≤ l1_j`, a coefficient that rests at zero stays there as long as
-//! its correlation with the residual does, and a correlation changes by at most `‖X_j‖ ‖r − r₀‖` from where
-//! it was computed at the residual `r₀` (a safe rule in the sense of El Ghaoui et al. 2012, for iterates
-//! instead of solutions). So a set is chosen with a radius: within it, an iteration on the set's columns
-//! alone gives the same sequences, tangents and gaps included, to rounding. When a lane leaves the radius,
-//! its correlations are computed anew. [`screening`] holds the rule, [`policy`] when sets are used at all.
+//! If the proximal map is zero for `|g_j| ≤ l1_j`, a coefficient that is zero stays zero as long as its
+//! correlation with the residual is in this range, and a correlation changes by at most `‖X_j‖ ‖r − r₀‖` from
+//! its value at the residual `r₀` (a safe rule in the sense of El Ghaoui et al. 2012, for iterates instead of
+//! solutions). So a set is chosen with a radius: within it, an iteration on the set's columns alone gives the
+//! same sequences, tangents and gaps included, to rounding. When a lane leaves the radius, its correlations
+//! are recomputed. [`screening`] implements the rule, [`policy`] decides when sets are used at all.
 
 use super::block::Iterates;
 use super::shared::{ColumnSet, FactorSeed, Shared};
@@ -24,14 +23,13 @@ pub(super) const GROUP: usize = GROUP_LANES;
 
 /// A set of coefficients, and the columns of a group of lanes on it.
 pub(super) struct WorkingSet<T> {
-    /// True if it stands for all coefficients.
+    /// True if it replaces all coefficients.
     pub(super) active: bool,
     /// State rows in the set, ascending.
     pub(super) members: Vec<usize>,
     pub(super) columns: ColumnSet<T>,
     pub(super) iterates: Iterates<Vec<T>>,
-    /// For each lane, the residual `[n]` at which correlations were computed, and how far it may go from
-    /// there.
+    /// For each lane, the residual `[n]` at which correlations were computed, and the radius around it.
     reference: Vec<T>,
     radius: Vec<T>,
     /// Iterations since then.
@@ -53,7 +51,7 @@ impl<T: Real> WorkingSet<T> {
         }
     }
 
-    /// Takes the columns of the members, and the group's matrices on them, from those of all coefficients.
+    /// Copies the columns of the members, and the group's matrices on them, from those of all coefficients.
     fn gather(&mut self, shared: &Shared<T>, full: &Iterates<&mut [T]>) {
         let (all, members) = (&shared.columns, &self.members);
         let columns = &mut self.columns;

@@ -1,5 +1,5 @@
-//! When working sets are used: where they leave out enough, for products of few columns are slower per
-//! operation.
+//! Decides when working sets are used: if they leave out enough columns, since products of few columns are
+//! slower per operation.
 
 use super::super::state::State;
 use super::{GROUP, WorkingSet};
@@ -11,7 +11,8 @@ pub(in super::super) struct WorkingSets<T> {
     /// True if they are in use.
     pub(in super::super) on: bool,
     pub(in super::super) groups: Vec<WorkingSet<T>>,
-    /// Iterations so far, when to try next, and how long to wait after a vain attempt.
+    /// Iterations so far, the iteration of the next attempt, and the iterations to wait after a failed
+    /// attempt.
     iterations: usize,
     next_try: usize,
     wait: usize,
@@ -19,10 +20,10 @@ pub(in super::super) struct WorkingSets<T> {
     pub(in super::super) skipped: f64,
 }
 
-/// Share of the columns below which working sets pay, and above which they do not any more.
+/// Share of the columns below which working sets are enabled, and above which they are disabled.
 const ENABLE_BELOW: f64 = 0.5;
 const DISABLE_ABOVE: f64 = 0.7;
-/// Iterations before the first attempt, and between attempts at most.
+/// Iterations before the first attempt, and most iterations between attempts.
 const FIRST_WAIT: usize = 8;
 const MAX_WAIT: usize = 64;
 /// Iterations over which the first change of residuals is measured, and after which an unrestricted group
@@ -43,7 +44,7 @@ impl<T: Real> WorkingSets<T> {
         }
     }
 
-    /// Share of `q` columns that are used for `lanes`.
+    /// Share of `q` columns that `lanes` use.
     fn share(&self, lanes: usize, q: usize) -> f64 {
         let used = |(i, set): (usize, &WorkingSet<T>)| {
             let own = (lanes - i * GROUP).min(GROUP);
@@ -53,7 +54,7 @@ impl<T: Real> WorkingSets<T> {
         used as f64 / (lanes * q) as f64
     }
 
-    /// Uses no set before the next attempt, after `wait` iterations.
+    /// Disables all sets until the next attempt, after `wait` iterations.
     fn wait(&mut self, wait: usize) {
         self.on = false;
         self.wait = wait;
@@ -63,7 +64,7 @@ impl<T: Real> WorkingSets<T> {
 }
 
 impl<T: Real> State<T> {
-    /// Turns to working sets where they pay, and back where they do not.
+    /// Enables working sets if they pay, and disables them if they do not.
     pub(in super::super) fn adapt_working_sets(&mut self) {
         let (lanes, q) = (self.lanes.len(), self.shared.shape().1);
         let Some(sets) = &mut self.sets else { return };
@@ -87,7 +88,7 @@ impl<T: Real> State<T> {
         } else if was_on {
             self.disable_working_sets();
         } else {
-            // Each vain attempt makes the next one wait longer.
+            // Each failed attempt doubles the wait.
             sets.wait((2 * sets.wait).min(MAX_WAIT));
         }
     }

@@ -9,12 +9,12 @@ use super::policy::PERIOD;
 use crate::design::Threads;
 use crate::objective::Real;
 
-/// Iterations that a radius is meant to last.
+/// Number of iterations for which a radius should be valid.
 const RADIUS_ITERATIONS: f64 = 12.0;
 
 impl<T: Real> Block<'_, T> {
-    /// Makes sure that the working set of a group is safe for its residuals, or chooses another from
-    /// correlations computed anew. Nothing to do for a block on all columns.
+    /// Checks that the working set of a group is safe for its residuals; if not, chooses another from
+    /// recomputed correlations. Does nothing for a block on all columns.
     pub(in super::super) fn screen(&mut self) {
         let (shared, r) = (self.shared, &*self.predictions.r);
         let ([set], full) = (&mut *self.coefficients.sets, &mut self.coefficients.full) else { return };
@@ -28,7 +28,7 @@ impl<T: Real> Block<'_, T> {
         set.choose(shared, self.lanes, full, 1, r);
     }
 
-    /// Tries to restrict a group that is not, by the gradients of its last iteration.
+    /// Tries to choose a working set for an unrestricted group, from the gradients of its last iteration.
     pub(super) fn try_working_set(&mut self) {
         let (shared, r) = (self.shared, &*self.predictions.r);
         let ([set], full) = (&mut *self.coefficients.sets, &self.coefficients.full) else { return };
@@ -37,7 +37,7 @@ impl<T: Real> Block<'_, T> {
         }
     }
 
-    /// Keeps the residuals, so that the next ones show how fast they change.
+    /// Stores the residuals, to measure how fast the next ones change.
     pub(super) fn keep_residuals(&mut self) {
         if let [set] = &mut *self.coefficients.sets {
             set.set_reference(self.shared, self.predictions.r);
@@ -59,13 +59,13 @@ impl<T: Real> WorkingSet<T> {
     fn is_safe(&self, shared: &Shared<T>, r: &[T]) -> bool {
         let n = shared.shape().0;
         let lanes = r.chunks_exact(n * shared.width()).zip(self.reference.chunks_exact(n)).zip(&self.radius);
-        // A NaN is not within.
+        // A NaN is not within the radius.
         lanes.into_iter().all(|((r, reference), radius)| {
             sum(n, |i| (r[i] - reference[i]) * (r[i] - reference[i])) <= *radius * *radius
         })
     }
 
-    /// Makes the residuals the reference, with radii by how far they came since the last one.
+    /// Makes the residuals the reference, with radii from their distance to the last reference.
     fn set_reference(&mut self, shared: &Shared<T>, r: &[T]) {
         let n = shared.shape().0;
         let ahead = T::of(RADIUS_ITERATIONS / self.age.max(1) as f64);
@@ -78,7 +78,7 @@ impl<T: Real> WorkingSet<T> {
     }
 
     /// Chooses the set at the residuals `r`, from the correlations in `full.g`, `stride` columns a lane, and
-    /// the coefficients that are not zero. Leaves the group unrestricted where the set would be too large.
+    /// the coefficients that are not zero. The group stays unrestricted if the set would be too large.
     fn choose(
         &mut self,
         shared: &Shared<T>,
@@ -105,7 +105,7 @@ impl<T: Real> WorkingSet<T> {
                 || lanes.iter().enumerate().any(|(i, lane)| {
                     let correlation = full.g[i * stride * q + j].abs() + shared.norms[j] * reach[i];
                     let threshold = T::of(lane.numbers.l1) * all.factors[j];
-                    // A NaN can.
+                    // A NaN counts as above the threshold.
                     correlation.partial_cmp(&threshold).is_none_or(|order| order.is_gt())
                 })
         };

@@ -1,4 +1,4 @@
-//! Before the first iteration: what is computed once, and lanes that are loaded.
+//! Work before the first iteration: data that is computed once, and the loading of lanes.
 
 use ndarray::Array2;
 
@@ -11,11 +11,11 @@ use crate::lanes::fields::state;
 use crate::lanes::{LaneState, MetricSource};
 use crate::program::{BufferId, When};
 
-/// No iteration has begun: the iterate's parity is that of the iterations submitted.
+/// The group before any iteration: the iterate's parity is that of the iterations submitted.
 const BEFORE: Group = Group { first: 0, last: 0 };
 
 impl GpuRun<'_> {
-    /// Computes `XᵀX`, a piece at a time, so that no dispatch takes long.
+    /// Computes `XᵀX` in pieces, so that no dispatch takes long.
     pub(super) fn run_once(&self) {
         let sides = self.shape().gram_sides();
         for (i, pass) in self.held.program.passes_at(When::Once) {
@@ -63,15 +63,15 @@ impl GpuRun<'_> {
                 self.dispatch(commands, (pass, &held.passes[i]), BEFORE, grid);
             }
             if !all_blank {
-                // The products of all columns anew: those of lanes under way come out the same.
+                // Recomputes the products of all columns: those of running lanes do not change.
                 self.walk(commands, BEFORE, &mut false, |when, _| when == When::LoadGiven);
             }
         });
         self.residual_ready = false;
     }
 
-    /// Lanes as `load` reads them: for each its slot, whether it starts from zeros, its part of the lane
-    /// state; then the columns of each, where not all start from zeros.
+    /// Lanes in the format that `load` reads: for each its slot, a flag (1 if it starts from zeros), its part
+    /// of the lane state; then the columns of each, unless all start from zeros.
     fn arrivals(&self, arrivals: &[(usize, LaneState)], all_blank: bool) -> Vec<f64> {
         let s = self.shape();
         let d = s.d();
@@ -99,7 +99,7 @@ impl GpuRun<'_> {
         image
     }
 
-    /// `[1 + d, q]`: the metric that a lane begins with.
+    /// `[1 + d, q]`: the metric with which a lane begins.
     fn first_metric(&self, lane: &LaneState) -> Array2<f64> {
         let metric: &MetricSource = self.job.metric;
         let shape = (1 + self.shape().d(), self.shape().state_rows());

@@ -1,4 +1,4 @@
-//! What a chunk brought back.
+//! The results of a chunk.
 
 use ndarray::{Array2, Array3, Axis};
 
@@ -9,7 +9,7 @@ use crate::engine::{Chunk, Frame, LaneOutcome, Slot, Status};
 use crate::lanes::fields::{Field, state};
 
 impl GpuRun<'_> {
-    /// The outcome of a slot's lane, by the lane state.
+    /// The outcome of a slot's lane, from the lane state.
     fn outcome(&self, lane_state: &[f64], slot: usize, has_gap: bool) -> LaneOutcome {
         let s = self.shape();
         let at = |field: Field| lane_state[field.at(s.d()) * s.padded_lanes() + slot];
@@ -32,7 +32,7 @@ impl GpuRun<'_> {
         })
     }
 
-    /// The chunk that the bytes of a staging buffer hold.
+    /// The chunk in the bytes of a staging buffer.
     pub(in crate::engine::gpu) fn unpack(&mut self, order: Order, bytes: &[u8]) -> Chunk {
         let places = self.staging_places.clone();
         let lane_state = decode(&bytes[places.lane_state], self.precision);
@@ -41,7 +41,7 @@ impl GpuRun<'_> {
         let frames = self.frames(&order, &bytes[places.frames], &lane_state);
         let skipped = self.skipped(&order, &bytes[places.counts], (&slots, &taken));
         if !places.snapshot.is_empty() {
-            // In the memory of the last one, as there is one a chunk.
+            // Reuses the memory of the last snapshot.
             let mut kept = self.snapshot.take().map_or_else(Vec::new, |last| last.bytes);
             kept.clear();
             kept.extend_from_slice(&bytes[places.snapshot]);
@@ -50,12 +50,12 @@ impl GpuRun<'_> {
         Chunk { slots, records, frames, skipped }
     }
 
-    /// Outcomes of the lanes that were active in a chunk, and the slots they are in.
+    /// Outcomes of the lanes that were active in a chunk, and their slots.
     fn take_outcomes(&mut self, order: &Order, lane_state: &[f64]) -> (Vec<Slot>, Vec<usize>) {
         let (mut slots, mut taken) = (Vec::new(), Vec::new());
         for (slot, lane) in order.lanes.iter().enumerate().filter_map(|(slot, lane)| lane.map(|l| (slot, l)))
         {
-            // A lane that was loaded meanwhile is not of this chunk.
+            // A lane that was loaded since then does not belong to this chunk.
             let Some(active) = self.slots[slot].filter(|o| o.lane == lane) else { continue };
             let outcome = self.outcome(lane_state, slot, active.has_gap);
             slots.push(Slot { lane, first: active.known, outcome });
@@ -86,7 +86,7 @@ impl GpuRun<'_> {
         let s = self.shape();
         let done = &lane_state[state::DONE.at(s.d()) * s.padded_lanes()..];
         let frame = |(due, image): (&Vec<(usize, usize)>, &[u8])| {
-            // A lane that ended before has no such iterate.
+            // A lane that ended earlier has no such iterate.
             let reached: Vec<(usize, usize)> =
                 due.iter().filter(|(slot, k)| done[*slot] as usize >= *k).copied().collect();
             let shape = (reached.len(), 1 + s.d(), s.state_rows());
@@ -99,8 +99,8 @@ impl GpuRun<'_> {
         order.frames.iter().zip(bytes.chunks_exact(self.staging_places.state_bytes)).map(frame).collect()
     }
 
-    /// Work that was left out, by the device's counts: summed over lanes and iterations, in units of all of a
-    /// lane's.
+    /// Skipped work, from the device's counts: summed over lanes and iterations, in units of all coefficients
+    /// of a lane.
     fn skipped(&self, order: &Order, counts: &[u8], (slots, taken): (&[Slot], &[usize])) -> f64 {
         let s = self.shape();
         if !s.active_sets {
@@ -111,7 +111,7 @@ impl GpuRun<'_> {
             .chunks_exact(4)
             .map(|count| f64::from(bytemuck::pod_read_unaligned::<u32>(count)) / all)
             .collect();
-        // Predictions have half of an iteration's terms, and tangents most of the rest.
+        // Predictions account for half of an iteration's terms, and tangents for most of the rest.
         let d = s.d() as f64;
         let share = (1.0 + 2.0 * d) / (2.0 + 2.0 * d);
         let left_out = |slot: usize| share * (1.0 - listed[slot / (4 * s.active_set_lane4s())]);

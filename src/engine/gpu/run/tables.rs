@@ -1,4 +1,4 @@
-//! What a chunk needs on the device before it begins.
+//! The tables that a chunk needs on the device before it begins.
 
 use super::GpuRun;
 use crate::engine::gpu::data::{encode, rule_places};
@@ -10,14 +10,15 @@ use crate::lanes::fields::code;
 use crate::program::{Buffer, BufferId};
 
 impl GpuRun<'_> {
-    /// The tables of a chunk: buffers of its parity, and what they are to hold (of all their bytes at most).
+    /// The tables of a chunk: buffers of its parity, and their content, which may be shorter than the buffer.
     pub(in crate::engine::gpu) fn tables(&self, ahead: &ChunkSteps) -> Vec<(BufferId, Vec<u8>)> {
         let iterations = ahead.checks.len();
         let tables = self.held.program.buffers.iter().filter(|b| b.is_table());
         let bytes = |table: &Buffer| match table.id {
             BufferId::FinalizeParams => self.finalize_params(&ahead.checks),
             BufferId::PersistentParams => persistent_params(&ahead.groups, iterations),
-            // One more, as a prediction's epilogue looks ahead.
+            // One more iteration, since a prediction's epilogue needs the next iteration's extrapolation
+            // coefficient.
             BufferId::StepTables => encode(self.rule_table(iterations + 1), self.precision),
             BufferId::MetricTables => encode(self.metric_rows(iterations), self.precision),
             other => unreachable!("{} is no table", other.name()),
@@ -27,7 +28,7 @@ impl GpuRun<'_> {
 
     /// Parameters of `finalize`: before each iteration, and after the last.
     fn finalize_params(&self, checks: &[bool]) -> Vec<u8> {
-        // The persistent kernel decides its iterations by itself.
+        // The persistent kernel decides its iterations itself.
         let controls = if self.shape().persistent.is_some() { 0 } else { CONTROLS };
         entries((0..=checks.len()).map(|i| {
             let last = i.checked_sub(1);
@@ -51,7 +52,7 @@ impl GpuRun<'_> {
         let mut table = vec![0.0; iterations * stages * fields * padded_lanes];
         let mut row = vec![0.0; s.rule_fields()];
         for (slot, active) in self.slots.iter().enumerate().filter_map(|(slot, o)| o.map(|o| (slot, o))) {
-            // A lane that ends on the way reads nothing more.
+            // A lane that ends during the chunk reads no further rows.
             for i in 0..iterations.min(self.plan.request.iterations.saturating_sub(active.next)) {
                 let k = active.next + i;
                 for stage in 0..stages {
@@ -68,14 +69,15 @@ impl GpuRun<'_> {
         table
     }
 
-    /// `[iterations, q, lanes or 1]`: the metric's table of a chunk, in which all lanes go in step.
+    /// `[iterations, q, lanes or 1]`: the metric's table of a chunk, in which all lanes are at the same
+    /// iteration.
     fn metric_rows(&self, iterations: usize) -> Vec<f64> {
         let q = self.shape().state_rows();
         let per_lane = matches!(self.job.metric, MetricSource::Table(table) if table.ndim() == 3);
         let first = self.active_lanes().map(|o| o.next).max().unwrap_or(0);
         let lanes: Vec<usize> =
             if per_lane { self.slots.iter().map(|s| s.map_or(0, |o| o.lane)).collect() } else { vec![0] };
-        // Beyond the table nobody reads.
+        // Rows beyond the table are never read.
         let last = self.plan.request.iterations - 1;
         let rows = (first..first + iterations).flat_map(|k| (0..q).map(move |j| (k.min(last), j)));
         rows.flat_map(|(k, j)| lanes.iter().map(move |lane| self.job.metric.entry(k, *lane, j))).collect()

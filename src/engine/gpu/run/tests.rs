@@ -23,7 +23,7 @@ fn sweeps() -> Vec<(&'static str, Sweep)> {
     let (fitted, held_out) = bundled("digits").unwrap().split("0.2:1".parse().unwrap()).unwrap();
     let validated = Objective::builder(fitted.clone()).validation(held_out).build().unwrap();
     let plain = Objective::builder(fitted).build().unwrap();
-    // So large that there are active sets.
+    // Large enough for active sets.
     let x = ndarray::Array2::from_shape_fn((300, 260), |(i, j)| ((7 * i + 13 * j) % 31) as f64);
     let y = x.column(0).to_owned();
     let large = Objective::builder(crate::data::Dataset::new(x, y).unwrap()).build().unwrap();
@@ -47,7 +47,7 @@ fn sweeps() -> Vec<(&'static str, Sweep)> {
     ]
 }
 
-/// Bytes of the buffers of a run that are there from its begin, and of those that are created when needed.
+/// Bytes of the buffers that a run holds from the start, and of those that are created when needed.
 fn held(run: &GpuRun<'_>) -> (u64, u64) {
     let (program, held) = (&run.held.program, &run.held);
     let later = program.buffers.iter().filter(|b| matches!(b.copies, crate::program::Copies::Many(_)));
@@ -70,7 +70,7 @@ fn a_run_holds_the_bytes_that_its_plan_counts() {
         let mut run = GpuRun::new(&engine.context, &mut engine.compiled, &plan, &job, tiles).unwrap();
         let (first, later) = held(&run);
         assert_eq!(first + later, plan.device_bytes, "{name}");
-        // No more staging buffers than there are in the plan, however many chunks there are.
+        // There are no more staging buffers than in the plan, however many chunks there are.
         run.load((0..plan.slots).map(|lane| job.begin(lane, None)).collect()).unwrap();
         for _ in 0..2 {
             for _ in 0..run.depth() {

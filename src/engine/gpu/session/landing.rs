@@ -1,4 +1,4 @@
-//! Chunks of a session under way: their buffers, and what happens when they have finished.
+//! Chunks of a session in flight: their buffers, and the processing of finished ones.
 
 use super::{Session, failed};
 use crate::engine::Status;
@@ -7,13 +7,13 @@ use crate::engine::gpu::run::Order;
 use crate::error::{Error, Result};
 use crate::program::{BufferId, Keep};
 
-/// Buffers of a chunk under way, used again for a later one.
+/// Buffers of a chunk in flight, reused for a later one.
 pub(super) struct Kit {
     pub(super) upload: wgpu::Buffer,
     pub(super) staging: wgpu::Buffer,
 }
 
-/// A chunk that was recorded and has not come back.
+/// A chunk that was recorded and whose results have not been read.
 pub(super) struct Flying {
     pub(super) order: Order,
     /// Iterations done at its end.
@@ -42,7 +42,7 @@ impl Session {
         Err(error)
     }
 
-    /// Takes note of chunks that have finished.
+    /// Processes the chunks that have finished.
     pub(super) fn take_note(&mut self) -> Result<()> {
         if let Some(error) = &self.failure {
             return Err(error.clone());
@@ -66,7 +66,7 @@ impl Session {
         Ok(())
     }
 
-    /// A chunk has come back.
+    /// Processes a finished chunk.
     fn land(&mut self, flying: Flying) -> Result<()> {
         let Flying { order, end, kit, writable, readable, passes } = flying;
         let context = &self.cell.borrow_owner().context;
@@ -95,8 +95,8 @@ impl Session {
         }
         if seconds > 0.0 {
             let taken = (seconds / iterations as f64).max(1e-9);
-            // A single slow chunk, as the first with its compilation, is not to shrink many that follow for
-            // long.
+            // Limits the effect of a single slow chunk, such as the first with its compilation, on the size
+            // of later ones.
             let least = if self.measured { self.seconds_per_iteration / 2.0 } else { 0.0 };
             self.seconds_per_iteration = taken.max(least);
             self.measured = true;

@@ -1,4 +1,4 @@
-//! The state of a session: where its numbers lie, and how it is read.
+//! The state of a session: its layout in the buffers, and reading it.
 
 use ndarray::Array3;
 
@@ -7,10 +7,10 @@ use crate::engine::gpu::readback::{Mapped, Mapping, number, see_bytes};
 use crate::error::{Error, Result};
 use crate::program::{BufferId, Precision};
 
-/// Where the numbers of the state lie in its buffers: a matrix in row-major order, `f32` or `f64`.
+/// Layout of the state in its buffers: a matrix in row-major order, `f32` or `f64`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StateLayout {
-    /// Rows of the state: coefficients, then the intercept where it is a coefficient.
+    /// Rows of the state: coefficients, then the intercept if it is a coefficient.
     pub rows: usize,
     /// Lanes.
     pub lanes: usize,
@@ -25,7 +25,7 @@ pub struct StateLayout {
 }
 
 impl StateLayout {
-    /// Place of a number, in numbers: `tangent` 0 is the iterate, `t + 1` its derivative by the `t`-th of the
+    /// Index of a number: `tangent` 0 is the iterate, `t + 1` its derivative by the `t`-th of the
     /// derivatives.
     pub fn index(&self, row: usize, lane: usize, tangent: usize) -> usize {
         row * self.row_stride + tangent * self.tangent_stride + lane
@@ -47,11 +47,10 @@ impl StateLayout {
 }
 
 impl Session {
-    /// The state of every lane as `[lanes, 1 + d, rows]`: the iterate, then its derivatives, after everything
-    /// that was recorded. Submits a copy and waits for it: not for an event loop.
-    ///
+    /// The state of every lane as `[lanes, 1 + d, rows]`: the iterate, then its derivatives, after all
+    /// recorded commands. Submits a copy and waits for it: not for an event loop.
     /// # Errors
-    /// As [`encode`](Self::encode), and commands that were recorded and not submitted yet.
+    /// As [`encode`](Self::encode), and if recorded commands were not submitted yet.
     pub fn read(&mut self) -> Result<Array3<f64>> {
         self.take_note()?;
         let context = self.cell.borrow_owner().context.clone();

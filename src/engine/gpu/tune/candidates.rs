@@ -9,19 +9,19 @@ use crate::program::{
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
     pub(super) what: Measured,
-    /// True if an end follows; its sums are over so many rows.
+    /// True if an epilogue follows, and the number of rows in each of its sums.
     pub(super) fused: bool,
     pub(super) rows_per_sum: usize,
 }
 
 impl Wanted {
-    /// A product that is stored.
+    /// A stored product.
     pub(super) fn stored(what: Measured) -> Self {
         Wanted { what, fused: false, rows_per_sum: 4 }
     }
 
-    /// The products of every iteration of a plan: plain and transposed, with their epilogues where they have
-    /// some.
+    /// The products of every iteration of a plan: plain and transposed, with their epilogues if there are
+    /// any.
     pub(super) fn of_iterations(plan: &Plan) -> Vec<Wanted> {
         let r = &plan.request;
         let width = 1 + r.tangents;
@@ -35,7 +35,7 @@ impl Wanted {
         Wanted::of_matrices(plan).into_iter().map(of).collect()
     }
 
-    /// The products of a plan as they are stored: of tests of the stop rule, of lanes that come with a start.
+    /// The stored products of a plan: for tests of the stop rule, and for lanes that do not start from zeros.
     pub(super) fn of_matrices(plan: &Plan) -> Vec<Wanted> {
         let r = &plan.request;
         let columns = (1 + r.tangents) * pad4(plan.slots);
@@ -43,10 +43,10 @@ impl Wanted {
         vec![of(Side::Plain), of(Side::Transposed)]
     }
 
-    /// All of them.
+    /// All products of a plan.
     pub(super) fn of_plan(plan: &Plan) -> Vec<Wanted> {
         let mut all = Wanted::of_iterations(plan);
-        // Where there are no epilogues, those of iterations are stored already.
+        // Without epilogues, those of iterations are stored products already.
         let has_end = |side| all.iter().any(|w| w.fused && w.what.side == side);
         let more: Vec<Wanted> =
             Wanted::of_matrices(plan).into_iter().filter(|w| has_end(w.what.side)).collect();
@@ -54,7 +54,7 @@ impl Wanted {
         all
     }
 
-    /// Its tile among those of a run.
+    /// Its tile among the tiles of a run.
     pub(super) fn place<'t>(&self, tiles: &'t mut Tiles) -> &'t mut Tile {
         let pair = if self.fused { &mut tiles.fused } else { &mut tiles.stored };
         match self.what.side {
@@ -67,7 +67,7 @@ impl Wanted {
         2.0 * self.what.design.0 as f64 * self.what.design.1 as f64 * self.what.columns() as f64
     }
 
-    /// The same for fewer lanes, where a product would take long: their rate is what counts.
+    /// The same with fewer lanes, if the product would take long: only its rate matters.
     pub(super) fn shortened(&self, flops: f64) -> Measured {
         let of_lane = self.flops() / pad4(self.what.lanes) as f64;
         let most = (TIMED_SECONDS * flops / of_lane).clamp(FEWEST_LANES, 1e9) as usize;
@@ -75,22 +75,21 @@ impl Wanted {
     }
 }
 
-/// Seconds that a product which is timed should take at most.
+/// Most seconds that a timed product should take.
 pub(super) const TIMED_SECONDS: f64 = 0.05;
-/// Lanes that a product has for it at least, if there are as many.
+/// Least lanes of a timed product, if there are as many.
 pub(super) const FEWEST_LANES: f64 = 256.0;
-/// The power of two next to a number, by ratio.
+/// The power of two nearest to a number, by ratio.
 pub(super) fn bucket(count: usize) -> usize {
     1 << (count.max(1) as f64).log2().round() as u32
 }
 
-/// Rows and vec4s of columns of an invocation, the workgroup, inner indices in workgroup memory, and
-/// unrolled.
+/// Rows and vec4s of columns per invocation, the workgroup, inner indices in workgroup memory, and unrolling.
 pub(super) type Template = (usize, usize, [usize; 2], usize, usize);
 
 pub(super) fn templates(kind: DeviceKind) -> &'static [Template] {
     match kind {
-        // Each costs most of a second to compile there.
+        // Each takes most of a second to compile there.
         DeviceKind::Software => &[
             (8, 2, [8, 8], 0, 1),
             (8, 2, [8, 8], 0, 4),
@@ -98,7 +97,7 @@ pub(super) fn templates(kind: DeviceKind) -> &'static [Template] {
             (8, 4, [8, 8], 0, 4),
             (8, 2, [8, 8], 16, 1),
         ],
-        // The outputs of a workgroup where tiles are in its memory: 128x128, 64x64 by many and by few
+        // The outputs of a workgroup if tiles are in its memory: 128x128, 64x64 by many and by few
         // invocations, 32x32.
         DeviceKind::Integrated => &[
             (8, 2, [8, 8], 0, 1),
@@ -124,10 +123,10 @@ pub(super) fn templates(kind: DeviceKind) -> &'static [Template] {
     }
 }
 
-/// Accumulators of an invocation at most, in vec4s.
+/// Most accumulators of an invocation, in vec4s.
 pub(super) const ACCUMULATORS: usize = 64;
 
-/// Tiles that may be the best for a product: the usual one first, and no others than the device can run.
+/// Candidate tiles of a product: the usual one first, and only those that the device can run.
 pub(super) fn candidates(kind: DeviceKind, wanted: &Wanted, usual: Tile, limits: &wgpu::Limits) -> Vec<Tile> {
     let Measured { lanes, width, side, precision, .. } = wanted.what;
     let memory = u64::from(limits.max_compute_workgroup_storage_size);
@@ -146,9 +145,9 @@ pub(super) fn candidates(kind: DeviceKind, wanted: &Wanted, usual: Tile, limits:
             && x <= limits.max_compute_workgroup_size_x
             && y <= limits.max_compute_workgroup_size_y
             && wanted.what.groups(tile).iter().all(|n| *n <= limits.max_compute_workgroups_per_dimension)
-            // A plan counts no more active sets than there are workgroups of so many lanes.
+            // A plan counts active sets for workgroups of this size, so smaller ones are excluded.
             && group[0] >= FEWEST_GROUP_LANE4S
-            // A tile that lost all of its depth is one of the other family.
+            // A tile that lost all of its depth belongs to the other family.
             && (tile.depth > 0) == (depth > 0);
         if runs && !all.contains(&tile) {
             all.push(tile);
@@ -197,7 +196,7 @@ mod tests {
         let list = candidates(kind, w, usual, limits);
         assert_eq!(list[0], usual);
         let depths: Vec<bool> = list.iter().map(|t| t.depth > 0).collect();
-        // Columns of many tangents in f64 fill the smallest workgroup memory there is.
+        // In f64, columns of many tangents fill the smallest workgroup memory there is.
         let fits = w.what.width <= 2 || precision == Precision::F32;
         let both = depths.contains(&false) && (depths.contains(&true) || !fits);
         assert!(both, "{kind:?} {w:?}: {list:?}");
@@ -210,7 +209,7 @@ mod tests {
             assert!(tile.rows.is_multiple_of(4) && tile.depth.is_multiple_of(4));
             assert!(!w.fused || tile.rows.is_multiple_of(rows_per_sum(tangents)));
             assert!(tile.rows * tile.lane4s * w.what.width <= ACCUMULATORS);
-            // A plan counts no more active sets than such workgroups have.
+            // A plan counts active sets for workgroups of this size.
             assert!(tile.group[0] >= FEWEST_GROUP_LANE4S);
         }
     }
