@@ -14,7 +14,7 @@ use proxjet::solve::RunInfo;
 pub struct RuleSummary {
     /// Name of the rule.
     pub rule: String,
-    /// Which statement covers it: `uniform`, `limit` or none.
+    /// The statement that covers it: `uniform`, `limit` or none.
     pub theory: &'static str,
     /// `cpu` or `gpu`, and the precision.
     pub engine: String,
@@ -79,7 +79,7 @@ pub fn engine_name(info: &RunInfo) -> String {
     format!("{} {}", info.engine.engine, info.precision.name())
 }
 
-/// One experiment as `result.json` holds it.
+/// One experiment in `result.json`.
 #[derive(Debug, Serialize)]
 pub struct ExperimentFile {
     /// Name of its files.
