@@ -16,7 +16,7 @@ pub struct Job<'a> {
     pub lanes: &'a [Lane],
     /// The schedule of the whole sweep.
     pub schedule: &'a LaneSchedule,
-    /// Where the metric comes from.
+    /// The source of the metric.
     pub metric: &'a MetricSource,
     /// What the tangents are derivatives with respect to, `d` of them.
     pub derivatives: &'a [Derivative],
@@ -37,7 +37,7 @@ pub struct OwnedJob {
     pub lanes: Vec<Lane>,
     /// The schedule of the whole sweep.
     pub schedule: LaneSchedule,
-    /// Where the metric comes from.
+    /// The source of the metric.
     pub metric: MetricSource,
     /// What the tangents are derivatives with respect to.
     pub derivatives: Vec<Derivative>,

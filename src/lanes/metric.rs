@@ -1,4 +1,4 @@
-//! Where the diagonal of the metric comes from.
+//! The source of the metric's diagonal.
 
 use ndarray::{Array1, ArrayD};
 

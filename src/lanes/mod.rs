@@ -22,13 +22,13 @@ pub struct Lane {
     pub alpha: f64,
     /// Mix of l1 (1) and l2 (0).
     pub l1_ratio: f64,
-    /// The fold whose rows are held out of this lane; `None` trains on all rows.
+    /// The fold whose rows this lane holds out; `None` trains on all rows.
     pub fold: Option<usize>,
-    /// Where it starts.
+    /// Start of the lane.
     pub start: Start,
 }
 
-/// Where a lane starts.
+/// The start of a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Start {

@@ -1,4 +1,4 @@
-//! What is measured, and for how long.
+//! The measurements to run and their duration.
 
 use std::str::FromStr;
 
@@ -104,7 +104,7 @@ const FULL: [Shape; 6] = [
 /// milliseconds.
 const QUICK: [Shape; 3] = [shape(442, 10, 1024), shape(128, 64, 256), shape(500, 1000, 64)];
 
-/// What is measured, and for how long.
+/// The measurements to run and their duration.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub(crate) suite: Suite,

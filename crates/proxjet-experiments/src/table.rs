@@ -129,7 +129,7 @@ impl ExperimentFile {
 /// Writes `rates.csv`: a row per experiment, rule, engine and start.
 ///
 /// # Errors
-/// What the writer reports.
+/// Errors of the writer.
 pub fn write_csv(files: &[ExperimentFile], out: impl Write) -> std::io::Result<()> {
     let mut csv = csv::Writer::from_writer(out);
     csv.write_record([

@@ -106,7 +106,7 @@ impl Model {
     /// and the likelier one.
     ///
     /// # Errors
-    /// What the writer reports.
+    /// Errors of the writer.
     pub fn write_predictions(&self, x: &Design, out: impl Write) -> std::io::Result<()> {
         let mut csv = csv::Writer::from_writer(out);
         let classes = self.classes.as_ref().filter(|_| self.is_logistic());
@@ -132,7 +132,7 @@ impl Model {
 /// lane of [`Model::of`], or of every lane if there is no such lane, in the units of the original data.
 ///
 /// # Errors
-/// What the writer reports.
+/// Errors of the writer.
 pub fn write_coefficients(
     result: &SweepResult,
     objective: &Objective,

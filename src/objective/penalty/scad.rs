@@ -10,8 +10,8 @@ use crate::error::Result;
 /// local solutions; the start determines which one a run finds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scad {
-    /// Where the penalty becomes flat, in units of `l1`; its curvature is `−1/(a − 1)` between `l1` and
-    /// there.
+    /// The value of `|x|` from which the penalty is flat, in units of `l1`; its curvature is `−1/(a − 1)`
+    /// between `l1` and that.
     pub a: f64,
 }
 
