@@ -1,4 +1,4 @@
-//! The one error type: what was found, what was expected, where, and what to do about it.
+//! The error type of the crate: what was found, what was expected, where, and how to fix it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 /// Result of every fallible function of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What went wrong, as far as a caller can act on it. A solver that diverges is *not* an error: it is a
+/// The kind of an error, for callers that react to it. A solver that diverges is *not* an error: it is a
 /// [`Status`](crate::engine::Status) of its lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -25,7 +25,7 @@ pub enum ErrorKind {
 
 /// An error with its parts; `Display` prints them on one line.
 ///
-/// Settings are called as in this library: [`field`](Self::field) is `l1_ratio` or `step`, and the other
+/// Settings have their names in this library: [`field`](Self::field) is `l1_ratio` or `step`, and the other
 /// parts name settings in backticks, `` `memory_budget` ``. Front ends translate both into flags, keys or
 /// arguments.
 #[derive(Debug, Clone)]
@@ -39,14 +39,14 @@ pub struct Error {
     pub found: String,
     /// What was expected.
     pub expected: String,
-    /// What to do; may be empty where `expected` already says it.
+    /// How to fix it; may be empty if `expected` already says it.
     pub remedy: String,
-    /// The error of the system or of a parser behind it.
+    /// The underlying error of the system or of a parser.
     pub(crate) source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
-    /// An error from its parts, without a source.
+    /// Creates an error from its parts, without a source.
     pub fn new(
         kind: ErrorKind,
         field: impl Into<String>,
@@ -100,7 +100,7 @@ impl Error {
         Error { source: Some(Arc::new(source)), ..self }
     }
 
-    /// The same error, its field preceded by a place.
+    /// The same error with `place` in front of its field.
     pub fn within(self, place: &str) -> Self {
         Error { field: format!("{place}{}", self.field), ..self }
     }
@@ -127,7 +127,7 @@ fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
     (3 * distance(&name) <= name.chars().count().max(3)).then_some(name)
 }
 
-/// Letters to insert, remove, replace or swap with their neighbour, to make one word of the other.
+/// Edit distance of two words: insertions, deletions, replacements and swaps of neighbours.
 fn edits(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     // Row i: edits between the first i letters of a and the first j of b.
@@ -147,7 +147,7 @@ fn edits(a: &str, b: &str) -> usize {
     rows[a.len()][b.len()]
 }
 
-/// Bytes for people.
+/// A number of bytes in readable units.
 pub fn bytes(count: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut value = count as f64;

@@ -52,7 +52,7 @@
 //! # }
 //! ```
 //!
-//! Programs that must not block submit a sweep ([`solve::Sweep::submit`]); those that own a wgpu device step
+//! Programs that must not block submit a sweep ([`solve::Sweep::submit`]); those that own a wgpu device run
 //! it in their own commands (`solve::Sweep::session`). Both, and errors by kind and field, are shown in
 //! `examples/`.
 //!

@@ -1,4 +1,4 @@
-//! What most programs use.
+//! The types that most programs use.
 
 pub use ndarray::Axis;
 

@@ -12,7 +12,7 @@ pub const BUNDLED: &[&str] = &["diabetes", "breast_cancer", "digits"];
 /// `digits` (1797 x 64, ten classes as numbers).
 ///
 /// # Errors
-/// Another name.
+/// An unknown name.
 pub fn bundled(name: &str) -> Result<Dataset> {
     let text = match name {
         "diabetes" => include_str!("../../data/diabetes.csv"),

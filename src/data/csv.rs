@@ -8,10 +8,10 @@ use super::Dataset;
 use super::read::{ReadOptions, check_size, classes, find_column, positions};
 use crate::error::{Error, Result};
 
-/// Cells of comma-separated text below a header.
+/// The cells of comma-separated text, without the header.
 struct Table {
     names: Vec<String>,
-    /// Each with its line in the file.
+    /// Rows with their line numbers in the file.
     rows: Vec<(u64, csv::StringRecord)>,
 }
 
@@ -98,7 +98,7 @@ pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<D
     })
 }
 
-/// The columns of the given names, `[rows, names]`; others are left out.
+/// The columns of the given names, `[rows, names]`; others are ignored.
 pub(super) fn columns(
     bytes: &[u8],
     file: &str,

@@ -1,4 +1,4 @@
-//! Data sets: validated once, at construction, so that nothing downstream meets a NaN or a ragged row.
+//! Data sets: validated once, at construction, so that no later code sees a NaN or a ragged row.
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayViewMut1, Axis};
 
@@ -41,7 +41,7 @@ pub struct Dataset {
     source: String,
 }
 
-/// What [`Dataset::standardize`] did: column `j` became `(x_j - mean_j) / scale_j`.
+/// The transformation of [`Dataset::standardize`]: column `j` became `(x_j - mean_j) / scale_j`.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Standardization {
@@ -52,8 +52,8 @@ pub struct Standardization {
 }
 
 impl Standardization {
-    /// Brings coefficients `[p]` of standardised columns into the units of the data as they were given, and
-    /// returns what that adds to the intercept: `X' coef = X coef_given + added`.
+    /// Converts coefficients `[p]` of standardised columns to the units of the original data, and returns the
+    /// resulting change of the intercept: `X' coef = X coef_given + added`.
     pub(crate) fn to_given_units(&self, coef: ArrayViewMut1<'_, f64>) -> f64 {
         let columns = coef.into_iter().zip(&self.scale).zip(&self.mean);
         let added = columns.map(|((c, scale), mean)| {
@@ -163,7 +163,7 @@ impl Dataset {
         self
     }
 
-    /// Says where the data came from (for reports).
+    /// Sets the source of the data (for reports).
     pub fn with_source(mut self, source: impl Into<String>) -> Self {
         self.source = source.into();
         self
@@ -181,7 +181,7 @@ impl Dataset {
     pub fn design(&self) -> &Design {
         &self.design
     }
-    /// The entries of the design, `[n, p]`, in memory of their own.
+    /// A copy of the entries of the design, `[n, p]`.
     pub fn x(&self) -> Array2<f64> {
         self.design.to_dense()
     }
@@ -201,31 +201,32 @@ impl Dataset {
     pub fn target_name(&self) -> &str {
         &self.target_name
     }
-    /// Names of the two classes where the target was given as text.
+    /// Names of the two classes, if the target was given as text.
     pub fn class_names(&self) -> Option<&[String; 2]> {
         self.class_names.as_ref()
     }
-    /// What was standardised, if anything was.
+    /// The standardisation, if the data are standardised.
     pub fn standardization(&self) -> Option<&Standardization> {
         self.standardization.as_ref()
     }
-    /// Where the data came from.
+    /// The source of the data.
     pub fn source(&self) -> &str {
         &self.source
     }
 
     /// Centres and scales every column to weighted mean 0 and weighted standard deviation 1; a constant
-    /// column is only centred. What was done is recorded in [`standardization`](Self::standardization).
+    /// column is only centred. The transformation is recorded in [`standardization`](Self::standardization).
     ///
-    /// Split off held-out rows before, and bring them into the same units by
-    /// [`standardize_like`](Self::standardize_like); otherwise they have a part in the means and deviations
-    /// of the fit.
+    /// Split off held-out rows first, and transform them to the same units by
+    /// [`standardize_like`](Self::standardize_like); otherwise they influence the means and deviations of the
+    /// fit.
     pub fn standardize(mut self) -> Self {
         let total = self.sample_weight.sum();
         let mean = self.design.apply_t_vector(self.sample_weight.view()) / total;
         let centred = self.design.shifted(&mean);
         let variance = centred.column_squares(self.sample_weight.view()) / total;
-        // A constant column leaves rounding dust after centring: compare with the size of its mean.
+        // A constant column is not exactly zero after centring, because of rounding: compare with the size of
+        // its mean.
         let scale: Array1<f64> = variance
             .iter()
             .zip(&mean)
@@ -236,11 +237,11 @@ impl Dataset {
         self
     }
 
-    /// Standardises held-out rows as the data that are fitted were: by their means and deviations. Does
-    /// nothing where those were not standardised.
+    /// Standardises held-out rows by the means and deviations of the fitted data. Does nothing if those are
+    /// not standardised.
     ///
     /// # Errors
-    /// Another number of features.
+    /// A different number of features.
     pub fn standardize_like(mut self, fitted: &Dataset) -> Result<Self> {
         if self.features() != fitted.features() {
             let expected = format!("{}, as in the data that are fitted", fitted.features());

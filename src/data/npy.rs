@@ -40,7 +40,7 @@ pub(super) fn parse_npy(bytes: &[u8], file: &str, options: &ReadOptions) -> Resu
     Ok(data.with_feature_names(features)?.with_target_name(format!("x{target}")))
 }
 
-/// The features of a matrix: every column is one.
+/// The features of a matrix, one per column.
 pub(super) fn columns(
     bytes: &[u8],
     file: &str,
@@ -202,7 +202,7 @@ fn array(bytes: &[u8], at: &str, max_bytes: u64) -> Result<Array> {
             "Save its columns as a plain matrix.",
         ));
     };
-    // The header promises `count` items: the data must hold them, or reading would stop in the middle.
+    // The data must hold the `count` items that the header states, or reading would fail in the middle.
     let promised = dtype.num_bytes().and_then(|size| count.checked_mul(size as u64)).unwrap_or(u64::MAX);
     if promised > held {
         let found = format!("a header of shape {shape:?} over {held} bytes");

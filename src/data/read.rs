@@ -1,4 +1,4 @@
-//! Reading a data set from a file: the format follows from the name.
+//! Reads a data set from a file; the extension gives the format.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -11,12 +11,12 @@ use ndarray::Array2;
 use super::{Dataset, csv, npy, svmlight};
 use crate::error::{Error, ErrorKind, Result, bytes as shown_bytes};
 
-/// How a file is read.
+/// Options of reading a file.
 #[derive(Debug, Clone)]
 pub struct ReadOptions {
     /// The target column of a CSV or NPY file, by name or zero-based index; by default the last one.
     pub target: Option<String>,
-    /// Bytes at most, of the file after decompression and of the dense array made of it; by default 4 GiB.
+    /// Maximum bytes of the decompressed file and of the dense array made from it; by default 4 GiB.
     pub max_bytes: u64,
 }
 
@@ -33,8 +33,8 @@ const EXTENSIONS: &[&str] = &["csv", "npy", "npz", "svm", "svmlight", "libsvm"];
 /// `sample_weight` and `feature_names`) or svmlight, each also gzipped.
 ///
 /// # Errors
-/// A file that cannot be read or is not what its name says, with file, line and column; a file over the size
-/// bound.
+/// A file that cannot be read or is not in the format of its extension, with file, line and column; a file
+/// over the size bound.
 pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
     let (bytes, shown, extension) = open(path, options)?;
     let data = match extension.as_str() {
@@ -43,7 +43,7 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
         "npz" => npy::parse_npz(&bytes, &shown, options),
         _ => svmlight::parse(&bytes, &shown, options),
     };
-    // Dataset's own checks do not know the file.
+    // Errors of `Dataset` do not name the file.
     let named = |e: Error| if e.field.starts_with(&shown) { e } else { e.within(&format!("{shown}: ")) };
     data.map(|d| d.with_source(&shown)).map_err(named)
 }
@@ -132,7 +132,7 @@ pub(super) fn find_column(at: &str, wanted: Option<&str>, names: &[String]) -> R
     }
 }
 
-/// Where each of the wanted columns is among the known ones.
+/// Index of each of the wanted columns among the known ones.
 pub(super) fn positions(at: &str, wanted: &[String], known: &[String]) -> Result<Vec<usize>> {
     let place: HashMap<&String, usize> = known.iter().enumerate().map(|(j, name)| (name, j)).collect();
     let find = |name: &String| {

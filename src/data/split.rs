@@ -8,7 +8,7 @@ use rand::seq::SliceRandom;
 use super::Dataset;
 use crate::error::{Error, Result};
 
-/// A held-out split: which share of the rows, and the seed that picks them.
+/// A held-out split: the share of the rows, and the seed of the selection.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Validation {
@@ -38,7 +38,7 @@ impl Dataset {
     /// `fraction · n`, rounded, at least 1 and at most `n − 1`.
     ///
     /// # Errors
-    /// A single row, or a part whose weights are all zero.
+    /// A data set of one row, or a part whose weights are all zero.
     pub fn split(&self, validation: Validation) -> Result<(Dataset, Dataset)> {
         let n = self.rows();
         if n < 2 {

@@ -63,7 +63,7 @@ pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<D
     Dataset::new(x, Array1::from(target))?.with_feature_names(names)
 }
 
-/// The features of the given names, `[rows, names]`; those that the file leaves out are zero.
+/// The features of the given names, `[rows, names]`; entries missing in the file are zero.
 pub(super) fn columns(
     bytes: &[u8],
     file: &str,

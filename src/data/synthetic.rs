@@ -1,4 +1,4 @@
-//! Made-up data with a known law, for experiments that anybody can repeat.
+//! Synthetic data from a known model, for reproducible experiments.
 
 use ndarray::{Array1, Array2};
 use rand::SeedableRng;
@@ -14,15 +14,15 @@ pub struct Synthetic {
     pub rows: usize,
     /// Features.
     pub features: usize,
-    /// Standard deviations of the first and of the last feature; those between lie on a line.
+    /// Standard deviations of the first and of the last feature; those between are interpolated linearly.
     pub scale: (f64, f64),
-    /// How many features, the first ones, have a coefficient; the others have none.
+    /// Number of leading features with a coefficient; the others have none.
     pub relevant: usize,
     /// Standard deviation of the coefficients.
     pub effect: f64,
     /// Standard deviation of the noise.
     pub noise: f64,
-    /// True if the target is the sign of the result, 0 or 1, instead of the result.
+    /// True if the target is the sign of the model's output, as 0 or 1, instead of the output.
     pub classes: bool,
     /// Seed.
     pub seed: u64,
@@ -32,7 +32,7 @@ impl Synthetic {
     /// Draws the data.
     ///
     /// # Errors
-    /// Sizes that make no data set.
+    /// Sizes that are not valid for a data set.
     pub fn draw(&self) -> Result<Dataset> {
         let mut rng = rand_pcg::Pcg64::seed_from_u64(self.seed);
         let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };

@@ -1,4 +1,4 @@
-//! A design that stores all its entries, with shift and scale applied to them.
+//! A design that stores all its entries, with shift and scale already applied.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ pub struct Dense<T = f64> {
     pub(super) order: Order,
 }
 
-/// Which entries are neighbours in memory.
+/// The storage order of the entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
-    /// Those of a row.
+    /// Entries of a row are contiguous.
     Rows,
-    /// Those of a column.
+    /// Entries of a column are contiguous.
     Columns,
 }
 
@@ -46,7 +46,7 @@ impl<T: Real> Dense<T> {
         let n = self.rows;
         let values = Arc::make_mut(&mut into.values);
         values.resize(n * index.len(), T::zero());
-        // By rows of this design, which are contiguous.
+        // Loops over rows of this design, which are contiguous.
         for (i, row) in self.values.chunks_exact(self.columns).enumerate() {
             for (a, j) in index.iter().enumerate() {
                 values[a * n + i] = row[*j];
@@ -73,7 +73,7 @@ impl Dense {
         ArrayView2::from_shape((self.rows, self.columns), &self.values).expect("rows x columns entries")
     }
 
-    /// Replaces entry `(i, j)` by `f(entry, j)`, in place where nobody else has these entries.
+    /// Replaces entry `(i, j)` by `f(entry, j)`, in place if no clone shares the entries.
     fn map_entries(mut self, f: impl Fn(f64, usize) -> f64) -> Self {
         for row in Arc::make_mut(&mut self.values).chunks_exact_mut(self.columns) {
             row.iter_mut().enumerate().for_each(|(j, v)| *v = f(*v, j));

@@ -1,8 +1,8 @@
 //! The design: the linear operator `X` of `n` rows and `q` columns between coefficients and predictions.
 //!
 //! Every product, norm, Gram matrix and spectrum of the library is computed here; nothing else multiplies a
-//! matrix. What a method returns does not depend on how the entries are stored, so a second format needs a
-//! variant and its file, and no caller changes.
+//! matrix. The results of its methods do not depend on the storage format, so a second format needs one
+//! variant and one file, and no change of callers.
 //!
 //! A design carries a shift and a scale of its columns, `(X − 1 shiftᵀ) diag(scale)⁻¹`, and may end in a
 //! column of ones. A dense design applies them to its entries when it is built.
@@ -51,7 +51,7 @@ impl<T: Real> Design<T> {
             Design::Dense(x) => x.columns(),
         }
     }
-    /// Bytes of the entries. Clones, and casts to the type that it has, share them.
+    /// Bytes of the entries. Clones, and casts to the same type, share them.
     pub fn bytes(&self) -> u64 {
         match self {
             Design::Dense(x) => x.bytes(),
@@ -59,7 +59,7 @@ impl<T: Real> Design<T> {
     }
 }
 
-/// Products with blocks of columns, which lie one after another.
+/// Products with blocks of contiguous columns.
 impl<T: Real> Design<T> {
     /// `out = X m` for `[q]`-columns `m` and as many `[n]`-columns `out`.
     pub(crate) fn apply(&self, out: &mut [T], m: &[T], threads: Threads) {
@@ -77,7 +77,7 @@ impl<T: Real> Design<T> {
             Design::Dense(x) => x.apply_t_strided(out, m, stride, threads),
         }
     }
-    /// Makes `into` the design of the columns `index`, in the memory that it has.
+    /// Makes `into` the design of the columns `index`, reusing its memory.
     pub(crate) fn select_columns(&self, index: &[usize], into: &mut Self) {
         match (self, into) {
             (Design::Dense(x), Design::Dense(into)) => x.select_columns(index, into),
@@ -89,9 +89,9 @@ impl<T: Real> Design<T> {
     }
 }
 
-/// How a design is made.
+/// Constructors.
 impl Design {
-    /// From its entries, `[n, q]`.
+    /// Creates a design from its entries, `[n, q]`.
     pub fn dense(entries: Array2<f64>) -> Self {
         Design::Dense(Dense::new(entries))
     }
@@ -107,7 +107,7 @@ impl Design {
             Design::Dense(x) => Design::Dense(x.scaled(scale)),
         }
     }
-    /// With a last column of ones.
+    /// The design with a column of ones appended.
     pub(crate) fn with_ones(self) -> Self {
         match self {
             Design::Dense(x) => Design::Dense(x.with_ones()),
@@ -125,7 +125,7 @@ impl Design {
             Design::Dense(x) => Design::Dense(x.squared()),
         }
     }
-    /// The same entries as numbers of type `T`, shared where that is the type they have.
+    /// The same entries as numbers of type `T`, shared if that is their type already.
     pub(crate) fn cast<T: Real>(&self) -> Design<T> {
         match self {
             Design::Dense(x) => Design::Dense(x.cast()),
@@ -139,7 +139,7 @@ impl Design {
             Design::Dense(x) => x.padded_rows(multiple),
         }
     }
-    /// All entries, `[n, q]`, in memory of their own.
+    /// A copy of all entries, `[n, q]`.
     pub fn to_dense(&self) -> Array2<f64> {
         match self {
             Design::Dense(x) => x.view().to_owned(),

@@ -46,7 +46,7 @@ impl Dense {
         self.view().dot(&v)
     }
 
-    /// Sums run down the rows.
+    /// Sums over the rows.
     pub(super) fn apply_t_vector(&self, r: ArrayView1<'_, f64>) -> Array1<f64> {
         let mut out = Array1::zeros(self.columns());
         self.view().rows().into_iter().zip(r).for_each(|(row, r)| out.scaled_add(*r, &row));
@@ -72,13 +72,13 @@ impl Dense {
     }
 }
 
-/// Leaves the upper halves of the calling thread's vector registers clean.
+/// Clears the upper halves of the calling thread's vector registers.
 ///
-/// The products do not, and until that is mended every call into the C library's `exp` or `log` takes thirty
-/// times as long on some processors (measured: 134 instead of 4 ns).
+/// The products do not clear them, and until that is done every call of the C library's `exp` or `log` takes
+/// thirty times as long on some processors (measured: 134 instead of 4 ns).
 fn settle() {
     let mut numbers = std::hint::black_box([1.0f64; 8]);
-    // What is compiled for wide vectors cleans up behind itself.
+    // A function compiled for wide vectors clears them when it returns.
     pulp::Arch::new().dispatch(|| numbers.iter_mut().for_each(|v| *v += *v));
     std::hint::black_box(numbers);
 }

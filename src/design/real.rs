@@ -14,7 +14,7 @@ pub trait Real:
     fn of(v: f64) -> Self;
     /// The exact value as f64.
     fn f64(self) -> f64;
-    /// `exp(x)` within four roundings, free of calls and branches, so that loops over it vectorise; 0 where
+    /// `exp(x)` within four roundings, without calls and branches, so that loops over it vectorise; 0 where
     /// the result would be smaller than the normal numbers.
     fn real_exp(self) -> Self;
     /// `log(1 + x)` for `0 ≤ x ≤ 1`, in the same way.
@@ -62,7 +62,7 @@ macro_rules! real {
                 let r = (self - n * $ln2.0) - n * $ln2.1;
                 let sum = INVERSE_FACTORIALS[..$taylor].iter().rev().fold(0.0, |sum, c| sum * r + *c as $T);
                 let power = $T::from_bits((shifted.to_bits() << $shift).wrapping_add($T::to_bits(1.0)));
-                // A NaN passes both comparisons and stays one.
+                // A NaN passes both comparisons unchanged.
                 if self < $range.0 {
                     0.0
                 } else if self > $range.1 {

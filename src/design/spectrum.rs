@@ -9,13 +9,13 @@ use rand::{RngExt, SeedableRng};
 pub struct Spectrum {
     /// Upper bound on the Lipschitz constant of the loss's gradient, `margin` included.
     pub lipschitz: f64,
-    /// Lower bound on the strong convexity of the loss; 0 where there is none, or none was found.
+    /// Lower bound on the strong convexity of the loss; 0 if there is none, or none was found.
     pub strong_convexity: f64,
     /// Relative margin added to the largest Ritz value: its residual bound and 1e-9 for rounding.
     pub margin: f64,
 }
 
-/// Lanczos steps at most; the extreme Ritz values of real designs settle long before.
+/// Maximum number of Lanczos steps; the extreme Ritz values of real designs converge much earlier.
 const STEPS: usize = 128;
 
 impl Spectrum {
@@ -28,7 +28,7 @@ impl Spectrum {
     ) -> Self {
         let ritz = lanczos(q, STEPS.min(q), gram);
         let margin = 1e-9 + if ritz.largest > 0.0 { ritz.largest_residual / ritz.largest } else { 0.0 };
-        // Fewer rows than columns leave a null space, whatever the Ritz values say.
+        // With fewer rows than columns there is a null space, whatever the Ritz values are.
         let full_rank = n >= q;
         let smallest = (ritz.smallest - ritz.smallest_residual) * (1.0 - 1e-9);
         let trusted = full_rank && smallest > 1e-12 * ritz.largest;
@@ -74,7 +74,7 @@ fn lanczos(q: usize, steps: usize, apply: impl Fn(&Array1<f64>) -> Array1<f64>) 
         }
         basis.push(w / norm);
     }
-    // An invariant subspace was found when the basis is complete: the residual is then rounding.
+    // If the basis is complete, an invariant subspace was found and the residual is only rounding.
     let last = if diagonal.len() == q { 0.0 } else { off[diagonal.len() - 1] };
     let k = diagonal.len();
     let tridiagonal = faer::Mat::<f64>::from_fn(k, k, |i, j| match i.abs_diff(j) {
@@ -93,7 +93,7 @@ fn lanczos(q: usize, steps: usize, apply: impl Fn(&Array1<f64>) -> Array1<f64>) 
                 smallest_residual: residual(0),
             }
         }
-        // Gershgorin bounds stand in where the small eigenproblem fails.
+        // If the small eigenproblem fails, Gershgorin bounds replace its eigenvalues.
         Err(_) => {
             let radius =
                 |i: usize| if i > 0 { off[i - 1] } else { 0.0 } + if i + 1 < k { off[i] } else { 0.0 };

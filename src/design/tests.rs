@@ -1,7 +1,7 @@
 use super::*;
 use ndarray::{Axis, array};
 
-/// Numbers that repeat nowhere.
+/// Entries without repetition.
 fn entries(n: usize, q: usize) -> Array2<f64> {
     Array2::from_shape_fn((n, q), |(i, j)| (1.7 * i as f64 + 0.3 * (j * j) as f64 + 0.1).sin())
 }
@@ -45,7 +45,7 @@ fn shift_scale_and_ones_are_those_of_the_formula() {
 
 #[test]
 fn a_shifted_column_of_clocks_keeps_its_digits() {
-    // Milliseconds since 1970, a second apart: as a rank-one correction in f32 nothing of them would be left.
+    // Milliseconds since 1970, a second apart: a rank-one correction in f32 would cancel all of their digits.
     let clocks = Array2::from_shape_fn((5, 1), |(i, _)| 1.7e12 + 1000.0 * i as f64);
     let design = Design::dense(clocks).shifted(&array![1.7e12 + 2000.0]).scaled(&array![1000.0]);
     let (single, mut out) = (design.cast::<f32>(), [0.0; 5]);
@@ -120,11 +120,11 @@ fn restricted_designs_are_parts_of_the_whole() {
     let rows = [7, 2, 3];
     assert_eq!(design.select_rows(&rows).to_dense(), x.select(Axis(0), &rows));
     let mut part = Design::without_columns(n);
-    // The second set is smaller: it takes the memory of the first.
+    // The second set is smaller and reuses the memory of the first.
     for columns in [&[0, 3, 4, 7][..], &[1, 6]] {
         design.select_columns(columns, &mut part);
         assert_eq!((part.rows(), part.columns()), (n, columns.len()));
-        // Coefficients off the set are zero; gradients on it are those of the whole.
+        // Coefficients off the set are zero; gradients on it equal those of the whole design.
         let (on, r) = (vector(columns.len(), 3.0), vector(n, 4.0));
         let mut v = Array1::zeros(q);
         columns.iter().zip(&on).for_each(|(j, value)| v[*j] = *value);

@@ -1,4 +1,5 @@
-//! Lane by lane: identification, margin, rates measured and predicted, and what a late start costs.
+//! Analysis of each lane: identification, margin, measured and predicted rates, and the error of a late
+//! start.
 
 use ndarray::Array1;
 use rayon::prelude::*;
@@ -13,13 +14,13 @@ use crate::program::Precision;
 use crate::schedule::{Algorithm, Momentum, Phase, Step, TangentStart};
 use crate::solve::{Prepared, Sweep, SweepResult};
 
-/// What is known of a lane's convergence.
+/// The convergence of a lane.
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LaneAnalysis {
-    /// The iterate from which on the active set did not change any more.
+    /// The iterate from which on the active set did not change.
     pub identified: Option<usize>,
-    /// `1 − max_j |∂_j f|/l1_j` over the inactive coefficients at the solution: the nearer to 0, the later
+    /// `1 − max_j |∂_j f|/l1_j` over the inactive coefficients at the solution: the closer to 0, the later
     /// the identification.
     pub margin: Option<f64>,
     /// Rate of the iterates, from `‖x_{k+1} − x_k‖`; all rates of a lane are fitted over the same window.
@@ -30,30 +31,30 @@ pub struct LaneAnalysis {
     pub predicted_rate: Option<f64>,
     /// Distance of the last iterate to the solution, relative to that of the start.
     pub error: Option<f64>,
-    /// The same of each derivative, relative to the solution's.
+    /// Distance of each derivative to the solution's, relative to the solution's.
     pub derivative_error: Vec<Option<f64>>,
-    /// The tangents' late start, where there is one.
+    /// The late start of the tangents, if there is one.
     pub late_start: Option<LateStart>,
-    /// Why there is no solution to compare with.
+    /// The reason why there is no solution to compare with.
     pub problem: Option<String>,
-    /// What loss or penalty do not allow, in words.
+    /// Analyses that the loss or the penalty does not allow, in words.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub refused: Vec<String>,
 }
 
-/// A late start of the tangents and what it costs at the end.
+/// A late start of the tangents and the resulting error at the end.
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LateStart {
     /// First iteration with tangents.
     pub from: usize,
-    /// A bound on `‖Dx_K − Dx*‖`, per derivative, rounding included; absent where none is proved.
+    /// A bound on `‖Dx_K − Dx*‖`, per derivative, rounding included; absent if none is proved.
     pub bound: Option<Vec<f64>>,
     /// `‖Dx_K − Dx*‖`, per derivative.
     pub error: Vec<f64>,
 }
 
-/// Roundings that a late start's bound allows for.
+/// Number of roundings added to the bound of a late start.
 const ROUNDINGS: f64 = 8.0;
 
 fn epsilon(precision: Precision) -> f64 {
@@ -63,7 +64,7 @@ fn epsilon(precision: Precision) -> f64 {
     }
 }
 
-/// Relative size below which changes are rounding, and no rate can be read off them.
+/// Relative size below which changes are rounding errors and cannot be used to fit a rate.
 fn floor(precision: Precision) -> f64 {
     match precision {
         Precision::F32 => 1e-5,
@@ -71,7 +72,8 @@ fn floor(precision: Precision) -> f64 {
     }
 }
 
-/// The solution of every lane, found from its last iterate; a lane's error says why it has none.
+/// The solution of every lane, computed from its last iterate; a lane without a solution has an error with
+/// the reason.
 ///
 /// # Errors
 /// As [`Sweep::prepare`].
@@ -87,7 +89,7 @@ pub fn solutions(sweep: &Sweep, result: &SweepResult) -> Result<Vec<Result<Solut
 }
 
 /// The steps of the rule `manifold`: the sweep is solved once on the CPU engine, and each lane's step follows
-/// from the spectrum on the manifold of its solution. A sweep without the rule comes back as it is.
+/// from the spectrum on the manifold of its solution. A sweep without the rule is returned unchanged.
 ///
 /// # Errors
 /// As [`Sweep::run`], and a lane whose solution is not unique or was not found.
@@ -107,7 +109,7 @@ pub fn resolve_manifold(sweep: Sweep) -> Result<Sweep> {
         let values = solution.map_err(inside)?.eigenvalues;
         match (values.first(), values.last()) {
             (Some(least), Some(most)) => Ok(2.0 / (least + most)),
-            // Nothing is active: any step keeps it so.
+            // No coefficient is active, and any step keeps it that way.
             _ => Ok(1.0 / result.lanes[lane].lipschitz),
         }
     });
@@ -119,10 +121,10 @@ pub fn resolve_manifold(sweep: Sweep) -> Result<Sweep> {
     Ok(sweep.schedule(rules))
 }
 
-/// Iterations of the solver behind a rule that needs the solution.
+/// Maximum iterations of the solver that computes the solution for the rule `manifold`.
 const SOLVER_ITERATIONS: usize = 20_000;
 
-/// The state of a lane in the last frame: coefficients, and an intercept column where there is one.
+/// The state of a lane in the last frame: coefficients, and the intercept column if there is one.
 fn last_state(sweep: &Sweep, result: &SweepResult, lane: usize) -> Array1<f64> {
     state(sweep, result, result.trace.iteration.len() - 1, lane)
 }
@@ -236,15 +238,15 @@ impl Run<'_> {
         let changes = &self.result.trace.derivative_change;
         match self.sweep.rules().tangents_from() {
             TangentStart::Iteration(k) => k,
-            // Tangents that have not started do not change.
+            // Before the tangents start, they do not change.
             TangentStart::Identified => (0..done)
                 .find(|k| (0..self.prepared.derivatives.len()).any(|t| changes[[*k, lane, t]] != 0.0))
                 .unwrap_or(done),
         }
     }
 
-    /// Rates measured after iteration `from`, in one window for all, so that factors like a power of k are
-    /// the same in each.
+    /// Rates measured after iteration `from`, all in the same window, so that factors like a power of k
+    /// affect them equally.
     fn rates(&self, lane: usize, from: usize, tangents_from: usize) -> LaneAnalysis {
         let (trace, done) = (&self.result.trace, self.result.lanes[lane].iterations);
         let floor = floor(self.result.info.precision);
@@ -276,7 +278,7 @@ impl Run<'_> {
         }
     }
 
-    /// Adds what arithmetic leaves of any fixed point: a few roundings, amplified by the condition on the
+    /// Adds the rounding error at a fixed point: a few roundings, amplified by the condition number on the
     /// manifold.
     fn with_rounding(&self, mut bound: Vec<f64>, lane: usize, solution: &Solution) -> Vec<f64> {
         let condition = match solution.eigenvalues.first() {

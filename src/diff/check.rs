@@ -1,8 +1,8 @@
 //! Tangents against central differences at a fixed number of iterations.
 //!
-//! The map from hyperparameters to the K-th iterate is piecewise smooth: where a coefficient of any iterate
-//! lies on another side of a kink of the penalty (zero, a bound) in one of the two perturbed runs, a central
-//! difference straddles the kink and says nothing. Such lanes are left out and counted.
+//! The map from hyperparameters to the K-th iterate is piecewise smooth: if a coefficient of any iterate lies
+//! on another side of a kink of the penalty (zero, a bound) in one of the two perturbed runs, the central
+//! difference straddles the kink and is meaningless. Such lanes are excluded and counted.
 
 use ndarray::{Array1, Array2, Axis};
 
@@ -20,10 +20,10 @@ pub struct CheckRow {
     pub derivative: String,
     /// Lanes compared.
     pub compared: usize,
-    /// Lanes left out: a coefficient lay on another side of a kink.
+    /// Lanes excluded because a coefficient lay on another side of a kink.
     pub excluded: usize,
-    /// Largest `‖tangent − difference‖ / max(‖tangent‖, ‖difference‖)` over the lanes compared; a derivative
-    /// too small to be seen in a difference counts as large as one that can.
+    /// Largest `‖tangent − difference‖ / max(‖tangent‖, ‖difference‖)` over the lanes compared; for a
+    /// derivative too small to be visible in a difference, the smallest visible size is the divisor.
     pub max_error: f64,
     /// The lane of the largest error.
     pub worst_lane: Option<usize>,
@@ -31,7 +31,7 @@ pub struct CheckRow {
 
 /// Compares every tangent of `sweep` at its last iteration with central differences of width `h`: in the
 /// logarithm for `log_alpha` and `log_step`, relative for `alpha` and `step:K`, absolute otherwise. Steps and
-/// momenta that follow from the hyperparameters move with them.
+/// momenta that depend on the hyperparameters change with them.
 ///
 /// # Errors
 /// As [`Sweep::run`], and a derivative by a step or momentum of a schedule whose steps are taken back.
@@ -140,7 +140,7 @@ fn as_executed(
     Ok(schedule)
 }
 
-/// What a run decided by its iterates: which iterations restart the momentum or take a step back.
+/// The run-time choices of a run: the iterations that restart the momentum or take a step back.
 fn decisions(result: &SweepResult, lane: usize) -> Vec<bool> {
     result.trace.momentum.column(lane).iter().map(|v| *v == 0.0 || *v == -1.0).collect()
 }
@@ -150,8 +150,8 @@ fn scale(alpha: f64) -> f64 {
     if alpha > 0.0 { alpha } else { 1.0 }
 }
 
-/// On which side of the penalty's kinks the coefficients of every frame of a lane lie, `[f, p]`: a digit to
-/// the base 3 a kink.
+/// `[f, p]`: the side of each of the penalty's kinks on which a lane's coefficients lie, as one base-3 digit
+/// per kink.
 fn sides(objective: &Objective, result: &SweepResult, lane: usize) -> Array2<u32> {
     let l1 = result.lanes[lane].alpha * result.lanes[lane].l1_ratio;
     let kinks_of = |factor: &f64| objective.penalty().kinks(l1 * factor);
@@ -178,31 +178,32 @@ fn last_tangent(result: &SweepResult, lane: usize, t: usize) -> Array1<f64> {
     all.into()
 }
 
-/// What rounding leaves uncertain of an iterate, relative to it.
+/// Relative uncertainty of an iterate because of rounding.
 const ROUNDING: f64 = 16.0 * f64::EPSILON;
-/// A derivative so small that rounding moves its difference by more than this is compared with what it would
-/// take to see it: else a derivative that has all but vanished would be compared with noise.
+/// Largest relative effect of rounding on a visible difference. The error of a smaller derivative is taken
+/// relative to the smallest visible size, because a nearly vanishing difference is noise.
 const VISIBLE: f64 = 1e-6;
 
 fn norm(v: &Array1<f64>) -> f64 {
     v.dot(v).sqrt()
 }
 
-/// `‖a − b‖`, relative to the larger of both, or to what `rounding` leaves visible.
+/// `‖a − b‖`, relative to the larger norm of both, or to the smallest size that is visible with this
+/// `rounding`.
 fn relative(a: &Array1<f64>, b: &Array1<f64>, rounding: f64) -> f64 {
     let size = norm(a).max(norm(b)).max(rounding / VISIBLE);
     if size == 0.0 { 0.0 } else { norm(&(a - b)) / size }
 }
 
 impl Objective {
-    /// The same objective with one penalty factor moved.
+    /// The same objective with one penalty factor changed.
     fn with_factor_moved(&self, feature: usize, by: f64) -> Objective {
         let mut moved = self.clone();
         moved.penalty_factors[feature] += by;
         moved
     }
 
-    /// The same objective with the target moved.
+    /// The same objective with the target changed.
     fn with_target_moved(&self, by: &Array1<f64>) -> Objective {
         let mut moved = self.clone();
         moved.shift_target(by);

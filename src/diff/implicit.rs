@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result, bytes};
 use crate::lanes::{Lane, MetricSource};
 use crate::objective::{Derivative, Need, Objective, PenaltyDerivatives, Prox, Zeros};
 
-/// A solution with its derivatives, and what decides how fast solvers reach them.
+/// A solution with its derivatives, and the spectrum that determines the rate of convergence.
 #[derive(Debug, Clone)]
 pub struct Solution {
     /// `[q]`: the state.
@@ -23,26 +23,27 @@ pub struct Solution {
     pub dstate: Array2<f64>,
     /// Active state rows.
     pub active: Vec<usize>,
-    /// `1 − max_j |∂_j f| / l1_j` over the inactive coefficients: 1 far from, 0 at a change of the active
-    /// set.
+    /// `1 − max_j |∂_j f| / l1_j` over the inactive coefficients: 1 is far from a change of the active set, 0
+    /// is at one.
     pub margin: f64,
-    /// True if a coefficient is about to enter or to leave, within rounding: then the solution has no
-    /// derivative.
+    /// True if a coefficient is about to enter or leave the active set, within rounding: then the solution
+    /// has no derivative.
     pub at_kink: bool,
     /// Eigenvalues, ascending, of `D^½ H D^½` restricted to the active rows; `H` is the Hessian of the smooth
-    /// loss (`D = 1` where the metric never settles).
+    /// loss (`D = 1` if the metric does not converge).
     pub eigenvalues: Vec<f64>,
-    /// Curvature of the proximal part in the metric, where that settles and is the same for all active rows.
+    /// Curvature of the proximal part in the metric, if the metric converges and the curvature is the same
+    /// for all active rows.
     pub prox_curvature: Option<f64>,
 }
 
-/// Bytes of the dense system on the manifold at most.
+/// Maximum bytes of the dense system on the manifold.
 const MAX_BYTES: u64 = 1 << 30;
-/// A larger fixed-point residual means that the manifold is not the solution's.
+/// If the fixed-point residual is larger, the manifold is not that of the solution.
 const RESIDUAL: f64 = 1e-8;
-/// What is nearer to a change of the active set than this is at it.
+/// A smaller distance to a change of the active set counts as zero.
 const KINK: f64 = 1e-10;
-/// Newton steps at most; from an identified iterate a handful is enough.
+/// Maximum number of Newton steps; from an identified iterate a few suffice.
 const STEPS: usize = 50;
 
 /// The solution of a lane near `start`, `[q]`, an iterate whose active set is that of the solution.
@@ -77,7 +78,7 @@ pub fn solve(
         let change = manifold.solve(&manifold.hessian(&state), &slope)?;
         manifold.active.iter().zip(&change).for_each(|(j, c)| state[*j] -= c);
         let norm = change.iter().map(|c| c * c).sum::<f64>().sqrt();
-        // The end of quadratic convergence: steps that no longer shrink are rounding.
+        // Newton's method has converged: steps that no longer shrink are rounding errors.
         if norm == 0.0 || (norm >= 0.5 * size && norm <= 1e-10 * state.dot(&state).sqrt()) {
             break;
         }
@@ -109,7 +110,7 @@ struct Manifold<'a> {
     objective: &'a Objective,
     lane: &'a Lane,
     active: Vec<usize>,
-    /// Any step: the penalty's derivatives are read off its proximal map.
+    /// Any step will do: the penalty's derivatives are computed from its proximal map.
     step: f64,
 }
 
@@ -129,7 +130,7 @@ impl Manifold<'_> {
     }
 
     /// Drops active rows that a proximal step makes inactive: at a kink, as at alpha_max, a coefficient that
-    /// is all but zero belongs to neither side. One that a step takes across zero is taken there.
+    /// is almost zero belongs to neither side. A coefficient that a step moves across zero is set to zero.
     fn leave_kinks(&mut self, state: &mut Array1<f64>) {
         let (_, gradient) = self.d1(state);
         let rests = self.objective.penalty().capabilities().zeros != Zeros::Absent;
@@ -209,8 +210,8 @@ impl Manifold<'_> {
         self.active.iter().map(of).collect()
     }
 
-    /// `‖x − prox(x − step ∇f(x))‖ / max(‖x‖, ‖step ∇f(x)‖)` over all coefficients, active or not: where they
-    /// are all but zero, as at alpha_max, the gradient gives the scale.
+    /// `‖x − prox(x − step ∇f(x))‖ / max(‖x‖, ‖step ∇f(x)‖)` over all coefficients, active or not: if they
+    /// are almost zero, as at alpha_max, the gradient gives the scale.
     fn residual(&self, state: &Array1<f64>, gradient: &Array1<f64>) -> f64 {
         let penalty = self.objective.penalty();
         let in_loss = penalty.ridge_in_loss();
@@ -245,7 +246,7 @@ impl Manifold<'_> {
         Ok((0..solved.nrows()).map(|i| solved[(i, 0)]).collect())
     }
 
-    /// True if an active coefficient is all but at a kink, next to what the penalty's step moves it by.
+    /// True if an active coefficient is almost at a kink, relative to the change by the penalty's step.
     fn at_kink(&self, state: &Array1<f64>) -> bool {
         let penalty = self.objective.penalty();
         self.active.iter().any(|&j| {
@@ -271,7 +272,7 @@ impl Manifold<'_> {
     }
 
     /// Eigenvalues of the smooth loss in the metric, and the curvature of the proximal part if it is uniform
-    /// and the metric settles.
+    /// and the metric converges.
     fn spectrum(
         &self,
         state: &Array1<f64>,

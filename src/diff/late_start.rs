@@ -1,4 +1,4 @@
-//! What a late start of the tangents costs: a bound on the derivative's error at the end.
+//! A bound on the derivative's final error after a late start of the tangents.
 
 use super::implicit::Solution;
 use super::rates::{Recursion, extrapolation_at};
@@ -6,16 +6,16 @@ use crate::objective::{Derivative, Missing, Need, Objective};
 use crate::schedule::{Metric, Step};
 use crate::solve::Prepared;
 
-/// The iterations of a lane, as far as a bound needs them.
+/// The iterations of a lane, the input of the bound.
 #[derive(Debug, Clone, Copy)]
 pub struct Course<'a> {
     /// Index of the lane.
     pub lane: usize,
     /// (step, momentum) of every iteration.
     pub steps: &'a [(f64, f64)],
-    /// First iteration that carries tangents.
+    /// First iteration that computes tangents.
     pub from: usize,
-    /// Identification, where there was one.
+    /// Iteration of identification, if there was one.
     pub identified: Option<usize>,
     /// `‖x_0 − x*‖`.
     pub start_error: f64,
@@ -23,19 +23,20 @@ pub struct Course<'a> {
 
 /// A bound on `‖Dx_K − Dx*‖` for tangents that start from zero at `course.from`, one per derivative.
 ///
-/// The first part, `ρ^T ‖Dx*‖`, is what the `T` iterations leave of the start; the second, `M T ρ^{K−1} ‖x_0
-/// − x*‖`, is what iterates away from the solution feed in: the curse of unrolling. Two cases are proved:
+/// The first part, `ρ^T ‖Dx*‖`, is the error of the start that remains after `T` iterations; the second, `M T
+/// ρ^{K−1} ‖x_0 − x*‖`, is the error fed in by iterates away from the solution: the curse of unrolling. Two
+/// cases are proved:
 ///
 /// - squared loss with a penalty that is linear on the manifold, from identification on: the update is affine
 ///   and `M = 0`; the first part then holds mode by mode, with momentum too;
 /// - a strongly convex `f` without a proximal part, without momentum: `ρ_k = max(|1 − α_k m|, |1 − α_k L|)`
 ///   contracts everywhere, and `M = α (sup |∂³φ| ‖X‖² max_i ‖X_i‖ ‖Dx*‖ + |∂_u ridge| + |∂_u L| + |∂_u m|)`.
 ///
-/// Both without a metric, for derivatives that do not move the schedule itself and steps that do not follow
-/// from the iterates (the tangent of a Barzilai–Borwein step is not bounded). `None` for the rest.
+/// Both without a metric, for derivatives that do not change the schedule itself and steps that do not depend
+/// on the iterates (the tangent of a Barzilai–Borwein step is not bounded). `None` in all other cases.
 ///
 /// # Errors
-/// A loss or penalty that is not convex: the contraction of its iterations is not uniform.
+/// A loss or penalty that is not convex: its iterations do not contract uniformly.
 pub fn bound(
     objective: &Objective,
     prepared: &Prepared,

@@ -1,4 +1,4 @@
-//! Derivatives: checks of them, what they converge to, and how fast.
+//! Checks of derivatives, their limits, and their rates of convergence.
 
 mod analysis;
 mod check;

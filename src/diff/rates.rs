@@ -1,4 +1,5 @@
-//! How fast iterates and derivatives converge: measured, and predicted from the spectrum on the manifold.
+//! Rates of convergence of iterates and derivatives, measured and predicted from the spectrum on the
+//! manifold.
 
 use super::implicit::Solution;
 use crate::schedule::{Algorithm, LaneSchedule, Until};
@@ -15,14 +16,14 @@ pub struct Rate {
     pub error: f64,
 }
 
-/// Points of a fit at most; more are thinned out evenly.
+/// Maximum number of points of a fit; more are thinned out evenly.
 const POINTS: usize = 160;
-/// Points of a fit at least.
+/// Minimum number of points of a fit.
 const FEWEST: usize = 8;
 
 /// The iterations, first and last, over which `errors` fall from `from` (identification) down to `floor`
-/// times the largest of them, without the first quarter, where slower modes still hide. Errors that are not
-/// finite end it. `None` where nothing is left.
+/// times the largest of them, without the first quarter, in which slower modes are not yet visible. Errors
+/// that are not finite end it. `None` if no iteration is left.
 pub(crate) fn linear_phase(
     iterations: &[usize],
     errors: &[f64],
@@ -38,7 +39,7 @@ pub(crate) fn linear_phase(
 
 /// Fits a rate to `errors` between two iterations, both included, by the median of pairwise slopes (Theil
 /// 1950; Sen 1968) of pairs at least half the window apart, so that neither the steps of a random rule nor
-/// stray points move it much. `None` where the window has fewer than eight points.
+/// stray points move it much. `None` if the window has fewer than eight points.
 pub fn fit(iterations: &[usize], errors: &[f64], (first, last): (usize, usize)) -> Option<Rate> {
     let inside = iterations.iter().zip(errors).filter(|(k, e)| (first..=last).contains(k) && **e > 0.0);
     let points: Vec<(f64, f64)> = inside.map(|(k, e)| (*k as f64, e.ln())).collect();
@@ -92,14 +93,14 @@ pub struct Recursion {
 }
 
 impl Recursion {
-    /// All modes at 1, at rest. `None` where the proximal part differs between coefficients: then no scalar
-    /// recursion exists.
+    /// Starts with all modes at 1 and without movement. `None` if the proximal part differs between
+    /// coefficients: then no scalar recursion exists.
     pub fn new(solution: &Solution) -> Option<Self> {
         let modes = solution.eigenvalues.iter().map(|h| (*h, [1.0, 1.0])).collect();
         Some(Recursion { modes, prox_curvature: solution.prox_curvature? })
     }
 
-    /// One iteration, which a momentum of −1 starts from the iterate before; gives the largest error of all
+    /// Runs one iteration, from the previous iterate if the momentum is −1; returns the largest error of all
     /// modes.
     pub fn advance(&mut self, step: f64, momentum: f64, extrapolation: f64) -> f64 {
         let shrink = 1.0 / (1.0 + step * self.prox_curvature);
@@ -115,14 +116,14 @@ impl Recursion {
     }
 }
 
-/// How far ahead of `x` the update of iteration `k` took its gradient, given its momentum; `None` where
-/// phases of different kinds follow an identification, whose iteration differs from lane to lane.
+/// The extrapolation coefficient of iteration `k`, given its momentum; `None` if phases with different
+/// algorithms depend on identification, whose iteration differs between lanes.
 pub fn extrapolation_at(schedule: &LaneSchedule, k: usize, momentum: f64) -> Option<f64> {
     if momentum == -1.0 || momentum == 0.0 {
         return Some(0.0);
     }
     let phases = schedule.schedule().phases();
-    // Without momentum there is nothing to extrapolation ahead by.
+    // Without momentum the extrapolation is zero for every algorithm.
     let mut kinds =
         phases.iter().filter(|p| p.algorithm != Algorithm::Pgd).map(|p| p.algorithm.extrapolates());
     let first = kinds.next()?;
@@ -192,7 +193,7 @@ mod tests {
         };
         assert!((rate(1.0 / l, 0.0, false) - (1.0 - m / l)).abs() < 1e-6);
         assert!((rate(2.0 / (l + m), 0.0, false) - (1.0 - 2.0 * m / (l + m))).abs() < 1e-6);
-        // A double root: q times a factor k, which a fit over k = 150..600 sees as a little more than q.
+        // A double root: q times a factor k, for which a fit over k = 150..600 gives a little more than q.
         let root = (m / l).sqrt();
         let q = rate(1.0 / l, (1.0 - root) / (1.0 + root), true);
         assert!(q > 1.0 - root && q < (1.0 - root) * 1.005, "{q}");

@@ -1,29 +1,29 @@
-//! The numbers of a run and of its lanes, as both engines use them.
+//! The constants of a run and of its lanes, used by both engines.
 
 use ndarray::Array2;
 
 use super::{Job, LaneState};
 use crate::objective::Intercept;
 
-/// Numbers that all lanes share, with `d` tangents.
+/// Constants shared by all lanes, with `d` tangents.
 pub(crate) struct RunNumbers {
-    /// `[d]`: the one feature whose strength a tangent moves; `None` for all.
+    /// `[d]`: the single feature whose penalty strength a tangent varies; `None` if it varies all of them.
     pub(crate) factor_seeds: Vec<Option<usize>>,
-    /// `[d]`: whether the stop rule tests a tangent.
+    /// `[d]`: true if the stop rule tests the tangent.
     pub(crate) tested: Vec<bool>,
     /// `[q]`: penalty factors; rows from `penalised` on are exempt from the penalty.
     pub(crate) factors: Vec<f64>,
     pub(crate) penalised: usize,
-    /// `[n, d]` tangent of the target, if any direction moves it.
+    /// `[n, d]`: tangent of the target, if any derivative is by the target.
     pub(crate) target_tangent: Option<Array2<f64>>,
-    /// `[d]`: the tangents of an intercept that follows from the means, at fixed coefficients; 0 for other
+    /// `[d]`: tangents of an intercept that is computed from the means, at fixed coefficients; 0 for other
     /// intercepts.
     pub(crate) intercept_tangents: Vec<f64>,
     /// The unit of the relative duality gap.
     pub(crate) gap_unit: f64,
 }
 
-/// Numbers of one lane.
+/// Constants of one lane.
 #[derive(Debug, Clone)]
 pub(crate) struct LaneNumbers {
     /// Strength of the l1 and l2 part.
@@ -36,7 +36,7 @@ pub(crate) struct LaneNumbers {
     pub(crate) probe_step: f64,
     /// True if the duality gap is the stop rule, rather than stationarity.
     pub(crate) has_gap: bool,
-    /// An objective beyond this is divergence.
+    /// The lane has diverged if its objective exceeds this.
     pub(crate) objective_limit: f64,
     /// `[phases][2 + 2d]`: the lane's factors of steps and momenta.
     pub(crate) bases: Vec<f64>,
@@ -77,7 +77,7 @@ impl RunNumbers {
         }
     }
 
-    /// The numbers of a lane that is loaded.
+    /// The constants of a loaded lane.
     pub(crate) fn lane(&self, job: &Job<'_>, state: &LaneState) -> LaneNumbers {
         let (problem, of) = (job.problem, &job.lanes[state.lane]);
         let (l1, l2) = job.strengths(state.lane);

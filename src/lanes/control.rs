@@ -1,25 +1,25 @@
-//! What each lane does next: the schedule's numbers, and what the last iteration showed. WGSL twin:
-//! `shaders/shared/control.wgsl`.
+//! Computes the parameters of each lane's next iteration from the schedule and the measurements of the last
+//! iteration. WGSL twin: `shaders/shared/control.wgsl`.
 
 use super::fields::state::*;
 use super::fields::{Field, in_memory, memory_fields};
 use crate::objective::Real;
 use crate::schedule::{Code, LaneSchedule, ScheduleSeed, Unit};
 
-/// What an iteration of a lane is params.
+/// The parameters of one iteration of a lane.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StepParams<T> {
     pub(crate) step: T,
     pub(crate) momentum: T,
-    /// How far ahead of `x` the gradient is taken, in units of `x − x₋`.
+    /// Extrapolation coefficient: the gradient is taken at `x + extrapolation (x − x₋)`.
     pub(crate) extrapolation: T,
-    /// True if the last step is taken back: the iteration starts from `x₋`, at rest.
+    /// True if the last step is taken back: the iteration starts from `x₋` with zero momentum.
     pub(crate) restore: bool,
     /// `[d]`: tangents of step, momentum and extrapolation.
     pub(crate) dstep: Vec<T>,
     pub(crate) dmomentum: Vec<T>,
     pub(crate) dextrapolation: Vec<T>,
-    /// True if tangents are carried yet.
+    /// True if this iteration updates the tangents.
     pub(crate) tangents: bool,
 }
 
@@ -39,7 +39,7 @@ impl<T: Real> StepParams<T> {
     }
 }
 
-/// What an iteration showed of a lane, where a schedule asks for it.
+/// Measurements of one iteration of a lane, computed if the schedule needs them.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen<T> {
     pub(crate) objective: T,
@@ -54,17 +54,17 @@ pub(crate) struct Seen<T> {
     pub(crate) moved: bool,
 }
 
-/// What a lane remembers from one iteration to the next.
+/// The state of a lane's schedule, kept from one iteration to the next.
 #[derive(Debug, Clone)]
 pub(crate) struct Control<T> {
-    /// Iterations of the momentum since it began.
+    /// Iterations since the momentum started or restarted.
     count: usize,
     /// Iterations since the active set changed, or since the phase that waits for that began.
     quiet: usize,
     identified: bool,
     /// True if the phase that waits for identification has ended.
     switched: bool,
-    /// What is left of backtracking's first step.
+    /// The fraction of backtracking's first step that is still in use.
     scale: T,
     /// Step of the last iteration.
     step: T,
@@ -86,11 +86,11 @@ impl<'a, T: Real> ControlRules<'a, T> {
     }
 }
 
-/// The schedule's numbers of an iteration: step, momentum, and both of each tangent.
+/// The schedule's values for an iteration: step and momentum, and their derivative for each tangent.
 pub(crate) enum Numbers<'a> {
     /// Factors of the iteration and of the lane.
     Factored { unit: Unit, base: &'a [f64] },
-    /// As the schedule tabulates them.
+    /// One row of the schedule's table.
     Tabulated(&'a [f64]),
 }
 
@@ -103,7 +103,7 @@ impl<T: Real> Control<T> {
         Control::from_memory(&start)
     }
 
-    /// From the numbers that a lane remembers.
+    /// Restores the state from its numbers.
     pub(crate) fn from_memory(numbers: &[f64]) -> Self {
         let d = (numbers.len() - memory_fields(0)) / (memory_fields(1) - memory_fields(0));
         let number = |field: Field| numbers[in_memory(field, d)];
@@ -132,7 +132,7 @@ impl<T: Real> Control<T> {
         }
     }
 
-    /// The numbers that a lane remembers.
+    /// The state as numbers.
     pub(crate) fn memory(&self) -> Vec<f64> {
         let flag = |on: bool| f64::from(u8::from(on));
         let seen = &self.seen;
@@ -161,8 +161,8 @@ impl<T: Real> Control<T> {
         numbers
     }
 
-    /// Updates what is known of the active set at iteration `k`; gives the stage, and whether a phase begins
-    /// by identification.
+    /// Updates the identification of the active set at iteration `k`. Returns the stage, and true if
+    /// identification starts a new phase at this iteration.
     pub(crate) fn stage(&mut self, rules: &ControlRules<'_, T>, k: usize, first: &Unit) -> (usize, bool) {
         let patience = rules.schedule.schedule().patience;
         if k > 0 {
@@ -178,7 +178,7 @@ impl<T: Real> Control<T> {
         (if self.switched { rules.schedule.stages() - 1 } else { 0 }, switches)
     }
 
-    /// Decides iteration `k`, whose stage has been found, from its code and numbers.
+    /// Computes the parameters of iteration `k`, of a known stage, from its code and values.
     pub(crate) fn decide(
         &mut self,
         rules: &ControlRules<'_, T>,
@@ -209,8 +209,8 @@ impl<T: Real> Control<T> {
                 }
             }
         }
-        // Nothing is known of the start's objective: the first iterate cannot have risen. A step that is
-        // taken back leaves the objective of its start.
+        // The objective of the start is unknown, so the first iterate never counts as an increase. A step
+        // that is taken back keeps the objective of its start.
         if k == 0 {
             self.objective = T::infinity();
         } else if !taken_back {
@@ -243,7 +243,8 @@ impl<T: Real> Control<T> {
         params.tangents = if start == usize::MAX { self.identified } else { k >= start };
     }
 
-    /// Step and momentum of the schedule with their tangents, the step as far as backtracking has shrunk it.
+    /// Reads the schedule's step and momentum with their tangents; the step includes backtracking's
+    /// shrinking.
     fn read(&self, moves: &[ScheduleSeed], k: usize, numbers: &Numbers<'_>, params: &mut StepParams<T>) {
         match numbers {
             Numbers::Tabulated(row) => {
@@ -267,11 +268,11 @@ impl<T: Real> Control<T> {
         }
     }
 
-    /// The step of Barzilai and Borwein, between the rule's step over `high` and the rule's step.
+    /// The Barzilai–Borwein step, clamped to between the rule's step divided by `high` and the rule's step.
     fn use_secant(&self, begins: bool, high: T, params: &mut StepParams<T>) {
         let seen = &self.seen;
         let (most, least) = (params.step, params.step / high);
-        // No curvature, or NaN: the lowest step.
+        // Without positive curvature (or with NaN), the smallest step.
         let found = if seen.secant > T::zero() { seen.square / seen.secant } else { T::zero() };
         if begins || found <= least {
             params.step = least;

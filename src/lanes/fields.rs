@@ -1,11 +1,10 @@
-//! The named numbers of a lane: one table for the accessors of both engines and for the constants of the
-//! shaders.
+//! Names and positions of a lane's numbers: one table for the accessors of both engines and for the constants
+//! of the shaders.
 //!
-//! A field holds one number for a lane, or one for each of its tangents. Fields lie in the order of their
-//! table; those of the tangents are `[d]` in a row: tangent `t` of `SEEN_DSQUARE` is number `SEEN_DSQUARE +
-//! t`.
+//! A field holds one number per lane, or one per tangent. Fields are stored in the order of their table; the
+//! `d` values of a tangent field are contiguous: tangent `t` of `SEEN_DSQUARE` is number `SEEN_DSQUARE + t`.
 
-/// Fields of a kind, in their order: the name in WGSL, and whether there is a number for each tangent.
+/// An ordered list of fields: the name in WGSL, and true if the field has one number per tangent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Table(&'static [(&'static str, bool)]);
 
@@ -22,7 +21,7 @@ impl Table {
         self.0.iter().map(|(_, of_tangent)| if *of_tangent { d } else { 1 }).sum()
     }
 
-    /// Every field of a lane with `d` tangents: its name in WGSL, and the place of its first number.
+    /// Every field of a lane with `d` tangents: its name in WGSL, and the index of its first number.
     #[cfg(feature = "gpu")]
     pub(crate) fn places(self, d: usize) -> impl Iterator<Item = (&'static str, usize)> {
         (0..self.0.len()).map(move |index| (self.0[index].0, Field { table: self, index }.at(d)))
@@ -30,12 +29,12 @@ impl Table {
 }
 
 impl Field {
-    /// Its place in a lane with `d` tangents; of a tangent's field, the place for tangent 0.
+    /// Index of the field in a lane with `d` tangents; for a tangent field, the index for tangent 0.
     pub(crate) fn at(self, d: usize) -> usize {
         Table(&self.table.0[..self.index]).len(d)
     }
 
-    /// Its place, where no field of the tangents comes before.
+    /// Index of the field, if no tangent field precedes it.
     pub(crate) const fn scalar(self) -> usize {
         let mut i = 0;
         while i < self.index {
@@ -50,7 +49,7 @@ impl Field {
 macro_rules! table {
     ($(#[$meta:meta])* $module:ident: $($(#[$doc:meta])* $NAME:ident $(of $tangent:ident)?,)+) => {
         $(#[$meta])*
-        // Some fields are named by shaders alone.
+        // Some fields are used only by shaders.
         #[allow(dead_code)]
         pub(crate) mod $module {
             use super::{Field, Table};
@@ -68,31 +67,31 @@ macro_rules! table {
 }
 
 table! {
-    /// What a device keeps of a lane from one iteration to the next.
+    /// The lane state, which a device keeps from one iteration to the next.
     state:
     /// Code of its status.
     STATUS,
     /// Iterations done.
     DONE,
-    /// What the stop rule measured last.
+    /// The last measurements of the stop rule.
     MEASURED_GAP,
     MEASURED_STATIONARITY,
     MEASURED_RESIDUAL,
-    /// Iterations of the momentum since it began. The first of the numbers of [`Control`](super::Control).
+    /// Iterations since the momentum started or restarted. The first number of [`Control`](super::Control).
     MEMORY_COUNT,
     /// Iterations since the active set changed, or since the phase that waits for that began.
     MEMORY_QUIET,
-    /// 1 where the active set is identified.
+    /// 1 if the active set is identified.
     MEMORY_IDENTIFIED,
-    /// 1 where the phase that waits for identification has ended.
+    /// 1 if the phase that waits for identification has ended.
     MEMORY_SWITCHED,
-    /// What is left of backtracking's first step.
+    /// The fraction of backtracking's first step that is still in use.
     MEMORY_SCALE,
     /// Step of the last iteration.
     MEMORY_STEP,
     /// Objective of the iterate that the last iteration started from.
     MEMORY_OBJECTIVE,
-    /// What the last iteration showed, as in `Seen`.
+    /// Measurements of the last iteration, as in `Seen`.
     SEEN_OBJECTIVE,
     SEEN_MOVED,
     SEEN_RESTART,
@@ -100,15 +99,15 @@ table! {
     SEEN_SECANT,
     SEEN_DSQUARE of tangent,
     SEEN_DSECANT of tangent,
-    /// Parameters of the iteration, as in `StepParams`. The first field that the host does not keep.
+    /// Iteration parameters, as in `StepParams`. From this field on, the host stores nothing.
     PARAM_STEP,
     PARAM_MOMENTUM,
     PARAM_EXTRAPOLATION,
-    /// 1 where tangents are carried.
+    /// 1 if the iteration updates the tangents.
     PARAM_TANGENTS,
-    /// 1 where the last step is taken back.
+    /// 1 if the last step is taken back.
     PARAM_RESTORE,
-    /// Extrapolation of the iteration to come, where the schedule does not adapt.
+    /// Extrapolation coefficient of the next iteration, if the schedule is not adaptive.
     PARAM_NEXT_EXTRAPOLATION,
     PARAM_DSTEP of tangent,
     PARAM_DMOMENTUM of tangent,
@@ -123,14 +122,14 @@ table! {
     LANE_L2,
     LANE_PROBE_STEP,
     LANE_OBJECTIVE_LIMIT,
-    /// 1 where the duality gap is the stop rule.
+    /// 1 if the duality gap is the stop rule.
     LANE_HAS_GAP,
     LANE_DL1 of tangent,
     LANE_DL2 of tangent,
 }
 
 table! {
-    /// What the schedule says of a lane in an iteration, or in a phase where it is factored.
+    /// The schedule's values for a lane: per iteration if tabulated, per phase if factored.
     rule:
     RULE_STEP,
     RULE_MOMENTUM,
@@ -139,14 +138,14 @@ table! {
 }
 
 table! {
-    /// What precedes the numbers of [`rule`] where the schedule is tabulated.
+    /// The numbers before those of [`rule`], if the schedule is tabulated.
     code:
     CODE_BITS,
     CODE_BASE,
 }
 
 table! {
-    /// Factors of an iteration that all lanes share.
+    /// Factors of an iteration, shared by all lanes.
     unit:
     UNIT_STEP,
     UNIT_MOMENTUM,
@@ -156,7 +155,7 @@ table! {
 }
 
 table! {
-    /// What is recorded of a lane at every iteration.
+    /// The record of a lane, written at every iteration.
     record:
     RECORD_OBJECTIVE,
     RECORD_CHANGE,
@@ -169,12 +168,12 @@ table! {
     RECORD_HYPERGRADIENT of tangent,
 }
 
-/// Numbers that a lane with `d` tangents remembers: those from [`state::MEMORY_COUNT`] on.
+/// Count of the numbers of [`Control`](super::Control) with `d` tangents, from [`state::MEMORY_COUNT`] on.
 pub(crate) fn memory_fields(d: usize) -> usize {
     state::PARAM_STEP.at(d) - state::MEMORY_COUNT.at(d)
 }
 
-/// Place of a field among the numbers that a lane remembers.
+/// Index of a field among the numbers of [`Control`](super::Control).
 pub(crate) fn in_memory(field: Field, d: usize) -> usize {
     field.at(d) - state::MEMORY_COUNT.at(d)
 }

@@ -1,4 +1,4 @@
-//! Everything that a run computes on.
+//! The inputs of a run.
 
 use ndarray::{Array1, Array2, ArrayView1};
 
@@ -7,7 +7,7 @@ use super::{DIVERGED, Lane, LaneState, MetricSource, Start};
 use crate::objective::{Derivative, Objective};
 use crate::schedule::LaneSchedule;
 
-/// Everything a run computes on: the numbers to go with a plan.
+/// The inputs of a run, apart from its plan.
 #[derive(Debug, Clone, Copy)]
 pub struct Job<'a> {
     /// The problem.
@@ -16,7 +16,7 @@ pub struct Job<'a> {
     pub lanes: &'a [Lane],
     /// The schedule of the whole sweep.
     pub schedule: &'a LaneSchedule,
-    /// Where the metric comes from.
+    /// The source of the metric.
     pub metric: &'a MetricSource,
     /// What the tangents are derivatives with respect to, `d` of them.
     pub derivatives: &'a [Derivative],
@@ -28,7 +28,7 @@ pub struct Job<'a> {
     pub tol: f64,
 }
 
-/// A job that owns its numbers, for a run that outlives who began it.
+/// A job that owns its data, for a run that outlives its caller.
 #[derive(Debug, Clone)]
 pub struct OwnedJob {
     /// The problem.
@@ -37,7 +37,7 @@ pub struct OwnedJob {
     pub lanes: Vec<Lane>,
     /// The schedule of the whole sweep.
     pub schedule: LaneSchedule,
-    /// Where the metric comes from.
+    /// The source of the metric.
     pub metric: MetricSource,
     /// What the tangents are derivatives with respect to.
     pub derivatives: Vec<Derivative>,
@@ -74,7 +74,7 @@ impl Job<'_> {
     }
 
     /// A lane before its first iteration. `source` is the last iterate `[q]` of the lane that it starts from,
-    /// where there is one.
+    /// if any.
     pub(crate) fn begin(&self, lane: usize, source: Option<ArrayView1<'_, f64>>) -> LaneState {
         let d = self.derivatives.len();
         let given = match self.lanes[lane].start {
@@ -97,7 +97,7 @@ impl Job<'_> {
         }
     }
 
-    /// The objective beyond which a lane that starts at `x` counts as diverged.
+    /// The objective above which a lane that starts at `x` counts as diverged.
     fn objective_limit(&self, lane: usize, x: ArrayView1<'_, f64>) -> f64 {
         let start = if x.iter().all(|v| *v == 0.0) { self.null_loss } else { self.objective_at(lane, x) };
         DIVERGED * start.max(self.null_loss).max(f64::MIN_POSITIVE)

@@ -1,8 +1,8 @@
-//! Where the diagonal of the metric comes from.
+//! The source of the metric's diagonal.
 
 use ndarray::{Array1, ArrayD};
 
-/// Where the diagonal of the metric comes from; every diagonal has one entry per state row, `[q]`.
+/// The source of the metric's diagonal; every diagonal has one entry per state row, `[q]`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MetricSource {
     /// The identity.
@@ -11,7 +11,7 @@ pub enum MetricSource {
     Fixed(Array1<f64>),
     /// `[iterations, q]` or `[iterations, b, q]`.
     Table(ArrayD<f64>),
-    /// From the Hessian at the iterate, `[q]` bounds of its diagonal.
+    /// The diagonal of the Hessian at the iterate, within `[q]` bounds.
     Hessian {
         /// Iterations between refreshes.
         every: usize,
@@ -23,7 +23,7 @@ pub enum MetricSource {
 }
 
 impl MetricSource {
-    /// The diagonal that a lane begins iteration `k` with, where it does not depend on the iterate.
+    /// Entry `j` of a lane's diagonal at the start of iteration `k`; 1 if it depends on the iterate.
     pub(crate) fn entry(&self, k: usize, lane: usize, j: usize) -> f64 {
         match self {
             MetricSource::None | MetricSource::Hessian { .. } => 1.0,
@@ -33,7 +33,7 @@ impl MetricSource {
         }
     }
 
-    /// The largest that entry `j` can be for a lane at iteration `k`.
+    /// The largest possible value of entry `j` for a lane at iteration `k`.
     pub(crate) fn largest_entry(&self, k: usize, lane: usize, j: usize) -> f64 {
         match self {
             MetricSource::Hessian { gain, bound, .. } if bound[j] > 0.0 => gain / bound[j],
@@ -42,8 +42,8 @@ impl MetricSource {
         }
     }
 
-    /// The diagonal's entry `j` for a lane at a solution, given the curvature along it; `None` where the
-    /// table varies.
+    /// Entry `j` of a lane's diagonal at a solution, given the curvature along it; `None` if the table
+    /// varies.
     pub(crate) fn entry_at_solution(
         &self,
         lane: usize,
@@ -64,7 +64,7 @@ impl MetricSource {
         }
     }
 
-    /// True if the metric is set anew at the start of iteration `k`.
+    /// True if the metric is recomputed at the start of iteration `k`.
     pub(crate) fn refreshes(&self, k: usize) -> bool {
         match self {
             MetricSource::None => false,

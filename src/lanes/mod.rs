@@ -1,5 +1,5 @@
-//! Lanes: the candidates of a sweep, what each of them keeps between two iterations, and how it decides the
-//! next one.
+//! Lanes: the candidates of a sweep, their state between iterations, and the parameters of their next
+//! iteration.
 
 use ndarray::Array2;
 
@@ -14,7 +14,7 @@ pub(crate) use control::{Control, ControlRules, Numbers, Seen, StepParams};
 pub use job::{Job, OwnedJob};
 pub use metric::MetricSource;
 
-/// One candidate: a point in hyperparameter space, the rows that it trains on, and where it starts.
+/// One candidate: a point in hyperparameter space, the rows that it trains on, and its start.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Lane {
@@ -22,13 +22,13 @@ pub struct Lane {
     pub alpha: f64,
     /// Mix of l1 (1) and l2 (0).
     pub l1_ratio: f64,
-    /// The fold whose rows are held out of this lane; `None` trains on all rows.
+    /// The fold whose rows this lane holds out; `None` trains on all rows.
     pub fold: Option<usize>,
-    /// Where it starts.
+    /// Start of the lane.
     pub start: Start,
 }
 
-/// Where a lane starts.
+/// The start of a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Start {
@@ -37,8 +37,8 @@ pub enum Start {
     Zero,
     /// At this row of [`Job::start`].
     Given(usize),
-    /// At the last iterate of another lane of the sweep, by index; its own tangents start at zero. The lane
-    /// waits until that one has ended. If that one ended without a finite iterate, it starts at zero.
+    /// At the last iterate of another lane of the sweep, by index; the tangents start at zero. The lane waits
+    /// until the other lane has ended. If that lane ended without a finite iterate, the start is zero.
     From(usize),
 }
 
@@ -49,8 +49,7 @@ impl Lane {
     }
 }
 
-/// A lane between two iterations: all that an engine needs to go on with it, whichever engine brought it
-/// here.
+/// The complete state of a lane between two iterations: any engine can continue from it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LaneState {
     /// Index into the sweep.
@@ -59,15 +58,15 @@ pub struct LaneState {
     pub iteration: usize,
     /// `[1 + d, q]`: the iterate and its tangents.
     pub state: Array2<f64>,
-    /// `[1 + d, q]`: those before.
+    /// `[1 + d, q]`: the previous iterate and its tangents.
     pub previous: Array2<f64>,
-    /// `[1 + d, q]`: a metric made of curvatures, which was refreshed some iterations ago.
+    /// `[1 + d, q]`: the metric of the last refresh and its tangents, if it is computed from the Hessian.
     pub(crate) metric: Option<Array2<f64>>,
-    /// What the schedule's decisions depend on.
+    /// The schedule's state, as the numbers of [`Control`].
     pub(crate) memory: Vec<f64>,
-    /// An objective beyond this is divergence.
+    /// The lane has diverged if its objective exceeds this.
     pub(crate) objective_limit: f64,
 }
 
-/// Growth of the objective at which a lane counts as diverged.
+/// A lane counts as diverged when its objective has grown by this factor.
 pub const DIVERGED: f64 = 1e10;

@@ -5,8 +5,8 @@ use ndarray::Array1;
 use super::{Intercept, Objective, Ridge, Spectrum};
 
 impl Objective {
-    /// (Lipschitz constant of ∇f, strong convexity of f) for a lane of strength `l2`: the loss, and the ridge
-    /// of penalty `l2` where it belongs to `f`.
+    /// (Lipschitz constant of ∇f, strong convexity of f) for a lane of strength `l2`: of the loss, and of the
+    /// ridge of penalty `l2` if it belongs to `f`.
     pub fn lipschitz(&self, l2: f64) -> (f64, f64) {
         let ridge = if self.penalty.ridge_in_loss() { l2 } else { 0.0 };
         let largest = self.penalty_factors.iter().copied().fold(0.0, f64::max);
@@ -18,14 +18,14 @@ impl Objective {
         (self.spectrum.lipschitz + ridge * largest, self.spectrum.strong_convexity + ridge * smallest)
     }
 
-    /// Strong convexity of the penalty's proximal part for strength `l2` (0 where the ridge belongs to `f`).
+    /// Strong convexity of the penalty's proximal part for strength `l2` (0 if the ridge belongs to `f`).
     pub(crate) fn prox_strong_convexity(&self, l2: f64) -> f64 {
         let in_prox = self.penalty.capabilities().ridge == Ridge::InProx;
         let whole = in_prox && !matches!(self.intercept, Intercept::Column);
         if whole { l2 * self.penalty_factors.iter().copied().fold(f64::INFINITY, f64::min) } else { 0.0 }
     }
 
-    /// The step at which stationarity is measured: `1/L`, or half the limit of the penalty where that is
+    /// The step at which stationarity is measured: `1/L`, or half the penalty's step limit if that is
     /// smaller.
     pub(crate) fn probe_step(&self, l2: f64) -> f64 {
         let step = 1.0 / self.lipschitz(l2).0;

@@ -1,4 +1,4 @@
-//! From data and settings to an [`Objective`].
+//! Builds an [`Objective`] from data and settings.
 
 use ndarray::Array1;
 
@@ -39,7 +39,7 @@ impl ObjectiveBuilder {
         self.penalty_factors = Some(factors);
         self
     }
-    /// Rows held out of the fit; their loss and its derivative are traced.
+    /// Rows held out of the fit; their loss and its derivative are recorded in the trace.
     pub fn validation(mut self, held_out: Dataset) -> Self {
         self.validation = Some(held_out);
         self
@@ -48,8 +48,8 @@ impl ObjectiveBuilder {
     /// Validates the settings and prepares the objective.
     ///
     /// # Errors
-    /// A loss or penalty that no engine iterates on, a target that is not two-valued for a loss on classes,
-    /// penalty factors of the wrong length or negative, or held-out rows of another width.
+    /// A loss or penalty that no engine supports, a target that is not two-valued for a loss on classes,
+    /// penalty factors of the wrong length or negative, or held-out rows with a different number of features.
     pub fn build(self) -> Result<Objective> {
         let ObjectiveBuilder { data, validation, loss, penalty, .. } = self;
         Need::Iterations.check(&loss, &penalty).map_err(|missing| missing.at("objective"))?;

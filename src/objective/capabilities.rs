@@ -1,50 +1,51 @@
-//! What an entry of the catalogs declares of itself. Every field must be given: a solver, a strategy or a
-//! bound relies on nothing else ([`Need`](super::Need)).
+//! The capabilities that an entry of the catalogs declares. Every field must be given: solvers, strategies
+//! and bounds rely on nothing else ([`Need`](super::Need)).
 
-/// What a loss has. Its dual is declared by [`LossFunction::Dual`](super::LossFunction::Dual).
+/// Capabilities of a loss. Its dual is declared by [`LossFunction::Dual`](super::LossFunction::Dual).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LossCapabilities {
     /// The loss of one sample in words, for the objective in result files.
     pub formula: &'static str,
     /// True if `φ(·, y)` is convex.
     pub convex: bool,
-    /// What targets are.
+    /// The domain of targets.
     pub target: TargetDomain,
-    /// What is known of `φ''`.
+    /// Bounds on `φ''`, if it has any.
     pub curvature: Curvature,
-    /// True if `φ(z, y) = ½ (z − y)²` exactly: then `XᵀX` and `Xᵀy` replace the data, and centring replaces
-    /// an intercept.
+    /// True if `φ(z, y) = ½ (z − y)²` exactly: then `XᵀX` and `Xᵀy` can replace the data, and centring an
+    /// intercept.
     pub least_squares: bool,
-    /// True if rows contribute one by one.
+    /// The coupling of rows.
     pub coupling: Coupling,
     /// Columns of coefficients of a lane.
     pub columns_per_lane: usize,
 }
 
-/// What a penalty has. Its dual is declared by [`PenaltyFunction::Dual`](super::PenaltyFunction::Dual).
+/// Capabilities of a penalty. Its dual is declared by
+/// [`PenaltyFunction::Dual`](super::PenaltyFunction::Dual).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PenaltyCapabilities {
     /// The penalty in words, for the objective in result files.
     pub formula: &'static str,
     /// True if `g` is convex.
     pub convex: bool,
-    /// True if coefficients contribute one by one.
+    /// The coupling of coefficients.
     pub coupling: Coupling,
     /// Columns of coefficients of a lane.
     pub columns_per_lane: usize,
-    /// True if `alpha` enters.
+    /// True if the penalty depends on `alpha`.
     pub alpha: bool,
-    /// The `l1_ratio` that the penalty fixes; `None` where the lane's counts.
+    /// The `l1_ratio` that the penalty fixes; `None` if the lane's value is used.
     pub l1_ratio: Option<f64>,
-    /// Where the ridge term `½ l2 x²` belongs.
+    /// The place of the ridge term `½ l2 x²`.
     pub ridge: Ridge,
-    /// Which inputs the proximal map sends to zero.
+    /// The inputs that the proximal map sends to zero.
     pub zeros: Zeros,
-    /// The limit that steps must stay below; `None` where every step has a proximal map.
+    /// The limit that steps must stay below; `None` if the proximal map exists for every step.
     pub step_limit: Option<StepLimit>,
 }
 
-/// What the targets of a loss are.
+/// The domain of a loss's targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetDomain {
     /// Numbers: the loss can be differentiated with respect to them.
@@ -53,12 +54,12 @@ pub enum TargetDomain {
     Classes,
 }
 
-/// What is known of the curvature `φ''` of a loss.
+/// The curvature `φ''` of a loss: bounded or not.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Curvature {
     /// It is bounded everywhere.
     Bounded(CurvatureBounds),
-    /// It exists at every point, without a bound: there is no step `1/L`.
+    /// It exists at every point but is unbounded: there is no step `1/L`.
     Local,
 }
 
@@ -69,12 +70,12 @@ pub struct CurvatureBounds {
     pub d2_max: f64,
     /// `inf φ''`.
     pub d2_min: f64,
-    /// `sup |φ'''|`, a Lipschitz constant of `φ''`; infinite where `φ''` jumps.
+    /// `sup |φ'''|`, a Lipschitz constant of `φ''`; infinite if `φ''` jumps.
     pub d3_max: f64,
 }
 
 impl Curvature {
-    /// The bounds; infinite where there are none.
+    /// The bounds; infinite if there are none.
     pub fn bounds(self) -> CurvatureBounds {
         match self {
             Curvature::Bounded(bounds) => bounds,
@@ -85,7 +86,7 @@ impl Curvature {
     }
 }
 
-/// Which parts of its argument a loss or a penalty couples.
+/// The coupling between the parts of a loss's or a penalty's argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Coupling {
     /// None: it is a sum of functions of one number.
@@ -94,21 +95,21 @@ pub enum Coupling {
     Grouped,
 }
 
-/// Where the ridge term `½ l2 x²` of a penalty belongs.
+/// The place of the ridge term `½ l2 x²` of a penalty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ridge {
     /// There is none.
     Absent,
-    /// To the smooth function `f`: its gradient enters with that of the loss.
+    /// In the smooth function `f`: its gradient is added to that of the loss.
     InLoss,
-    /// To the proximal map.
+    /// In the proximal map.
     InProx,
 }
 
-/// Which inputs `w` the proximal map of step `s` sends to zero.
+/// The inputs `w` that the proximal map of step `s` sends to zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Zeros {
-    /// None but single points: coefficients do not rest at zero.
+    /// Only single points: coefficients do not stay at zero.
     Absent,
     /// `|w| ≤ s·l1`.
     BothSides,
@@ -117,7 +118,7 @@ pub enum Zeros {
 }
 
 impl Zeros {
-    /// What counts of `v = −∂_j f` against the threshold `l1`.
+    /// The part of `v = −∂_j f` that is compared with the threshold `l1`.
     pub fn pull(self, v: f64) -> f64 {
         match self {
             Zeros::Below => v.max(0.0),
@@ -131,7 +132,7 @@ impl Zeros {
 pub struct StepLimit {
     /// Name of a parameter of the penalty.
     pub parameter: &'static str,
-    /// What is added to its value.
+    /// The offset that is added to its value.
     pub offset: f64,
 }
 

@@ -16,7 +16,7 @@ macro_rules! catalog {
         )+ }
 
         impl $Enum {
-            /// Every name of the catalog, as it is written in the CLI and in JSON.
+            /// Every name of the catalog, as in the CLI and in JSON.
             pub const NAMES: &'static [&'static str] = &[$($word),+];
 
             /// Every entry, with its default parameters.
@@ -24,7 +24,7 @@ macro_rules! catalog {
                 vec![$($Enum::$Variant($file::$Variant::default())),+]
             }
 
-            /// How every entry is written, as in `huber[:DELTA]`.
+            /// The syntax of every entry, as in `huber[:DELTA]`.
             pub fn usage() -> String {
                 let of = |entry: &$Enum| {
                     let upper = |(name, _): &(&str, f64)| format!(":{}", name.to_uppercase());
@@ -135,7 +135,7 @@ mod tests {
         assert!(equal || (found.f64() - expected).abs() <= bound, "{what}: {found}, expected {expected}");
     }
 
-    /// Points that f32 holds exactly, so that no kink lies between the two precisions.
+    /// Points that f32 represents exactly, so that both precisions are on the same side of every kink.
     fn points() -> impl Iterator<Item = f64> + Clone {
         (-20..=20).map(|i| 0.125 * f64::from(i))
     }

@@ -1,4 +1,4 @@
-//! Directions of differentiation: what the tangents carried by a lane are derivatives with respect to.
+//! Directions of differentiation: the parameters that a lane's tangents are derivatives with respect to.
 
 use ndarray::Array1;
 
@@ -37,7 +37,7 @@ pub(crate) struct StrengthTangent {
 }
 
 impl Derivative {
-    /// Every word that names a derivative in the CLI and in JSON.
+    /// The name of every derivative, as in the CLI and in JSON.
     pub const NAMES: &'static [&'static str] =
         &["log_alpha", "alpha", "l1_ratio", "penalty_factor", "target", "log_step", "step:K", "momentum:K"];
 
@@ -100,12 +100,12 @@ impl Derivative {
         }
     }
 
-    /// True if it is by a setting of the solver: such derivatives vanish at the solution.
+    /// True for derivatives by a setting of the solver, which vanish at the solution.
     pub(crate) fn is_of_process(&self) -> bool {
         matches!(self, Derivative::LogStep | Derivative::Step(_) | Derivative::Momentum(_))
     }
 
-    /// What it needs of loss and penalty; nothing where it is by a setting of the solver.
+    /// The capabilities it needs of loss and penalty; `None` for a setting of the solver.
     fn need(&self) -> Option<Need> {
         match self {
             Derivative::LogAlpha | Derivative::Alpha | Derivative::PenaltyFactor(_) => {
@@ -152,7 +152,7 @@ impl Derivative {
         }
     }
 
-    /// The strengths' tangent for a lane.
+    /// The tangent of the penalty strengths of a lane.
     pub(crate) fn strengths(&self, objective: &Objective, alpha: f64, l1_ratio: f64) -> StrengthTangent {
         if !objective.penalty().uses_alpha() {
             return StrengthTangent::default();
@@ -172,14 +172,14 @@ impl Derivative {
         }
     }
 
-    /// The tangent of the target as the solver sees it (centred where the target is), and its weighted mean.
+    /// The tangent of the solver's target (centred if the target is), and its weighted mean.
     pub(crate) fn target_tangent(&self, objective: &Objective) -> Option<(Array1<f64>, f64)> {
         let Derivative::Target(direction) = self else { return None };
         Some(match objective.intercept {
             Intercept::Centred { .. } => {
                 let mean = objective.weight.dot(direction);
                 let size = direction.iter().fold(0.0f64, |m, v| m.max(v.abs()));
-                // What centring leaves of a constant is rounding, not a direction.
+                // A constant direction is only rounding errors after centring.
                 let centred =
                     direction.mapv(|v| if (v - mean).abs() <= 1e-14 * size { 0.0 } else { v - mean });
                 (centred, mean)

@@ -1,5 +1,5 @@
-//! The dual functions of losses and penalties, from which the duality gap is made. An entry without a dual
-//! declares [`NoDual`]; it need not invent functions, in Rust or in WGSL.
+//! The dual functions of losses and penalties, for the duality gap. An entry without a dual declares
+//! [`NoDual`] and needs no dual functions, in Rust or in WGSL.
 
 use crate::design::Real;
 
@@ -16,8 +16,8 @@ pub trait LossDual: Copy + Send + Sync + 'static {
 pub trait PenaltyDual: Copy + Send + Sync + 'static {
     /// True if there is one.
     const PRESENT: bool = true;
-    /// By how much the dual point `v` must shrink to be feasible: `g*(v / ratio) < ∞`; at most 1 where it is.
-    /// Infinite where no scaling makes it feasible.
+    /// The factor by which the dual point `v` must shrink to be feasible: `g*(v / ratio) < ∞`; at most 1 if
+    /// it is feasible. Infinite if no scaling makes it feasible.
     fn dual_ratio<T: Real>(self, v: T, l1: T, l2: T) -> T;
     /// The Fenchel–Young term `g(x) + g*(v) − x v ≥ 0` at a feasible `v`: the penalty's part of the duality
     /// gap.

@@ -34,7 +34,7 @@ pub(crate) use penalty::with_penalty;
 pub use penalty::{Penalty, PenaltyDerivatives, PenaltyFunction, Prox};
 pub use requirements::{Missing, Need};
 
-/// How the intercept is carried.
+/// The handling of the intercept.
 #[derive(Debug, Clone)]
 pub(crate) enum Intercept {
     /// None.
@@ -53,10 +53,10 @@ pub(crate) struct HeldOut {
     pub(crate) weight: Array1<f64>,
 }
 
-/// What is minimised. Built by [`Objective::builder`]; immutable.
+/// The minimised function. Built by [`Objective::builder`]; immutable.
 #[derive(Debug, Clone)]
 pub struct Objective {
-    /// `[n, q]`: the design as the solver sees it; `q = p`, or `p + 1` with an intercept column.
+    /// `[n, q]`: the solver's design; `q = p`, or `p + 1` with an intercept column.
     pub(crate) design: Design,
     /// `[n]`: centred, or encoded as ±1 for classes.
     pub(crate) target: Array1<f64>,
@@ -77,7 +77,7 @@ pub struct Objective {
     standardization: Option<Standardization>,
 }
 
-/// Sizes of the data, as they appear in result files.
+/// Sizes of the data, for result files.
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Shape {
@@ -134,7 +134,7 @@ impl Objective {
     pub fn classes(&self) -> Option<&[String; 2]> {
         self.classes.as_ref()
     }
-    /// Where the data came from.
+    /// The source of the data.
     pub fn source(&self) -> &str {
         &self.source
     }
@@ -142,12 +142,12 @@ impl Objective {
     pub fn target_name(&self) -> &str {
         &self.target_name
     }
-    /// What was standardised.
+    /// The standardisation of the data.
     pub fn standardization(&self) -> Option<&Standardization> {
         self.standardization.as_ref()
     }
 
-    /// The objective in words, as every result file states it.
+    /// The objective in words, for result files.
     pub fn in_words(&self) -> String {
         let parameters =
             |list: Vec<(&str, f64)>| list.iter().map(|(k, v)| format!(", {k} = {v}")).collect::<String>();
@@ -174,7 +174,7 @@ impl Objective {
     }
 
     /// The intercept of a state column `[q]`. `dy_mean` is the mean of the target's tangent in this
-    /// direction, and `primal` says whether the column is the iterate or a tangent.
+    /// direction, and `primal` is true for the iterate and false for a tangent.
     pub(crate) fn intercept_of(&self, column: ArrayView1<'_, f64>, primal: bool, dy_mean: f64) -> f64 {
         match &self.intercept {
             Intercept::Absent => 0.0,
@@ -186,12 +186,12 @@ impl Objective {
         }
     }
 
-    /// The design as the solver sees it, `[n, q]`: centred for squared loss with intercept, with a last
-    /// column of ones for other losses with intercept.
+    /// The solver's design, `[n, q]`: centred for squared loss with intercept, with a last column of ones for
+    /// other losses with intercept.
     pub fn design(&self) -> &Design {
         &self.design
     }
-    /// The target as the solver sees it, `[n]`.
+    /// The solver's target, `[n]`.
     pub fn target(&self) -> ArrayView1<'_, f64> {
         self.target.view()
     }

@@ -1,4 +1,4 @@
-//! The model without features: where regularisation paths start, and the unit of the duality gap.
+//! The model without features: it gives the start of regularisation paths and the unit of the duality gap.
 
 use ndarray::{Array1, Axis, Zip};
 
@@ -23,8 +23,7 @@ impl Objective {
         )
     }
 
-    /// The constant prediction of the model without features: the best intercept where it is a column, else
-    /// 0.
+    /// The constant prediction of the model without features: the best intercept if it is a column, else 0.
     fn null_prediction(&self) -> f64 {
         if !matches!(self.intercept, Intercept::Column) {
             return 0.0;

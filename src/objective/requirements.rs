@@ -1,5 +1,5 @@
-//! What solvers, strategies, derivatives and bounds need of a loss and a penalty: checked here and nowhere
-//! else.
+//! The capabilities that solvers, strategies, derivatives and bounds need of a loss and a penalty; this is
+//! the only place that checks them.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ pub enum Need {
     ImplicitSolution,
     /// A rate of convergence from the spectrum at the solution.
     PredictedRate,
-    /// A bound on what a late start of the tangents costs.
+    /// A bound on the error of a late start of the tangents.
     LateStartBound,
     /// Derivatives by `log_alpha`, `alpha` and `penalty_factor`.
     StrengthDerivative,
@@ -99,7 +99,7 @@ impl Need {
         }
     }
 
-    /// Checks that a loss and a penalty have what is needed.
+    /// Checks that a loss and a penalty have the needed capabilities.
     ///
     /// # Errors
     /// The first capability that is missing, and of which entry.
@@ -141,10 +141,10 @@ impl fmt::Display for Need {
     }
 }
 
-/// A capability that something needs and an entry does not have.
+/// A missing capability of a catalog entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
-    /// What needs it.
+    /// The solver part that needs it.
     pub need: Need,
     /// The entry, as in "penalty 'box:-1:1'".
     pub entry: String,
@@ -155,7 +155,7 @@ pub struct Missing {
 }
 
 impl Missing {
-    /// The same as the error of a setting, `at` which it was asked for.
+    /// Converts it to the error of the setting `at`.
     pub fn at(self, at: impl Into<String>) -> Error {
         let remedy = self.remedy();
         Error::usage(at, self.entry, self.expected, remedy)
@@ -180,7 +180,7 @@ impl fmt::Display for Missing {
 impl std::error::Error for Missing {}
 
 impl Objective {
-    /// Checks that loss and penalty have what is needed.
+    /// Checks that loss and penalty have the needed capabilities.
     ///
     /// # Errors
     /// The first capability that is missing, and of which entry.
@@ -189,7 +189,7 @@ impl Objective {
     }
 
     /// True if the duality gap is the stop rule of a lane with these strengths: loss and penalty have duals,
-    /// and every coordinate is penalised, or no scaling makes the dual point feasible.
+    /// and every coordinate is penalised (otherwise no scaling makes the dual point feasible).
     pub(crate) fn has_gap(&self, l1: f64, l2: f64) -> bool {
         let least = self.penalty_factors.iter().copied().fold(f64::INFINITY, f64::min);
         let feasible = |v: f64| self.penalty.dual_ratio(v, l1 * least, l2 * least).is_finite();

@@ -1,4 +1,4 @@
-//! What a lane found, in the units of the data as they were given.
+//! The model of a lane, in the units of the original data.
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
@@ -8,7 +8,7 @@ use crate::design::Design;
 use crate::error::{Error, Result};
 use crate::objective::Objective;
 
-/// What the coefficients of a result belong to.
+/// The names and the standardisation of the features, which the coefficients refer to.
 #[derive(Debug, Clone)]
 pub(crate) struct Columns {
     names: Vec<String>,
@@ -23,7 +23,7 @@ impl Columns {
         }
     }
 
-    /// A lane at its end.
+    /// The final model of a lane.
     pub(crate) fn fit(&self, trace: &Trace, lane: usize) -> Fit<'_> {
         let end = trace.iteration.len() - 1;
         let mut fit = Fit {
@@ -43,11 +43,12 @@ impl Columns {
     }
 }
 
-/// A lane's model at its end: a linear function of the features, and its derivatives.
+/// The final model of a lane: a linear function of the features, and its derivatives.
 ///
-/// Everything is in the units of the data as they were given, also where they were
+/// Everything is in the units of the original data, even if they were
 /// [standardised](crate::data::Dataset::standardize) before the fit; [`Trace`] has the units of the fit. A
-/// model without an intercept on standardised features has one in these units: it makes up for the means.
+/// model without an intercept on standardised features has one in these units, which compensates for the
+/// means.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fit<'a> {
     names: &'a [String],
@@ -84,7 +85,7 @@ impl<'a> Fit<'a> {
     /// the log-odds of the second class.
     ///
     /// # Errors
-    /// Another number of columns.
+    /// A different number of columns.
     pub fn predict(&self, x: &Design) -> Result<Array1<f64>> {
         self.check(x)?;
         Ok(x.apply_vector(self.coef()) + self.intercept)

@@ -1,5 +1,5 @@
-//! What is kept of a sweep: the trace, full frames every so many iterations and a record per lane at every
-//! one, and the models at the lanes' ends.
+//! Results of a sweep: the trace (full frames at intervals, and a record per lane at every iteration), and
+//! the final models of the lanes.
 
 use ndarray::{Array, Array1, Array2, Array3, Array4, ArrayView1, ArrayView2, Axis};
 
@@ -36,7 +36,7 @@ pub struct Trace {
     pub l1_ratio: Array1<f64>,
     /// `[k, b]`: step sizes, as the engine used them.
     pub step: Array2<f64>,
-    /// `[k, b]`: momenta; −1 where a step was taken back.
+    /// `[k, b]`: momenta; −1 if a step was taken back.
     pub momentum: Array2<f64>,
     /// `[k, b]`: objective at the new iterate.
     pub objective: Array2<f64>,
@@ -54,21 +54,21 @@ pub struct Trace {
     pub hypergradient: Option<Array3<f64>>,
 }
 
-/// Writes chunks into a [`Trace`] as they come.
+/// Writes chunks into a [`Trace`] as they arrive.
 pub(crate) struct Recorder<'a> {
     problem: &'a Objective,
     every: usize,
     layout: RecordLayout,
     /// `[d]`: means of the target's tangents.
     dy_mean: Vec<f64>,
-    /// Room for every iteration and every frame.
+    /// The trace, allocated for every iteration and every frame.
     trace: Trace,
-    /// Iterations of each lane, and whether it ended.
+    /// Iterations of each lane that ended; `None` before.
     ends: Vec<Option<usize>>,
 }
 
 impl<'a> Recorder<'a> {
-    /// Room for the lanes given by their alphas and mixes, over a plan's iterations.
+    /// Allocates the trace for lanes of these alphas and l1_ratios, over a plan's iterations.
     pub(crate) fn new(
         problem: &'a Objective,
         derivatives: &'a [Derivative],
@@ -105,7 +105,7 @@ impl<'a> Recorder<'a> {
         Recorder { problem, every, layout: RecordLayout::new(d), dy_mean, trace, ends: vec![None; b] }
     }
 
-    /// A lane's start: its frame 0.
+    /// Records the start of a lane, frame 0.
     pub(crate) fn begin(&mut self, state: &LaneState) {
         self.put(0, state.lane, state.state.view());
     }
@@ -143,7 +143,7 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// A lane that ended: its final state.
+    /// Records the final state of a lane that ended.
     pub(crate) fn finish(&mut self, state: &LaneState) {
         self.ends[state.lane] = Some(state.iteration);
         self.put(state.iteration.div_ceil(self.every), state.lane, state.state.view());
@@ -204,7 +204,7 @@ impl<'a> Recorder<'a> {
     }
 }
 
-/// Lanes that ended rest: what they had last is repeated, what changes is zero.
+/// Fills the entries after a lane's end: values repeat the last one, changes are zero.
 fn rest(trace: &mut Trace, ends: &[usize], every: usize) {
     let resting = |k: usize| (0..ends.len()).filter(move |lane| ends[*lane] > 0 && ends[*lane] <= k);
     for k in 1..trace.objective.nrows() {
@@ -248,8 +248,8 @@ fn truncate<D: ndarray::RemoveAxis>(array: &mut Array<f64, D>, rows: usize) {
 }
 
 impl Trace {
-    /// Identification of a lane that did `iterations`: the iterate from which on its active set did not
-    /// change any more; `None` where it changed at the last one.
+    /// Identification of a lane that ran `iterations`: the iterate from which on its active set did not
+    /// change; `None` if it changed at the last iterate.
     pub fn identified(&self, lane: usize, iterations: usize) -> Option<usize> {
         let last = (0..iterations).rev().find(|k| self.active_change[[*k, lane]] != 0.0);
         let first = last.map_or(0, |k| k + 1);

@@ -1,4 +1,4 @@
-//! What a schedule can get wrong, said with its place.
+//! Checks of a schedule; errors name the phase.
 
 use super::ScheduleSeed;
 use super::{
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::objective::Derivative;
 
 impl Schedule {
-    /// What to call phase `i` in messages; nothing where there is only one.
+    /// The name of phase `i` in messages; empty if there is only one.
     pub(crate) fn place(&self, i: usize) -> String {
         if self.phases.len() == 1 {
             String::new()
@@ -17,7 +17,7 @@ impl Schedule {
         }
     }
 
-    /// Checks that the phases follow each other and cover the run.
+    /// Checks that the phases are in order and cover the run.
     pub(super) fn check_order(&self, iterations: usize) -> Result<()> {
         let refuse = |i: usize, found: String, expected: String, remedy: &str| {
             Err(Error::usage(format!("{}until", self.place(i)), found, expected, remedy))
@@ -89,7 +89,7 @@ impl Schedule {
     }
 }
 
-/// Checks what a phase can get wrong by itself, and gives its momentum.
+/// Checks the settings of a phase and returns its momentum.
 pub(super) fn check_phase(
     schedule: &Schedule,
     i: usize,
@@ -145,7 +145,7 @@ pub(super) fn check_phase(
     Ok(momentum)
 }
 
-/// What a derivative moves in the schedule.
+/// The schedule's tangent seed of a derivative, after checking that its setting exists.
 pub(super) fn check_seed(
     schedule: &Schedule,
     derivative: &Derivative,
@@ -168,8 +168,8 @@ pub(super) fn check_seed(
             "",
         ));
     }
-    // How far backtracking shrinks its step is locally constant, so that all steps together can be moved, but
-    // not one of them.
+    // Backtracking shrinks its step by a locally constant factor, so there is a derivative by all steps
+    // together, but not by a single one.
     let found = |p: &&Phase| match p.step {
         Step::BarzilaiBorwein { .. } => matches!(moves, ScheduleSeed::EveryStep | ScheduleSeed::Step(_)),
         Step::Backtracking { .. } => matches!(moves, ScheduleSeed::Step(_)),
@@ -186,7 +186,7 @@ pub(super) fn check_seed(
     Ok(moves)
 }
 
-/// Checks that a phase that may run at iteration `k` has a momentum to move.
+/// Checks that some phase that may run at iteration `k` has a momentum to differentiate by.
 pub(super) fn check_momentum_at(k: usize, phases: &[&Phase]) -> Result<()> {
     if phases.iter().any(|p| p.algorithm != Algorithm::Pgd) {
         return Ok(());

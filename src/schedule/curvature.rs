@@ -1,9 +1,9 @@
-//! What rules may know of a lane.
+//! Curvature bounds of a lane, the input of step and momentum rules.
 
 use num_dual::{Dual64, DualNum};
 
 /// Curvature bounds of a lane's smooth loss and of its proximal part, in the metric of the run; as numbers,
-/// or as dual numbers that carry a derivative along.
+/// or as dual numbers with a derivative.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LaneCurvature<D = f64> {
     /// Lipschitz constant `L` of `∇f`.

@@ -1,10 +1,10 @@
-//! What an iteration does, and its factors of step and momentum, apart from the lanes.
+//! The lane-independent part of an iteration: its operations, and its factors of step and momentum.
 
-/// What an iteration does, the same for all lanes of a stage.
+/// The operations of an iteration, the same for all lanes of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Code {
     pub(crate) bits: u32,
-    /// Where the phase's numbers begin among the constants: unit, shrink, then momenta by count.
+    /// Index of the phase's first number among the constants: unit, shrink, then momenta by count.
     pub(crate) base: u32,
 }
 
@@ -36,11 +36,11 @@ impl Code {
     }
 }
 
-/// An iteration in a stage, the same for all lanes: what it does, and its factors of step and momentum.
+/// An iteration in a stage, the same for all lanes: its operations, and its factors of step and momentum.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Unit {
     pub(crate) code: Code,
-    /// The phase, which a lane has its own factors for.
+    /// The phase, which selects the lane's own factors.
     pub(crate) phase: usize,
     pub(crate) step: f64,
     pub(crate) momentum: f64,

@@ -40,8 +40,8 @@ impl Word {
 }
 
 impl Schedule {
-    /// Reads a schedule from a TOML file; tables are looked for beside it. A file of more than `max_bytes` is
-    /// refused.
+    /// Reads a schedule from a TOML file; relative paths of tables start at its folder. A file of more than
+    /// `max_bytes` is refused.
     ///
     /// # Errors
     /// A file that cannot be read, is not TOML, or has an unknown key or a rule out of range; the phase is
@@ -58,7 +58,7 @@ impl Schedule {
         Schedule::parse(&text, &at, path.parent().unwrap_or(Path::new(".")), max_bytes)
     }
 
-    /// Reads a schedule from TOML text called `name`; tables are looked for in `folder`.
+    /// Reads a schedule from TOML text called `name`; relative paths of tables start at `folder`.
     ///
     /// # Errors
     /// As [`read`](Self::read).

@@ -1,4 +1,4 @@
-//! A schedule laid out for the lanes of a sweep.
+//! A schedule evaluated for the lanes of a sweep.
 
 use num_dual::Dual64;
 
@@ -10,11 +10,11 @@ use super::{
 use crate::error::Result;
 use crate::objective::Derivative;
 
-/// Steps and momenta of a run: rules, and the lanes they apply to.
+/// Steps and momenta of a run: the rules, and the lanes they apply to.
 ///
-/// What the data decide is decided where the iterates are: a step of backtracking or Barzilai–Borwein, a
-/// restart, and the phase that follows identification. For the last one every row has two *stages*, before it
-/// and after it.
+/// Data-dependent choices are made by the engine at run time: a step of backtracking or Barzilai–Borwein, a
+/// restart, and the phase that follows identification. For the latter every row has two *stages*, before and
+/// after identification.
 #[derive(Debug, Clone)]
 pub struct LaneSchedule {
     pub(super) schedule: Schedule,
@@ -24,7 +24,7 @@ pub struct LaneSchedule {
     pub(super) lanes: Vec<LaneCurvature>,
     /// `[b][d]`: derivatives of the curvature bounds.
     tangents: Vec<Vec<LaneCurvature>>,
-    /// `[d]`: what the tangents move in the schedule itself.
+    /// `[d]`: the tangent seeds in the schedule itself.
     schedule_seeds: Vec<ScheduleSeed>,
 }
 
@@ -32,16 +32,16 @@ pub struct LaneSchedule {
 #[derive(Debug, Clone)]
 pub(super) struct PhaseTable {
     momentum: Momentum,
-    /// Multiples of `1/L`, one per iteration, for the rules that draw or cycle.
+    /// Multiples of `1/L`, one per iteration, for the random and cyclic rules.
     units: Vec<f64>,
     counted: Option<Vec<f64>>,
     pub(super) from: usize,
-    /// Where its numbers begin among [`LaneSchedule::constants`].
+    /// Index of its first number among [`LaneSchedule::constants`].
     base: usize,
 }
 
 impl LaneSchedule {
-    /// Lays `schedule` out over `iterations` for lanes of the given curvature (in the metric), whose
+    /// Evaluates `schedule` over `iterations` for lanes of the given curvature (in the metric), whose
     /// derivatives are `tangents`, `[b][d]` for the `d` `derivatives`.
     ///
     /// # Errors
@@ -96,20 +96,20 @@ impl LaneSchedule {
     pub(crate) fn curvature_tangents(&self, lane: usize) -> &[LaneCurvature] {
         &self.tangents[lane]
     }
-    /// Stages of a row: two where a phase ends with identification.
+    /// Stages of a row: two if a phase ends with identification, else one.
     pub(crate) fn stages(&self) -> usize {
         if self.split.is_some() { 2 } else { 1 }
     }
-    /// True if a step is decided by the curvature along the last one.
+    /// True if a step depends on the curvature along the last one.
     pub(crate) fn uses_secant(&self) -> bool {
         let of = |p: &Phase| matches!(p.step, Step::Backtracking { .. } | Step::BarzilaiBorwein { .. });
         self.schedule.phases.iter().any(of)
     }
-    /// True if a restart follows from the direction of the step.
+    /// True if a restart depends on the direction of the step.
     pub(crate) fn watches_restarts(&self) -> bool {
         self.schedule.phases.iter().any(|p| p.restart == Restart::Gradient)
     }
-    /// Where tangents start, as a number: past every iteration for 'identified'.
+    /// First iteration with tangents; `usize::MAX` for 'identified'.
     pub(crate) fn tangent_start(&self) -> usize {
         match self.schedule.tangent_start {
             TangentStart::Iteration(k) => k,
@@ -129,8 +129,7 @@ impl LaneSchedule {
         (first..last).find(goes_on).unwrap_or(last)
     }
 
-    /// Step size of iteration `k` (from 0) in a lane that is not identified; for rules that the data decide,
-    /// the largest.
+    /// Step size of iteration `k` (from 0) in a lane that is not identified; for adaptive rules, the largest.
     pub fn step_at(&self, k: usize, lane: usize) -> f64 {
         self.step_of(self.phase_at(0, k), k, lane, &self.lanes[lane])
     }
@@ -169,19 +168,19 @@ impl LaneSchedule {
         laid.momentum.base(rules.algorithm, k, lane, self.step_of(phase, k, lane, of), of)
     }
 
-    /// True if step and momentum are the products of a factor of the iteration and one of the lane. Where
-    /// they are not, engines read [`entry`](Self::entry) instead.
+    /// True if step and momentum are the products of a factor of the iteration and one of the lane. Otherwise
+    /// engines read [`entry`](Self::entry).
     pub(crate) fn is_factored(&self) -> bool {
         let rules = self.schedule.phases.iter().zip(&self.phases);
         rules.into_iter().all(|(p, laid)| p.step.is_factored() && laid.momentum.is_factored(&p.step))
     }
 
-    /// What the tangents move in the schedule itself.
+    /// The tangent seeds in the schedule itself.
     pub(crate) fn schedule_seeds(&self) -> &[ScheduleSeed] {
         &self.schedule_seeds
     }
 
-    /// Iteration `k` in a stage; with factors 1 where the rules have none.
+    /// Iteration `k` in a stage; its factors are 1 if the rules have none.
     pub(crate) fn unit(&self, stage: usize, k: usize) -> Unit {
         let phase = self.phase_at(stage, k);
         let code = self.code(stage, phase, k);
@@ -195,7 +194,7 @@ impl LaneSchedule {
         let mut all = Vec::with_capacity(self.phases.len() * self.fields());
         for phase in 0..self.phases.len() {
             let rule = &self.schedule.phases[phase].step;
-            // Factored rules do not ask for the iteration.
+            // Factored rules ignore the iteration.
             all.push(rule.base(0, lane, of));
             all.push(self.momentum_base(phase, 0, lane, of));
             for tangent in &self.tangents[lane] {
@@ -207,12 +206,13 @@ impl LaneSchedule {
         all
     }
 
-    /// Numbers of an entry or of a phase's bases: step, momentum, and for each tangent both of theirs.
+    /// Count of the numbers of an entry or of a phase's bases: step, momentum, and the tangents of both.
     pub(crate) fn fields(&self) -> usize {
         2 + 2 * self.schedule_seeds.len()
     }
 
-    /// Writes iteration `k` of a lane in a stage: step, momentum, and the tangents of both, moves included.
+    /// Writes iteration `k` of a lane in a stage: step, momentum, and the tangents of both, including tangent
+    /// seeds.
     pub(crate) fn entry(&self, stage: usize, k: usize, lane: usize, out: &mut [f64]) {
         let (of, phase) = (&self.lanes[lane], self.phase_at(stage, k));
         out[0] = self.step_of(phase, k, lane, of);
@@ -247,7 +247,7 @@ impl LaneSchedule {
         Code { bits, base: self.phases[phase].base as u32 }
     }
 
-    /// Numbers of the phases that adapt: for each its unit and shrink factor, and its momenta by count.
+    /// Constants of the adaptive phases: for each its unit and shrink factor, and its momenta by count.
     pub(crate) fn constants(&self) -> Vec<f64> {
         if !self.schedule.is_adaptive() {
             return Vec::new();
@@ -268,7 +268,7 @@ const STILL: LaneCurvature =
     LaneCurvature { lipschitz: 0.0, strong_convexity: 0.0, prox_strong_convexity: 0.0 };
 
 impl Schedule {
-    /// True if anything is decided by the iterates.
+    /// True if the schedule is adaptive: some choice depends on the iterates.
     pub(crate) fn is_adaptive(&self) -> bool {
         self.phases.iter().any(|p| {
             p.until == Until::Identified

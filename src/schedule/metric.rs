@@ -18,18 +18,18 @@ pub enum Metric {
     Diagonal,
     /// As given: `[p]` for the whole run, `[iterations, p]`, or `[iterations, lanes, p]`.
     Table(ArrayD<f64>),
-    /// `d_j = 1/h_j(x_k)`, `h` the diagonal of the loss's Hessian, refreshed every so many iterations and
-    /// held between `1/ĥ_j` and `gain/ĥ_j`: steps below `2/(gain L)` are safe whatever `x_k` is.
+    /// `d_j = 1/h_j(x_k)`, `h` the diagonal of the loss's Hessian, refreshed every `every` iterations and
+    /// clamped to between `1/ĥ_j` and `gain/ĥ_j`: steps below `2/(gain L)` are safe whatever `x_k` is.
     Hessian {
         /// Iterations between refreshes.
         every: usize,
-        /// By how much a coefficient's step may exceed that of `diagonal`.
+        /// Largest ratio of a coefficient's step to that of `diagonal`.
         gain: f64,
     },
 }
 
 impl Metric {
-    /// How the rules are written.
+    /// The syntax of every rule.
     pub const NAMES: &'static [&'static str] = &["none", "diagonal", "hessian:EVERY:GAIN", "table:FILE.npy"];
 
     /// True if it changes with the iteration.

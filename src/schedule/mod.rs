@@ -1,7 +1,8 @@
-//! Schedules: what varies with the iteration. The host computes the tables in f64; engines only read numbers.
+//! Schedules: algorithm, step, momentum and metric by iteration. The host computes the tables in f64; engines
+//! only read numbers.
 //!
-//! A [`Schedule`] is rules: phases, one after the other, each with an algorithm, a step and a momentum. A
-//! [`LaneSchedule`] is what becomes of it for the lanes of a sweep.
+//! A [`Schedule`] holds the rules: consecutive phases, each with an algorithm, a step and a momentum. A
+//! [`LaneSchedule`] holds their values for the lanes of a sweep.
 
 use ndarray::{ArrayD, Axis};
 
@@ -31,26 +32,26 @@ pub use restart::Restart;
 pub(crate) use seed::ScheduleSeed;
 pub use step::Step;
 
-/// Where a phase ends.
+/// The end of a phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Until {
-    /// With the run.
+    /// At the end of the run.
     #[default]
     End,
-    /// At this iteration, which belongs to the next phase.
+    /// Before this iteration, the first of the next phase.
     Iteration(usize),
-    /// When the active set has not changed for [`Schedule::patience`] iterations; each lane at its own.
+    /// When the active set has not changed for [`Schedule::patience`] iterations; separately for each lane.
     Identified,
 }
 
-/// From which iteration tangents are carried; before it they are zero.
+/// The first iteration that computes tangents; before it they are zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TangentStart {
     /// From this iteration on; 0 for all.
     Iteration(usize),
-    /// From where the active set has not changed for [`Schedule::patience`] iterations; each lane at its own.
+    /// When the active set has not changed for [`Schedule::patience`] iterations; separately for each lane.
     Identified,
 }
 
@@ -59,14 +60,14 @@ pub enum TangentStart {
 pub struct Phase {
     pub(crate) algorithm: Algorithm,
     pub(crate) step: Step,
-    /// The algorithm's own where none is given.
+    /// `None` for the algorithm's default.
     pub(crate) momentum: Option<Momentum>,
     pub(crate) restart: Restart,
     pub(crate) until: Until,
 }
 
 impl Phase {
-    /// A phase to the end of the run: step `1/L`, the algorithm's own momentum, no restart.
+    /// A phase to the end of the run: step `1/L`, the algorithm's default momentum, no restart.
     pub fn new(algorithm: Algorithm) -> Self {
         Phase {
             algorithm,
@@ -91,7 +92,7 @@ impl Phase {
         self.restart = restart;
         self
     }
-    /// Where the phase ends.
+    /// The end of the phase.
     pub fn until(mut self, until: Until) -> Self {
         self.until = until;
         self
@@ -143,7 +144,7 @@ impl Schedule {
         self.metric = metric;
         self
     }
-    /// From where tangents are carried.
+    /// The first iteration that computes tangents.
     pub fn tangent_start(mut self, start: TangentStart) -> Self {
         self.tangent_start = start;
         self
@@ -161,7 +162,7 @@ impl Schedule {
     pub fn metric_rule(&self) -> &Metric {
         &self.metric
     }
-    /// From where tangents are carried.
+    /// The first iteration that computes tangents.
     pub fn tangents_from(&self) -> TangentStart {
         self.tangent_start
     }
@@ -172,7 +173,7 @@ impl Schedule {
     }
 }
 
-/// A schedule in words, as result files state it.
+/// A schedule in words, for result files.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ScheduleInfo {
@@ -190,7 +191,7 @@ pub struct ScheduleInfo {
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PhaseInfo {
-    /// Where it ends: an iteration, `identified` or `end`.
+    /// The end of the phase: an iteration, `identified` or `end`.
     pub until: String,
     /// Algorithm.
     pub algorithm: Algorithm,

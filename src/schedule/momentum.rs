@@ -26,12 +26,12 @@ pub enum Momentum {
     StronglyConvex,
     /// A fixed value.
     Constant(f64),
-    /// Momenta as given, `[iterations]` or `[iterations, lanes]`.
+    /// Given momenta, `[iterations]` or `[iterations, lanes]`.
     Table(ArrayD<f64>),
 }
 
 impl Momentum {
-    /// How the rules are written.
+    /// The syntax of every rule.
     pub const NAMES: &'static [&'static str] =
         &["none", "fista", "nesterov:A", "strongly_convex", "constant:V", "table:FILE.npy"];
 
@@ -81,7 +81,7 @@ impl Momentum {
 }
 
 impl Momentum {
-    /// The momenta of the rules that count, the first of them 0; `None` for the others.
+    /// The momenta by count since the last restart, the first of them 0; `None` for rules that do not count.
     pub(super) fn counted(&self, iterations: usize) -> Option<Vec<f64>> {
         match self {
             Momentum::Fista => Some(fista(iterations)),
@@ -125,7 +125,7 @@ impl Momentum {
         }
     }
 
-    /// True if it is never anything but 0.
+    /// True if the momentum is always 0.
     pub(super) fn is_none(&self) -> bool {
         match self {
             Momentum::None => true,

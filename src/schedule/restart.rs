@@ -4,21 +4,21 @@ use std::fmt;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// When the momentum starts anew (O'Donoghue & Candès 2015).
+/// The condition that restarts the momentum (O'Donoghue & Candès 2015).
 ///
-/// A restart is a decision by comparison; derivatives follow the branch that ran. By `log_step` it stays
-/// where it was. By `momentum:K`, `K` is an iteration of the run, not since the restart: where a restart
-/// falls on it, the derivative is by the 0 of a counted momentum, and it is zero under the other rules, which
-/// the restart overrules (docs/schedules.md).
+/// A restart is decided by a comparison; derivatives follow the branch that ran, so the restart does not move
+/// with `log_step`. In `momentum:K`, `K` is an iteration of the run, not since the restart. If a restart
+/// happens at `K`, the derivative is with respect to the 0 of a counted momentum; under the other rules it is
+/// zero, because the restart overrides them (docs/schedules.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Restart {
     /// Never.
     #[default]
     None,
-    /// When the objective rose.
+    /// When the objective increased.
     Function,
-    /// When the step points against the movement: `⟨e − x⁺, x⁺ − x⟩ > 0`.
+    /// When the step points against the last movement: `⟨e − x⁺, x⁺ − x⟩ > 0`.
     Gradient,
 }
 

@@ -10,7 +10,7 @@ pub(crate) enum ScheduleSeed {
 }
 
 impl ScheduleSeed {
-    /// What it adds to the tangents of step and momentum of iteration `k`.
+    /// The terms it adds to the tangents of step and momentum of iteration `k`.
     pub(crate) fn at(self, k: usize, step: f64) -> (f64, f64) {
         match self {
             ScheduleSeed::EveryStep => (step, 0.0),

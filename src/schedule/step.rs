@@ -28,7 +28,7 @@ pub enum Step {
         /// Seed of the draws.
         seed: u64,
     },
-    /// From `low/L` to `high/L` in `period` equal stages, then again.
+    /// From `low/L` to `high/L` in `period` equal stages, repeated.
     Cyclic {
         /// First value, in units of `1/L`.
         low: f64,
@@ -41,7 +41,7 @@ pub enum Step {
     Decreasing {
         /// The first value, in units of `1/L`.
         scale: f64,
-        /// How fast it falls, in `[0, 1]`.
+        /// Exponent of the decay, in `[0, 1]`.
         power: f64,
     },
     /// Starts at `start/L`; a step whose curvature `⟨∇f(x⁺) − ∇f(e), x⁺ − e⟩ / ‖x⁺ − e‖²` exceeds `1/α_k` is
@@ -50,25 +50,25 @@ pub enum Step {
     Backtracking {
         /// The first value, in units of `1/L`.
         start: f64,
-        /// Factor of a rejection, in `(0, 1)`.
+        /// Factor of the step after a rejection, in `(0, 1)`.
         shrink: f64,
     },
-    /// `‖s‖²/⟨s, ∇f(x_k) − ∇f(x_{k−1})⟩`, `s = x_k − x_{k−1}` (Barzilai & Borwein 1988), held in `[1/L,
+    /// `‖s‖²/⟨s, ∇f(x_k) − ∇f(x_{k−1})⟩`, `s = x_k − x_{k−1}` (Barzilai & Borwein 1988), clamped to `[1/L,
     /// high/L]`; the first step is `1/L`.
     BarzilaiBorwein {
         /// The upper clamp, in units of `1/L`; below 2 the update stays a contraction.
         high: f64,
     },
     /// `2/(L_S + m_S)`, the extreme eigenvalues of the Hessian restricted to the manifold of the lane's
-    /// solution: for phases after identification, where they may be far beyond `2/L`. One step per lane;
+    /// solution: for phases after identification, where steps may be far beyond `2/L`. One step per lane;
     /// `None` until [`resolve_manifold`](crate::diff::resolve_manifold) has found them.
     Manifold(Option<Vec<f64>>),
-    /// Steps as given, `[iterations]` or `[iterations, lanes]`.
+    /// Given steps, `[iterations]` or `[iterations, lanes]`.
     Table(ArrayD<f64>),
 }
 
 impl Step {
-    /// How the rules are written.
+    /// The syntax of every rule.
     pub const NAMES: &'static [&'static str] = &[
         "1/L",
         "2/(L+m)",
@@ -82,8 +82,8 @@ impl Step {
         "table:FILE.npy",
     ];
 
-    /// The factor of iteration `k` in `step = unit(k) · base(lane)`, which every rule but a table with a
-    /// column per lane is made of; `units` are those of [`units`](Self::units).
+    /// The factor of iteration `k` in `step = unit(k) · base(lane)`, which holds for every rule except a
+    /// table with a column per lane; `units` are those of [`units`](Self::units).
     pub(super) fn unit(&self, k: usize, units: &[f64]) -> f64 {
         match self {
             Step::Constant(v) => *v,
@@ -113,12 +113,12 @@ impl Step {
         !matches!(self, Step::Table(table) if table.ndim() == 2)
     }
 
-    /// True if the factor of an iteration is the same at every one.
+    /// True if the factor of an iteration is the same at every iteration.
     pub(super) fn is_steady(&self) -> bool {
         !matches!(self, Step::Uniform { .. } | Step::Cyclic { .. } | Step::Decreasing { .. } | Step::Table(_))
     }
 
-    /// True if the step rises at some iteration: what momentum does not bear.
+    /// True if the step increases at some iteration, which is not safe with momentum.
     pub(super) fn rises(&self) -> bool {
         match self {
             Step::Uniform { .. } | Step::BarzilaiBorwein { .. } => true,
@@ -145,7 +145,7 @@ impl Step {
         }
     }
 
-    /// Multiples of `1/L` of the rules that vary.
+    /// Multiples of `1/L` for the rules that vary by iteration.
     pub(super) fn units(&self, iterations: usize) -> Vec<f64> {
         match *self {
             Step::Uniform { low, high, seed } => {

@@ -1,10 +1,10 @@
-//! Steps and momenta that no theory covers: refused or warned about before a run.
+//! Finds steps and momenta that the theory does not cover, before a run: errors and warnings.
 
 use super::{Algorithm, LaneSchedule, Metric, Schedule, Step};
 use crate::error::{Error, Result};
 
 impl LaneSchedule {
-    /// Steps must be positive: anything else is no proximal step.
+    /// Checks that all steps are positive, as a proximal step must be.
     pub(super) fn check_steps(&self, iterations: usize) -> Result<()> {
         match self.find_step(iterations, |_, _, _, step| !(step > 0.0 && step.is_finite())) {
             None => Ok(()),
@@ -31,7 +31,7 @@ impl LaneSchedule {
             }
         };
         let beyond = |phase: usize, k: usize, lane: usize, step: f64| {
-            // Backtracking tests its steps itself, and those of the manifold are safe on it.
+            // Backtracking tests its own steps, and the manifold's steps are safe on the manifold.
             let safe = match self.schedule.phases[phase].step {
                 Step::Backtracking { .. } => true,
                 Step::Manifold(_) => self.split.is_some_and(|split| phase > split),
@@ -53,7 +53,7 @@ impl LaneSchedule {
         })
     }
 
-    /// What the theory of [`crate::schedule`] does not cover, and phases that never run, in words.
+    /// Warnings about rules that the theory does not cover, and about phases that never run.
     pub fn warnings(&self, iterations: usize) -> Vec<String> {
         let mut list = Vec::new();
         if let Some(step) = self.unsafe_step(iterations) {
@@ -78,8 +78,7 @@ impl LaneSchedule {
         list
     }
 
-    /// The first (phase, iteration, lane, step) that is `bad`; of rules that the data decide, the largest
-    /// step counts.
+    /// The first (phase, iteration, lane, step) that is `bad`; for adaptive rules, the largest step counts.
     pub(crate) fn find_step(
         &self,
         iterations: usize,
@@ -98,8 +97,8 @@ impl LaneSchedule {
 }
 
 impl Schedule {
-    /// Phases whose momentum meets steps that rise, where products of the update's Jacobians can grow, in
-    /// words.
+    /// A warning about phases that combine momentum with increasing steps, where products of the update's
+    /// Jacobians can grow.
     pub(crate) fn unsafe_momentum(&self) -> Option<String> {
         self.phases.iter().enumerate().find_map(|(i, p)| {
             let momentum = p.momentum_rule();

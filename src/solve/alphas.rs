@@ -27,7 +27,7 @@ pub enum Alphas {
     },
 }
 
-/// Lanes of a sweep at most: bounds what a typing error can allocate.
+/// Maximum number of lanes of a sweep; limits the allocation that a typing error can cause.
 const MAX_LANES: usize = 1 << 24;
 
 impl Alphas {
@@ -49,12 +49,12 @@ impl Alphas {
     /// The values for a problem.
     ///
     /// # Errors
-    /// A value that is negative or not finite, or a path where alpha_max is 0.
+    /// A value that is negative or not finite, or a path if alpha_max is 0.
     pub(crate) fn resolve(&self, problem: &Objective, l1_ratio: f64) -> Result<Vec<f64>> {
         if !problem.penalty().uses_alpha() {
             return match self {
                 Alphas::List(values) => check(values.clone()),
-                // There is nothing to sweep: one lane.
+                // Without an alpha there is nothing to sweep: one lane.
                 _ => Ok(vec![0.0]),
             };
         }

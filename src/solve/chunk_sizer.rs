@@ -1,4 +1,4 @@
-//! The length of chunks, from the time that earlier ones took.
+//! Sizes chunks from the time of earlier ones.
 
 use std::time::Instant;
 
@@ -12,8 +12,8 @@ pub(super) struct ChunkSizer {
 }
 
 impl ChunkSizer {
-    /// `most` iterations is the plan's estimate; the first chunk is an eighth of it, as estimates may be too
-    /// high.
+    /// `most` is the plan's estimate of iterations; the first chunk is an eighth of it, because the estimate
+    /// may be too high.
     pub(super) fn new(most: usize) -> Self {
         ChunkSizer { most, iterations: most.div_ceil(8), clock: Instant::now() }
     }
@@ -23,14 +23,14 @@ impl ChunkSizer {
         self.iterations
     }
 
-    /// A chunk of so many iterations was collected. The engine is never idle, so the time since the last one
-    /// is its own.
+    /// Records that a chunk of this many iterations was collected. The engine is never idle, so the chunk
+    /// took the time since the last one.
     pub(super) fn collected(&mut self, iterations: usize) {
         let seconds = self.clock.elapsed().as_secs_f64();
         self.clock = Instant::now();
         let iterations = iterations.max(1);
         let fitting = CHUNK_SECONDS * iterations as f64 / seconds.max(1e-9);
-        // At most twice as many as before: the first chunks hold compilation and warming up.
+        // At most double: the first chunks include compilation and warm-up.
         self.iterations = (fitting as usize).clamp(1, (2 * iterations).min(self.most));
     }
 }

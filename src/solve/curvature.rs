@@ -6,11 +6,11 @@ use crate::lanes::{Lane, MetricSource};
 use crate::objective::{Derivative, Objective, Spectrum};
 use crate::schedule::{LaneCurvature, Metric};
 
-/// The metric as engines take it, and curvature bounds in it.
+/// The metric in the engines' format, and curvature bounds in it.
 pub(super) struct MetricCurvature {
     pub(super) source: MetricSource,
     spectrum: Spectrum,
-    /// `[q]`: between these the diagonal lies.
+    /// `[q]`: bounds of the diagonal.
     lower: Array1<f64>,
     upper: Array1<f64>,
 }
@@ -59,7 +59,7 @@ impl MetricCurvature {
     }
 
     /// Bounds of every lane, and their derivatives. A bound by the largest of several equal factors has a
-    /// kink: the mean of both sides is given, which is what a central difference sees.
+    /// kink; there its derivative is the mean of both sides, like a central difference.
     pub(super) fn of_lanes(
         &self,
         problem: &Objective,
@@ -86,7 +86,7 @@ impl MetricCurvature {
             1 => 1.0,
             _ => 0.5,
         };
-        // Of each derivative: by how much its direction moves the extremes.
+        // For each derivative: the change of both extremes along its direction.
         let extremes: Vec<(f64, f64)> = derivatives
             .iter()
             .map(|derivative| match derivative.strengths(problem, 0.0, 0.0).factor_seed {

@@ -1,5 +1,5 @@
-//! A sweep that runs on a thread of its own, for programs that must not block: a stream of what it does, and
-//! a future of its result.
+//! A sweep that runs on its own thread, for programs that must not block: a stream of updates and a future of
+//! the result.
 
 use std::future::poll_fn;
 use std::ops::ControlFlow;
@@ -15,28 +15,28 @@ use super::{Progress, Sweep, SweepResult};
 use crate::engine::{Chunk, Engine};
 use crate::error::{Error, ErrorKind, Result};
 
-/// What a [`Handle`] yields: a chunk of iterations, and where the run stands after it.
+/// One item of a [`Handle`]'s stream: a chunk of iterations, and the progress of the run after it.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Update {
     /// Records of every iteration of the chunk, and the frames among them.
     pub chunk: Chunk,
-    /// Where the run stands.
+    /// Progress of the run.
     pub progress: Progress,
 }
 
-/// Updates that may wait for their reader.
+/// Maximum number of updates that wait for the reader.
 const WAITING: usize = 4;
 
 /// A sweep that was submitted: a [`Stream`] of its [`Update`]s, and by [`result`](Self::result) a future of
-/// what it found.
+/// its result.
 ///
-/// Any executor can poll it: nothing here needs one in particular, spawns a task or waits. A few updates at
-/// most wait for their reader; a slow reader slows the run down instead of filling memory. The stream ends
-/// when the run does, whatever its end.
+/// Any executor can poll it: it spawns no task and does not block. Only a few updates are queued, so a slow
+/// reader slows the run down instead of filling memory. The stream ends when the run ends, for whatever
+/// reason.
 ///
-/// Dropping a handle cancels the run; so does [`cancel`](Self::cancel), which keeps the result. Either takes
-/// effect when the chunk under way is done, about 50 ms later, and neither waits for that.
+/// Dropping a handle cancels the run; so does [`cancel`](Self::cancel), which keeps the result. Both take
+/// effect after the current chunk, about 50 ms later, and neither waits for that.
 #[derive(Debug)]
 pub struct Handle {
     updates: mpsc::Receiver<Update>,
@@ -51,7 +51,7 @@ pub struct Finish {
 }
 
 impl Sweep {
-    /// Runs the sweep on a thread of its own. Settings are checked there too: what is wrong with them is the
+    /// Runs the sweep on its own thread. Settings are checked there too: an error in them is returned as the
     /// result.
     pub fn submit(self, mut engine: Box<dyn Engine>) -> Handle {
         let (mut sender, updates) = mpsc::channel(WAITING);
@@ -60,7 +60,7 @@ impl Sweep {
         let asked = cancelled.clone();
         let work = move || {
             let result = self.run_with(engine.as_mut(), |chunk, progress| {
-                // Whoever asks for the result alone has dropped the receiver: then there is nobody to tell.
+                // A caller of `result` has dropped the receiver: then there is no update to send.
                 if !sender.is_closed() {
                     let update = Update { chunk: chunk.clone(), progress: *progress };
                     let room = pollster::block_on(poll_fn(|context| sender.poll_ready(context)));
@@ -68,26 +68,26 @@ impl Sweep {
                 }
                 if asked.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
-            // The device is free by the time that the result is there.
+            // Free the device before the result is sent.
             drop(engine);
             let _ = finished.send(result);
         };
-        // A thread that cannot begin drops the sender, which the future reports.
+        // If the thread cannot start, the sender is dropped, and the future reports that.
         let _ = std::thread::Builder::new().name("proxjet sweep".into()).spawn(work);
         Handle { updates, finish: Finish { result, cancelled } }
     }
 }
 
 impl Handle {
-    /// Asks the run to end. Lanes that ended keep their results; the others end as they stand, with the
-    /// status `cancelled`. The stream yields what waits in it and ends.
+    /// Asks the run to end. Lanes that ended keep their results; the others end at their current iterate with
+    /// the status `cancelled`. The stream yields the queued updates and ends.
     pub fn cancel(&mut self) {
         self.finish.cancelled.store(true, Ordering::Relaxed);
-        // A run that waits for the reader goes on to its end.
+        // Unblocks a run that waits for the reader.
         self.updates.close();
     }
 
-    /// The result, without further updates: a run that waits for its reader goes on.
+    /// The result, without further updates: a run that waits for the reader continues.
     pub fn result(self) -> Finish {
         self.finish
     }

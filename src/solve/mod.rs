@@ -1,4 +1,4 @@
-//! The host-side scheduler: lays a sweep out into lanes, plans it, runs them on engines and collects the
+//! The host-side scheduler: expands a sweep into lanes, plans it, runs the lanes on engines and returns the
 //! trace, at the end or as a stream.
 
 mod alphas;

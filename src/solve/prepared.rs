@@ -42,7 +42,7 @@ impl Prepared {
         }
     }
 
-    /// The job of these lanes, with all that it needs.
+    /// The job of these lanes, owning its data.
     #[cfg(feature = "gpu")]
     pub(crate) fn into_job(self, problem: Objective, tol: f64) -> OwnedJob {
         let Prepared { lanes, schedule, metric, derivatives, start } = self;
@@ -50,7 +50,7 @@ impl Prepared {
         OwnedJob { problem, lanes, schedule, metric, derivatives, start, null_loss, tol }
     }
 
-    /// Derivatives by a setting of an iteration that lanes did not reach, in words.
+    /// Warnings about derivatives by a setting of an iteration that lanes did not reach.
     pub(super) fn unreached(&self, outcomes: &[LaneOutcome]) -> Vec<String> {
         let of = |derivative: &Derivative| {
             let (Derivative::Step(k) | Derivative::Momentum(k)) = *derivative else { return None };

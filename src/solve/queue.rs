@@ -1,4 +1,4 @@
-//! Lanes that wait for a slot. A lane that starts from another one is ready when that one has ended.
+//! The queue of waiting lanes. A lane that starts from another lane is ready when that lane has ended.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -11,9 +11,9 @@ use crate::lanes::{Job, Lane, LaneState, Start};
 /// The waiting lanes of a sweep, in their order.
 pub(super) struct Queue {
     ready: VecDeque<usize>,
-    /// Lanes by the one that they start from.
+    /// Lanes that are not ready, by the lane that they start from.
     blocked: HashMap<usize, Vec<usize>>,
-    /// `[q]`: where ready lanes start that have a source.
+    /// `[q]`: starts of the ready lanes that start from another lane.
     sources: HashMap<usize, Array1<f64>>,
 }
 
@@ -29,14 +29,14 @@ impl Queue {
         queue
     }
 
-    /// Takes the next lane that is ready, before its first iteration.
+    /// Removes the next ready lane and returns it before its first iteration.
     pub(super) fn pop(&mut self, job: &Job<'_>) -> Option<LaneState> {
         let lane = self.ready.pop_front()?;
         let source = self.sources.remove(&lane);
         Some(job.begin(lane, source.as_ref().map(|x| x.view())))
     }
 
-    /// A lane has ended: those that start from it are ready.
+    /// Marks a lane as ended: the lanes that start from it become ready.
     pub(super) fn finish(&mut self, state: &LaneState, outcome: &LaneOutcome) {
         let Some(lanes) = self.blocked.remove(&state.lane) else { return };
         let usable = !matches!(outcome.status, Status::Diverged | Status::NotFinite);
@@ -54,7 +54,7 @@ impl Queue {
         }
     }
 
-    /// Takes every lane that is left, ready or not, in the order of the sweep.
+    /// Removes all remaining lanes, ready or not, in the order of the sweep.
     pub(super) fn drain(&mut self) -> Vec<usize> {
         let mut lanes: Vec<usize> =
             self.ready.drain(..).chain(self.blocked.drain().flat_map(|(_, b)| b)).collect();
@@ -62,14 +62,14 @@ impl Queue {
         lanes
     }
 
-    /// True if a lane waits.
+    /// True if no lane waits.
     pub(super) fn is_empty(&self) -> bool {
         self.ready.is_empty() && self.blocked.is_empty()
     }
 }
 
-/// Checks that every lane can start: its fold is known, its row of `rows` given starts exists, and no lane
-/// waits for itself.
+/// Checks that every lane can start: its fold exists, its row is one of the `rows` given starts, and no lane
+/// depends on itself.
 ///
 /// # Errors
 /// The first lane that cannot.
@@ -112,9 +112,9 @@ pub(super) fn check_lanes(lanes: &[Lane], rows: usize) -> Result<()> {
     }
 }
 
-/// A lane whose chain of starts never ends, if there is one.
+/// The first lane whose chain of starts is a cycle, if any.
 fn first_in_cycle(lanes: &[Lane]) -> Option<usize> {
-    // 0: not looked at, 1: on the chain that is followed, 2: ends.
+    // 0: not visited, 1: on the current chain, 2: known to end.
     let mut seen = vec![0u8; lanes.len()];
     for first in 0..lanes.len() {
         let (mut at, mut chain) = (first, Vec::new());

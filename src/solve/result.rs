@@ -14,13 +14,13 @@ pub struct SweepResult {
     pub lanes: Vec<LaneResult>,
     /// The recorded sequence, in the units of the fit.
     pub trace: Trace,
-    /// What ran and how.
+    /// The settings and the device of the run.
     pub info: RunInfo,
     pub(super) columns: Columns,
 }
 
 impl SweepResult {
-    /// The model of a lane at its end, in the units of the data as they were given.
+    /// The final model of a lane, in the units of the original data.
     ///
     /// # Panics
     /// A lane that the sweep does not have.
@@ -44,23 +44,21 @@ pub struct LaneResult {
     pub alpha: f64,
     /// Mix of l1 (1) and l2 (0).
     pub l1_ratio: f64,
-    /// How it ended.
+    /// Why the lane ended.
     pub status: Status,
     /// Iterations done.
     pub iterations: usize,
-    /// Objective at the end.
+    /// Final objective.
     pub objective: Option<f64>,
-    /// Duality gap at the end, relative to the loss of zero coefficients; absent where the dual is not
-    /// available.
+    /// Final duality gap, relative to the loss of zero coefficients; absent if there is no dual.
     pub gap: Option<f64>,
     /// Fixed-point residual of the iterate, relative.
     pub stationarity: Option<f64>,
-    /// Fixed-point residual of the derivatives by hyperparameters, relative, the largest of them.
+    /// The largest relative fixed-point residual of the derivatives by hyperparameters.
     pub derivative_residual: Option<f64>,
     /// Non-zero coefficients.
     pub support: usize,
-    /// The iterate from which on the active set did not change any more; absent where it still changed at the
-    /// last one.
+    /// The iterate from which on the active set did not change; absent if it changed at the last iterate.
     pub identified: Option<usize>,
     /// Mean loss over the held-out rows.
     pub validation_loss: Option<f64>,
@@ -72,7 +70,7 @@ pub struct LaneResult {
     pub strong_convexity: f64,
 }
 
-/// What ran and how: every report prints it.
+/// The settings and the device of a run, for every report.
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -87,7 +85,7 @@ pub struct RunInfo {
     pub strong_convexity: f64,
     /// Relative margin in `lipschitz`.
     pub lipschitz_margin: f64,
-    /// Engine, adapter, driver; of the first device where there are several.
+    /// Engine, adapter and driver of the first device.
     #[cfg_attr(feature = "serde", serde(flatten))]
     pub engine: EngineInfo,
     /// The other devices.
@@ -97,20 +95,20 @@ pub struct RunInfo {
     pub precision: Precision,
     /// Execution strategy.
     pub strategy: Strategy,
-    /// What varied with the iteration.
+    /// The schedule.
     pub schedule: ScheduleInfo,
-    /// Iterations at most.
+    /// Maximum number of iterations.
     pub iterations: usize,
     /// Tolerance.
     pub tol: f64,
     /// Names of the derivatives, in order.
     pub derivative: Vec<String>,
-    /// Share, over all lanes and iterations, that was left out because it is zero: of the coefficients (CPU
-    /// engine), or of the terms of both products (GPU engine).
+    /// Share of the skipped work over all lanes and iterations: of the coefficients (CPU engine), or of the
+    /// terms of both products (GPU engine), because they are zero.
     pub skipped_work: f64,
-    /// Devices that failed on the way, and what was done about it.
+    /// Device failures during the run, and how the run continued.
     pub faults: Vec<String>,
-    /// What to be wary of: steps and momenta that the theory does not cover, phases that never ran.
+    /// Warnings: steps and momenta that the theory does not cover, and phases that never ran.
     pub warnings: Vec<String>,
     /// Seconds of the run, planning and upload included.
     pub seconds: f64,

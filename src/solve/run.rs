@@ -1,4 +1,4 @@
-//! A sweep run to its end: plans, runs the scheduler and collects what it emits.
+//! Runs a sweep to its end: plans it, runs the scheduler and collects its events.
 
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -15,13 +15,13 @@ impl Sweep {
     /// Runs the sweep to its end.
     ///
     /// # Errors
-    /// As [`plan`](Self::plan), and a device that failed for good. Divergence is a status.
+    /// As [`plan`](Self::plan), and a device failure that could not be recovered. Divergence is a status.
     pub fn run(&self, engine: &mut dyn Engine) -> Result<SweepResult> {
         self.run_with(engine, |_, _| ControlFlow::Continue(()))
     }
 
-    /// Runs the sweep and passes every chunk to `watch`, whose `Break` cancels the lanes under way and keeps
-    /// what is done.
+    /// Runs the sweep and passes every chunk to `watch`; if that returns `Break`, the running lanes are
+    /// cancelled and all results so far are kept.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -56,7 +56,7 @@ impl Sweep {
 
         let mut collector = Collector::new(self, &prepared, &first, watch);
         let deadline = self.deadline.map(|limit| clock + limit);
-        // An engine that takes over takes the strategy that suits it.
+        // A replacement engine chooses its own strategy.
         let any_strategy = self.clone().strategy(None);
         let replan = |engine: &dyn Engine| any_strategy.plan_prepared(&prepared, engine);
         let scheduler = Scheduler::new(&job, deadline, self.on_fault, &replan);
@@ -71,7 +71,7 @@ impl Sweep {
     }
 }
 
-/// Collects what a run emits.
+/// Collects the events of a run.
 struct Collector<'a, W> {
     sweep: &'a Sweep,
     watch: W,

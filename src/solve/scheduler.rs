@@ -1,4 +1,4 @@
-//! Runs the waiting lanes of a sweep on one or several engines, and goes on after a device fault.
+//! Runs the waiting lanes of a sweep on one or several engines, and continues after a device fault.
 
 use std::ops::ControlFlow;
 use std::sync::Mutex;
@@ -14,15 +14,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lanes::{Job, LaneState};
 use crate::program::Plan;
 
-/// What to do when a device fails in the middle of a run.
+/// The reaction to a device failure during a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum OnFault {
-    /// Go on from the last chunk collected on a fresh device, as long as that gets further.
+    /// Continue from the last collected chunk on a fresh device, as long as retries make progress.
     #[default]
     Retry,
-    /// Go on from there on the CPU engine.
+    /// Continue from the last collected chunk on the CPU engine.
     Cpu,
     /// End the run with the error.
     Fail,
@@ -45,7 +45,7 @@ impl std::str::FromStr for OnFault {
     }
 }
 
-/// Where a run stands.
+/// Progress of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Progress {
@@ -53,23 +53,23 @@ pub struct Progress {
     pub lanes: usize,
     /// Lanes that ended.
     pub finished: usize,
-    /// Lanes that are going.
+    /// Lanes that are running.
     pub running: usize,
-    /// Iterations done, all lanes together.
+    /// Iterations done, summed over all lanes.
     pub iterations: usize,
-    /// Iterations that lanes which ended early did not need.
+    /// Iterations that were not needed because lanes ended early.
     pub skipped: usize,
 }
 
-/// What an engine at work reports.
+/// An event reported by a worker.
 pub(super) enum Event {
-    /// A lane begins here.
+    /// A lane begins, in this state.
     Begin(LaneState),
     /// A chunk was collected.
     Chunk(Chunk),
-    /// A lane ended here.
+    /// A lane ended, in this state.
     Finish(LaneState, LaneOutcome),
-    /// A device failed, and the run goes on.
+    /// A device failed, and the run continues.
     Fault(String),
 }
 
@@ -81,12 +81,12 @@ pub(super) struct Scheduler<'a> {
     /// Plans for another engine.
     pub(super) replan: &'a (dyn Fn(&dyn Engine) -> Result<Plan> + Sync),
     queue: Mutex<Queue>,
-    /// Lanes that were under way on engines which failed for good.
+    /// Lanes that were running on engines that failed and were not replaced.
     interrupted: Mutex<Vec<LaneState>>,
     cancelled: AtomicBool,
 }
 
-/// Faults in a row, without a chunk in between, that end a run.
+/// Number of consecutive faults, without a chunk in between, after which a run ends.
 const MAX_RETRIES: usize = 3;
 
 impl<'a> Scheduler<'a> {
@@ -108,11 +108,11 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Runs the whole queue on the engines, each with its plan; `on_event` receives every event, and its
-    /// `Break` cancels.
+    /// Runs the whole queue on the engines, each with its plan. `on_event` receives every event and returns
+    /// `Break` to cancel.
     ///
     /// # Errors
-    /// A device that failed for good.
+    /// A device failure that could not be recovered.
     pub(super) fn run(
         &self,
         engines: &mut [(&mut dyn Engine, Plan)],
@@ -134,7 +134,7 @@ impl<'a> Scheduler<'a> {
         Ok(())
     }
 
-    /// Rounds of all engines that work, until no lane is left by one that failed for good.
+    /// Runs rounds of all working engines, until no lane of a failed engine remains.
     fn work_together(
         &self,
         engines: &mut [(&mut dyn Engine, Plan)],
@@ -156,7 +156,8 @@ impl<'a> Scheduler<'a> {
                 _ => true,
             });
             match failed {
-                // A lane may wait for one that ended on another engine after this one had nothing left to do.
+                // A lane may have waited for one that ended on another engine after this engine ran out of
+                // work.
                 None if self.stop().is_some() || lock(&self.queue).is_empty() => return Ok(()),
                 None => continue,
                 Some(error) if able.is_empty() || self.on_fault == OnFault::Fail => return Err(error),
@@ -169,14 +170,14 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// How the work of each engine ended.
+    /// Runs all engines until each has finished; returns how each one ended.
     fn round(
         &self,
         engines: &mut [(&mut dyn Engine, &Plan)],
         on_event: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Vec<Result<()>> {
         std::thread::scope(|scope| {
-            // A slow listener slows the engines down instead of filling memory.
+            // The bound makes a slow listener slow the engines down instead of filling memory.
             let (sender, events) = mpsc::sync_channel(2 * engines.len());
             let workers: Vec<_> = engines
                 .iter_mut()
@@ -208,7 +209,7 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Why the run has to stop, if it has to.
+    /// The reason to stop the run, if there is one.
     pub(super) fn stop(&self) -> Option<Status> {
         if self.cancelled.load(Ordering::Relaxed) {
             Some(Status::Cancelled)
@@ -219,18 +220,18 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// The next lane that is ready, before its first iteration.
+    /// The next ready lane, before its first iteration.
     pub(super) fn next(&self) -> Option<LaneState> {
         lock(&self.queue).pop(self.job)
     }
 
-    /// A lane has ended.
+    /// Marks a lane as ended.
     pub(super) fn finish(&self, state: &LaneState, outcome: &LaneOutcome) {
         lock(&self.queue).finish(state, outcome);
     }
 
-    /// Takes lanes from the queue until none is ready, on one engine, and on what takes its place after a
-    /// fault. Where nothing does, its lanes are left to the other engines.
+    /// Runs ready lanes of the queue on one engine, or on its replacement after a fault, until none is ready.
+    /// If there is no replacement, the lanes go to the other engines.
     fn work(&self, engine: &mut dyn Engine, plan: &Plan, emit: &mut dyn FnMut(Event)) -> Result<()> {
         let mut interrupted = std::mem::take(&mut *lock(&self.interrupted));
         let done = self.work_with_retries(engine, plan, &mut interrupted, emit);
@@ -271,7 +272,7 @@ impl<'a> Scheduler<'a> {
     }
 }
 
-/// Locks, also after a panic of another thread: nothing is half changed under these locks.
+/// Locks, even after a panic of another thread: no update under these locks can be incomplete.
 fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     of.lock().unwrap_or_else(|e| e.into_inner())
 }

@@ -1,12 +1,12 @@
-//! Steps that are too long for the penalty: beyond a limit, its proximal map is not defined.
+//! Checks the step limit of the penalty, beyond which its proximal map is not defined.
 
 use crate::error::{Error, Result};
 use crate::lanes::{Lane, MetricSource};
 use crate::objective::Objective;
 use crate::schedule::LaneSchedule;
 
-/// Checks that every step in the metric, of every penalised coefficient, is below the limit of the penalty.
-/// Of a step that is decided at run time the largest possible counts.
+/// Checks that every step of every penalised coefficient, in the metric, is below the limit of the penalty.
+/// For a step that is chosen at run time, the largest possible value is checked.
 ///
 /// # Errors
 /// The first step that reaches the limit.

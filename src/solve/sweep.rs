@@ -78,7 +78,7 @@ impl Sweep {
         self.l1_ratio = l1_ratio;
         self
     }
-    /// Everything that varies with the iteration.
+    /// The schedule: algorithm, step and momentum of every iteration.
     pub fn schedule(mut self, schedule: impl Into<Schedule>) -> Self {
         self.schedule = schedule.into();
         self
@@ -103,12 +103,12 @@ impl Sweep {
         self.schedule.metric = metric;
         self
     }
-    /// From where tangents are carried.
+    /// The first iteration that computes tangents.
     pub fn tangent_start(mut self, start: TangentStart) -> Self {
         self.schedule.tangent_start = start;
         self
     }
-    /// Iterations at most.
+    /// Maximum number of iterations.
     pub fn iterations(mut self, iterations: usize) -> Self {
         self.iterations = iterations;
         self
@@ -118,17 +118,18 @@ impl Sweep {
         self.tol = tol;
         self
     }
-    /// Tests the stop rule every so many iterations (default 10); a test costs half an iteration.
+    /// Tests the stop rule every `check_every` iterations (default 10); a test costs half an iteration.
     pub fn check_every(mut self, check_every: usize) -> Self {
         self.check_every = check_every;
         self
     }
-    /// What to differentiate with respect to; by default `log_alpha` where the penalty has an alpha.
+    /// The hyperparameters to differentiate with respect to; by default `log_alpha` if the penalty has an
+    /// alpha.
     pub fn derivatives(mut self, derivatives: impl IntoIterator<Item = Derivative>) -> Self {
         self.derivatives = Some(derivatives.into_iter().collect());
         self
     }
-    /// Keeps a full frame every so many iterations; by default a fiftieth of them.
+    /// Records a full frame every `every` iterations; by default a fiftieth of the maximum number.
     pub fn every(mut self, every: usize) -> Self {
         self.every = Some(every);
         self
@@ -139,9 +140,9 @@ impl Sweep {
         self.start = Some(start);
         self
     }
-    /// Where each lane starts, one for each alpha, in place of the rows of [`start`](Self::start) in order.
-    /// With [`Start::From`] a path is warm-started: `Start::From(i)` waits for lane `i` and starts at its
-    /// last iterate.
+    /// The start of each lane, one per alpha; by default the rows of [`start`](Self::start) in order. With
+    /// [`Start::From`] a path is warm-started: `Start::From(i)` waits for lane `i` and starts at its last
+    /// iterate.
     pub fn lane_starts(mut self, starts: impl IntoIterator<Item = Start>) -> Self {
         self.lane_starts = Some(starts.into_iter().collect());
         self
@@ -151,7 +152,7 @@ impl Sweep {
         self.precision = precision;
         self
     }
-    /// The execution strategy, instead of the one that the plan finds fastest. Sequences differ by rounding
+    /// The execution strategy; by default the fastest by the plan's estimate. Strategies differ by rounding
     /// only.
     pub fn strategy(mut self, strategy: Option<Strategy>) -> Self {
         self.strategy = strategy;
@@ -163,35 +164,35 @@ impl Sweep {
         self
     }
 
-    /// True if coefficients that provably rest at zero may be left out of the products, which changes no
-    /// sequence beyond rounding; by default they are, where that pays.
+    /// True if the products may skip coefficients that provably stay at zero, which changes results by
+    /// rounding only. Default true; work is skipped only where that is faster.
     pub fn sparsity(mut self, sparsity: bool) -> Self {
         self.sparsity = sparsity;
         self
     }
-    /// Iterations of a chunk at most; by default as many as take about 50 ms.
+    /// Maximum iterations of a chunk; by default as many as take about 50 ms.
     pub fn chunk(mut self, iterations: usize) -> Self {
         self.chunk = Some(iterations);
         self
     }
-    /// Time that the run may take; lanes that are still going then end with the status `deadline`.
+    /// Time limit of the run; lanes that are still running then end with the status `deadline`.
     pub fn deadline(mut self, limit: Duration) -> Self {
         self.deadline = Some(limit);
         self
     }
-    /// What to do when a device fails in the middle of the run.
+    /// The reaction to a device failure during the run.
     pub fn on_fault(mut self, on_fault: OnFault) -> Self {
         self.on_fault = on_fault;
         self
     }
 
-    /// The same sweep of another problem.
+    /// The same sweep for another problem.
     pub fn on(mut self, problem: Objective) -> Self {
         self.problem = problem;
         self
     }
 
-    /// What varies with the iteration.
+    /// The schedule.
     pub fn rules(&self) -> &Schedule {
         &self.schedule
     }
@@ -244,7 +245,7 @@ impl Sweep {
                     .map_err(|missing| missing.at("momentum 'strongly_convex'"))?;
             }
         }
-        // Shapes first: the curvature in a metric reads its table.
+        // Check shapes first: the curvature in a metric reads its table.
         self.schedule.metric.check(self.iterations, lanes.len(), problem.features())?;
         let metric = MetricCurvature::new(problem, &self.schedule.metric);
         let (curvatures, tangents) = metric.of_lanes(problem, &lanes, &derivatives);
@@ -290,7 +291,7 @@ impl Sweep {
         Plan::new(self.request(prepared), &engine.limits(self.precision)?)
     }
 
-    /// Sizes and settings of the sweep, from which a plan follows.
+    /// Sizes and settings of the sweep, the input of the planner.
     pub fn request(&self, prepared: &Prepared) -> Request {
         let shape = self.problem.shape();
         Request {
@@ -329,9 +330,9 @@ impl Sweep {
         }
     }
 
-    /// The sweep on the device of an application, as a value that the application steps: see
-    /// [`Session`](crate::engine::gpu::Session). All lanes run at once. A deadline, a fault's remedy and the
-    /// trace are the application's own business.
+    /// A session on the device of an application, which steps it itself: see
+    /// [`Session`](crate::engine::gpu::Session). All lanes run at once. The application handles deadlines,
+    /// device faults and the trace.
     ///
     /// # Errors
     /// As [`plan`](Self::plan), lanes that do not fit at once, and a device that failed.
@@ -342,7 +343,7 @@ impl Sweep {
         keep: crate::engine::gpu::Keep,
     ) -> Result<crate::engine::gpu::Session> {
         if keep != crate::engine::gpu::Keep::Frames {
-            // No frame but the last.
+            // Record only the last frame.
             self.every = Some(self.iterations);
         }
         let prepared = self.prepare()?;

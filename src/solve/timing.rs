@@ -1,4 +1,4 @@
-//! How long iterations take, apart from all that happens once in a run.
+//! Times iterations, without the work that a run does only once.
 
 use std::time::Instant;
 
@@ -8,30 +8,30 @@ use crate::error::{Error, Result};
 use crate::lanes::Job;
 use crate::program::{CHUNK_SECONDS, Plan};
 
-/// How long the iterations of a sweep take.
+/// The measured time of a sweep's iterations.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct IterationTime {
-    /// Lanes that ran at the same time: as many as the plan has slots.
+    /// Lanes that ran at the same time: the plan's slots.
     pub lanes: usize,
     /// Iterations timed.
     pub iterations: usize,
-    /// Seconds of an iteration of these lanes, with chunks kept in flight as in a run.
+    /// Seconds per iteration of these lanes, with chunks in flight as in a run.
     pub seconds: f64,
-    /// The same where a chunk is collected before the next one is submitted; `None` for an engine that takes
-    /// one at a time anyway.
+    /// The same if each chunk is collected before the next one is submitted; `None` for an engine that
+    /// accepts only one chunk at a time.
     pub one_by_one: Option<f64>,
-    /// Seconds from opening the run to the end of its first iteration: buffers, uploads, and kernels that
-    /// were not compiled before.
+    /// Seconds from opening the run to the end of its first iteration: buffers, uploads, and the compilation
+    /// of kernels that are not cached.
     pub start_seconds: f64,
 }
 
-/// Iterations that show about how long one takes.
+/// Iterations of the trial that estimates the time of one.
 const TRIAL: usize = 4;
 
 impl Sweep {
-    /// Times iterations with all slots taken, for about the given seconds. No trace is kept, and the
-    /// tolerance ends no lane.
+    /// Times iterations with all slots loaded, for about the given seconds. No trace is recorded, and the
+    /// tolerance is ignored.
     ///
     /// # Errors
     /// As [`plan`](Self::plan); a device that failed; fewer iterations than it takes to fill the engine's
@@ -71,8 +71,8 @@ impl Sweep {
         Ok(IterationTime { lanes: plan.slots, iterations, seconds, one_by_one, start_seconds })
     }
 
-    /// Seconds of all iterations from the first to the last, without preparation and trace. Lanes that the
-    /// plan does not run at once are left out.
+    /// Seconds of all iterations from the first to the last, without preparation and trace. Only the lanes
+    /// that the plan runs at once are timed.
     ///
     /// # Errors
     /// As [`plan`](Self::plan), and a device that failed.
@@ -93,14 +93,14 @@ impl Sweep {
     }
 }
 
-/// A run with every slot taken.
+/// A run with every slot loaded.
 fn active<'a>(engine: &'a mut dyn Engine, plan: &'a Plan, job: &'a Job<'a>) -> Result<Box<dyn Run + 'a>> {
     let mut run = engine.open(plan, job)?;
     run.load((0..plan.slots).map(|lane| job.begin(lane, None)).collect())?;
     Ok(run)
 }
 
-/// Chunks one after the other: iterations and seconds.
+/// Runs chunks one after the other; returns iterations and seconds.
 fn in_turn(run: &mut dyn Run, chunk: usize, chunks: usize) -> Result<(usize, f64)> {
     let (clock, mut iterations) = (Instant::now(), 0);
     for _ in 0..chunks {
@@ -110,8 +110,8 @@ fn in_turn(run: &mut dyn Run, chunk: usize, chunks: usize) -> Result<(usize, f64
     Ok((iterations, clock.elapsed().as_secs_f64()))
 }
 
-/// Chunks kept in flight, from when the queue is full until it would have to be filled again: iterations and
-/// seconds.
+/// Runs chunks in flight; returns iterations and seconds from the time when the queue is full until it needs
+/// refilling.
 fn in_flight(run: &mut dyn Run, chunk: usize, chunks: usize) -> Result<(usize, f64)> {
     while run.in_flight() < run.depth() {
         run.submit(chunk)?;

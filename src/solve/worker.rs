@@ -1,4 +1,4 @@
-//! One engine at work: it loads lanes into slots, keeps chunks in flight, and evicts lanes that have ended.
+//! Drives one engine: loads lanes into slots, keeps chunks in flight, and evicts lanes that have ended.
 
 use super::chunk_sizer::ChunkSizer;
 use super::scheduler::{Event, Scheduler};
@@ -7,15 +7,15 @@ use crate::error::Result;
 use crate::lanes::LaneState;
 use crate::program::Plan;
 
-/// An engine at work until it fails or no lane is ready.
+/// Drives one engine until it fails or no lane is ready.
 pub(super) struct Worker<'a> {
     scheduler: &'a Scheduler<'a>,
     plan: &'a Plan,
-    /// Lanes under way that have lost their engine: loaded before any other.
+    /// Running lanes of a failed engine, which are loaded first.
     pub(super) interrupted: Vec<LaneState>,
     /// Lanes in slots, in the engine's order.
     loaded: Vec<usize>,
-    /// `[lanes of the sweep]`: whether a lane is in a slot and has not ended, as far as is known.
+    /// `[lanes of the sweep]`: true if the lane is in a slot and is not known to have ended.
     active: Vec<bool>,
     active_count: usize,
     /// Chunks collected.
@@ -28,7 +28,8 @@ impl<'a> Worker<'a> {
         Worker { scheduler, plan, interrupted, loaded: Vec::new(), active, active_count: 0, chunks: 0 }
     }
 
-    /// On an error, `interrupted` holds the lanes that were under way as of the last chunk collected.
+    /// Runs until no lane is ready. On an error, `interrupted` holds the running lanes as of the last
+    /// collected chunk.
     pub(super) fn run(&mut self, engine: &mut dyn Engine, emit: &mut dyn FnMut(Event)) -> Result<()> {
         let mut run = engine.open(self.plan, self.scheduler.job)?;
         let done = self.drive(run.as_mut(), emit);
@@ -41,8 +42,8 @@ impl<'a> Worker<'a> {
     }
 
     fn drive(&mut self, run: &mut dyn Run, emit: &mut dyn FnMut(Event)) -> Result<()> {
-        // Lanes are exchanged at multiples of the plan's chunk only, so that the engine's columns do not
-        // depend on how fast the machine happens to be.
+        // Lanes are exchanged only at multiples of the plan's chunk, so that the layout of the engine's
+        // columns does not depend on the speed of the machine.
         let mut since_exchange = 0;
         let mut chunk_sizer = ChunkSizer::new(self.plan.chunk);
         loop {
@@ -114,7 +115,7 @@ impl<'a> Worker<'a> {
         let mut ended = Vec::new();
         for slot in &mut chunk.slots {
             if !self.active[slot.lane] {
-                // It ended while this chunk was in flight, and did nothing in it.
+                // The lane had ended before this chunk, which was already in flight.
                 slot.first = slot.outcome.iterations;
             } else if slot.outcome.status != Status::Running {
                 ended.push((slot.lane, slot.outcome));
@@ -130,7 +131,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Ends every lane under way where it stands.
+    /// Ends every running lane at its current iterate.
     fn finish_all(&mut self, run: &dyn Run, status: Status, emit: &mut dyn FnMut(Event)) {
         let active = self.loaded.iter().filter(|lane| self.active[**lane]).map(|lane| run.state(*lane));
         for state in active.chain(self.interrupted.drain(..)) {

@@ -1,4 +1,4 @@
-//! Accuracy against independent computations.
+//! Measures accuracy against independent computations.
 
 use ndarray::{ArrayView1, Axis};
 
@@ -64,8 +64,8 @@ pub(crate) fn accuracy(engine: &mut dyn Engine) -> Result<Vec<Accuracy>> {
     Ok(rows)
 }
 
-/// Largest relative difference over the lanes with equal active sets in every frame, and how many lanes have
-/// them and have not. Where none has, the runs are as far apart as can be.
+/// Largest relative difference over the lanes with equal active sets in every frame, and the numbers of lanes
+/// with and without equal sets. Without any such lane the difference is `f64::MAX`.
 fn disagreement(a: &SweepResult, b: &SweepResult) -> (f64, usize, usize) {
     let lanes = a.trace.alpha.len();
     let same = |lane: &usize| {
@@ -78,7 +78,7 @@ fn disagreement(a: &SweepResult, b: &SweepResult) -> (f64, usize, usize) {
 }
 
 /// Largest distance of a lane's iterates, and of their derivatives, relative to the first run's, over its
-/// frames. Numbers that are not finite are as far away as can be.
+/// frames. Numbers that are not finite give `f64::MAX`.
 pub(crate) fn difference(a: &SweepResult, b: &SweepResult, lane: usize) -> f64 {
     let distance = |a: ArrayView1<'_, f64>, b: ArrayView1<'_, f64>| {
         let gap = &a - &b;

@@ -1,4 +1,4 @@
-//! Two files of measurements, entry by entry.
+//! Compares two files of measurements, entry by entry.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::report::{Report, SCHEMA, Sample, quantile};
 use proxjet::error::{Error, Result};
 
-/// Bytes of a file of measurements at most.
+/// Maximum bytes of a file of measurements.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// How two files differ.
+/// The differences of two files.
 #[derive(Debug, Serialize)]
 pub struct Comparison {
     pub(crate) schema: &'static str,
@@ -24,7 +24,7 @@ pub struct Comparison {
     pub(crate) only_b: Vec<String>,
 }
 
-/// Where a file comes from.
+/// The origin of a file.
 #[derive(Debug, Serialize)]
 pub(crate) struct Side {
     pub(crate) date: String,
@@ -56,7 +56,7 @@ pub(crate) struct Ratio {
     pub(crate) b_seconds: f64,
     /// Median over all pairs of repetitions.
     pub(crate) ratio: f64,
-    /// Between which half of the pairs lie.
+    /// The quartiles of the ratios of all pairs.
     pub(crate) quartiles: [f64; 2],
     /// True if every repetition of one file was faster than every one of the other.
     pub(crate) apart: bool,
@@ -102,7 +102,7 @@ impl Report {
 }
 
 impl Comparison {
-    /// Compares what both files have.
+    /// Compares the entries that both files have.
     ///
     /// # Errors
     /// Nothing in common.
@@ -144,7 +144,7 @@ impl Comparison {
     }
 }
 
-/// Every time of a file that is comparable: what it is of, and its repetitions.
+/// Every comparable time of a file: its name and its repetitions.
 fn times(report: &Report) -> Vec<(String, Sample)> {
     let products = report.products.iter().map(|p| {
         (format!("products {} x {} x {} {}", p.rows, p.features, p.columns, p.precision), p.seconds.clone())
@@ -176,7 +176,7 @@ fn times(report: &Report) -> Vec<(String, Sample)> {
         ]
     });
     let all = products.chain(shapes).chain(lanes).chain(sparsity).chain(cancel);
-    // A product that several entries share was measured several times.
+    // A product shared by several entries was measured several times.
     let mut list: Vec<(String, Sample)> = Vec::new();
     for (what, sample) in all {
         match list.iter_mut().find(|(other, _)| *other == what) {

@@ -1,5 +1,5 @@
-//! How fast an engine of proxjet is on this machine, beside plain products on the same engine in the same
-//! run, and how accurate.
+//! Measures the speed and accuracy of a proxjet engine on this machine, with plain products on the same
+//! engine in the same run for comparison.
 
 use std::time::Instant;
 
@@ -23,11 +23,12 @@ pub use machine::Machine;
 pub use report::Report;
 pub use suite::{Plan, Section, Shape, Suite};
 
-/// Measures what a plan asks for. `command` is named in the report; `keep` is given the report after every
-/// section.
+/// Runs the measurements of a plan. `command` is recorded in the report; `keep` is called with the report
+/// after every section.
 ///
 /// # Errors
-/// A device that failed for good, and what `keep` reports. What does not fit the memory is noted as skipped.
+/// A device failure that could not be recovered, and errors of `keep`. Measurements that do not fit the
+/// memory are recorded as skipped.
 pub fn measure(
     plan: &Plan,
     machine: &mut Machine,
@@ -94,7 +95,7 @@ pub fn measure(
     Ok(report)
 }
 
-/// What follows from all measurements together: peaks, floors, and the share of the host.
+/// Computes the values that depend on all measurements: peaks, floors, and the share of the host.
 fn conclude(report: &mut Report) {
     report.peaks.clear();
     for precision in Precision::NAMES {
@@ -120,12 +121,12 @@ fn conclude(report: &mut Report) {
     report.host_share = (whole > 0.0).then(|| host / whole);
 }
 
-/// Says on stderr what is being measured.
+/// Prints the current measurement to stderr.
 fn progress(what: &str) {
     eprintln!("bench: {what}");
 }
 
-/// The precisions that the engine has; the others are noted as skipped.
+/// The precisions that the engine supports; the others are recorded as skipped.
 fn has(machine: &mut Machine, report: &mut Report, section: Section, what: &str) -> Vec<Precision> {
     let mut list = Vec::new();
     for precision in [Precision::F32, Precision::F64] {
@@ -137,8 +138,8 @@ fn has(machine: &mut Machine, report: &mut Report, section: Section, what: &str)
     list
 }
 
-/// Notes what does not fit the memory, or on which the device failed, for which a fresh one is taken; any
-/// other error is one.
+/// Records a measurement as skipped if it did not fit the memory or the device failed; in the latter case a
+/// fresh device is opened. Any other error is returned.
 fn skip(
     machine: &mut Machine,
     report: &mut Report,

@@ -1,4 +1,4 @@
-//! The engine that is measured, with what only engines of its kind can tell.
+//! The measured engine, with measurements specific to its kind.
 
 use proxjet::engine::Engine;
 use proxjet::engine::cpu::{CpuEngine, products_alone};
@@ -11,7 +11,7 @@ use proxjet::solve::Sweep;
 
 use crate::report::KernelTime;
 
-/// The engine that is measured.
+/// The measured engine.
 #[derive(Debug)]
 pub enum Machine {
     /// The CPU engine.
@@ -31,7 +31,7 @@ impl Machine {
     }
 
     /// Seconds of the two plain products of a problem's design with this many columns: on the CPU engine
-    /// repeated for about the given seconds, on a device the sum of two medians by its own clock.
+    /// repeated for about the given seconds, on a device the sum of two medians measured by its own clock.
     pub(crate) fn products(
         &mut self,
         problem: &Objective,
@@ -54,7 +54,7 @@ impl Machine {
         }
     }
 
-    /// What the device's clock says of some chunks. `None` without such a clock.
+    /// Times some chunks with the device's clock. `None` without such a clock.
     #[cfg_attr(not(feature = "gpu"), allow(unused_variables))]
     pub(crate) fn clocked(&mut self, sweep: &Sweep, chunks: usize) -> Result<Option<Clocked>> {
         match self {
@@ -65,7 +65,7 @@ impl Machine {
                     return Ok(None);
                 }
                 let plan = sweep.plan(gpu.as_ref())?;
-                // No lane may end on the way, the chunk that warms up included.
+                // No lane may end during these chunks, including the warm-up chunk.
                 let chunk = (plan.request.iterations / (chunks + 1)).clamp(1, plan.chunk);
                 let sweep = sweep.clone().chunk(chunk);
                 let (prepared, plan) = (sweep.prepare()?, sweep.plan(gpu.as_ref())?);

@@ -1,11 +1,11 @@
-//! What a bench measures, as JSON holds it. Seconds, operations and bytes are those of one iteration of all
-//! lanes of an entry, where nothing else is said.
+//! The measurements of a bench, in the format of the JSON file. Unless stated otherwise, seconds, operations
+//! and bytes are those of one iteration of all lanes of an entry.
 
 use serde::{Deserialize, Serialize};
 
 use proxjet::engine::EngineInfo;
 
-/// Name and version of the format. Files of another one cannot be compared.
+/// Name and version of the format. Files of another format cannot be compared.
 pub(crate) const SCHEMA: &str = "proxjet-bench 2";
 
 /// A whole run of `proxjet bench`.
@@ -19,25 +19,25 @@ pub struct Report {
     pub(crate) engine: Ran,
     pub(crate) host: Host,
     pub(crate) settings: Settings,
-    /// The fastest plain product of each precision, of all that were measured in this run.
+    /// The fastest plain product of each precision in this run.
     pub(crate) peaks: Vec<Peak>,
     pub(crate) products: Vec<Product>,
     pub(crate) shapes: Vec<Entry>,
-    /// Share of the time of the whole runs of `shapes` in which no kernel ran, all of them together.
+    /// Share of the total time of the whole runs of `shapes` in which no kernel ran.
     pub(crate) host_share: Option<f64>,
     pub(crate) lanes: Vec<Workload>,
     pub(crate) sparsity: Vec<Sparsity>,
     pub(crate) cancel: Option<Cancel>,
     pub(crate) accuracy: Vec<Accuracy>,
     pub(crate) skipped: Vec<Skipped>,
-    /// How many of them were skipped because the device failed.
+    /// Number of measurements skipped because the device failed.
     pub(crate) failures: usize,
     /// Seconds of the whole bench.
     pub(crate) seconds: f64,
 }
 
 impl Report {
-    /// How many measurements were skipped because the device failed.
+    /// Number of measurements skipped because the device failed.
     pub fn failures(&self) -> usize {
         self.failures
     }
@@ -53,11 +53,11 @@ impl Report {
     }
 }
 
-/// Versions of what was measured.
+/// Versions of the measured program.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Versions {
     pub(crate) proxjet: String,
-    /// What `PROXJET_COMMIT` was when this program was built.
+    /// The value of `PROXJET_COMMIT` when this program was built.
     pub(crate) commit: Option<String>,
 }
 
@@ -109,14 +109,14 @@ impl Host {
     }
 }
 
-/// How it was measured.
+/// Settings of the measurements.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Settings {
     pub(crate) suite: String,
     pub(crate) sections: Vec<String>,
     /// Repetitions of each measurement, interleaved with those that it is compared with.
     pub(crate) repeat: usize,
-    /// Seconds of a repetition, about.
+    /// Approximate seconds of a repetition.
     pub(crate) sample_seconds: f64,
     pub(crate) memory_budget_bytes: u64,
 }
@@ -139,7 +139,7 @@ impl Sample {
         Sample::new(self.values.iter().map(|v| v * by).collect())
     }
 
-    /// Each value over the one that was measured next to it.
+    /// Ratio of each value to the one measured next to it.
     pub(crate) fn over(&self, other: &Sample) -> Sample {
         Sample::new(self.values.iter().zip(&other.values).map(|(a, b)| a / b).collect())
     }
@@ -162,7 +162,7 @@ pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
 pub(crate) struct Peak {
     pub(crate) precision: String,
     pub(crate) gflops: f64,
-    /// Where it was found: rows, features, columns.
+    /// The sizes of the product: rows, features, columns.
     pub(crate) rows: usize,
     pub(crate) features: usize,
     pub(crate) columns: usize,
@@ -175,7 +175,7 @@ pub(crate) struct Product {
     pub(crate) features: usize,
     pub(crate) columns: usize,
     pub(crate) precision: String,
-    /// Of both.
+    /// Seconds of both products.
     pub(crate) seconds: Sample,
     pub(crate) gflops: f64,
 }
@@ -194,43 +194,43 @@ pub(crate) struct Entry {
     pub(crate) lanes_at_a_time: usize,
     pub(crate) iterations_timed: usize,
     pub(crate) seconds: Sample,
-    /// Floating-point operations that are counted: those of the strategy's products.
+    /// Counted floating-point operations: those of the strategy's products.
     pub(crate) operations: f64,
     pub(crate) gflops: f64,
-    /// Bytes that are counted: the design once a product, the state as often as it is read and written.
+    /// Counted bytes: the design once per product, the state for each read and write.
     pub(crate) bytes: f64,
     pub(crate) gigabytes_per_second: f64,
     /// The two plain products of as many columns on the same engine, measured between the repetitions.
     pub(crate) products_seconds: Sample,
     pub(crate) products_ratio: Sample,
-    /// The operations at the peak of this run, and how many times as long an iteration takes.
+    /// Seconds of the operations at the peak of this run, and the ratio of an iteration to that.
     pub(crate) floor_seconds: Option<f64>,
     pub(crate) floor_ratio: Option<f64>,
-    /// Seconds where a chunk is collected before the next one is submitted.
+    /// Seconds if each chunk is collected before the next one is submitted.
     pub(crate) one_by_one_seconds: Option<f64>,
-    /// From opening a run to the end of its first iteration, kernels compiled before: buffers and uploads.
-    /// Once a run.
+    /// Seconds from opening a run to the end of its first iteration, with kernels already compiled: buffers
+    /// and uploads. Once per run.
     pub(crate) start_seconds: f64,
-    /// What the device's own clock says.
+    /// Times by the device's own clock.
     pub(crate) device: Option<DeviceTime>,
     pub(crate) run: WholeRun,
 }
 
-/// Times of the device's own clock, of chunks that were run between the repetitions.
+/// Times by the device's own clock, for chunks run between the repetitions.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct DeviceTime {
-    /// In kernels.
+    /// Seconds in kernels.
     pub(crate) kernel_seconds: Sample,
-    /// Between kernels of a chunk. Each kernel has a pass of its own while it is timed, so this is an upper
-    /// bound.
+    /// Seconds between kernels of a chunk. Each kernel has its own pass while it is timed, so this is an
+    /// upper bound.
     pub(crate) gap_seconds: Sample,
     /// Share of an iteration's seconds in which no kernel ran, the median of the repetitions.
     pub(crate) idle_share: f64,
     /// Share of the time outside kernels that chunks in flight hide: 1 - (seconds - kernels) / (one by one -
-    /// kernels), the median of the repetitions. Absent where there is next to nothing to hide, and on a
-    /// software adapter.
+    /// kernels), the median of the repetitions. Absent if there is almost nothing to hide, and on a software
+    /// adapter.
     pub(crate) hidden_share: Option<f64>,
-    /// Of the last repetition.
+    /// The kernels of the last repetition.
     pub(crate) kernels: Vec<KernelTime>,
 }
 
@@ -246,11 +246,11 @@ pub(crate) struct KernelTime {
 /// before.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct WholeRun {
-    /// After which it was ended.
+    /// Iterations before the run was ended.
     pub(crate) iterations: f64,
     /// Of the run.
     pub(crate) seconds: Sample,
-    /// Share of it outside kernels (where they are timed; otherwise outside iterations), the median of the
+    /// Share of it outside kernels (if they are timed; otherwise outside iterations), the median of the
     /// repetitions.
     pub(crate) host_share: f64,
 }
@@ -266,7 +266,7 @@ pub(crate) struct Workload {
     pub(crate) tangents: usize,
     pub(crate) precision: String,
     pub(crate) iterations: usize,
-    /// Of all iterations.
+    /// Seconds of all iterations.
     pub(crate) seconds: Sample,
 }
 
@@ -285,7 +285,7 @@ pub(crate) struct Sparsity {
     pub(crate) seconds: Sample,
     pub(crate) seconds_without: Sample,
     pub(crate) ratio: Sample,
-    /// Share of the coefficients that was left out.
+    /// Share of the coefficients that was skipped.
     #[serde(alias = "coefficients_spared")]
     pub(crate) skipped_work: f64,
     /// Largest relative difference of the iterates and of their derivatives, over frames and lanes.
@@ -293,7 +293,7 @@ pub(crate) struct Sparsity {
     pub(crate) frames: usize,
 }
 
-/// How soon runs end that are told to.
+/// Latency of ending a run.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Cancel {
     pub(crate) rows: usize,
@@ -313,7 +313,7 @@ pub(crate) struct Latency {
     pub(crate) median: f64,
     pub(crate) percentile_99: f64,
     pub(crate) largest: f64,
-    /// Runs that were over before they were told to end.
+    /// Runs that finished before the request to end.
     pub(crate) missed: usize,
     pub(crate) values: Vec<f64>,
 }
@@ -332,7 +332,7 @@ impl Latency {
     }
 }
 
-/// An error beside what it should not exceed.
+/// A measured error and its limit.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Accuracy {
     pub(crate) what: String,
@@ -341,7 +341,7 @@ pub(crate) struct Accuracy {
     pub(crate) note: String,
 }
 
-/// What was not measured.
+/// A skipped measurement.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Skipped {
     pub(crate) section: String,

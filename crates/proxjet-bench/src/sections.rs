@@ -1,4 +1,4 @@
-//! The sections beside the shapes: a workload of many small lanes, exact sparsity, and ends before the end.
+//! The sections other than shapes: a workload of many small lanes, exact sparsity, and early termination.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -143,7 +143,7 @@ fn sparsity_on_path(
     })
 }
 
-/// With exact sparsity, and a derivative.
+/// A sweep with exact sparsity and one derivative.
 fn sparse_sweep(
     plan: &Plan,
     problem: &Objective,
@@ -161,15 +161,15 @@ fn sparse_sweep(
         .memory_budget(plan.memory_budget)
 }
 
-/// f64 where it costs little.
+/// f64 if it costs little.
 fn usual_precision(engine: &dyn Engine) -> Precision {
     if engine.info().engine == "cpu" { Precision::F64 } else { Precision::F32 }
 }
 
-/// Seconds within which runs are told to end, at random.
+/// Runs are ended at a random time within this many seconds.
 const WITHIN: f64 = 0.2;
 
-/// How soon a run ends that is cancelled at a random moment, or whose time is over.
+/// Measures how soon a run ends after a cancellation at a random moment, or after its deadline.
 pub(crate) fn cancel(plan: &Plan, machine: &mut Machine, report: &mut Report) -> Result<()> {
     let shape = plan.asked.unwrap_or(match plan.suite {
         Suite::Full => Shape { rows: 1000, features: 2000, lanes: 256 },
@@ -180,7 +180,7 @@ pub(crate) fn cancel(plan: &Plan, machine: &mut Machine, report: &mut Report) ->
     let precision = usual_precision(machine.engine());
     let most = plan.iterations(shape.lanes, 1, 1_000_000);
     let sweep = plan.sweep(&problem, shape.lanes, 1, precision);
-    // As many iterations as take longer than anybody waits.
+    // Enough iterations to outlast every cancellation.
     let time = match sweep.clone().iterations(most.min(200)).time_iterations(machine.engine(), WITHIN) {
         Ok(time) => time,
         Err(e) => return skip(machine, report, Section::Cancel, what, e),
@@ -209,8 +209,8 @@ pub(crate) fn cancel(plan: &Plan, machine: &mut Machine, report: &mut Report) ->
     Ok(())
 }
 
-/// How soon runs of a sweep ended that were cancelled, and that had a deadline; `None` where none was under
-/// way by then.
+/// Latencies of cancelled runs of a sweep, and of runs with a deadline; `None` if none was still running at
+/// that time.
 fn ends(
     plan: &Plan,
     engine: &mut dyn Engine,
@@ -223,7 +223,7 @@ fn ends(
         let wait = Duration::from_secs_f64(rng.random_range(0.0..WITHIN));
         let mut due = None;
         let result = sweep.run_with(engine, |_, _| {
-            // The first chunk starts the clock: what comes before it is preparation.
+            // The clock starts at the first chunk, after the preparation.
             let due = *due.get_or_insert_with(|| Instant::now() + wait);
             if Instant::now() >= due { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;

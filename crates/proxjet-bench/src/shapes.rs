@@ -1,4 +1,4 @@
-//! Iterations of a shape beside its two plain products, and plain products by themselves.
+//! Measures iterations of a shape together with its two plain products, and plain products alone.
 
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -12,13 +12,13 @@ use proxjet::objective::Objective;
 use proxjet::program::Precision;
 use proxjet::solve::{IterationTime, Sweep};
 
-/// Iterations of a sweep that is timed at most.
+/// Maximum iterations of a timed sweep.
 const ITERATIONS: usize = 4000;
 /// Chunks timed by the device's own clock.
 const CLOCKED: usize = 2;
-/// Share of an iteration outside kernels below which it is not asked how much of it is hidden.
+/// Share of an iteration outside kernels below which the hidden share is not computed.
 const WORTH_HIDING: f64 = 0.05;
-/// Iterations that filling the queue and a few chunks of one iteration take.
+/// Minimum iterations: to fill the queue and run a few chunks of one iteration.
 const FEWEST: usize = 16;
 
 /// Cubes of plain products.
@@ -72,14 +72,14 @@ pub(crate) fn shapes(
     Ok(())
 }
 
-/// One strategy of a shape, as far as it was measured.
+/// The measurements of one strategy of a shape.
 struct Candidate {
     strategy: &'static str,
     sweep: Sweep,
     times: Vec<IterationTime>,
     products: Vec<f64>,
     clocked: Vec<Clocked>,
-    /// Iterations and seconds.
+    /// Iterations and seconds of each run.
     runs: Vec<(f64, f64)>,
 }
 
@@ -99,7 +99,7 @@ fn entries(
             .strategy(Some(*strategy));
         match sweep.plan(machine.engine()) {
             Ok(_) => {
-                // Warms up: drivers compile late.
+                // Warm up, because drivers compile late.
                 sweep.time_iterations(machine.engine(), 0.0)?;
                 let (times, products, clocked, runs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
                 candidates.push(Candidate {
@@ -111,11 +111,11 @@ fn entries(
                     runs,
                 });
             }
-            // No memory for it, or not a strategy for this problem.
+            // It does not fit the memory, or the problem does not support the strategy.
             Err(e) => report.skip(Section::Shapes.name(), format!("{what}, {strategy}"), e.to_string()),
         }
     }
-    // Interleaved, so that a busy moment of the machine hits all of them.
+    // Interleaved, so that load on the machine affects all strategies equally.
     for _ in 0..plan.repeat {
         for candidate in &mut candidates {
             let time = candidate.sweep.time_iterations(machine.engine(), plan.sample)?;
@@ -136,7 +136,7 @@ fn entries(
     Ok(())
 }
 
-/// Iterations of all lanes and seconds of a run that is ended after about the given seconds of iterating.
+/// Total iterations and seconds of a run that is cancelled after about the given seconds of iterating.
 fn whole_run(sweep: &Sweep, machine: &mut Machine, lanes: usize, seconds: f64) -> Result<(f64, f64)> {
     let clock = Instant::now();
     let (mut begin, mut iterations) = (None, 0.0);
@@ -156,14 +156,14 @@ fn entry(machine: &mut Machine, candidate: Candidate, shape: Shape) -> Result<En
     let Candidate { strategy, sweep, times, products, clocked, runs } = candidate;
     let planned = sweep.plan(machine.engine())?;
     let of = |f: &dyn Fn(&IterationTime) -> f64| Sample::new(times.iter().map(f).collect());
-    // An iteration of all lanes: those that have a slot, as often as it takes.
+    // Scales to an iteration of all lanes, from that of the slots.
     let scale = shape.lanes as f64 / planned.slots as f64;
     let seconds = of(&|t| t.seconds).scaled(scale);
     let products = Sample::new(products).scaled(scale);
     let one_by_one = times[0].one_by_one.map(|_| of(&|t| t.one_by_one.unwrap_or(t.seconds)).scaled(scale));
     let (operations, bytes) = (planned.counted_operations() * scale, planned.counted_bytes() * scale);
 
-    // A software adapter computes on the host's processor: nothing hides behind it.
+    // A software adapter computes on the host's processor, so nothing can overlap with it.
     let comparable = one_by_one.clone().filter(|_| !machine.engine().info().software);
     let device = device_time(&clocked, scale, (&seconds, comparable));
     let work = device.as_ref().map_or(&seconds, |d| &d.kernel_seconds);
@@ -199,7 +199,8 @@ fn entry(machine: &mut Machine, candidate: Candidate, shape: Shape) -> Result<En
     })
 }
 
-/// What the device's clock said, beside the seconds of an iteration with chunks in flight and one by one.
+/// Times by the device's clock, compared with the seconds of an iteration with chunks in flight and one by
+/// one.
 fn device_time(
     clocked: &[Clocked],
     scale: f64,
@@ -225,7 +226,7 @@ fn device_time(
     })
 }
 
-/// Of the time outside kernels of chunks that go one by one, the share that chunks in flight do not wait for.
+/// The share of the time outside kernels, in chunks run one by one, that chunks in flight hide.
 fn hidden_share(kernels: &Sample, in_flight: &Sample, one_by_one: &Sample) -> Option<f64> {
     let repetitions = kernels.values.iter().zip(&in_flight.values).zip(&one_by_one.values);
     let shares = repetitions.map(|((kernels, in_flight), all)| 1.0 - (in_flight - kernels) / (all - kernels));
@@ -240,7 +241,7 @@ mod tests {
     #[test]
     fn hidden_is_what_chunks_in_flight_save_of_the_time_outside_kernels() {
         let sample = |v: f64| Sample::new(vec![v, v, v]);
-        // 10 ms in kernels and 4 ms beside them, of which 3 are hidden.
+        // 10 ms in kernels and 4 ms outside, of which 3 are hidden.
         let share = hidden_share(&sample(10e-3), &sample(11e-3), &sample(14e-3)).unwrap();
         assert!((share - 0.75).abs() < 1e-9, "{share}");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! What is measured, and for how long.
+//! The measurements to run and their duration.
 
 use std::str::FromStr;
 
@@ -13,7 +13,7 @@ use proxjet::objective::{Derivative, Objective};
 use proxjet::program::{Precision, Strategy};
 use proxjet::solve::{Alphas, Sweep};
 
-/// Forms that an engine has.
+/// The strategies of an engine.
 pub(crate) fn strategies(engine: &dyn Engine) -> &'static [Strategy] {
     if engine.info().engine == "cpu" { &[Strategy::Direct] } else { &Strategy::ALL }
 }
@@ -61,7 +61,7 @@ pub struct Shape {
     pub lanes: usize,
 }
 
-/// Entries of a design, which is drawn at random and held twice in f64: 4 GiB.
+/// Maximum entries of a design, which is random and stored twice in f64: 4 GiB.
 const MOST: usize = 1 << 28;
 
 const fn shape(rows: usize, features: usize, lanes: usize) -> Shape {
@@ -100,31 +100,32 @@ const FULL: [Shape; 6] = [
     shape(4096, 8192, 256),
     shape(8192, 1024, 4096),
 ];
-/// The first three, cut down to what two cores and a software driver do in a few dozen milliseconds.
+/// The first three shapes, reduced to sizes that two cores and a software driver finish in a few dozen
+/// milliseconds.
 const QUICK: [Shape; 3] = [shape(442, 10, 1024), shape(128, 64, 256), shape(500, 1000, 64)];
 
-/// What is measured, and for how long.
+/// The measurements to run and their duration.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub(crate) suite: Suite,
     pub(crate) sections: Vec<Section>,
     pub(crate) shapes: Vec<Shape>,
-    /// Of the sections with a single shape, where it was asked for.
+    /// The shape of the sections with a single one, if given.
     pub(crate) asked: Option<Shape>,
     pub(crate) tangents: Vec<usize>,
     pub(crate) repeat: usize,
     /// Seconds of a repetition.
     pub(crate) sample: f64,
-    /// Seconds that a whole run iterates.
+    /// Seconds of iterating in a whole run.
     pub(crate) run: f64,
-    /// Runs that are cancelled.
+    /// Number of runs to cancel.
     pub(crate) cancels: usize,
     pub(crate) memory_budget: u64,
 }
 
 impl Plan {
-    /// A suite, where something is given instead of what is the suite's: sections, shapes, numbers of
-    /// derivatives per lane, repetitions. The budget is in bytes.
+    /// The plan of a suite; sections, shapes, numbers of derivatives per lane and repetitions replace the
+    /// suite's own if given. The budget is in bytes.
     pub fn new(
         suite: Suite,
         only: &[Section],
@@ -162,13 +163,13 @@ impl Plan {
         self.sections.contains(&section)
     }
 
-    /// Sizes of the plain products that give the peak: cubes.
+    /// Sizes of the plain products that determine the peak: cubes.
     pub(crate) fn cubes(&self) -> &'static [usize] {
         if self.suite == Suite::Full { &[1024, 4096] } else { &[1024] }
     }
 
-    /// A sweep of a shape that does exactly its iterations, computes on all coefficients, and keeps the first
-    /// and the last frame.
+    /// A sweep of a shape that runs a fixed number of iterations, computes all coefficients, and records the
+    /// first and the last frame.
     pub(crate) fn sweep(
         &self,
         problem: &Objective,
@@ -186,8 +187,8 @@ impl Plan {
             .memory_budget(self.memory_budget)
     }
 
-    /// Iterations for which a sweep of so many lanes has room to keep its records in an eighth of the budget,
-    /// `most` at most.
+    /// Maximum iterations, up to `most`, for which the records of a sweep with this many lanes fit in an
+    /// eighth of the budget.
     pub(crate) fn iterations(&self, lanes: usize, tangents: usize, most: usize) -> usize {
         let bytes_of_one = 16 * (lanes * (8 + 2 * tangents)) as u64;
         ((self.memory_budget / 8 / bytes_of_one) as usize).clamp(1, most)

@@ -1,11 +1,11 @@
-//! Measurements as tables, each with a line or two on how to read it.
+//! Measurements as tables, each with a short explanation.
 
 use std::fmt::Write;
 
 use crate::compare::{Comparison, Side};
 use crate::report::{Entry, Latency, Report};
 
-/// Lines in aligned columns; the first `left` of them begin at the left.
+/// A table with aligned columns; the first `left` columns are left-aligned.
 fn table(left: usize, head: &[&str], rows: &[Vec<String>]) -> String {
     let head: Vec<String> = head.iter().map(|h| h.to_string()).collect();
     let all = || std::iter::once(&head).chain(rows);
@@ -21,7 +21,7 @@ fn table(left: usize, head: &[&str], rows: &[Vec<String>]) -> String {
     out
 }
 
-/// Three digits that count.
+/// A number with three significant digits.
 fn digits(value: f64) -> String {
     match value.abs() {
         v if v >= 99.95 || v == 0.0 => format!("{value:.0}"),

@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let budget = budget(args.memory_budget)?;
     let plan = Plan::new(args.suite, &args.only, &shapes, &args.tangents, args.repeat, budget);
     let out = args.out.as_deref().map(OutputDir::of_file).transpose()?;
-    // Kept up to date, so that a bench that is ended early leaves what it has.
+    // Written after every section, so that an interrupted bench keeps its results so far.
     let keep = |report: &Report| {
         let Some((folder, name)) = &out else { return Ok(()) };
         let written = folder.write(name, |w| {
@@ -89,7 +89,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     Ok(if report.failures() == 0 { 0 } else { exit_code(ErrorKind::Device) })
 }
 
-/// The engine that is measured.
+/// The measured engine.
 fn machine(args: &EngineArgs) -> Result<Machine> {
     #[cfg(feature = "gpu")]
     if let Some(gpu) = args.gpu()? {

@@ -113,7 +113,7 @@ fn problem(case: &Case) -> Result<Objective> {
     Objective::builder(fitted).loss(case.loss).penalty(case.penalty).validation(held_out).build()
 }
 
-/// FISTA, and proximal gradient under a random time-varying step, for exactly the same iterations.
+/// FISTA, and proximal gradient with a random time-varying step, for the same number of iterations.
 fn sweeps<'a>(
     case: &'a Case,
     problem: &'a Objective,
@@ -132,8 +132,8 @@ fn sweeps<'a>(
     ]
 }
 
-/// Solution and derivative to rounding: many more iterations of accelerated proximal gradient in f64 on the
-/// CPU.
+/// Solution and derivative to rounding accuracy: many more iterations of accelerated proximal gradient in f64
+/// on the CPU.
 fn reference(case: &Case, problem: &Objective) -> Result<SweepResult> {
     Sweep::new(problem.clone())
         .alphas(case.alphas.clone())

@@ -36,16 +36,16 @@ pub(crate) struct EngineArgs {
     no_tuner: bool,
 }
 
-/// Engines that run together, and their precision.
+/// Engines that share a run, and their precision.
 type Opened = (Vec<Box<dyn Engine>>, Precision);
 
 impl EngineArgs {
-    /// The engine asked for: the GPU engine where devices are named.
+    /// The requested engine: the GPU engine if devices are named.
     pub(crate) fn choice(&self) -> Choice {
         if self.device.is_some() { Choice::Gpu } else { self.engine }
     }
 
-    /// GPU engines, if the choice falls on any.
+    /// The GPU engines, if the choice is the GPU.
     #[cfg(feature = "gpu")]
     fn gpus(&self) -> Result<Vec<GpuEngine>> {
         let list = match &self.device {
@@ -64,13 +64,13 @@ impl EngineArgs {
         Ok(if self.no_tuner { list.into_iter().map(|gpu| gpu.tuning(Tuning::Off)).collect() } else { list })
     }
 
-    /// The GPU engine of a command that runs on one, if the choice falls on it.
+    /// The GPU engine of a command that uses a single engine, if the choice is the GPU.
     #[cfg(feature = "gpu")]
     pub(crate) fn gpu(&self) -> Result<Option<GpuEngine>> {
         one(self.gpus()?)
     }
 
-    /// The engines, and the precision they run in when none is asked for: f32 on a GPU, f64 on the CPU.
+    /// The engines, and their precision, by default f32 on a GPU, f64 on the CPU.
     pub(crate) fn open_all(&self, precision: Option<Precision>) -> Result<Opened> {
         #[cfg(feature = "gpu")]
         let gpus: Vec<Box<dyn Engine>> = self.gpus()?.into_iter().map(|gpu| Box::new(gpu) as _).collect();
@@ -83,14 +83,14 @@ impl EngineArgs {
         Ok((gpus, precision.unwrap_or(Precision::F32)))
     }
 
-    /// The one engine of a command that runs on one.
+    /// The engine of a command that uses a single one.
     pub(crate) fn open(&self, precision: Option<Precision>) -> Result<(Box<dyn Engine>, Precision)> {
         let (engines, precision) = self.open_all(precision)?;
         Ok((one(engines)?.expect("an engine"), precision))
     }
 }
 
-/// The only one of some engines, if there is any.
+/// The only engine of a list, if there is any.
 fn one<E>(mut engines: Vec<E>) -> Result<Option<E>> {
     match engines.len() {
         0 | 1 => Ok(engines.pop()),
@@ -111,7 +111,7 @@ fn without_gpu() -> Error {
     )
 }
 
-/// The GPU engine, where the choice falls on it.
+/// The GPU engine, if the choice is the GPU.
 #[cfg(feature = "gpu")]
 fn gpu(choice: Choice) -> Result<Option<GpuEngine>> {
     match choice {
@@ -123,13 +123,13 @@ fn gpu(choice: Choice) -> Result<Option<GpuEngine>> {
     }
 }
 
-/// An engine where no device is named, and its precision.
+/// An engine without named devices, and its precision.
 pub(crate) fn open(choice: Choice, precision: Option<Precision>) -> Result<(Box<dyn Engine>, Precision)> {
     EngineArgs { engine: choice, device: None, no_tuner: false }.open(precision)
 }
 
-/// Indices that a list names, given for every adapter whether it is a software one and whether it is not
-/// usable.
+/// Adapter indices in a list. For every adapter the caller states if it is a software adapter and if it is
+/// unusable.
 #[cfg(feature = "gpu")]
 fn chosen(list: &str, adapters: &[(bool, bool)]) -> Result<Vec<usize>> {
     use proxjet::engine::gpu::NO_ADAPTER;

@@ -1,8 +1,8 @@
-//! What the library calls its settings and kinds of errors, as flags and exit codes of this program.
+//! Translates the library's settings and kinds of errors into flags and exit codes of this program.
 
 use proxjet::error::{Error, ErrorKind};
 
-/// Names of the library, and what they are at the shell.
+/// Setting names of the library, and the corresponding flags.
 const FLAGS: &[(&str, &str)] = &[
     ("CpuEngine", "--engine cpu"),
     ("adapters()", "`proxjet doctor`"),
@@ -39,13 +39,13 @@ fn flag(name: &str) -> Option<&'static str> {
     FLAGS.iter().find(|(known, _)| *known == name).map(|(_, flag)| *flag)
 }
 
-/// A name of the library, or a name with its value after a blank, as a flag.
+/// The flag for a setting name, or for a name and a value separated by a blank.
 fn flag_with_value(text: &str) -> Option<String> {
     let (name, value) = text.split_at(text.find(' ').unwrap_or(text.len()));
     flag(name).map(|flag| format!("{flag}{value}"))
 }
 
-/// A text of the library, with the settings in backticks as flags.
+/// A message of the library, with settings in backticks replaced by flags.
 pub(crate) fn translated(text: &str) -> String {
     let parts: Vec<&str> = text.split('`').collect();
     let mut out = String::new();
@@ -61,10 +61,10 @@ pub(crate) fn translated(text: &str) -> String {
     out
 }
 
-/// An error on one line, in the words of this program.
+/// An error on one line, with this program's flags.
 pub(crate) fn message(error: &Error) -> String {
     let mut shown = error.clone();
-    // What was found may be anybody's text.
+    // `found` may be arbitrary text and is not translated.
     (shown.expected, shown.remedy) = (translated(&error.expected), translated(&error.remedy));
     let named = match error.kind {
         ErrorKind::Usage => flag_with_value(&error.field),

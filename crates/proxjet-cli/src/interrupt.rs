@@ -1,4 +1,4 @@
-//! Ctrl-C: the first one ends the run at the next chunk and keeps what is done, the second one ends the
+//! Ctrl-C: the first one ends the run at the next chunk and keeps its results, the second one ends the
 //! program.
 
 use std::sync::Once;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Listens to Ctrl-C and to a polite request to end.
+/// Installs the handler for Ctrl-C and termination requests.
 pub(crate) fn listen() {
     static LISTENING: Once = Once::new();
     LISTENING.call_once(|| {
@@ -22,7 +22,7 @@ pub(crate) fn listen() {
     });
 }
 
-/// True if somebody asked for the end.
+/// True if termination was requested.
 pub(crate) fn asked() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }

@@ -1,4 +1,4 @@
-//! The program `proxjet`. stdout carries data, stderr talk.
+//! The program `proxjet`. Data go to stdout, messages to stderr.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -102,7 +102,7 @@ fn main() -> ExitCode {
     }))
 }
 
-/// Writes data to stdout; a reader that went away (`| head`) is not an error.
+/// Writes data to stdout; a closed pipe (`| head`) is not an error.
 fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

@@ -121,7 +121,7 @@ fn rules(
     })
 }
 
-/// A data set of the user.
+/// The experiment on the user's data set.
 fn own(file: &str, target: Option<String>) -> Result<Experiment> {
     let data: Dataset = match file.strip_prefix("bundled:") {
         Some(name) => data::bundled(name)?,

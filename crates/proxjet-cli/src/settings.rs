@@ -129,11 +129,11 @@ pub(crate) fn budget(gib: f64) -> Result<u64> {
 }
 
 impl Settings {
-    /// The precision asked for, if any.
+    /// The requested precision, if any.
     pub(crate) fn precision(&self) -> Result<Option<Precision>> {
         self.precision.as_deref().map(str::parse).transpose()
     }
-    /// The held-out split asked for.
+    /// The requested held-out split, if any.
     pub(crate) fn validation(&self) -> Result<Option<Validation>> {
         self.validation.as_deref().map(str::parse).transpose()
     }
@@ -214,7 +214,7 @@ impl Settings {
         proxjet::diff::resolve_manifold(sweep)
     }
 
-    /// What varies with the iteration.
+    /// The schedule.
     fn rules(&self) -> Result<Schedule> {
         if let Some(path) = &self.schedule {
             return Schedule::read(path, self.budget()?);
@@ -248,7 +248,7 @@ impl Settings {
             None => (data, None),
             Some(validation) => data.split(validation).map(|(f, h)| (f, Some(h)))?,
         };
-        // Held-out rows are standardised by the fitted ones, so that nothing of them leaks into the fit.
+        // Held-out rows are standardised by the fitted ones, so that they do not leak into the fit.
         let fitted = if self.standardize { fitted.standardize() } else { fitted };
         let held_out = held_out.map(|h| h.standardize_like(&fitted)).transpose()?;
         let mut builder = Objective::builder(fitted)

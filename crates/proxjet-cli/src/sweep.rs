@@ -63,7 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     };
     let result = run_with_progress(&sweep, &mut engines, "sweep")?;
     let validation = args.settings.validation()?;
-    // A late start is only as good as its bound.
+    // A late start is analysed because its error needs a bound.
     let late = sweep.rules().tangents_from() != TangentStart::Iteration(0);
     let convergence =
         if args.rates || late { Some(analyse(&sweep, &result, &solutions(&sweep, &result)?)?) } else { None };
@@ -106,7 +106,7 @@ pub(crate) fn save(out: &OutputDir, prefix: &str, result: &SweepResult, file: &R
     Ok(())
 }
 
-/// Runs a sweep with a progress bar on stderr (where that is a terminal) and an ear for Ctrl-C.
+/// Runs a sweep with a progress bar on stderr (where that is a terminal) and handles Ctrl-C.
 pub(crate) fn run_with_progress(
     sweep: &Sweep,
     engines: &mut [Box<dyn Engine>],

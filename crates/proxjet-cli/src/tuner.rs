@@ -1,4 +1,4 @@
-//! `proxjet tuner`: the tiles that were tuned on this machine.
+//! `proxjet tuner`: the tuned tiles of this machine.
 
 use std::fmt::Write;
 
@@ -50,7 +50,7 @@ struct RunArgs {
 
 #[derive(Serialize)]
 struct Listed {
-    /// The file they are kept in.
+    /// The file of the tuned tiles.
     file: Option<String>,
     tiles: Vec<TunedTile>,
 }
@@ -72,9 +72,9 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     Ok(0)
 }
 
-/// Sizes at most: their products can still be counted.
+/// Maximum size; products of such sizes do not overflow.
 const MOST: usize = 1 << 24;
-/// Derivatives at most.
+/// Maximum number of derivatives.
 const MOST_TANGENTS: usize = 64;
 
 fn tune(args: &RunArgs) -> Result<Vec<TunedTile>> {
@@ -92,7 +92,7 @@ fn tune(args: &RunArgs) -> Result<Vec<TunedTile>> {
     if Tuning::from_env() == Tuning::Auto {
         engine = engine.tuning(Tuning::Always);
     }
-    // Only the slots follow from it.
+    // It only determines the slots.
     let plain = Request::plain((rows, state_rows), lanes, args.tangents, 1, args.precision);
     let request = Request { strategy: Some(Strategy::Direct), memory_budget: DEFAULT_MEMORY_BUDGET, ..plain };
     engine.tune(&Plan::new(request, &engine.limits(args.precision)?)?)

@@ -1,4 +1,5 @@
-//! One experiment: a problem, its solution to rounding, and a run of every rule with starts as lanes.
+//! One experiment: a problem, its solution to rounding accuracy, and a run of every rule with one lane per
+//! start.
 
 use ndarray::Array2;
 use rand::SeedableRng;
@@ -25,7 +26,7 @@ pub struct Experiment {
     pub title: String,
     /// Title of its pictures.
     pub short: String,
-    /// What it is, in plain words.
+    /// A description in plain words.
     pub words: String,
     /// The problem.
     pub problem: Objective,
@@ -35,7 +36,7 @@ pub struct Experiment {
     pub starts: usize,
     /// Standard deviation of the starts' coefficients.
     pub spread: f64,
-    /// Iterations at most.
+    /// Maximum number of iterations.
     pub limit: usize,
 }
 
@@ -44,9 +45,9 @@ pub struct Experiment {
 pub struct RuleRun {
     /// The rule.
     pub rule: Rule,
-    /// What ran.
+    /// The result of the run.
     pub result: SweepResult,
-    /// Of every start.
+    /// The analysis of every start.
     pub analysis: Vec<LaneAnalysis>,
     /// `[f, starts]`: distance to the solution relative to the start's.
     pub error: Array2<f64>,
@@ -54,7 +55,7 @@ pub struct RuleRun {
     pub derivative_error: Array2<f64>,
 }
 
-/// The solution of an experiment, and what its rules may know.
+/// The solution of an experiment, and the curvatures that its rules may use.
 #[derive(Debug, Clone)]
 pub struct Reference {
     /// Solution, derivative, spectrum on the manifold.
@@ -63,9 +64,9 @@ pub struct Reference {
     pub curvatures: Curvatures,
 }
 
-/// Iterations that bring the slowest mode this far down are enough.
+/// Relative error of the slowest mode at which a run ends.
 const DEPTH: f64 = 1e-11;
-/// Iterations that identification may take besides.
+/// Additional iterations allowed for identification.
 const IDENTIFICATION: usize = 200;
 
 impl Experiment {
@@ -109,7 +110,7 @@ impl Experiment {
         Ok(Reference { solution, curvatures })
     }
 
-    /// How many iterations a rule needs by its predicted errors.
+    /// The number of iterations that a rule needs, by its predicted errors.
     fn iterations(&self, rule: Rule, reference: &Reference) -> Result<usize> {
         let one = Experiment { starts: 1, ..self.clone() };
         let schedule = rule.schedule(reference.curvatures, self.limit, 1);
@@ -171,7 +172,7 @@ impl Experiment {
         Ok(RuleRun { rule, result, analysis, error, derivative_error })
     }
 
-    /// Runs every rule; `progress` hears of each.
+    /// Runs every rule and calls `progress` for each.
     ///
     /// # Errors
     /// As [`Sweep::run`].

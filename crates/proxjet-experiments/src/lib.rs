@@ -1,5 +1,5 @@
-//! The experiments of the paper's subject, on data made here and on real ones: do the derivatives of a solver
-//! converge at its own rate although its update varies?
+//! Experiments on the paper's question, on synthetic and real data: do the derivatives of a solver converge
+//! at its own rate although its update varies?
 
 mod experiment;
 pub mod page;
@@ -79,7 +79,7 @@ pub fn logistic(starts: usize) -> Result<Experiment> {
         alpha: 0.02,
         problem,
         starts,
-        // Near enough for the linear phase to begin soon; the far start is an experiment of its own.
+        // Near enough for the linear phase to begin soon; far starts have a separate experiment.
         spread: 0.1,
         limit: 3000,
     })
@@ -130,7 +130,7 @@ pub fn real() -> Result<Vec<Experiment>> {
 /// An experiment on data, standardised: ten starts, `alpha = alpha_max/10` for an l1 penalty and 0.02 for l2.
 ///
 /// # Errors
-/// Data that do not suit the loss.
+/// Data that do not fit the loss.
 pub fn on_data(name: &str, data: Dataset, loss: Loss, penalty: Penalty) -> Result<Experiment> {
     let source = data.source().to_string();
     let (rows, features) = (data.rows(), data.features());

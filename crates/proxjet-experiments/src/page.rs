@@ -1,4 +1,4 @@
-//! What is particular to the page of the experiments: its statements and its tables.
+//! The parts specific to the experiments page: its statements and its tables.
 
 use maud::{Markup, html};
 
@@ -7,7 +7,7 @@ use crate::table::{ExperimentFile, RuleSummary};
 /// The page's title.
 pub const TITLE: &str = "Derivatives of solvers whose updates vary with the iteration";
 
-/// What it is about, and what is proved, measured and cited.
+/// The introduction: the subject, and the results that are proved, measured and cited.
 pub fn introduction() -> Markup {
     html! {
         p {
@@ -22,7 +22,7 @@ pub fn introduction() -> Markup {
     }
 }
 
-/// What is proved, what is measured here, and what the paper reports.
+/// The statements: proved, measured here, and reported by the paper.
 fn statements() -> Markup {
     html! {
         div.proved {

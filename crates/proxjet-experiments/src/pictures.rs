@@ -76,7 +76,7 @@ const MOMENTUM_WORDS: &str = "The same with momentum. Rules whose momentum tends
     rate. The switch follows proximal gradient up to its identification, and accelerated proximal gradient \
     afterwards.";
 
-/// Far starts, with and without the early derivatives.
+/// Far starts, with and without the derivatives of the early iterations.
 ///
 /// # Errors
 /// As [`Sweep::run`](proxjet::solve::Sweep::run), and a picture that cannot be written.

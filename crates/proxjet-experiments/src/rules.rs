@@ -1,4 +1,4 @@
-//! The rules of the experiments: what varies with the iteration in each of them.
+//! The rules of the experiments: their schedules.
 
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
@@ -23,9 +23,10 @@ pub enum Rule {
     Inverse,
     /// Proximal gradient, `2/(L+m)`, `m` on the manifold.
     Optimal,
-    /// Proximal gradient, a uniform draw of this range over `L` at every iteration, own draws for each lane.
+    /// Proximal gradient, a uniform draw of this range over `L` at every iteration, with separate draws for
+    /// each lane.
     Uniform(f64, f64),
-    /// Proximal gradient, from `1/L` to `1.9/L` in ten stages, then again.
+    /// Proximal gradient, from `1/L` to `1.9/L` in ten stages, repeated.
     Cyclic,
     /// Proximal gradient in the metric of the Hessian's diagonal bound, `1/L` of that metric.
     Diagonal,
@@ -82,7 +83,7 @@ impl Rule {
         }
     }
 
-    /// Which statement of the page covers it: `uniform`, `limit`, or neither.
+    /// The statement of the page that covers it: `uniform`, `limit`, or neither.
     pub fn theory(self) -> &'static str {
         match self {
             Rule::Uniform(low, high) if low == 0.0 || high >= 2.0 => "–",
@@ -108,7 +109,7 @@ impl Rule {
             Rule::Uniform(low, high) => {
                 let mut rng = rand_pcg::Pcg64::seed_from_u64(1000 + (30.0 * high) as u64);
                 let draws = Array2::from_shape_simple_fn((iterations, lanes), || {
-                    // The upper end belongs to the range, the lower one, a step of zero, does not.
+                    // The range includes its upper end but not its lower one, a step of zero.
                     (high - (high - low) * rng.random::<f64>()) / l
                 });
                 pgd.step(Step::Table(draws.into_dyn())).into()

@@ -14,7 +14,7 @@ use proxjet::solve::RunInfo;
 pub struct RuleSummary {
     /// Name of the rule.
     pub rule: String,
-    /// Which statement covers it: `uniform`, `limit` or none.
+    /// The statement that covers it: `uniform`, `limit` or none.
     pub theory: &'static str,
     /// `cpu` or `gpu`, and the precision.
     pub engine: String,
@@ -79,7 +79,7 @@ pub fn engine_name(info: &RunInfo) -> String {
     format!("{} {}", info.engine.engine, info.precision.name())
 }
 
-/// One experiment as `result.json` holds it.
+/// One experiment in `result.json`.
 #[derive(Debug, Serialize)]
 pub struct ExperimentFile {
     /// Name of its files.
@@ -129,7 +129,7 @@ impl ExperimentFile {
 /// Writes `rates.csv`: a row per experiment, rule, engine and start.
 ///
 /// # Errors
-/// What the writer reports.
+/// Errors of the writer.
 pub fn write_csv(files: &[ExperimentFile], out: impl Write) -> std::io::Result<()> {
     let mut csv = csv::Writer::from_writer(out);
     csv.write_record([

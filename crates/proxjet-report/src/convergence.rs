@@ -5,7 +5,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 use proxjet::result::Trace;
 
 /// `‖x_k − x*‖ / ‖x_0 − x*‖` and `‖dx_k − dx*‖ / ‖dx_0 − dx*‖`, `[f, lanes]` each, for the coefficients and
-/// derivative `derivative`; lanes that start at either reference are left out.
+/// derivative `derivative`; lanes that start at either reference are excluded.
 pub fn errors_against(
     trace: &Trace,
     derivative: usize,

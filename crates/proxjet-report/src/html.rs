@@ -1,15 +1,15 @@
-//! A page in one file: sections with pictures, words and tables.
+//! A page in one file: sections with pictures, text and tables.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::plot::Picture;
 
-/// A picture with the words that go with it.
+/// A picture with its text.
 #[derive(Debug)]
 pub struct Figure {
     /// The picture.
     pub picture: Picture,
-    /// What it shows, in plain words.
+    /// A description in plain words.
     pub words: String,
 }
 
@@ -18,7 +18,7 @@ pub struct Figure {
 pub struct Section {
     /// Heading.
     pub title: String,
-    /// What was done, in plain words.
+    /// A description in plain words.
     pub words: String,
     /// Its pictures.
     pub figures: Vec<Figure>,
@@ -44,7 +44,7 @@ border-left: 4px solid #cc79a7; }
 .proved, .measured, .paper { padding: .1rem 1rem; margin: .8rem 0; background: #fafafa; }
 code { background: #f2f2f2; padding: 0 .25em; }";
 
-/// The whole page: a title, an introduction, sections with a list of them before, and how it was made.
+/// The whole page: a title, an introduction, a list of sections, the sections, and how the page was made.
 pub fn page(title: &str, introduction: &Markup, sections: &[Section], made: &[String]) -> String {
     let markup = html! {
         (DOCTYPE)
@@ -81,7 +81,7 @@ pub fn page(title: &str, introduction: &Markup, sections: &[Section], made: &[St
     markup.into_string()
 }
 
-/// The SVG without its XML declaration, to be set into a page.
+/// The SVG without its XML declaration, to be embedded in a page.
 fn inline(picture: &Picture) -> String {
     let svg = picture.svg();
     svg.find("<svg").map_or_else(String::new, |at| svg[at..].to_string())

@@ -9,7 +9,7 @@ use proxjet::diff::LaneAnalysis;
 use proxjet::objective::Objective;
 use proxjet::solve::{LaneResult, RunInfo, SweepResult};
 
-/// What `result.json` says of the data.
+/// The description of the data in `result.json`.
 #[derive(Debug, Clone, Serialize)]
 pub struct DataInfo {
     /// File or bundled name.
@@ -20,14 +20,14 @@ pub struct DataInfo {
     pub classes: Option<[String; 2]>,
     /// Names of the features, in the order of `coef`.
     pub features: Vec<String>,
-    /// What was standardised for the fit: coefficients of the trace are in these units.
+    /// The standardisation of the fit: coefficients of the trace are in these units.
     pub standardize: Option<Standardization>,
     /// The held-out split.
     pub validation: Option<Validation>,
 }
 
 impl DataInfo {
-    /// What a problem knows of its data.
+    /// The description of a problem's data.
     pub fn new(problem: &Objective, validation: Option<Validation>) -> Self {
         DataInfo {
             source: problem.source().into(),
@@ -45,17 +45,17 @@ impl DataInfo {
 pub struct ResultFile<'a> {
     /// Version of proxjet.
     pub proxjet: &'static str,
-    /// What ran and how.
+    /// The settings and the device of the run.
     #[serde(flatten)]
     pub info: &'a RunInfo,
     /// The data.
     pub data: DataInfo,
     /// Every lane.
     pub lanes: &'a [LaneResult],
-    /// The best lane's model, or the only one's, with names and in the units of the data as they were given.
+    /// The model of the best or only lane, with names, in the units of the original data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<&'a Model>,
-    /// Rates, identification, margin and the bound of a late start, lane by lane, where asked for.
+    /// Rates, identification, margin and the bound of a late start, lane by lane, if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub convergence: Option<&'a [LaneAnalysis]>,
 }
@@ -79,7 +79,7 @@ impl<'a> ResultFile<'a> {
         self
     }
 
-    /// The same with what is known of the lanes' convergence.
+    /// The same with the convergence of the lanes.
     pub fn with_convergence(mut self, lanes: Option<&'a [LaneAnalysis]>) -> Self {
         self.convergence = lanes;
         self

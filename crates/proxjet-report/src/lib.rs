@@ -1,4 +1,4 @@
-//! Results as files and pictures. A file is written under a temporary name and renamed when it is whole.
+//! Results as files and pictures. A file is written under a temporary name and renamed when it is complete.
 
 mod convergence;
 pub mod html;

@@ -1,4 +1,4 @@
-//! `model.json` and `coefficients.csv`: models in the units of the data as they were given.
+//! `model.json` and `coefficients.csv`: models in the units of the original data.
 
 use std::io::Write;
 
@@ -12,8 +12,7 @@ use serde::{Deserialize, Serialize};
 /// Name and version of the format.
 const SCHEMA: &str = "proxjet-model 1";
 
-/// The model of one lane, in the units of the data as they were given: also where features were standardised
-/// for the fit.
+/// The model of one lane, in the units of the original data, even if features were standardised for the fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     schema: String,
@@ -23,7 +22,7 @@ pub struct Model {
     pub alpha: f64,
     /// Mix of l1 (1) and l2 (0).
     pub l1_ratio: f64,
-    /// The loss, as the command line names it.
+    /// The loss, by its name on the command line.
     pub loss: String,
     /// Target column.
     pub target: String,
@@ -44,8 +43,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// The model of a sweep: of its [best](SweepResult::best) lane, or of the only one. `None` where neither
-    /// exists, or where the lane's numbers are not finite.
+    /// The model of a sweep: of its [best](SweepResult::best) lane, or of the only one. `None` if neither
+    /// exists, or if the lane's numbers are not finite.
     pub fn of(result: &SweepResult, objective: &Objective) -> Option<Model> {
         let only = (result.lanes.len() == 1).then_some(0);
         let lane = result.best().or(only)?;
@@ -74,10 +73,10 @@ impl Model {
         self.coef.iter().chain([&self.intercept]).chain(tangents).copied()
     }
 
-    /// Reads what was written; `name` is that of the file.
+    /// Reads a model from the text of the file `name`.
     ///
     /// # Errors
-    /// Text that is no such model.
+    /// Text that is not such a model.
     pub fn parse(text: &str, name: &str) -> Result<Model> {
         let remedy = "Write it with proxjet sweep.";
         let model: Model = serde_json::from_str(text)
@@ -107,7 +106,7 @@ impl Model {
     /// and the likelier one.
     ///
     /// # Errors
-    /// What the writer reports.
+    /// Errors of the writer.
     pub fn write_predictions(&self, x: &Design, out: impl Write) -> std::io::Result<()> {
         let mut csv = csv::Writer::from_writer(out);
         let classes = self.classes.as_ref().filter(|_| self.is_logistic());
@@ -130,10 +129,10 @@ impl Model {
 }
 
 /// Writes `coefficients.csv`: a row per feature and one for the intercept; coefficient and derivatives of the
-/// lane of [`Model::of`], or where there is none of every lane, in the units of the data as they were given.
+/// lane of [`Model::of`], or of every lane if there is no such lane, in the units of the original data.
 ///
 /// # Errors
-/// What the writer reports.
+/// Errors of the writer.
 pub fn write_coefficients(
     result: &SweepResult,
     objective: &Objective,

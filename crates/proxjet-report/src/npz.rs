@@ -12,7 +12,7 @@ use proxjet::result::Trace;
 /// Writes a trace as a NPZ archive; float64, C order, `iteration` as int64. Shapes are those of [`Trace`].
 ///
 /// # Errors
-/// What the writer reports.
+/// Errors of the writer.
 pub fn write_trace<W: Write + Seek>(trace: &Trace, out: W) -> std::io::Result<()> {
     let mut archive = Archive { zip: ZipWriter::new(out) };
     let iteration: Vec<i64> = trace.iteration.iter().map(|k| *k as i64).collect();
@@ -61,7 +61,7 @@ impl<W: Write + Seek> Archive<W> {
         let options = SimpleFileOptions::default().large_file(true).compression_level(Some(3));
         self.zip.start_file(format!("{name}.npy"), options)?;
         let shape: Vec<u64> = shape.iter().map(|s| *s as u64).collect();
-        // The header is written at once as the shape is known: no seeking back into the archive.
+        // The shape is known, so the header is written first, without seeking back into the archive.
         let mut npy =
             npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut self.zip).begin_nd()?;
         npy.extend(values)?;

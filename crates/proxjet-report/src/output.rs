@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use proxjet::error::{Error, ErrorKind, Result};
 
-/// A folder that results are written to, whole or not at all.
+/// A folder for results; each file is written completely or not at all.
 #[derive(Debug, Clone)]
 pub struct OutputDir {
     path: PathBuf,
 }
 
 impl OutputDir {
-    /// Creates the folder where it is missing, and checks that files can be written to it.
+    /// Creates the folder if it is missing, and checks that files can be written to it.
     ///
     /// # Errors
     /// A path that is a file, or a folder that cannot be created or written.
@@ -23,10 +23,10 @@ impl OutputDir {
         Ok(dir)
     }
 
-    /// The folder of a file that is to be written, created where it is missing, and the name of the file.
+    /// The folder of an output file, created if it is missing, and the name of the file.
     ///
     /// # Errors
-    /// A path that is no name of a file, and as [`create`](Self::create).
+    /// A path without a file name, and as [`create`](Self::create).
     pub fn of_file(path: &Path) -> Result<(Self, String)> {
         let Some(name) = path.file_name().filter(|_| !path.is_dir()).and_then(|n| n.to_str()) else {
             let (found, remedy) = (path.display().to_string(), "Give it one, as in out.csv.");
@@ -36,16 +36,16 @@ impl OutputDir {
         Ok((Self::create(parent)?, name.into()))
     }
 
-    /// Where the folder is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes the file `name`: under a temporary name, to the disk, then renamed. A failure leaves what was
-    /// there before.
+    /// Writes the file `name`: under a temporary name, to the disk, then renamed. A failure keeps the
+    /// previous file.
     ///
     /// # Errors
-    /// Anything that keeps the file from being whole, a full disk for one.
+    /// Any failure to write the complete file, for example a full disk.
     pub fn write(
         &self,
         name: &str,
@@ -56,7 +56,7 @@ impl OutputDir {
             let prefix = format!(".{name}.");
             let mut builder = tempfile::Builder::new();
             builder.prefix(&prefix);
-            // Results are for everybody that the umask lets read, unlike temporary files.
+            // Results are readable as the umask allows, unlike temporary files.
             #[cfg(unix)]
             builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
             let mut file = builder.tempfile_in(&self.path)?;
@@ -103,7 +103,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let out = OutputDir::create(folder.path()).unwrap();
         let path = out.write("a", |w| w.write_all(b"old")).unwrap();
-        // Who reads the old file goes on reading it: the new one is another file under its name.
+        // A reader of the old file can continue: the new one is a separate file with the same name.
         let mut reader = std::fs::File::open(&path).unwrap();
         out.write("a", |w| w.write_all(b"new")).unwrap();
         let mut seen = String::new();

@@ -1,4 +1,4 @@
-//! Words for people.
+//! Summaries for people.
 
 use std::fmt::Write;
 
@@ -29,7 +29,7 @@ pub fn lane_table(lanes: &[LaneResult]) -> String {
     out
 }
 
-/// What ran, in one line.
+/// The engine of a run, in one line.
 fn engine_line(info: &RunInfo) -> String {
     let software = if info.engine.software { ", a software adapter" } else { "" };
     format!(
@@ -42,7 +42,7 @@ fn engine_line(info: &RunInfo) -> String {
     )
 }
 
-/// A few lines on a sweep: what ran, how the lanes ended, the best one, and what to do about those that did
+/// A few lines on a sweep: the engine, the status of the lanes, the best lane, and advice on lanes that did
 /// not converge.
 pub fn summary(result: &SweepResult) -> String {
     let lanes = &result.lanes;

@@ -1,5 +1,4 @@
-//! Losses `φ(z, y)` of a prediction `z` and a target `y`: one file each, the twin of the WGSL fragment of its
-//! name.
+//! Losses `φ(z, y)` of a prediction `z` and a target `y`: one file each, with a WGSL twin of the same name.
 
 use super::capabilities::{Coupling, Curvature, CurvatureBounds, LossCapabilities, TargetDomain};
 use super::dual::LossDual;
@@ -13,7 +12,7 @@ mod squared;
 
 /// A loss of one sample: kernels apply weights and the chain rule.
 pub trait LossFunction: Copy + Default + Send + Sync + 'static {
-    /// What the loss has.
+    /// The capabilities of the loss.
     const CAPABILITIES: LossCapabilities;
     /// Its dual function: the loss itself, or [`NoDual`](super::NoDual).
     type Dual: LossDual;
@@ -26,8 +25,7 @@ pub trait LossFunction: Copy + Default + Send + Sync + 'static {
     fn d1<T: Real>(self, z: T, y: T) -> T;
     /// `∂²φ/∂z²`; at a kink, the value on the side of the smaller curvature.
     fn d2<T: Real>(self, z: T, y: T) -> T;
-    /// `∂³φ/∂z³`, for derivatives of a metric made of curvatures; 0 where the curvature is piecewise
-    /// constant.
+    /// `∂³φ/∂z³`, for derivatives of a Hessian metric; 0 if the curvature is piecewise constant.
     fn d3<T: Real>(self, z: T, y: T) -> T;
     /// `∂²φ/∂z∂y`, for derivatives with respect to the target; not called for classes.
     fn d1_by_target<T: Real>(self, z: T, y: T) -> T;
@@ -59,7 +57,7 @@ catalog! {
 }
 
 impl Loss {
-    /// What the loss has.
+    /// The capabilities of the loss.
     pub fn capabilities(&self) -> LossCapabilities {
         fn of<F: LossFunction>(_: F) -> LossCapabilities {
             F::CAPABILITIES

@@ -84,7 +84,7 @@ impl PenaltyFunction for Box {
 }
 
 impl PenaltyDual for Box {
-    /// Feasible for every `v` between finite bounds; an infinite bound loads one sign only.
+    /// Feasible for every `v` between finite bounds; an infinite bound permits one sign only.
     fn dual_ratio<T: Real>(self, v: T, _l1: T, _l2: T) -> T {
         let open = (v > T::zero() && self.upper.is_infinite()) || (v < T::zero() && self.lower.is_infinite());
         if open { T::infinity() } else { T::zero() }

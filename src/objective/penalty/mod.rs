@@ -1,4 +1,4 @@
-//! Penalties and their proximal maps: one file each, the twin of the WGSL fragment of its name.
+//! Penalties and their proximal maps: one file each, with a WGSL twin of the same name.
 //!
 //! A penalty acts on each coefficient alone, with the strengths `l1 = alpha·l1_ratio·factor_j` and
 //! `l2 = alpha·(1−l1_ratio)·factor_j`.
@@ -37,19 +37,19 @@ impl<T: Real> Prox<T> {
     pub fn identity(w: T) -> Self {
         Prox { value: w, by_input: T::one(), by_l1: T::zero(), by_l2: T::zero() }
     }
-    /// A coefficient that its input does not move.
+    /// The proximal map if the result does not depend on its input.
     pub fn constant(value: T) -> Self {
         Prox { value, by_input: T::zero(), by_l1: T::zero(), by_l2: T::zero() }
     }
 }
 
-/// Derivatives of `g` at a point where it is smooth: all that the implicit solution on the manifold of the
-/// active coefficients needs of a penalty.
+/// Derivatives of `g` at a point where it is smooth: the penalty's part of the implicit solution on the
+/// manifold of the active coefficients.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct PenaltyDerivatives {
     /// `g'(x)`.
     pub d1: f64,
-    /// `g''(x)`; negative where `g` bends down.
+    /// `g''(x)`; negative where `g` is concave.
     pub d2: f64,
     /// `∂g'(x)/∂l1`.
     pub d1_by_l1: f64,
@@ -59,7 +59,7 @@ pub struct PenaltyDerivatives {
 
 /// A penalty `g(x; l1, l2)` of one coefficient.
 pub trait PenaltyFunction: Copy + Default + Send + Sync + 'static {
-    /// What the penalty has.
+    /// The capabilities of the penalty.
     const CAPABILITIES: PenaltyCapabilities;
     /// Its dual functions: the penalty itself, or [`NoDual`].
     type Dual: PenaltyDual;
@@ -68,17 +68,17 @@ pub trait PenaltyFunction: Copy + Default + Send + Sync + 'static {
 
     /// The dual.
     fn dual(self) -> Self::Dual;
-    /// `g(x)`; the ridge term is included wherever it is evaluated.
+    /// `g(x)`, including the ridge term even if it belongs to `f`.
     fn value<T: Real>(self, x: T, l1: T, l2: T) -> T;
-    /// The proximal map and its partials; the identity where the penalty is smooth and part of `f`.
+    /// The proximal map and its partials; the identity if the penalty is smooth and part of `f`.
     fn prox<T: Real>(self, w: T, step: T, l1: T, l2: T) -> Prox<T>;
-    /// True if `x` moves with its input (`∂prox ≠ 0`): the active set.
+    /// True if `x` is in the active set: it depends on its input (`∂prox ≠ 0`).
     fn is_active<T: Real>(self, x: T) -> bool;
     /// Derivatives of `g` at an active `x` that is not a kink.
     fn derivatives(self, x: f64, l1: f64, l2: f64) -> PenaltyDerivatives;
     /// The kinks: every `x` where `g` is not twice differentiable, ascending.
     fn kinks(self, l1: f64) -> Vec<f64>;
-    /// Where `g` is finite: `[lower, upper]`.
+    /// The interval `[lower, upper]` where `g` is finite.
     fn domain(self) -> (f64, f64);
     /// The penalty with representative parameters, for the tests that all entries share.
     fn examples() -> Vec<Self>;
@@ -111,7 +111,7 @@ catalog! {
 }
 
 impl Penalty {
-    /// What the penalty has.
+    /// The capabilities of the penalty.
     pub fn capabilities(&self) -> PenaltyCapabilities {
         fn of<F: PenaltyFunction>(_: F) -> PenaltyCapabilities {
             F::CAPABILITIES
@@ -125,11 +125,11 @@ impl Penalty {
         }
         with_penalty!(*self, f => of(f))
     }
-    /// True if `alpha` enters.
+    /// True if the penalty depends on `alpha`.
     pub fn uses_alpha(&self) -> bool {
         self.capabilities().alpha
     }
-    /// The mix this penalty fixes; `None` where the lane's `l1_ratio` decides.
+    /// The `l1_ratio` that the penalty fixes; `None` if the lane's is used.
     pub fn l1_ratio(&self) -> Option<f64> {
         self.capabilities().l1_ratio
     }
@@ -151,7 +151,7 @@ impl Penalty {
     pub fn prox(&self, w: f64, step: f64, l1: f64, l2: f64) -> Prox<f64> {
         with_penalty!(*self, f => f.prox(w, step, l1, l2))
     }
-    /// True if `x` moves with its input.
+    /// True if `x` is in the active set: it depends on its input.
     pub fn is_active(&self, x: f64) -> bool {
         with_penalty!(*self, f => f.is_active(x))
     }
@@ -163,7 +163,7 @@ impl Penalty {
     pub fn kinks(&self, l1: f64) -> Vec<f64> {
         with_penalty!(*self, f => f.kinks(l1))
     }
-    /// Where `g` is finite: `[lower, upper]`.
+    /// The interval `[lower, upper]` where `g` is finite.
     pub fn domain(&self) -> (f64, f64) {
         with_penalty!(*self, f => f.domain())
     }

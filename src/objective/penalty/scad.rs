@@ -7,11 +7,11 @@ use super::{
 use crate::error::Result;
 
 /// `l1 |x|` for `|x| ≤ l1`, bending to `½ (a + 1) l1²` at `|x| = a l1`, flat beyond. There may be several
-/// local solutions; a run finds the one that its start leads to.
+/// local solutions; the start determines which one a run finds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scad {
-    /// Where the penalty becomes flat, in units of `l1`; its curvature is `−1/(a − 1)` between `l1` and
-    /// there.
+    /// The value of `|x|` from which the penalty is flat, in units of `l1`; its curvature is `−1/(a − 1)`
+    /// between `l1` and that.
     pub a: f64,
 }
 

@@ -14,16 +14,16 @@ pub struct ConvergenceCurve {
     pub label: String,
     /// `[f]`: iterations of the frames.
     pub iteration: Vec<usize>,
-    /// `[f, lanes]`: of the iterate.
+    /// `[f, lanes]`: distance of the iterate.
     pub error: Array2<f64>,
-    /// `[f, lanes]`: of the derivative.
+    /// `[f, lanes]`: distance of the derivative.
     pub derivative_error: Array2<f64>,
-    /// Identification of the lanes that had one: a dashed line is drawn at the median.
+    /// Identification of the lanes that reached it: a dashed line is drawn at the median.
     pub identified: Vec<usize>,
 }
 
 /// Two panels, iterates left and derivatives right: the median over the lanes, the band of 10 to 90 %, and
-/// where the active set stops to change (dashed).
+/// the iteration where the active set stops changing (dashed).
 ///
 /// # Errors
 /// A picture that cannot be drawn.
@@ -60,7 +60,7 @@ fn legend(
     Ok(())
 }
 
-/// Errors below this are rounding: the picture ends there.
+/// Errors below this are rounding; it is the lower end of the plot.
 const FLOOR: f64 = 1e-15;
 
 fn panel(
@@ -112,7 +112,7 @@ fn panel(
     Ok(())
 }
 
-/// The 10 %, 50 % and 90 % quantiles; what is not finite counts as largest.
+/// The 10 %, 50 % and 90 % quantiles; values that are not finite count as the largest.
 fn quantiles<'a>(values: impl Iterator<Item = &'a f64>) -> [f64; 3] {
     let mut sorted: Vec<f64> = values.map(|v| if v.is_finite() { *v } else { f64::MAX }).collect();
     sorted.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! Pictures: drawn once as SVG, rendered to PNG from that SVG, with the font inside the program.
+//! Pictures: drawn once as SVG, rendered to PNG from that SVG, with an embedded font.
 
 use std::io::Write;
 use std::sync::{Arc, Once};
@@ -64,7 +64,7 @@ impl Picture {
     /// Writes `NAME.svg` and `NAME.png`.
     ///
     /// # Errors
-    /// What keeps the files from being written.
+    /// Any failure to write the files.
     pub fn write(&self, out: &OutputDir, name: &str) -> Result<()> {
         let png = self.png()?;
         out.write(&format!("{name}.svg"), |w| w.write_all(self.svg.as_bytes()))?;
@@ -72,7 +72,7 @@ impl Picture {
         Ok(())
     }
 
-    /// Draws on a canvas of the given size; plotters' own errors cannot come from memory.
+    /// Draws on a canvas of the given size; plotters cannot fail when it draws to memory.
     fn draw<E: std::fmt::Display>(
         size: (u32, u32),
         content: impl FnOnce(&Canvas<'_>) -> std::result::Result<(), E>,
@@ -80,7 +80,7 @@ impl Picture {
         use plotters::prelude::*;
         static FONTS: Once = Once::new();
         FONTS.call_once(|| {
-            // The only failure is a broken font file, and this one is part of the program.
+            // The only failure is a broken font file, and this font is embedded in the program.
             let _ = register_font(FONT, FontStyle::Normal, dejavu::sans::regular());
         });
         let mut svg = String::new();

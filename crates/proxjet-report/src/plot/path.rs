@@ -17,8 +17,8 @@ const BAND: f64 = 0.223_143_551_314_209_7; // ln 1.25
 const NAMED: usize = 8;
 
 /// Coefficients against alpha, each with the band `coef ± |dcoef/dlog alpha| · ln 1.25`. `derivative` is the
-/// index of `log_alpha` among the derivatives. With held-out rows, their loss below, with its slope at every
-/// tenth lane.
+/// index of `log_alpha` among the derivatives. With held-out rows, their loss is drawn below, with its slope
+/// at every tenth lane.
 ///
 /// # Errors
 /// A picture that cannot be drawn.
@@ -99,7 +99,7 @@ fn coefficients(
         let line = coef(*j).into_iter().filter(|(_, v)| v.is_finite());
         chart.draw_series(LineSeries::new(line, color(rank).stroke_width(2)))?;
     }
-    // Names beside the ends of the lines, moved apart where they would overlap.
+    // Names beside the ends of the lines, moved apart if they would overlap.
     let mut ends: Vec<(i32, usize)> = largest
         .iter()
         .take(NAMED)
