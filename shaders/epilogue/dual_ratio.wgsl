@@ -1,5 +1,5 @@
-// The factor by which the dual point of a lane must shrink to be feasible, from g = X' r at the iterate, in
-// `values`.
+// The factor by which the dual point of a lane must shrink to be feasible, from g = X' r at the
+// iterate, in `values`.
 var<private> dual_ratio: real4;
 
 fn dual_ratio_begin(lane4: u32) {

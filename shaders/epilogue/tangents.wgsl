@@ -1,7 +1,7 @@
-// The tangents of a step whose iterate is already computed. If a penalised coefficient is zero, its tangents
-// are zero, and their gradient was not computed. The branch of the proximal map is determined again from the
-// same w: a compiler that contracts differently here may take the other branch if w is within rounding of the
-// threshold.
+// The tangents of a step whose iterate is already computed. If a penalised coefficient is zero, its
+// tangents are zero, and their gradient was not computed. The branch of the proximal map is determined
+// again from the same w: a compiler that contracts differently here may take the other branch if w is
+// within rounding of the threshold.
 fn tangents_begin(lane4: u32) {
     step_begin(lane4);
 }

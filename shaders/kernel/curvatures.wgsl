@@ -1,5 +1,5 @@
-// r = w phi''(z), dr = w phi'''(z) dz: their product with the squares of the design is the diagonal of the
-// Hessian.
+// r = w phi''(z), dr = w phi'''(z) dz: their product with the squares of the design is the
+// diagonal of the Hessian.
 
 @compute @workgroup_size(GROUP_LANE4S, GROUP_BLOCKS)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {

@@ -1,6 +1,6 @@
 // Lanes to be loaded. For each, `arrivals` holds its slot, a flag (1 if it starts from zeros), and its part
-// of the lane state; then, unless all start from zeros, the iterate, the previous one and a metric, [3,
-// WIDTH, STATE_ROWS].
+// of the lane state; then, unless all start from zeros, the iterate, the previous one and a metric,
+// [3, WIDTH, STATE_ROWS].
 struct LoadParams {
     // Number of lanes to be loaded.
     arrivals: u32,

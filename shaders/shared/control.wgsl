@@ -79,8 +79,8 @@ fn control(lane: u32) {
 
     let high = scale * rule_step(stage, lane, k, 0u);
     var step = high;
-    // The tangent of the step: 0 that of the rule, 1 that of the lowest step, 2 that of the measured
-    // curvature.
+    // The tangent of the step: 0 that of the rule, 1 that of the lowest step, 2 that of
+    // the measured curvature.
     var kind = 0u;
     if (ADAPTIVE && has(code, USES_SECANT_STEP)) {
         let low = high / constants[code.base];

@@ -1,5 +1,5 @@
-// The constants of a lane that determine its iteration parameters, as the host packs them: [LANE_FIELDS,
-// LANE4S].
+// The constants of a lane that determine its iteration parameters, as the host packs them:
+// [LANE_FIELDS, LANE4S].
 fn lane_field(lane: u32, field: u32) -> real {
     return lanes[field * LANE4S + lane / 4u][lane % 4u];
 }

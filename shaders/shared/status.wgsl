@@ -1,5 +1,5 @@
-// Writes the record of the iteration a lane has just done and decides its status, from `totals`, the sums
-// over all rows.
+// Writes the record of the iteration a lane has just done and decides its status, from `totals`,
+// the sums over all rows.
 fn record(lane: u32, field: u32, v: real) {
     records[(record_row * RECORD_FIELDS + field) * PADDED_LANES + lane] = v;
 }

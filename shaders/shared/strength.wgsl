@@ -20,8 +20,8 @@ fn lanes_dl2(lane4: u32, t: u32) -> real4 {
     return lanes[(LANE_DL2 + t) * LANE4S + lane4];
 }
 
-// Number `at` of those that all lanes share. They follow the fields of the lanes and are repeated for each
-// lane of a lane4.
+// Number `at` of those that all lanes share. They follow the fields of the lanes and are repeated for
+// each lane of a lane4.
 fn shared_at(at: u32) -> real4 {
     return lanes[LANE_FIELDS * LANE4S + at];
 }

@@ -1,5 +1,5 @@
-// exp and log(1 + x) in f32: the built-in functions, and a series for arguments at which log(1 + x) would
-// cancel.
+// exp and log(1 + x) in f32: the built-in functions, and a series for arguments at which
+// log(1 + x) would cancel.
 fn real_exp(x: real4) -> real4 {
     return exp(x);
 }

@@ -1,7 +1,7 @@
 // exp and log(1 + x) in f64, for which WGSL has no built-in functions.
 
-// x = n ln 2 + r, |r| <= ln 2 / 2; exp(r) by its Taylor sum, then 2^n in two steps, as 2^-1074 has no single
-// factor.
+// x = n ln 2 + r, |r| <= ln 2 / 2; exp(r) by its Taylor sum, then 2^n in two steps, as 2^-1074
+// has no single factor.
 fn real_exp(x: real4) -> real4 {
     let clamped = max(min(x, real4(709.0lf)), real4(-745.0lf));
     let n = round(clamped * 1.4426950408889634lf);

@@ -1,5 +1,5 @@
-//! Engines: interpreters of a plan. [`cpu`] is the reference implementation; `gpu` runs the same plan on a
-//! device.
+//! Engines: interpreters of a plan. [`cpu`] is the reference implementation; `gpu` runs the
+//! same plan on a device.
 
 use ndarray::Array3;
 
@@ -150,8 +150,8 @@ pub(crate) use sealed::Sealed;
 #[cfg(feature = "testing")]
 pub use sealed::Sealed;
 
-/// An interpreter of plans. Sealed: the engines are [`cpu::CpuEngine`] and, with the feature `gpu`,
-/// `gpu::GpuEngine`.
+/// An interpreter of plans. Sealed: the engines are [`cpu::CpuEngine`] and, with the feature
+/// `gpu`, `gpu::GpuEngine`.
 pub trait Engine: Sealed + Send {
     /// The engine and its device.
     fn info(&self) -> EngineInfo;
@@ -175,8 +175,8 @@ pub trait Engine: Sealed + Send {
     fn recover(&mut self) -> Result<()>;
 }
 
-/// A plan in progress: lanes are loaded and evicted between chunks. Lanes that ended stay idle until they are
-/// evicted.
+/// A plan in progress: lanes are loaded and evicted between chunks. Lanes that ended stay idle
+/// until they are evicted.
 pub trait Run {
     /// The number of lanes that can still be loaded.
     fn free(&self) -> usize;

@@ -38,8 +38,8 @@ buffer_ids! {
     Gram "gram",
     /// `[stride, columns]`: `XᵀWX` times the iterate, and times the previous iterate.
     Carried "carried",
-    /// `[n, columns]`: predictions at the point where the gradient was taken, for steps that measure
-    /// curvature.
+    /// `[n, columns]`: predictions at the point where the gradient was taken, for steps
+    /// that measure curvature.
     Extrapolated "extrapolated",
     /// `[stride, columns]`: the diagonal metric with its tangents.
     Metric "metric",
@@ -57,8 +57,8 @@ buffer_ids! {
     ValidationPrediction "validation_prediction",
     /// `[parts · rows, columns]`: partial results of split-K products.
     SplitPartials "split_partials",
-    /// `[groups, 1 + stride/4]`: blocks of four coefficients that are not zero: their number, then their
-    /// indices.
+    /// `[groups, 1 + stride/4]`: blocks of four coefficients that are not zero: their
+    /// number, then their indices.
     ActiveSets "active_sets",
     /// `[groups]`: the number of blocks listed since the chunk began.
     ActiveCounts "active_counts",
@@ -376,8 +376,8 @@ fn schedule(s: &Shape, list: &mut List) {
     if r.factored {
         list.add(StepFactors, Copies::One, &[r.iterations, r.stages, unit::TABLE.len(0)]);
     } else {
-        // One more iteration, since a prediction's epilogue needs the next iteration's extrapolation
-        // coefficient.
+        // One more iteration, since a prediction's epilogue needs the next iteration's
+        // extrapolation coefficient.
         let fields = code::TABLE.len(0) + s.rule_fields();
         list.add(StepTables, Copies::Chunk, &[s.chunk + 1, r.stages, fields, s.padded_lanes()]);
     }

@@ -31,8 +31,8 @@ impl Strategy {
         let seconds = |pass: &Pass| {
             let period = shape.period(pass.when) as f64;
             let cost = pass.cost;
-            // Of passes that are not run every iteration, only the operations count; they are the same in
-            // every strategy.
+            // Of passes that are not run every iteration, only the operations count; they are the
+            // same in every strategy.
             if pass.when != When::Iteration && period > 1.0 {
                 return cost.flops / period / limits.flops;
             }

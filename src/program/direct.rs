@@ -36,8 +36,8 @@ fn gradient(kernel: &'static str, when: When, stored: bool) -> Operation {
     Operation { kernel, when, side: Side::Transposed, matrix: BufferId::Design, operand, result }
 }
 
-/// The residual as a pass of its own: at the extrapolated point of the iteration, or, on a check, at the new
-/// iterate.
+/// The residual as a pass of its own: at the extrapolated point of the iteration, or, on a
+/// check, at the new iterate.
 fn residual(s: &Shape, when: When) -> Pass {
     let at_e = when == When::Stale;
     let z = if s.request.measures_curvature { update } else { read };
@@ -97,8 +97,8 @@ fn step(s: &Shape) -> Vec<Pass> {
     list
 }
 
-/// The step if tangents follow in a later pass: first the iterates, then the tangents in the rows that are
-/// not zero.
+/// The step if tangents follow in a later pass: first the iterates, then the tangents in the
+/// rows that are not zero.
 fn step_of_listed(s: &Shape, work: Cost) -> Vec<Pass> {
     let (q, own, when) = (s.state_rows(), rows_per_sum(s.d()), When::Iteration);
     let iterate = gradient("gradient_iterate", when, false)
@@ -137,8 +137,8 @@ fn active_set(s: &Shape) -> Option<Pass> {
     })
 }
 
-/// The new predictions with their loss and, if the schedule is not adaptive, the residual of the next
-/// iteration.
+/// The new predictions with their loss and, if the schedule is not adaptive, the residual
+/// of the next iteration.
 fn observe(s: &Shape) -> Vec<Pass> {
     let (n, own, when) = (s.rows(), rows_per_sum(s.d()), When::Iteration);
     let columns = s.counted_columns();

@@ -47,8 +47,8 @@ pub(crate) use {
     tile::FEWEST_GROUP_LANE4S,
 };
 
-/// Target seconds of device time of a chunk: short enough for desktop watchdogs, for cancelling and for
-/// progress.
+/// Target seconds of device time of a chunk: short enough for desktop watchdogs, for
+/// cancelling and for progress.
 pub const CHUNK_SECONDS: f64 = 0.05;
 /// Most iterations of a chunk: bounds the tables and records in flight.
 const CHUNK_MAX: usize = 256;
@@ -56,8 +56,8 @@ const CHUNK_MAX: usize = 256;
 const FRAME_BYTES: u64 = 64 << 20;
 /// Rows that an invocation of an element-wise kernel adds up before partial sums are reduced.
 pub const ROW_BLOCK: usize = 32;
-/// Most tangents of a lane for which the step is an epilogue of the gradient's product, and the loss one of
-/// the prediction's.
+/// Most tangents of a lane for which the step is an epilogue of the gradient's product, and the loss
+/// one of the prediction's.
 pub const FUSED_TANGENTS: usize = 7;
 
 /// Rows of a product that one invocation computes for all columns of a lane, and adds up.

@@ -1,5 +1,5 @@
-//! The persistent strategy: many iterations in one dispatch, in which a workgroup keeps some lanes in its own
-//! memory.
+//! The persistent strategy: many iterations in one dispatch, in which a workgroup keeps some
+//! lanes in its own memory.
 
 use super::passes::{At, Binding, Cost, Entry, Params, Part, Pass, When, count, file, read, update, write};
 use super::{BufferId, Shape, Which, gram, shared};

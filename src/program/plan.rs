@@ -22,11 +22,11 @@ pub struct Plan {
     pub refills: bool,
     /// Most coefficients of a working set (CPU engine); 0: no working sets.
     pub working_set: usize,
-    /// True if predictions, and the tangents of gradients, leave out coefficients that are zero in a group of
-    /// lanes (GPU engine).
+    /// True if predictions, and the tangents of gradients, leave out coefficients that are zero in a group
+    /// of lanes (GPU engine).
     pub active_sets: bool,
-    /// Most iterations of a chunk: one submit, one upload, one readback. Lanes are loaded and evicted between
-    /// chunks.
+    /// Most iterations of a chunk: one submit, one upload, one readback. Lanes are loaded and
+    /// evicted between chunks.
     pub chunk: usize,
     /// Most frames of a chunk.
     pub frames_per_chunk: usize,

@@ -8,8 +8,8 @@ use super::{Side, Tile};
 pub enum Columns {
     /// All, one by one.
     Each,
-    /// A range of columns of every lane (0 is the iterate, then its tangents); one invocation computes those
-    /// of a lane.
+    /// A range of columns of every lane (0 is the iterate, then its tangents); one invocation
+    /// computes those of a lane.
     OfLane {
         /// The first column.
         first: usize,

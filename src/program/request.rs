@@ -140,8 +140,8 @@ pub enum MetricKind {
     },
 }
 
-/// The results of a finished chunk that a session on an application's device keeps. The status of lanes is
-/// always read back.
+/// The results of a finished chunk that a session on an application's device keeps. The status of
+/// lanes is always read back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Keep {
@@ -194,8 +194,8 @@ pub struct Request {
     pub sparsity: bool,
     /// Phases of the schedule.
     pub phases: usize,
-    /// True if steps and momenta are products of a factor of the iteration and one of the lane, false if they
-    /// are tabulated.
+    /// True if steps and momenta are products of a factor of the iteration and one of the lane, false
+    /// if they are tabulated.
     pub factored: bool,
     /// The metric.
     pub metric: MetricKind,
@@ -208,8 +208,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// A run with default settings: one factored phase, no metric, no held-out rows, a frame and a test at
-    /// the end.
+    /// A run with default settings: one factored phase, no metric, no held-out rows, a frame
+    /// and a test at the end.
     pub fn plain(
         (rows, state_rows): (usize, usize),
         lanes: usize,
@@ -249,9 +249,9 @@ impl Request {
         matches!(self.strategy, Some(Strategy::Gram | Strategy::Persistent))
     }
 
-    /// Parts into which the sums of predictions and of gradients are split on a device (split-K), if they are
-    /// long and too few to keep it busy. Independent of the number of lanes, since the split determines the
-    /// order of the sums.
+    /// Parts into which the sums of predictions and of gradients are split on a device (split-K), if they
+    /// are long and too few to keep it busy. Independent of the number of lanes, since the split determines
+    /// the order of the sums.
     pub fn split_k(&self) -> [usize; 2] {
         if self.is_gram() {
             return [1, 1];

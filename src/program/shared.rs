@@ -27,13 +27,13 @@ pub(super) fn control_parts(s: &Shape) -> Vec<Part> {
     vec![file!("shared/control.wgsl"), file!("shared/status.wgsl"), rules, file!("shared/lane.wgsl")]
 }
 
-/// Reduces the partial sums of an iteration, records it, and decides the status of each lane and its next
-/// iteration.
+/// Reduces the partial sums of an iteration, records it, and decides the status of each lane
+/// and its next iteration.
 pub(super) fn finalize(s: &Shape, when: When) -> Pass {
     let sums =
         if s.sums_alone() { file!("shared/sums_alone.wgsl") } else { file!("shared/sums_together.wgsl") };
-    // In the persistent strategy, and at the end of a chunk, this pass follows an iteration; otherwise it
-    // precedes one.
+    // In the persistent strategy, and at the end of a chunk, this pass follows an iteration;
+    // otherwise it precedes one.
     let after = when == When::ChunkEnd || s.strategy == Strategy::Persistent;
     Pass {
         params: Some(Params {

@@ -13,8 +13,8 @@ pub(crate) struct Staging {
     pub(crate) lane_state: Range<usize>,
     /// `[groups]`: counts of entries listed in active sets.
     pub(crate) counts: Range<usize>,
-    /// States from which lanes can be loaded again: the iterate, the previous one, a metric of curvatures;
-    /// may be empty.
+    /// States from which lanes can be loaded again: the iterate, the previous one, a metric of
+    /// curvatures; may be empty.
     pub(crate) snapshot: Range<usize>,
     /// The states of each frame; empty if none are kept.
     pub(crate) frames: Range<usize>,

@@ -15,8 +15,8 @@ pub enum Strategy {
     Direct,
     /// A product with `XᵀX`: `2 q² b (1+d)` operations. Squared loss only.
     Gram,
-    /// The same with many iterations in one dispatch, in which a workgroup keeps some lanes in its own
-    /// memory.
+    /// The same with many iterations in one dispatch, in which a workgroup keeps some
+    /// lanes in its own memory.
     Persistent,
 }
 

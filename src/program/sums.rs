@@ -77,8 +77,8 @@ impl Shape {
         self.sums().iter().map(|s| s.blocks).max().unwrap_or(0)
     }
 
-    /// Invocations that reduce the partial sums of a lane: more for longer sums, at least one for each lane
-    /// of a lane4.
+    /// Invocations that reduce the partial sums of a lane: more for longer sums, at least one for
+    /// each lane of a lane4.
     #[cfg(feature = "gpu")]
     pub(crate) fn reducers(&self) -> usize {
         (self.longest_sum() / 16).next_power_of_two().clamp(4, 32)

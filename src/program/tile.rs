@@ -161,11 +161,11 @@ const MOST_VALUES: usize = 16;
 const MOST_BYTES: u64 = 48 << 10;
 
 impl PersistentTile {
-    /// The first candidate that fits the device, if any: most lanes first, then ordered by the kind of
-    /// device.
+    /// The first candidate that fits the device, if any: most lanes first, then ordered
+    /// by the kind of device.
     pub(super) fn of(r: &Request, limits: &Limits) -> Option<Self> {
-        // If invocations run one after the other, few of them waste least time on those that have nothing to
-        // decide.
+        // If invocations run one after the other, few of them waste least time on those that
+        // have nothing to decide.
         let groups = match limits.device {
             DeviceKind::Software => [4, 8, 16, 32, 64],
             DeviceKind::Integrated | DeviceKind::Discrete => [64, 32, 16, 8, 4],

@@ -89,8 +89,8 @@ impl<T: Real> Block<'_, T> {
 }
 
 impl<T: Real, P: PenaltyFunction> ProxStep<'_, T, P> {
-    /// `‖x − T(x)‖` and `‖dx − DT(x, dx)‖`, relative, of a lane's columns `[1 + d, q]`, for the `tested`
-    /// tangents.
+    /// `‖x − T(x)‖` and `‖dx − DT(x, dx)‖`, relative, of a lane's columns `[1 + d, q]`, for
+    /// the `tested` tangents.
     fn residual(&self, x: &[T], g: &[T], tested: &[bool], scratch: &mut Scratch<T>, measures: &mut Measures) {
         let q = x.len() / (1 + tested.len());
         let ((x, dx), (g, dg)) = (x.split_at(q), g.split_at(q));

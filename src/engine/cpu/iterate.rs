@@ -20,7 +20,7 @@ impl<T: Real> CpuRun<'_, T> {
         self.state.for_each_block(|block| {
             block.restore(); //                  x = x₋ where backtracking refuses the last step
             block.refresh_metric(metric); //     D
-            block.store_extrapolated(); //       X e, where a rule measures the curvature along the step
+            block.store_extrapolated(); //       X e, if a rule measures the curvature along the step
             block.residual(At::Extrapolated); // r = ω φ'(X e)         dr = ω (φ''(X e) X de + ∂_y φ' dy)
             block.screen(); //                   columns of the block: those that can leave zero
             block.gradient(); //                 g = Xᵀ r              dg = Xᵀ dr

@@ -9,8 +9,8 @@ use crate::objective::{LossFunction, PenaltyFunction, Real, with_loss, with_pena
 use crate::program::RecordLayout;
 
 impl<T: Real> Block<'_, T> {
-    /// Records the new iterates: objective, changes, support, and the loss of held-out rows with its
-    /// derivatives.
+    /// Records the new iterates: objective, changes, support, and the loss of held-out rows
+    /// with its derivatives.
     pub(super) fn observe(&mut self) {
         with_penalty!(self.shared.penalty, f => self.record_step(f));
         with_loss!(self.shared.loss, f => self.record_loss(f));

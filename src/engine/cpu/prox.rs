@@ -1,5 +1,5 @@
-//! The proximal gradient step of one lane and its chain rule: for an iteration, and for the fixed point that
-//! the stop rule tests.
+//! The proximal gradient step of one lane and its chain rule: for an iteration, and for the fixed point
+//! that the stop rule tests.
 
 use super::shared::{ColumnSet, FactorSeed};
 use super::vector::extrapolate;

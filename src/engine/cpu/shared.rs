@@ -22,8 +22,8 @@ pub(super) struct Shared<T> {
     pub(super) intercept_tangents: Vec<T>,
     /// The squares of the design, for a metric made of curvatures.
     pub(super) squares: Option<Design<T>>,
-    /// `[q]`: norms of the columns, and the most columns of a working set; no norms if the plan has no
-    /// working sets.
+    /// `[q]`: norms of the columns, and the most columns of a working set; no norms if the
+    /// plan has no working sets.
     pub(super) norms: Vec<T>,
     pub(super) max_working_set: usize,
     /// `[d]`: true if the stop rule tests the tangent.

@@ -95,8 +95,8 @@ impl<T: Real> State<T> {
         }
     }
 
-    /// Swaps the names of new and previous iterates and predictions, after the new ones have overwritten
-    /// those before.
+    /// Swaps the names of new and previous iterates and predictions, after the new ones have
+    /// overwritten those before.
     pub(super) fn swap(&mut self) {
         std::mem::swap(&mut self.iterates.x, &mut self.iterates.x_previous);
         std::mem::swap(&mut self.predictions.z, &mut self.predictions.z_previous);

@@ -2,8 +2,8 @@
 
 use crate::objective::Real;
 
-/// Runs element-wise work compiled for the processor's widest vectors. Every function it calls must be
-/// inlined.
+/// Runs element-wise work compiled for the processor's widest vectors. Every function it
+/// calls must be inlined.
 #[inline(always)]
 pub(super) fn vectorised<W: pulp::WithSimd>(work: W) -> W::Output {
     pulp::Arch::new().dispatch(work)
@@ -48,8 +48,8 @@ pub(super) fn sum<T: Real>(len: usize, term: impl Fn(usize) -> T) -> T {
     PartialSums(sums).total()
 }
 
-/// A point on the line through the last two iterates: the start of a step (`y`) or the point where a gradient
-/// is taken (`e`).
+/// A point on the line through the last two iterates: the start of a step (`y`) or the point where a
+/// gradient is taken (`e`).
 #[inline(always)]
 pub(super) fn extrapolate<T: Real>(now: T, before: T, coefficient: T) -> T {
     now + coefficient * (now - before)

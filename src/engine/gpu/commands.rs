@@ -1,5 +1,5 @@
-//! Recording commands: one compute pass until a copy is recorded, or, if kernels are timed, one pass per
-//! dispatch.
+//! Recording commands: one compute pass until a copy is recorded, or, if kernels are timed,
+//! one pass per dispatch.
 
 use super::clock::Clock;
 

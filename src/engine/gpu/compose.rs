@@ -101,8 +101,8 @@ pub(super) fn compose_pass(pass: &Pass, prelude: &str, texts: impl Fn(&Part) -> 
     Composed { name: pass.kernel, source, parts }
 }
 
-/// The lines of the prelude that some texts use, so that a kernel is recompiled only if a constant of its own
-/// changes.
+/// The lines of the prelude that some texts use, so that a kernel is recompiled only if a
+/// constant of its own changes.
 fn used(prelude: &str, texts: &[Text]) -> String {
     let words: HashSet<&str> =
         texts.iter().flat_map(|(_, text)| text.split(|c: char| !c.is_alphanumeric() && c != '_')).collect();

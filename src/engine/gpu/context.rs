@@ -271,10 +271,10 @@ impl GpuContext {
         }
     }
 
-    /// Features that a host should request, as far as the adapter has them: `SHADER_F64` for sweeps in f64
-    /// and for the strategies with `XᵀX`, whose sums are in f64, and `TIMESTAMP_QUERY` for a
-    /// [`Session`](super::Session) to measure its iterations. Sweeps in f32 in the direct strategy need
-    /// neither.
+    /// Features that a host should request, as far as the adapter has them: `SHADER_F64` for
+    /// sweeps in f64 and for the strategies with `XᵀX`, whose sums are in f64, and
+    /// `TIMESTAMP_QUERY` for a [`Session`](super::Session) to measure its iterations. Sweeps in
+    /// f32 in the direct strategy need neither.
     pub fn required_features(adapter: &wgpu::Adapter) -> wgpu::Features {
         adapter.features() & (wgpu::Features::SHADER_F64 | wgpu::Features::TIMESTAMP_QUERY)
     }
@@ -286,8 +286,8 @@ impl GpuContext {
         adapter.limits()
     }
 
-    /// Runs code that creates device objects, and returns as an error what a host's error handler would
-    /// otherwise receive.
+    /// Runs code that creates device objects, and returns as an error what a host's error handler
+    /// would otherwise receive.
     pub(super) fn guarded<T>(&self, create: impl FnOnce() -> Result<T>) -> Result<T> {
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);

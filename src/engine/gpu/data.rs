@@ -106,8 +106,8 @@ fn units(job: &Job<'_>, iterations: usize) -> Vec<f64> {
     (0..iterations).flat_map(|k| (0..stages).flat_map(move |stage| of(k, stage))).collect()
 }
 
-/// Field index on the device of each number of a rule in the schedule's order: step, momentum, then both of
-/// each tangent.
+/// Field index on the device of each number of a rule in the schedule's order: step, momentum, then
+/// both of each tangent.
 pub(super) fn rule_places(d: usize) -> impl Iterator<Item = usize> {
     let of_tangents = (0..d).flat_map(move |t| [rule::RULE_DSTEP.at(d) + t, rule::RULE_DMOMENTUM.at(d) + t]);
     [rule::RULE_STEP.at(d), rule::RULE_MOMENTUM.at(d)].into_iter().chain(of_tangents)

@@ -1,5 +1,5 @@
-//! Recording a chunk: the passes of the program that are due, iteration by iteration, and copies of the
-//! results.
+//! Recording a chunk: the passes of the program that are due, iteration by iteration, and
+//! copies of the results.
 
 use super::bind::BoundPass;
 use super::commands::{Commands, Dispatch};

@@ -1,12 +1,12 @@
-//! Generated text of kernels: bindings, epilogues without a product, and the product of the persistent
-//! strategy.
+//! Generated text of kernels: bindings, epilogues without a product, and the product of
+//! the persistent strategy.
 
 use std::fmt::Write;
 
 use crate::program::{Access, Pass, Rowwise};
 
-/// The declarations of a pass's bindings: storage buffers in group 0, numbered in order, and parameters in
-/// group 1.
+/// The declarations of a pass's bindings: storage buffers in group 0, numbered in order, and
+/// parameters in group 1.
 pub(super) fn bindings(pass: &Pass) -> String {
     let mut out = String::new();
     for (i, b) in pass.bindings.iter().enumerate() {

@@ -137,8 +137,8 @@ impl Measured {
     }
 }
 
-/// A number in [−1, 1) for every index: the speed does not depend on the values, and tests can reproduce
-/// them.
+/// A number in [−1, 1) for every index: the speed does not depend on the values, and
+/// tests can reproduce them.
 fn noise(place: usize) -> f64 {
     // SplitMix64.
     let mut z = (place as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -297,8 +297,8 @@ impl Rig {
         Ok(vec![clock.elapsed().as_secs_f64() / times as f64])
     }
 
-    /// Median of the seconds that the product takes with a tile; of a single sample if that already exceeds
-    /// `enough`.
+    /// Median of the seconds that the product takes with a tile; of a single sample if that
+    /// already exceeds `enough`.
     pub(super) fn seconds(
         &mut self,
         context: &GpuContext,

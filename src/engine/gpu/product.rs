@@ -1,5 +1,5 @@
-//! The text of product kernels: `out = X m` or `out = Xᵀ m`, and epilogues that process the result in
-//! registers.
+//! The text of product kernels: `out = X m` or `out = Xᵀ m`, and epilogues that process
+//! the result in registers.
 //!
 //! Register tiles need literal text, so the kernels are generated. An invocation computes `rows` rows by
 //! `lane4s` vec4s of lanes, for all columns of those lanes if an epilogue follows. There are two families:
@@ -238,8 +238,8 @@ impl Product {
         }
     }
 
-    /// Runs the epilogues, lane4 by lane4, for every block of rows, in loops of constant length, which
-    /// compilers unroll.
+    /// Runs the epilogues, lane4 by lane4, for every block of rows, in loops of constant length,
+    /// which compilers unroll.
     fn finish(&self, out: &mut String) {
         let Tile { rows, lane4s, group, .. } = self.tile;
         let (columns, block, end) = (self.accumulators(), self.rows_per_sum, self.shape.0);

@@ -42,8 +42,8 @@ impl GpuEngine {
         self.context.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
     }
 
-    /// Runs some chunks with all slots taken and times every dispatch. The first chunk warms up and is not
-    /// counted.
+    /// Runs some chunks with all slots taken and times every dispatch. The first chunk warms
+    /// up and is not counted.
     ///
     /// # Errors
     /// The adapter has no timestamps, or the device failed.

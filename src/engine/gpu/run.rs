@@ -1,5 +1,5 @@
-//! A plan in progress on a device: one submit a chunk; the results of one chunk are read back while the next
-//! runs.
+//! A plan in progress on a device: one submit a chunk; the results of one chunk are read
+//! back while the next runs.
 
 mod load;
 mod results;

@@ -46,8 +46,8 @@ self_cell!(
 /// commands upload everything that an iteration needs, so any number of calls may go into one submission.
 /// They must be submitted in the order in which they were recorded.
 ///
-/// The iterate and its derivatives stay on the device, in [`buffers`](Self::buffers), for the application's
-/// own shaders.
+/// The iterate and its derivatives stay on the device, in [`buffers`](Self::buffers), for the
+/// application's own shaders.
 ///
 /// Dropping a session ends it; commands that were recorded may still be submitted.
 pub struct Session {
@@ -75,9 +75,9 @@ impl std::fmt::Debug for Session {
 }
 
 impl GpuEngine {
-    /// Loads all lanes of a job on this engine's device. This compiles kernels, uploads the data and submits
-    /// once; it does not wait for the device. The session holds the device itself and does not borrow the
-    /// engine.
+    /// Loads all lanes of a job on this engine's device. This compiles kernels, uploads the data and
+    /// submits once; it does not wait for the device. The session holds the device itself and does
+    /// not borrow the engine.
     ///
     /// # Errors
     /// The plan cannot run all lanes at once, or the device failed.
@@ -233,9 +233,9 @@ impl Session {
         self.take_note()
     }
 
-    /// Runs some iterations, including a test of the stop rule, and waits for them, since drivers compile
-    /// kernels when they run first; measures the time of an iteration. Call it once, while loading. The
-    /// iterations count.
+    /// Runs some iterations, including a test of the stop rule, and waits for them, since drivers
+    /// compile kernels when they run first; measures the time of an iteration. Call it once, while
+    /// loading. The iterations count.
     ///
     /// # Errors
     /// As [`encode`](Self::encode).

@@ -15,8 +15,8 @@ struct Pair {
     right: usize,
     /// vec4s of rows of the left tile.
     row_vec4s: usize,
-    /// Blocks of the left tile: a vec4 of each of four rows if the design is plain, one vec4 if it is
-    /// transposed.
+    /// Blocks of the left tile: a vec4 of each of four rows if the design is plain, one
+    /// vec4 if it is transposed.
     blocks: usize,
     /// Blocks of the left tile, and vec4s of the right tile, that an invocation loads.
     of_left: usize,

@@ -1,7 +1,7 @@
 //! The tuner: finds the fastest tile on this device, by timing it once and storing the result.
 //!
-//! Every output is one sum in the order of the inner index, whatever the tile, so tuning never changes a
-//! result.
+//! Every output is one sum in the order of the inner index, whatever the tile, so tuning
+//! never changes a result.
 
 use std::sync::OnceLock;
 
@@ -92,8 +92,8 @@ fn overhead(kind: DeviceKind) -> f64 {
     }
 }
 
-/// The fastest tile, its seconds, and those of the first. `seconds` need not be exact above its second
-/// argument.
+/// The fastest tile, its seconds, and those of the first. `seconds` need not be exact
+/// above its second argument.
 fn fastest(
     candidates: &[Tile],
     mut seconds: impl FnMut(Tile, f64) -> Result<f64>,
@@ -152,8 +152,8 @@ impl GpuEngine {
     /// Times the tiles of all products of a plan for which none is tuned yet, with and without epilogues,
     /// whether or not that pays, and stores the fastest. Returns all known tiles.
     ///
-    /// A product with an epilogue is timed without it, but with all columns of a lane computed together and
-    /// stored.
+    /// A product with an epilogue is timed without it, but with all columns of a lane
+    /// computed together and stored.
     ///
     /// # Errors
     /// Tuning is off; the device failed; the cache folder cannot be written.
@@ -170,8 +170,8 @@ impl GpuEngine {
         Ok(all.iter().filter_map(|w| self.known(w, *w.place(&mut usual)).cloned()).collect())
     }
 
-    /// Tunes before a run, if enabled. A tuner that fails is switched off: the run itself will report the
-    /// error.
+    /// Tunes before a run, if enabled. A tuner that fails is switched off: the run itself
+    /// will report the error.
     pub(super) fn tune_for_run(&mut self, plan: &Plan) {
         if !self.tunes(plan) {
             return;

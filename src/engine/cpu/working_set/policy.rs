@@ -11,8 +11,8 @@ pub(in super::super) struct WorkingSets<T> {
     /// True if they are in use.
     pub(in super::super) on: bool,
     pub(in super::super) groups: Vec<WorkingSet<T>>,
-    /// Iterations so far, the iteration of the next attempt, and the iterations to wait after a failed
-    /// attempt.
+    /// Iterations so far, the iteration of the next attempt, and the iterations to wait
+    /// after a failed attempt.
     iterations: usize,
     next_try: usize,
     wait: usize,
@@ -26,8 +26,8 @@ const DISABLE_ABOVE: f64 = 0.7;
 /// Iterations before the first attempt, and most iterations between attempts.
 const FIRST_WAIT: usize = 8;
 const MAX_WAIT: usize = 64;
-/// Iterations over which the first change of residuals is measured, and after which an unrestricted group
-/// tries again.
+/// Iterations over which the first change of residuals is measured, and after which an
+/// unrestricted group tries again.
 pub(super) const PERIOD: usize = 5;
 
 impl<T: Real> WorkingSets<T> {

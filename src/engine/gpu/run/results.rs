@@ -99,8 +99,8 @@ impl GpuRun<'_> {
         order.frames.iter().zip(bytes.chunks_exact(self.staging_places.state_bytes)).map(frame).collect()
     }
 
-    /// Skipped work, from the device's counts: summed over lanes and iterations, in units of all coefficients
-    /// of a lane.
+    /// Skipped work, from the device's counts: summed over lanes and iterations, in units of all
+    /// coefficients of a lane.
     fn skipped(&self, order: &Order, counts: &[u8], (slots, taken): (&[Slot], &[usize])) -> f64 {
         let s = self.shape();
         if !s.active_sets {

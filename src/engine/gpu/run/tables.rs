@@ -17,8 +17,8 @@ impl GpuRun<'_> {
         let bytes = |table: &Buffer| match table.id {
             BufferId::FinalizeParams => self.finalize_params(&ahead.checks),
             BufferId::PersistentParams => persistent_params(&ahead.groups, iterations),
-            // One more iteration, since a prediction's epilogue needs the next iteration's extrapolation
-            // coefficient.
+            // One more iteration, since a prediction's epilogue needs the next iteration's
+            // extrapolation coefficient.
             BufferId::StepTables => encode(self.rule_table(iterations + 1), self.precision),
             BufferId::MetricTables => encode(self.metric_rows(iterations), self.precision),
             other => unreachable!("{} is no table", other.name()),
@@ -69,8 +69,8 @@ impl GpuRun<'_> {
         table
     }
 
-    /// `[iterations, q, lanes or 1]`: the metric's table of a chunk, in which all lanes are at the same
-    /// iteration.
+    /// `[iterations, q, lanes or 1]`: the metric's table of a chunk, in which all lanes are
+    /// at the same iteration.
     fn metric_rows(&self, iterations: usize) -> Vec<f64> {
         let q = self.shape().state_rows();
         let per_lane = matches!(self.job.metric, MetricSource::Table(table) if table.ndim() == 3);

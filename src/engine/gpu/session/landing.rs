@@ -95,8 +95,8 @@ impl Session {
         }
         if seconds > 0.0 {
             let taken = (seconds / iterations as f64).max(1e-9);
-            // Limits the effect of a single slow chunk, such as the first with its compilation, on the size
-            // of later ones.
+            // Limits the effect of a single slow chunk, such as the first with its compilation, on
+            // the size of later ones.
             let least = if self.measured { self.seconds_per_iteration / 2.0 } else { 0.0 };
             self.seconds_per_iteration = taken.max(least);
             self.measured = true;

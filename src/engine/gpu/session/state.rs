@@ -25,8 +25,8 @@ pub struct StateLayout {
 }
 
 impl StateLayout {
-    /// Index of a number: `tangent` 0 is the iterate, `t + 1` its derivative by the `t`-th of the
-    /// derivatives.
+    /// Index of a number: `tangent` 0 is the iterate, `t + 1` its derivative by the
+    /// `t`-th of the derivatives.
     pub fn index(&self, row: usize, lane: usize, tangent: usize) -> usize {
         row * self.row_stride + tangent * self.tangent_stride + lane
     }

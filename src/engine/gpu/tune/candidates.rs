@@ -20,8 +20,8 @@ impl Wanted {
         Wanted { what, fused: false, rows_per_sum: 4 }
     }
 
-    /// The products of every iteration of a plan: plain and transposed, with their epilogues if there are
-    /// any.
+    /// The products of every iteration of a plan: plain and transposed, with their
+    /// epilogues if there are any.
     pub(super) fn of_iterations(plan: &Plan) -> Vec<Wanted> {
         let r = &plan.request;
         let width = 1 + r.tangents;
@@ -97,8 +97,8 @@ pub(super) fn templates(kind: DeviceKind) -> &'static [Template] {
             (8, 4, [8, 8], 0, 4),
             (8, 2, [8, 8], 16, 1),
         ],
-        // The outputs of a workgroup if tiles are in its memory: 128x128, 64x64 by many and by few
-        // invocations, 32x32.
+        // The outputs of a workgroup if tiles are in its memory: 128x128, 64x64 by many and by
+        // few invocations, 32x32.
         DeviceKind::Integrated => &[
             (8, 2, [8, 8], 0, 1),
             (8, 2, [8, 8], 0, 4),
