@@ -22,7 +22,8 @@ pub enum Status {
     Converged,
     /// All iterations were done before the stop rule held.
     MaxIterations,
-    /// The objective grew beyond [`DIVERGED`](crate::lanes::DIVERGED) times that of the start or of zero coefficients.
+    /// The objective grew beyond [`DIVERGED`](crate::lanes::DIVERGED) times that of the start or of zero
+    /// coefficients.
     Diverged,
     /// A value that is not finite appeared in the iterate or a derivative.
     NotFinite,
