@@ -73,7 +73,7 @@ pub fn solve(
     let mut state = start.to_owned();
     let mut size = f64::INFINITY;
     for _ in 0..STEPS {
-        manifold.leave_kinks(&mut state);
+        manifold.drop_kinks(&mut state);
         let (slope, _) = manifold.d1(&state);
         let change = manifold.solve(&manifold.hessian(&state), &slope)?;
         manifold.active.iter().zip(&change).for_each(|(j, c)| state[*j] -= c);
@@ -131,7 +131,7 @@ impl Manifold<'_> {
 
     /// Drops active rows that a proximal step makes inactive: at a kink, as at alpha_max, a coefficient that
     /// is almost zero belongs to neither side. A coefficient that a step moves across zero is set to zero.
-    fn leave_kinks(&mut self, state: &mut Array1<f64>) {
+    fn drop_kinks(&mut self, state: &mut Array1<f64>) {
         let (_, gradient) = self.d1(state);
         let rests = self.objective.penalty().capabilities().zeros != Zeros::Absent;
         let mut active = std::mem::take(&mut self.active);

@@ -9,7 +9,7 @@ pub(crate) struct Host {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
     pub(crate) info: wgpu::AdapterInfo,
-    /// What its handler of errors was told.
+    /// Errors that its handler received.
     pub(crate) errors: Arc<Mutex<Vec<String>>>,
 }
 

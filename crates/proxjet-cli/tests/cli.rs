@@ -724,8 +724,9 @@ fn bench_writes_what_it_measured() {
     );
     for (what, runs) in [("cancels", 20), ("deadlines", 5)] {
         let latency = &report["cancel"][what];
-        let told = latency["values"].as_array().unwrap().len() + latency["missed"].as_u64().unwrap() as usize;
-        assert_eq!(told, runs);
+        let cancelled =
+            latency["values"].as_array().unwrap().len() + latency["missed"].as_u64().unwrap() as usize;
+        assert_eq!(cancelled, runs);
         assert!(latency["percentile_99"].as_f64() >= latency["median"].as_f64());
     }
     // Twelve coefficients are too few to leave any out.
