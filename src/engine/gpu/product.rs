@@ -11,8 +11,8 @@ use std::fmt::Write;
 
 use crate::program::{ActiveSet, Columns, Product, Side, Tile};
 
-/// Number of inner indices that are unrolled.
-pub(super) const UNROLL: usize = 4;
+/// Inner indices that a split product is divided into are multiples of this.
+const UNROLL: usize = 4;
 pub(super) const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
 
 impl Product {
@@ -53,7 +53,10 @@ impl Product {
         let mut out = String::new();
         let Tile { rows, lane4s, group: [gx, gy], depth, .. } = self.tile;
         if depth > 0 {
-            let _ = writeln!(out, "var<workgroup> pool: array<real4, {}>;", 2 * self.tile.half(self.width()));
+            let (left, right) = (self.tile.left(), self.tile.right(self.width()));
+            for (name, row) in [("left_tiles", left), ("right_tiles", right)] {
+                let _ = writeln!(out, "var<workgroup> {name}: array<array<array<real4, {row}>, {depth}>, 2>;");
+            }
         }
         let _ = writeln!(
             out,

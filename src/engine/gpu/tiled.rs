@@ -1,8 +1,12 @@
 //! Products through workgroup memory: while a pair of tiles is used, the next one is loaded into registers.
+//!
+//! A step stores the loaded pair, starts the loads of the next one, waits for the workgroup and multiplies.
+//! Two pairs alternate, so a step needs one barrier. What lies beyond the end is set to zero when it is stored,
+//! so that no load waits for a condition; the last step is separate, because it loads nothing.
 
 use std::fmt::Write;
 
-use super::product::{COMPONENTS, UNROLL};
+use super::product::COMPONENTS;
 use crate::program::{ActiveSet, Product, Side, Tile};
 
 /// Sizes of a pair of tiles in workgroup memory.
@@ -10,8 +14,7 @@ use crate::program::{ActiveSet, Product, Side, Tile};
 struct Pair {
     /// Invocations of a workgroup.
     threads: usize,
-    /// Row strides of the left and of the right tile, in vec4s.
-    left: usize,
+    /// vec4s in a row of the right tile.
     right: usize,
     /// vec4s of rows of the left tile.
     row_vec4s: usize,
@@ -26,7 +29,7 @@ struct Pair {
 impl Pair {
     fn new(product: &Product) -> Self {
         let Tile { rows, group: [gx, gy], depth, .. } = product.tile;
-        let (left, right) = (product.tile.left(), product.tile.right(product.width()));
+        let right = product.tile.right(product.width());
         let threads = gx * gy;
         let row_vec4s = rows / 4 * gy;
         let blocks = match product.side {
@@ -34,7 +37,7 @@ impl Pair {
             Side::Transposed => depth * row_vec4s,
         };
         let (of_left, of_right) = (blocks.div_ceil(threads), (depth * right).div_ceil(threads));
-        Pair { threads, left, right, row_vec4s, blocks, of_left, of_right }
+        Pair { threads, right, row_vec4s, blocks, of_left, of_right }
     }
 }
 
@@ -55,14 +58,18 @@ impl Product {
             let _ = writeln!(out, "    var next_right{i} = real4();");
         }
         self.load(out, pair, "begin");
-        self.keep(out, pair, "0u");
-        out.push_str("    workgroupBarrier();\n    var here = 0u;\n");
-        let _ = writeln!(out, "    for (var first = begin; first < end; first += {depth}u) {{");
+        out.push_str("    var here = 0u;\n");
+        let _ = writeln!(out, "    for (var first = begin; first + {depth}u < end; first += {depth}u) {{");
+        self.keep(out, pair, "first");
         self.load(out, pair, &format!("first + {depth}u"));
-        self.multiply(out, pair);
-        let _ = writeln!(out, "        here = {}u - here;", self.tile.half(self.width()));
-        self.keep(out, pair, "here");
-        out.push_str("        workgroupBarrier();\n    }\n");
+        out.push_str("        workgroupBarrier();\n");
+        self.multiply(out);
+        out.push_str("        here = 1u - here;\n    }\n");
+        let _ =
+            writeln!(out, "    let last = begin + (max(end, begin + 1u) - begin - 1u) / {depth}u * {depth}u;");
+        self.keep(out, pair, "last");
+        out.push_str("    workgroupBarrier();\n");
+        self.multiply(out);
     }
 
     /// Loads a pair of tiles into registers.
@@ -82,7 +89,7 @@ impl Product {
         let _ = writeln!(
             out,
             "            let at = {from} + 4u * (block % {0}u);\n            \
-             let inside = at < end;\n            let place = first_row + 4u * (block / {0}u);\n            \
+             let place = first_row + 4u * (block / {0}u);\n            \
              let four = {1};",
             self.tile.depth / 4,
             self.four()
@@ -90,8 +97,7 @@ impl Product {
         for r in 0..4 {
             let _ = writeln!(
                 out,
-                "            next_left{} = \
-                 select(real4(), {}[min(place + {r}u, {}u) * STRIDE4 + four], inside);",
+                "            next_left{} = {}[min(place + {r}u, {}u) * STRIDE4 + four];",
                 4 * i + r,
                 self.names.0,
                 self.shape.0 - 1
@@ -105,7 +111,7 @@ impl Product {
             out,
             "            let at = {from} + block / {row_vec4s}u;\n            \
              let place = first_row / 4u + block % {row_vec4s}u;\n            \
-             next_left{i} = select(real4(), {}[min(at, {}u) * STRIDE4 + {}], at < end);",
+             next_left{i} = {}[min(at, {}u) * STRIDE4 + {}];",
             self.names.0,
             self.shape.1 - 1,
             self.four_rows("place")
@@ -134,15 +140,15 @@ impl Product {
         let _ = writeln!(
             out,
             "            next_right{i} = \
-             select(real4(), {}[min(k, {}u) * COLUMNS4 + min(column, COLUMNS4 - 1u)], at < end);\n        }}",
+             {}[min(k, {}u) * COLUMNS4 + min(column, COLUMNS4 - 1u)];\n        }}",
             self.names.1,
             self.shape.1.next_multiple_of(unit) - 1,
         );
     }
 
-    /// Stores a pair of tiles from registers into workgroup memory.
-    fn keep(&self, out: &mut String, pair: Pair, base: &str) {
-        let (threads, depth) = (pair.threads, self.tile.depth);
+    /// Stores the pair of tiles that starts at an inner index from registers into workgroup memory.
+    fn keep(&self, out: &mut String, pair: Pair, from: &str) {
+        let Pair { threads, right, row_vec4s, .. } = pair;
         let guard = |count: usize| {
             if count.is_multiple_of(threads) { "true".into() } else { format!("block < {count}u") }
         };
@@ -150,13 +156,13 @@ impl Product {
             let _ = writeln!(out, "        {{\n            let block = index + {}u;", i * threads);
             let _ = writeln!(out, "            if ({}) {{", guard(pair.blocks));
             match self.side {
-                Side::Plain => self.keep_plain(out, pair, base, i),
+                Side::Plain => self.keep_plain(out, from, i),
                 Side::Transposed => {
-                    let Pair { left, row_vec4s, .. } = pair;
                     let _ = writeln!(
                         out,
-                        "                pool[{base} + block / {row_vec4s}u * {left}u + \
-                         block % {row_vec4s}u] = next_left{i};"
+                        "                let k = block / {row_vec4s}u;\n                \
+                         left_tiles[here][k][block % {row_vec4s}u] = \
+                         select(real4(), next_left{i}, {from} + k < end);"
                     );
                 }
             }
@@ -166,51 +172,48 @@ impl Product {
             let _ = writeln!(
                 out,
                 "        {{\n            let block = index + {}u;\n            if ({}) {{\n                \
-                 pool[{base} + {}u + block] = next_right{i};\n            }}\n        }}",
+                 let k = block / {right}u;\n                \
+                 right_tiles[here][k][block % {right}u] = \
+                 select(real4(), next_right{i}, {from} + k < end);\n            }}\n        }}",
                 i * threads,
-                guard(depth * pair.right),
-                depth * pair.left
+                guard(self.tile.depth * right),
             );
         }
     }
 
-    fn keep_plain(&self, out: &mut String, pair: Pair, base: &str, i: usize) {
-        let left = pair.left;
+    fn keep_plain(&self, out: &mut String, from: &str, i: usize) {
         let _ = writeln!(
             out,
-            "                let to = {base} + 4u * (block % {0}u) * {left}u + block / {0}u;",
+            "                let k = 4u * (block % {0}u);\n                let four = block / {0}u;\n                \
+             let inside = {from} + k < end;",
             self.tile.depth / 4
         );
         for (k, c) in COMPONENTS.iter().enumerate() {
             let of: Vec<String> = (0..4).map(|r| format!("next_left{}.{c}", 4 * i + r)).collect();
-            let _ = writeln!(out, "                pool[to + {}u] = real4({});", k * left, of.join(", "));
+            let _ = writeln!(
+                out,
+                "                left_tiles[here][k + {k}u][four] = select(real4(), real4({}), inside);",
+                of.join(", ")
+            );
         }
     }
 
-    /// Adds the terms of a pair of tiles to the sums.
-    fn multiply(&self, out: &mut String, pair: Pair) {
+    /// Adds the terms of a pair of tiles to the sums. All inner indices are written out: then the places in
+    /// workgroup memory are constants, which need no check.
+    fn multiply(&self, out: &mut String) {
         let Tile { rows, group: [gx, _], depth, .. } = self.tile;
-        let Pair { left, right, .. } = pair;
-        let _ = writeln!(out, "        for (var k = 0u; k < {depth}u; k += {UNROLL}u) {{");
-        for i in 0..UNROLL {
-            let _ = writeln!(
-                out,
-                "        {{\n        let a = here + (k + {i}u) * {left}u + own.y * {}u;\n        \
-                 let b = here + {}u + (k + {i}u) * {right}u + own.x;",
-                rows / 4,
-                depth * left
-            );
+        for k in 0..depth {
+            out.push_str("        {\n");
             for j in 0..rows / 4 {
-                let _ = writeln!(out, "        let v{j} = pool[a + {j}u];");
+                let _ = writeln!(out, "        let v{j} = left_tiles[here][{k}][own.y * {}u + {j}u];", rows / 4);
             }
             for c in 0..self.accumulators() {
-                let _ = writeln!(out, "        let m{c} = pool[b + {}u];", c * gx);
+                let _ = writeln!(out, "        let m{c} = right_tiles[here][{k}][own.x + {}u];", c * gx);
             }
             for r in 0..rows {
                 self.add(out, r, &format!("v{}.{}", r / 4, COMPONENTS[r % 4]));
             }
             out.push_str("        }\n");
         }
-        out.push_str("        }\n");
     }
 }
