@@ -57,4 +57,11 @@ impl Staging {
         let times = take(if timed { 16 * (s.frames_per_chunk + 2) } else { 0 });
         Staging { records, lane_state, counts, snapshot, frames, state_bytes, times, bytes: end }
     }
+
+    /// The end of the records of the first iterations of a chunk.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn records_end(&self, s: &Shape, iterations: usize) -> usize {
+        let of_one = self.records.len() / s.chunk.max(1);
+        self.records.start + of_one * iterations.min(s.chunk)
+    }
 }

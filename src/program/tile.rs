@@ -52,6 +52,18 @@ impl Tile {
         self
     }
 
+    /// The same tile with the largest workgroup, up to 128 x 128 outputs of one column, of which a result has
+    /// enough to occupy a large device: large workgroups load least.
+    fn largest(self, width: usize, result_rows: usize, lane4s: usize) -> Tile {
+        let of = |rows: usize, group: [usize; 2]| Tile { rows, group, ..self };
+        let workgroups =
+            |t: &Tile| result_rows.div_ceil(t.rows * t.group[1]) * lane4s.div_ceil(t.lane4s * t.group[0]);
+        // With many columns a lane, more rows would not fit the registers.
+        let rows = if width <= 2 { 8 } else { 4 };
+        let sizes = [of(rows, [16, 16]), of(rows, [16, 8]), of(rows, [8, 16])];
+        sizes.into_iter().find(|t| workgroups(t) >= OCCUPYING).unwrap_or(of(rows, [8, 8]))
+    }
+
     /// The tile for `now` columns of a lane, from that for `before` columns: about as many results per
     /// invocation, in whole blocks of rows. A tile in workgroup memory is not changed.
     pub(crate) fn with_columns(mut self, before: usize, now: usize, lane4s: usize, block: usize) -> Tile {
@@ -89,6 +101,9 @@ pub struct Tiles {
     pub fused: [Tile; 2],
 }
 
+/// Workgroups that occupy a large device: an NVIDIA H100 has 132 multiprocessors.
+const OCCUPYING: usize = 120;
+
 /// Least vec4s of lanes of a workgroup, whatever the tile: this many invocations are along the lanes.
 pub(crate) const FEWEST_GROUP_LANE4S: usize = 8;
 
@@ -99,7 +114,7 @@ impl Tiles {
         // For small problems, short text that compiles fast.
         let work = [rows, state_rows, width, lanes].into_iter().fold(1usize, usize::saturating_mul);
         let little = work < 1 << 22;
-        let one = |width: usize, lane4s: usize| {
+        let one = |result_rows: usize, width: usize, lane4s: usize| {
             let group = [FEWEST_GROUP_LANE4S, 8];
             let plain = Tile { rows: 8, lane4s: (2 / width).max(1), group, depth: 0, unroll: 1 };
             let tile = match kind {
@@ -108,13 +123,14 @@ impl Tiles {
                     let own = (4 / width).max(1);
                     Tile { rows: if own * width <= 4 { 16 } else { 8 }, lane4s: own, unroll: 4, ..plain }
                 }
-                DeviceKind::Discrete => Tile { rows: if width <= 2 { 8 } else { 4 }, depth: 16, ..plain },
+                DeviceKind::Discrete => Tile { depth: 16, ..plain }.largest(width, result_rows, lane4s),
                 DeviceKind::Software | DeviceKind::Integrated => plain,
             };
             Tile { lane4s: tile.lane4s.min(lane4s), ..tile }
         };
+        let pair = |width: usize, lane4s: usize| [rows, state_rows].map(|rows| one(rows, width, lane4s));
         let lane4s = lanes.div_ceil(4);
-        Tiles { stored: [one(1, lane4s.saturating_mul(width)); 2], fused: [one(width, lane4s); 2] }
+        Tiles { stored: pair(1, lane4s.saturating_mul(width)), fused: pair(width, lane4s) }
     }
 
     /// The same tiles, reduced to fit the workgroup memory of a device.

@@ -1,7 +1,8 @@
 //! Results of a sweep: the trace (full frames at intervals, and a record per lane at every iteration), and
 //! the final models of the lanes.
 
-use ndarray::{Array, Array1, Array2, Array3, Array4, ArrayView1, ArrayView2, Axis};
+use ndarray::{Array, Array1, Array2, Array3, Array4, ArrayView2, ArrayViewMut2, Axis};
+use rayon::prelude::*;
 
 use crate::engine::Chunk;
 use crate::lanes::LaneState;
@@ -111,10 +112,7 @@ impl<'a> Recorder<'a> {
     }
 
     pub(crate) fn chunk(&mut self, chunk: &Chunk) {
-        for (row, records) in chunk.records.outer_iter().enumerate() {
-            let going = chunk.slots.iter().enumerate().filter(|(_, slot)| row < slot.iterations());
-            going.for_each(|(i, slot)| self.record(slot.first + row, slot.lane, records.row(i)));
-        }
+        self.columns().into_par_iter().for_each(|(field, column)| record(chunk, field, column));
         for frame in &chunk.frames {
             for ((lane, iteration), state) in frame.lanes.iter().zip(frame.state.outer_iter()) {
                 if iteration.is_multiple_of(self.every) {
@@ -124,23 +122,25 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    fn record(&mut self, k: usize, lane: usize, record: ArrayView1<'_, f64>) {
-        let trace = &mut self.trace;
-        trace.objective[[k, lane]] = record[RecordLayout::OBJECTIVE];
-        trace.change[[k, lane]] = record[RecordLayout::CHANGE];
-        trace.support[[k, lane]] = record[RecordLayout::SUPPORT];
-        trace.active_change[[k, lane]] = record[RecordLayout::ACTIVE_CHANGE];
-        trace.step[[k, lane]] = record[RecordLayout::STEP];
-        trace.momentum[[k, lane]] = record[RecordLayout::MOMENTUM];
-        for t in 0..self.dy_mean.len() {
-            trace.derivative_change[[k, lane, t]] = record[self.layout.derivative_change(t)];
-            if let Some(hypergradient) = &mut trace.hypergradient {
-                hypergradient[[k, lane, t]] = record[self.layout.hypergradient(t)];
-            }
+    /// The fields of a record, and where they are recorded: `[k, b]` each.
+    fn columns(&mut self) -> Vec<(usize, ArrayViewMut2<'_, f64>)> {
+        let (layout, trace) = (&self.layout, &mut self.trace);
+        let mut list = vec![
+            (RecordLayout::OBJECTIVE, trace.objective.view_mut()),
+            (RecordLayout::CHANGE, trace.change.view_mut()),
+            (RecordLayout::SUPPORT, trace.support.view_mut()),
+            (RecordLayout::ACTIVE_CHANGE, trace.active_change.view_mut()),
+            (RecordLayout::STEP, trace.step.view_mut()),
+            (RecordLayout::MOMENTUM, trace.momentum.view_mut()),
+        ];
+        let changes = trace.derivative_change.axis_iter_mut(Axis(2)).enumerate();
+        list.extend(changes.map(|(t, column)| (layout.derivative_change(t), column)));
+        if let Some(hypergradient) = &mut trace.hypergradient {
+            let columns = hypergradient.axis_iter_mut(Axis(2)).enumerate();
+            list.extend(columns.map(|(t, column)| (layout.hypergradient(t), column)));
         }
-        if let Some(loss) = &mut trace.validation_loss {
-            loss[[k, lane]] = record[RecordLayout::VALIDATION];
-        }
+        list.extend(trace.validation_loss.iter_mut().map(|loss| (RecordLayout::VALIDATION, loss.view_mut())));
+        list
     }
 
     /// Records the final state of a lane that ended.
@@ -204,6 +204,17 @@ impl<'a> Recorder<'a> {
     }
 }
 
+/// Writes a field of a chunk's records into its column.
+fn record(chunk: &Chunk, field: usize, mut column: ArrayViewMut2<'_, f64>) {
+    for (row, values) in chunk.records.index_axis(Axis(2), field).outer_iter().enumerate() {
+        for (slot, value) in chunk.slots.iter().zip(values) {
+            if row < slot.iterations() {
+                column[[slot.first + row, slot.lane]] = *value;
+            }
+        }
+    }
+}
+
 /// Fills the entries after a lane's end: values repeat the last one, changes are zero.
 fn rest(trace: &mut Trace, ends: &[usize], every: usize) {
     let resting = |k: usize| (0..ends.len()).filter(move |lane| ends[*lane] > 0 && ends[*lane] <= k);
@@ -243,7 +254,7 @@ where
 /// Keeps the first `rows` along the first axis.
 fn truncate<D: ndarray::RemoveAxis>(array: &mut Array<f64, D>, rows: usize) {
     if rows < array.len_of(Axis(0)) {
-        *array = array.slice_axis(Axis(0), (..rows).into()).to_owned();
+        array.slice_axis_inplace(Axis(0), (..rows).into());
     }
 }
 

@@ -127,9 +127,15 @@ fn progress(what: &str) {
 }
 
 /// The precisions that the engine supports; the others are recorded as skipped.
-fn has(machine: &mut Machine, report: &mut Report, section: Section, what: &str) -> Vec<Precision> {
+fn has(
+    plan: &Plan,
+    machine: &mut Machine,
+    report: &mut Report,
+    section: Section,
+    what: &str,
+) -> Vec<Precision> {
     let mut list = Vec::new();
-    for precision in [Precision::F32, Precision::F64] {
+    for &precision in &plan.precisions {
         match machine.engine().limits(precision) {
             Ok(_) => list.push(precision),
             Err(e) => report.skip(section.name(), format!("{what}, {}", precision.name()), e.to_string()),

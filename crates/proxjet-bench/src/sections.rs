@@ -22,7 +22,7 @@ pub(crate) fn lanes(plan: &Plan, machine: &mut Machine, report: &mut Report) -> 
     let shape = plan.asked.unwrap_or(Shape { rows: 128, features: 64, lanes: 1024 });
     let iterations = 200;
     let problem = random_problem(shape.rows, shape.features)?;
-    for precision in has(machine, report, Section::Lanes, &shape.to_string()) {
+    for precision in has(plan, machine, report, Section::Lanes, &shape.to_string()) {
         for tangents in [0, 1] {
             for strategy in strategies(machine.engine()) {
                 let what = format!(

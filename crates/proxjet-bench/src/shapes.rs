@@ -25,7 +25,7 @@ const FEWEST: usize = 16;
 pub(crate) fn products(plan: &Plan, machine: &mut Machine, report: &mut Report) -> Result<()> {
     for &size in plan.cubes() {
         let problem = random_problem(size, size)?;
-        for precision in has(machine, report, Section::Products, &format!("{size}³")) {
+        for precision in has(plan, machine, report, Section::Products, &format!("{size}³")) {
             progress(&format!("products: {size}³, {}", precision.name()));
             let seconds: Result<Vec<f64>> =
                 (0..plan.repeat).map(|_| machine.products(&problem, size, precision, plan.sample)).collect();
@@ -57,7 +57,7 @@ pub(crate) fn shapes(
     for shape in &plan.shapes {
         progress(&format!("shapes: {shape}: making the problem"));
         let problem = random_problem(shape.rows, shape.features)?;
-        for precision in has(machine, report, Section::Shapes, &shape.to_string()) {
+        for precision in has(plan, machine, report, Section::Shapes, &shape.to_string()) {
             for &tangents in &plan.tangents {
                 let what = format!("{shape}, d={tangents}, {}", precision.name());
                 progress(&format!("shapes: {what}"));

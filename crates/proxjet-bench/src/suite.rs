@@ -113,6 +113,7 @@ pub struct Plan {
     /// The shape of the sections with a single one, if given.
     pub(crate) asked: Option<Shape>,
     pub(crate) tangents: Vec<usize>,
+    pub(crate) precisions: Vec<Precision>,
     pub(crate) repeat: usize,
     /// Seconds of a repetition.
     pub(crate) sample: f64,
@@ -150,6 +151,7 @@ impl Plan {
                 (true, false) => QUICK.to_vec(),
             },
             asked: shapes.first().copied(),
+            precisions: vec![Precision::F32, Precision::F64],
             tangents: or(tangents, if full { &[0, 1, 4] } else { &[0, 1] }),
             repeat: repeat.unwrap_or(if full { 5 } else { 3 }).max(1),
             sample: if full { 0.4 } else { 0.1 },
@@ -157,6 +159,14 @@ impl Plan {
             cancels: if full { 200 } else { 20 },
             memory_budget,
         }
+    }
+
+    /// Measures only these precisions, if any are given.
+    pub fn precisions(mut self, only: &[Precision]) -> Self {
+        if !only.is_empty() {
+            self.precisions = only.to_vec();
+        }
+        self
     }
 
     pub(crate) fn has(&self, section: Section) -> bool {

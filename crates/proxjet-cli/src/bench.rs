@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::error::{Error, ErrorKind, Result};
+use proxjet::program::Precision;
 use proxjet::solve::DEFAULT_MEMORY_BUDGET;
 use proxjet_bench::{Comparison, Machine, Plan, Report, Section, Shape, Suite, measure};
 use proxjet_report::OutputDir;
@@ -30,6 +31,9 @@ pub(crate) struct Args {
     /// Numbers of derivatives per lane [default: 0,1 in quick, 0,1,4 in full]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     tangents: Vec<usize>,
+    /// Measure products and shapes in this precision only
+    #[arg(long, value_name = "P")]
+    precision: Option<Precision>,
     #[command(flatten)]
     engine: EngineArgs,
     /// Repetitions; the median counts [default: 3 in quick, 5 in full]
@@ -46,7 +50,7 @@ pub(crate) struct Args {
     out: Option<PathBuf>,
     /// Measure nothing: print how two files of --out or --json differ, as ratios of B to A
     #[arg(long, num_args = 2, value_names = ["A.json", "B.json"], conflicts_with_all =
-        ["suite", "only", "shape", "tangents", "engine", "repeat", "memory_budget", "out"])]
+        ["suite", "only", "shape", "tangents", "precision", "engine", "repeat", "memory_budget", "out"])]
     compare: Option<Vec<PathBuf>>,
 }
 
@@ -65,7 +69,8 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         return Err(Error::usage("--repeat", "0", "at least 1", ""));
     }
     let budget = budget(args.memory_budget)?;
-    let plan = Plan::new(args.suite, &args.only, &shapes, &args.tangents, args.repeat, budget);
+    let plan = Plan::new(args.suite, &args.only, &shapes, &args.tangents, args.repeat, budget)
+        .precisions(args.precision.as_slice());
     let out = args.out.as_deref().map(OutputDir::of_file).transpose()?;
     // Written after every section, so that an interrupted bench keeps its results so far.
     let keep = |report: &Report| {

@@ -71,7 +71,7 @@ impl GpuRun<'_> {
         }
         let end = Group { first: 0, last: iterations.saturating_sub(1) };
         self.walk(&mut commands, end, &mut ready, |when, _| when == When::ChunkEnd);
-        self.bring_back(&mut commands, target, (self.submitted + iterations) % 2);
+        self.bring_back(&mut commands, target, iterations);
         commands.finish();
         self.clock = clock;
         let lanes = self.slots.iter().map(|s| s.map(|o| o.lane)).collect();
@@ -132,11 +132,13 @@ impl GpuRun<'_> {
         });
     }
 
-    /// Copies the results of a chunk except its frames; `parity` is that of its last iterate.
-    fn bring_back(&self, commands: &mut Commands<'_>, target: &wgpu::Buffer, parity: usize) {
+    /// Copies the results of a chunk of this many iterations, except its frames.
+    fn bring_back(&self, commands: &mut Commands<'_>, target: &wgpu::Buffer, iterations: usize) {
         let places = &self.staging_places;
+        let parity = (self.submitted + iterations) % 2;
+        let records = places.records.start..places.records_end(self.shape(), iterations);
         for (id, which, place) in [
-            (BufferId::Records, self.chunk_parity, &places.records),
+            (BufferId::Records, self.chunk_parity, &records),
             (BufferId::LaneState, 0, &places.lane_state),
             (BufferId::ActiveCounts, 0, &places.counts),
         ] {

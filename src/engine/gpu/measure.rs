@@ -56,6 +56,7 @@ impl GpuEngine {
         for (i, what) in pair.into_iter().enumerate() {
             let mut rig = Rig::new(&self.context, what)?;
             by_device = rig.clock.is_some();
+            rig.warm_up(&self.context, &mut self.compiled, tiles[i])?;
             seconds[i] = rig.seconds(&self.context, &mut self.compiled, tiles[i], f64::INFINITY)?;
         }
         Ok(ProductTimes { plain: seconds[0], transposed: seconds[1], tiles, by_device })
@@ -165,8 +166,12 @@ const PIECE: usize = 1 << 19;
 const SAMPLES: usize = 9;
 /// Target seconds of a submission.
 const SUBMIT_SECONDS: f64 = 0.02;
-/// Least and most time of sampling; an idle device needs a while to speed up.
-const SAMPLING: [Duration; 2] = [Duration::from_millis(30), Duration::from_secs(2)];
+/// Least and most time of sampling.
+const SAMPLING: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(2)];
+/// Time of a part of the warm-up, and after which the warm-up ends in any case.
+const WARM_UP: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
+/// Ratio of the times of a part and of the part before it from which the clock rate counts as steady.
+const STEADY: f64 = 0.98;
 
 /// A design, an operand and a result on the device, for products with several tiles.
 pub(super) struct Rig {
@@ -297,8 +302,36 @@ impl Rig {
         Ok(vec![clock.elapsed().as_secs_f64() / times as f64])
     }
 
-    /// Median of the seconds that the product takes with a tile; of a single sample if that
-    /// already exceeds `enough`.
+    /// Compiles the kernels of a tile and runs them once, since drivers compile late.
+    pub(super) fn compile(&mut self, context: &GpuContext, library: &mut Library, tile: Tile) -> Result<()> {
+        let kernels = self.kernels(context, library, tile)?;
+        self.sample(context, &kernels, 1).map(drop)
+    }
+
+    /// Computes with a tile until the device has reached its full clock rate:
+    /// an idle device is several times slower.
+    pub(super) fn warm_up(&mut self, context: &GpuContext, library: &mut Library, tile: Tile) -> Result<()> {
+        self.compile(context, library, tile)?;
+        let kernels = self.kernels(context, library, tile)?;
+        let begin = Instant::now();
+        let mut before = f64::INFINITY;
+        loop {
+            let part = Instant::now();
+            let mut samples = Vec::new();
+            while samples.is_empty() || part.elapsed() < WARM_UP[0] {
+                let times = (SUBMIT_SECONDS / before).clamp(1.0, 32.0) as usize;
+                samples.extend(self.sample(context, &kernels, times)?);
+            }
+            let now = median(&samples);
+            if now > STEADY * before || begin.elapsed() > WARM_UP[1] {
+                return Ok(());
+            }
+            before = now;
+        }
+    }
+
+    /// Median of the seconds that the product takes with a tile; of a single sample if that already exceeds
+    /// `enough`. The device is warm.
     pub(super) fn seconds(
         &mut self,
         context: &GpuContext,
@@ -307,8 +340,6 @@ impl Rig {
         enough: f64,
     ) -> Result<f64> {
         let kernels = self.kernels(context, library, tile)?;
-        // Warms up, since drivers compile late.
-        self.sample(context, &kernels, 1)?;
         let begin = Instant::now();
         let mut samples = self.sample(context, &kernels, 1)?;
         while median(&samples) <= enough

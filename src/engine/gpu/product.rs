@@ -55,7 +55,8 @@ impl Product {
         if depth > 0 {
             let (left, right) = (self.tile.left(), self.tile.right(self.width()));
             for (name, row) in [("left_tiles", left), ("right_tiles", right)] {
-                let _ = writeln!(out, "var<workgroup> {name}: array<array<array<real4, {row}>, {depth}>, 2>;");
+                let _ =
+                    writeln!(out, "var<workgroup> {name}: array<array<array<real4, {row}>, {depth}>, 2>;");
             }
         }
         let _ = writeln!(

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
+use rayon::prelude::*;
+
 use super::context::GpuContext;
 use crate::error::Result;
 use crate::program::Precision;
@@ -104,11 +106,15 @@ pub(super) fn number(bytes: &[u8], index: usize, precision: Precision) -> f64 {
     }
 }
 
+/// Fewest numbers that a thread decodes.
+const PARALLEL: usize = 1 << 14;
+
 /// Numbers in the device's format.
 pub(super) fn decode(bytes: &[u8], precision: Precision) -> Vec<f64> {
     match precision {
         Precision::F32 => {
-            bytes.chunks_exact(4).map(|four| f64::from(bytemuck::pod_read_unaligned::<f32>(four))).collect()
+            let number = |four: &[u8]| f64::from(bytemuck::pod_read_unaligned::<f32>(four));
+            bytes.par_chunks_exact(4).with_min_len(PARALLEL).map(number).collect()
         }
         Precision::F64 => bytemuck::pod_collect_to_vec(bytes),
     }

@@ -65,8 +65,10 @@ impl Product {
         out.push_str("        workgroupBarrier();\n");
         self.multiply(out);
         out.push_str("        here = 1u - here;\n    }\n");
-        let _ =
-            writeln!(out, "    let last = begin + (max(end, begin + 1u) - begin - 1u) / {depth}u * {depth}u;");
+        let _ = writeln!(
+            out,
+            "    let last = begin + (max(end, begin + 1u) - begin - 1u) / {depth}u * {depth}u;"
+        );
         self.keep(out, pair, "last");
         out.push_str("    workgroupBarrier();\n");
         self.multiply(out);
@@ -205,7 +207,8 @@ impl Product {
         for k in 0..depth {
             out.push_str("        {\n");
             for j in 0..rows / 4 {
-                let _ = writeln!(out, "        let v{j} = left_tiles[here][{k}][own.y * {}u + {j}u];", rows / 4);
+                let _ =
+                    writeln!(out, "        let v{j} = left_tiles[here][{k}][own.y * {}u + {j}u];", rows / 4);
             }
             for c in 0..self.accumulators() {
                 let _ = writeln!(out, "        let m{c} = right_tiles[here][{k}][own.x + {}u];", c * gx);

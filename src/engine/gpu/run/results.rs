@@ -70,7 +70,7 @@ impl GpuRun<'_> {
     fn records(&self, order: &Order, bytes: &[u8], (slots, taken): (&[Slot], &[usize])) -> Array3<f64> {
         let (padded_lanes, fields) = (self.shape().padded_lanes(), self.plan.record_fields);
         let kept = if bytes.is_empty() { 0 } else { order.iterations };
-        let used = kept * fields * padded_lanes * self.precision.bytes() as usize;
+        let used = self.staging_places.records_end(self.shape(), kept) - self.staging_places.records.start;
         let flat = decode(&bytes[..used], self.precision);
         let flat = Array3::from_shape_vec((kept, fields, padded_lanes), flat);
         let flat = flat.expect("as many numbers as were brought").permuted_axes([0, 2, 1]);
