@@ -7,8 +7,8 @@ fn partial(sum: u32, block: u32, lane4: u32) -> real4 {
     return partials[(SUM_STARTS[sum] + block) * LANE4S + lane4];
 }
 
-// The sum of every REDUCERS-th block of a sum, in order. Eight loads are started at a time, because each takes
-// much longer than an addition.
+// The sum of every REDUCERS-th block of a sum, in order. Eight loads are started at a time, because each
+// takes much longer than an addition.
 fn partial_sum(sum: u32, lane4: u32, reducer: u32) -> real4 {
     var total = real4(0.0);
     var block = reducer;

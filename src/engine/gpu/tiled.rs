@@ -1,8 +1,8 @@
 //! Products through workgroup memory: while a pair of tiles is used, the next one is loaded into registers.
 //!
 //! A step stores the loaded pair, starts the loads of the next one, waits for the workgroup and multiplies.
-//! Two pairs alternate, so a step needs one barrier. What lies beyond the end is set to zero when it is stored,
-//! so that no load waits for a condition; the last step is separate, because it loads nothing.
+//! Two pairs alternate, so a step needs one barrier. What lies beyond the end is set to zero when it is
+//! stored, so that no load waits for a condition; the last step is separate, because it loads nothing.
 
 use std::fmt::Write;
 

@@ -95,8 +95,8 @@ fn overhead(kind: DeviceKind) -> f64 {
 }
 
 /// The fastest tile, its seconds, and those of the first. Every tile is timed in several rounds and its least
-/// time counts, since other load and a rising clock rate only lengthen times. `seconds` need not be exact above
-/// its second argument.
+/// time counts, since other load and a rising clock rate only lengthen times. `seconds` need not be exact
+/// above its second argument.
 fn fastest(
     candidates: &[Tile],
     mut seconds: impl FnMut(Tile, f64) -> Result<f64>,
