@@ -75,6 +75,7 @@
 //! None by default. `gpu`: the GPU engine. `readers`: data from CSV, NPY, NPZ and svmlight files, schedules
 //! from TOML. `serde`: results, plans and settings can be serialised.
 
+pub mod certificate;
 pub mod data;
 pub mod design;
 pub mod diff;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From left to right; `error` serves all.
-const ORDER: [&str; 11] = [
+const ORDER: [&str; 12] = [
     "error",
     "design",
     "data",
@@ -15,6 +15,7 @@ const ORDER: [&str; 11] = [
     "lanes",
     "program",
     "engine",
+    "certificate",
     "result",
     "solve",
     "diff",

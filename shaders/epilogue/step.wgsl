@@ -107,7 +107,9 @@ fn step_iterate(j: u32, lane4: u32) -> Stepped {
         step_sums.secant += ridge * s * s;
     }
     if (j < PENALISED) {
-        step_sums.active_change += ones_where(penalty_is_active(next) != penalty_is_active(here));
+        // A coefficient that crosses zero in one step leaves the manifold, too.
+        let crosses = vec4<bool>(CHANGES_BY_SIGN) & (sign(next) * sign(here) < real4(0.0));
+        step_sums.active_change += ones_where(crosses | (penalty_is_active(next) != penalty_is_active(here)));
         step_sums.penalty_value += penalty_value(next, step_inputs.l1 * factor, step_inputs.l2 * factor);
         step_sums.support += ones_where(next != real4(0.0));
     }

@@ -8,6 +8,18 @@ fn lane_objective_limit(lane: u32) -> real {
     return lane_field(lane, LANE_OBJECTIVE_LIMIT);
 }
 
+fn lane_tol(lane: u32) -> real {
+    return lane_field(lane, LANE_TOL);
+}
+
+fn lane_least_norm(lane: u32) -> real {
+    return lane_field(lane, LANE_LEAST_NORM);
+}
+
+fn lane_least_tangent(lane: u32, t: u32) -> real {
+    return lane_field(lane, LANE_LEAST_TANGENT + t);
+}
+
 fn lane_has_gap(lane: u32) -> bool {
     return lane_field(lane, LANE_HAS_GAP) > real(0.0);
 }

@@ -10,13 +10,18 @@ fn is_finite(v: real) -> bool {
     return (bitcast<u32>(f32(v * FINITE_SCALE)) & 0x7f800000u) != 0x7f800000u;
 }
 
-// |a - b| / max(|a|, |b|) of three consecutive squared norms.
-fn relative(field: u32) -> real {
-    let size = max(totals[field], totals[field + 1u]);
+// max(|a|, |b|, least) of two consecutive squared norms.
+fn larger_norm(field: u32, least: real) -> real {
+    return max(sqrt(max(totals[field], totals[field + 1u])), least);
+}
+
+// |a - b| / max(|a|, |b|, least) of three consecutive squared norms.
+fn relative(field: u32, least: real) -> real {
+    let size = larger_norm(field, least);
     if (size == real(0.0)) {
         return real(0.0);
     }
-    let ratio = sqrt(totals[field + 2u] / size);
+    let ratio = sqrt(totals[field + 2u]) / size;
     // max() would drop a NaN, which would then count as convergence.
     return select(REAL_MAX, ratio, is_finite(size) && is_finite(ratio));
 }
@@ -68,18 +73,21 @@ fn finalize_iteration(lane: u32) {
         if (HAS_DUAL) {
             gap = (totals[TOTAL_GAP_LOSS] + totals[TOTAL_GAP_PENALTY]) / GAP_UNIT;
         }
-        let stationarity = relative(TOTAL_NORMS);
+        let iterate_length = larger_norm(TOTAL_NORMS, lane_least_norm(lane));
+        let stationarity = relative(TOTAL_NORMS, lane_least_norm(lane));
         var residual = real(0.0);
         for (var t = 0u; t < TANGENTS; t++) {
             if (TESTED[t]) {
-                residual = max(residual, relative(TOTAL_NORMS + 3u * t + 3u));
+                let least = lane_least_tangent(lane, t) * iterate_length;
+                residual = max(residual, relative(TOTAL_NORMS + 3u * t + 3u, least));
             }
         }
         set_state(lane, MEASURED_GAP, gap);
         set_state(lane, MEASURED_STATIONARITY, stationarity);
         set_state(lane, MEASURED_RESIDUAL, residual);
         let measure = select(stationarity, gap, HAS_DUAL && lane_has_gap(lane));
-        meets = TOL > real(0.0) && measure <= TOL && residual <= TOL;
+        let tol = lane_tol(lane);
+        meets = tol > real(0.0) && measure <= tol && residual <= tol;
     }
     if (!finite) {
         set_state(lane, STATUS, NOT_FINITE);

@@ -4,9 +4,9 @@
 use ndarray::Array1;
 use rayon::prelude::*;
 
-use super::implicit::{self, Solution};
 use super::late_start::{self, Course};
 use super::rates::{self, Rate};
+use crate::certificate::implicit::{self, Solution};
 use crate::engine::cpu::CpuEngine;
 use crate::error::{Error, Result};
 use crate::objective::{Intercept, Need};

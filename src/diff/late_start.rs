@@ -1,7 +1,7 @@
 //! A bound on the derivative's final error after a late start of the tangents.
 
-use super::implicit::Solution;
 use super::rates::{Recursion, extrapolation_at};
+use crate::certificate::implicit::Solution;
 use crate::objective::{Derivative, Missing, Need, Objective};
 use crate::schedule::{Metric, Step};
 use crate::solve::Prepared;

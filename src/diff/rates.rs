@@ -1,7 +1,7 @@
 //! Rates of convergence of iterates and derivatives, measured and predicted from the spectrum on the
 //! manifold.
 
-use super::implicit::Solution;
+use crate::certificate::implicit::Solution;
 use crate::schedule::{Algorithm, LaneSchedule, Until};
 
 /// A rate `q` fitted to a sequence that falls like `q^k`.

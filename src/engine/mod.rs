@@ -18,7 +18,7 @@ pub mod gpu;
 pub enum Status {
     /// Still running; never in a result.
     Running,
-    /// The stop rule holds for the iterate and for its derivatives.
+    /// The iterate and its derivatives are certified to be within the tolerance.
     Converged,
     /// All iterations were done before the stop rule held.
     MaxIterations,
@@ -27,6 +27,10 @@ pub enum Status {
     Diverged,
     /// A value that is not finite appeared in the iterate or a derivative.
     NotFinite,
+    /// The objective has no minimiser: it decreases without end in some direction.
+    Unbounded,
+    /// The tolerance is finer than the precision of the arithmetic resolves.
+    PrecisionLimit,
     /// The run was cancelled before this lane ended.
     Cancelled,
     /// The run's deadline passed before this lane ended.
@@ -42,6 +46,8 @@ impl Status {
             Status::MaxIterations => "max_iterations",
             Status::Diverged => "diverged",
             Status::NotFinite => "not_finite",
+            Status::Unbounded => "unbounded",
+            Status::PrecisionLimit => "precision_limit",
             Status::Cancelled => "cancelled",
             Status::Deadline => "deadline",
         }

@@ -38,9 +38,19 @@ pub(crate) struct LaneNumbers {
     pub(crate) has_gap: bool,
     /// The lane has diverged if its objective exceeds this.
     pub(crate) objective_limit: f64,
+    /// The tolerance of its stop rule.
+    pub(crate) tol: f64,
+    /// Least length of the iterate in relative measures: below it, changes are negligible whatever the iterate.
+    pub(crate) least_norm: f64,
+    /// `[d]`: the same of a tangent, per unit of the iterate's length.
+    pub(crate) least_tangents: Vec<f64>,
     /// `[phases][2 + 2d]`: the lane's factors of steps and momenta.
     pub(crate) bases: Vec<f64>,
 }
+
+/// Share of the natural length of an iterate, or of a tangent, that relative measures use at least. The natural
+/// length of an iterate is that of a step `1/L` that reduces the objective by the loss of zero coefficients.
+const LEAST: f64 = 1e-3;
 
 impl RunNumbers {
     pub(crate) fn new(job: &Job<'_>) -> Self {
@@ -73,8 +83,13 @@ impl RunNumbers {
             penalised,
             target_tangent: seeds_target.then_some(target_tangent),
             intercept_tangents,
-            gap_unit: if job.null_loss > 0.0 { job.null_loss } else { 1.0 },
+            gap_unit: Self::unit(job.null_loss),
         }
+    }
+
+    /// The unit of relative values: the loss of zero coefficients.
+    pub(crate) fn unit(null_loss: f64) -> f64 {
+        if null_loss > 0.0 { null_loss } else { 1.0 }
     }
 
     /// The constants of a loaded lane.
@@ -91,6 +106,13 @@ impl RunNumbers {
             probe_step: problem.probe_step(l2),
             has_gap: problem.has_gap(l1, l2),
             objective_limit: state.objective_limit,
+            tol: state.tol,
+            least_norm: LEAST * (2.0 * problem.probe_step(l2) * self.gap_unit).sqrt(),
+            least_tangents: job
+                .derivatives
+                .iter()
+                .map(|derivative| LEAST * derivative.natural_size(problem, of.alpha, of.l1_ratio))
+                .collect(),
             bases: job.schedule.bases(state.lane),
         }
     }

@@ -122,10 +122,16 @@ table! {
     LANE_L2,
     LANE_PROBE_STEP,
     LANE_OBJECTIVE_LIMIT,
+    /// Tolerance of the stop rule.
+    LANE_TOL,
+    /// Least length of the iterate in relative measures.
+    LANE_LEAST_NORM,
     /// 1 if the duality gap is the stop rule.
     LANE_HAS_GAP,
     LANE_DL1 of tangent,
     LANE_DL2 of tangent,
+    /// Least length of a tangent in relative measures, per unit of the iterate's length.
+    LANE_LEAST_TANGENT of tangent,
 }
 
 table! {

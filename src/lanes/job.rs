@@ -90,6 +90,7 @@ impl Job<'_> {
             lane,
             iteration: 0,
             objective_limit: self.objective_limit(lane, state.row(0)),
+            tol: self.tol,
             previous: state.clone(),
             state,
             metric: None,

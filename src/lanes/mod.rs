@@ -66,6 +66,8 @@ pub struct LaneState {
     pub(crate) memory: Vec<f64>,
     /// The lane has diverged if its objective exceeds this.
     pub(crate) objective_limit: f64,
+    /// The engine stops the lane when its measures are within this tolerance; 0: never.
+    pub(crate) tol: f64,
 }
 
 /// A lane counts as diverged when its objective has grown by this factor.

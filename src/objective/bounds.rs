@@ -4,6 +4,10 @@ use ndarray::Array1;
 
 use super::{Intercept, Objective, Ridge, Spectrum};
 
+/// Ratio of the scales of columns from which a diagonal metric pays: below it, the strategies that have no metric
+/// gain more.
+const SCALES: f64 = 4.0;
+
 impl Objective {
     /// (Lipschitz constant of ∇f, strong convexity of f) for a lane of strength `l2`: of the loss, and of the
     /// ridge of penalty `l2` if it belongs to `f`.
@@ -35,6 +39,13 @@ impl Objective {
     /// `ĥ_j = sup φ'' · Σ_i ω_i X_ij²`, `[q]`: the largest curvature of the loss along each state row.
     pub(crate) fn curvature_bound(&self) -> Array1<f64> {
         self.design.column_squares(self.weight.view()) * self.curvature.d2_max
+    }
+
+    /// True if the root mean squares of columns differ so much that a diagonal metric pays.
+    pub(crate) fn scales_differ(&self) -> bool {
+        let bound = self.curvature_bound();
+        let used = || bound.iter().copied().filter(|h| *h > 0.0);
+        used().fold(0.0, f64::max) > SCALES.powi(2) * used().fold(f64::INFINITY, f64::min)
     }
 
     /// Bounds on the curvature of the loss in a metric whose diagonal lies between `lower` and `upper`, `[q]`

@@ -172,6 +172,19 @@ impl Derivative {
         }
     }
 
+    /// The natural length of a tangent, per unit of the iterate's length: the logarithmic change of the strengths,
+    /// or the relative change of the target, per unit of the hyperparameter.
+    pub(crate) fn natural_size(&self, objective: &Objective, alpha: f64, l1_ratio: f64) -> f64 {
+        if let Some((direction, _)) = self.target_tangent(objective) {
+            let size = |v: &Array1<f64>| (v * v).dot(&objective.weight).sqrt();
+            let target = size(&objective.target);
+            return if target > 0.0 { size(&direction) / target } else { 0.0 };
+        }
+        let by = self.strengths(objective, alpha, l1_ratio);
+        let strength = alpha * l1_ratio.max(1.0 - l1_ratio);
+        if strength > 0.0 { by.l1.abs().max(by.l2.abs()) / strength } else { 0.0 }
+    }
+
     /// The tangent of the solver's target (centred if the target is), and its weighted mean.
     pub(crate) fn target_tangent(&self, objective: &Objective) -> Option<(Array1<f64>, f64)> {
         let Derivative::Target(direction) = self else { return None };

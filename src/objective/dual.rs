@@ -10,6 +10,8 @@ pub trait LossDual: Copy + Send + Sync + 'static {
     /// The Fenchel–Young term `φ(z) + φ*(u) − u z ≥ 0` at `u = scale · φ'(z)`, `0 < scale ≤ 1`: the loss's
     /// part of the duality gap, written without cancellation.
     fn gap<T: Real>(self, z: T, y: T, scale: T) -> T;
+    /// The Fenchel–Young term `φ(z) + φ*(u) − u z ≥ 0` at any `u`, in f64; infinite where `φ*(u)` is.
+    fn divergence(self, z: f64, y: f64, u: f64) -> f64;
 }
 
 /// The dual part of a penalty.
@@ -32,6 +34,9 @@ impl LossDual for NoDual {
     const PRESENT: bool = false;
     fn gap<T: Real>(self, _z: T, _y: T, _scale: T) -> T {
         T::nan()
+    }
+    fn divergence(self, _z: f64, _y: f64, _u: f64) -> f64 {
+        f64::NAN
     }
 }
 

@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
-use super::Trace;
+use super::{Model, Polish, Trace};
 use crate::data::Standardization;
 use crate::design::Design;
 use crate::error::{Error, Result};
@@ -23,16 +23,16 @@ impl Columns {
         }
     }
 
-    /// The final model of a lane.
-    pub(crate) fn fit(&self, trace: &Trace, lane: usize) -> Fit<'_> {
+    /// The final model of a lane: the polished one, if there is one.
+    pub(crate) fn fit(&self, trace: &Trace, polished: &Polish, lane: usize) -> Fit<'_> {
         let end = trace.iteration.len() - 1;
-        let mut fit = Fit {
-            names: &self.names,
+        let Model { coef, intercept, dcoef, dintercept } = polished[lane].clone().unwrap_or_else(|| Model {
             coef: trace.coef.index_axis(Axis(0), end).row(lane).to_owned(),
             intercept: trace.intercept[[end, lane]],
             dcoef: trace.dcoef.index_axis(Axis(0), end).index_axis(Axis(0), lane).to_owned(),
             dintercept: trace.dintercept.index_axis(Axis(0), end).row(lane).to_owned(),
-        };
+        });
+        let mut fit = Fit { names: &self.names, coef, intercept, dcoef, dintercept };
         if let Some(standardization) = &self.standardization {
             fit.intercept += standardization.to_given_units(fit.coef.view_mut());
             for (dcoef, dintercept) in fit.dcoef.rows_mut().into_iter().zip(&mut fit.dintercept) {

@@ -66,6 +66,19 @@ pub(crate) struct Recorder<'a> {
     trace: Trace,
     /// Iterations of each lane that ended; `None` before.
     ends: Vec<Option<usize>>,
+    polished: Polish,
+}
+
+/// The polished model of each lane that has one: a frame of a single lane, in the units of the fit.
+pub(crate) type Polish = Vec<Option<Model>>;
+
+/// A model and its derivatives, in the units of the fit.
+#[derive(Debug, Clone)]
+pub(crate) struct Model {
+    pub(crate) coef: Array1<f64>,
+    pub(crate) intercept: f64,
+    pub(crate) dcoef: Array2<f64>,
+    pub(crate) dintercept: Array1<f64>,
 }
 
 impl<'a> Recorder<'a> {
@@ -103,7 +116,15 @@ impl<'a> Recorder<'a> {
         };
         let dy_mean =
             derivatives.iter().map(|t| t.target_tangent(problem).map_or(0.0, |(_, mean)| mean)).collect();
-        Recorder { problem, every, layout: RecordLayout::new(d), dy_mean, trace, ends: vec![None; b] }
+        Recorder {
+            problem,
+            every,
+            layout: RecordLayout::new(d),
+            dy_mean,
+            trace,
+            ends: vec![None; b],
+            polished: vec![None; b],
+        }
     }
 
     /// Records the start of a lane, frame 0.
@@ -149,8 +170,21 @@ impl<'a> Recorder<'a> {
         self.put(state.iteration.div_ceil(self.every), state.lane, state.state.view());
     }
 
-    /// The trace, up to where the last lane ended.
-    pub(crate) fn trace(self) -> Trace {
+    /// Keeps the polished model of a lane, from its state `[1 + d, q]`.
+    pub(crate) fn polish(&mut self, lane: usize, state: ArrayView2<'_, f64>) {
+        let p = self.problem.features();
+        let mean = |t: usize| if t == 0 { 0.0 } else { self.dy_mean[t - 1] };
+        let intercept = |t: usize| self.problem.intercept_of(state.row(t), t == 0, mean(t));
+        self.polished[lane] = Some(Model {
+            coef: state.row(0).slice_axis(Axis(0), (..p).into()).to_owned(),
+            intercept: intercept(0),
+            dcoef: state.slice_axis(Axis(0), (1..).into()).slice_axis(Axis(1), (..p).into()).to_owned(),
+            dintercept: (1..state.nrows()).map(intercept).collect(),
+        });
+    }
+
+    /// The trace, up to where the last lane ended, and the polished models.
+    pub(crate) fn trace(self) -> (Trace, Polish) {
         let mut trace = self.trace;
         let done = self.ends.iter().flatten().copied().max().unwrap_or(0);
         let every = self.every;
@@ -182,7 +216,7 @@ impl<'a> Recorder<'a> {
         }
         let ends: Vec<usize> = self.ends.iter().map(|end| end.unwrap_or(0)).collect();
         rest(&mut trace, &ends, every);
-        trace
+        (trace, self.polished)
     }
 
     /// Writes a lane's state, `[1 + d, q]`, into a frame.

@@ -14,6 +14,8 @@ pub enum Metric {
     /// The identity.
     #[default]
     None,
+    /// `diagonal` if the scales of columns differ and the step rules permit a metric, else none.
+    Auto,
     /// `d_j = 1/ĥ_j`, `ĥ_j` the largest curvature of the loss along coefficient `j`.
     Diagonal,
     /// As given: `[p]` for the whole run, `[iterations, p]`, or `[iterations, lanes, p]`.
@@ -30,12 +32,13 @@ pub enum Metric {
 
 impl Metric {
     /// The syntax of every rule.
-    pub const NAMES: &'static [&'static str] = &["none", "diagonal", "hessian:EVERY:GAIN", "table:FILE.npy"];
+    pub const NAMES: &'static [&'static str] =
+        &["auto", "none", "diagonal", "hessian:EVERY:GAIN", "table:FILE.npy"];
 
     /// True if it changes with the iteration.
     pub(super) fn varies(&self) -> bool {
         match self {
-            Metric::None | Metric::Diagonal => false,
+            Metric::Auto | Metric::None | Metric::Diagonal => false,
             Metric::Hessian { .. } => true,
             Metric::Table(table) => table.ndim() > 1,
         }
@@ -81,6 +84,7 @@ impl std::str::FromStr for Metric {
     fn from_str(text: &str) -> Result<Self> {
         let at = "metric";
         match text {
+            "auto" => return Ok(Metric::Auto),
             "none" => return Ok(Metric::None),
             "diagonal" => return Ok(Metric::Diagonal),
             _ => {}
@@ -105,6 +109,7 @@ impl std::str::FromStr for Metric {
 impl fmt::Display for Metric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Metric::Auto => f.write_str("auto"),
             Metric::None => f.write_str("none"),
             Metric::Diagonal => f.write_str("diagonal"),
             Metric::Table(table) => write!(f, "table {:?}", table.shape()),

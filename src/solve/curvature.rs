@@ -26,7 +26,8 @@ impl MetricCurvature {
             source,
         };
         match metric {
-            Metric::None => MetricCurvature {
+            // A sweep resolves `auto` before.
+            Metric::None | Metric::Auto => MetricCurvature {
                 source: MetricSource::None,
                 spectrum: *problem.spectrum(),
                 lower: Array1::ones(q),

@@ -5,6 +5,7 @@ mod alphas;
 mod chunk_sizer;
 mod curvature;
 mod handle;
+mod judge;
 mod prepared;
 mod queue;
 mod result;

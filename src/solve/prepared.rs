@@ -3,6 +3,7 @@
 use ndarray::{Array1, Array2};
 
 use super::LaneResult;
+use crate::certificate::Certificate;
 use crate::engine::LaneOutcome;
 use crate::error::{Error, Result};
 #[cfg(feature = "gpu")]
@@ -70,11 +71,12 @@ impl Prepared {
         &self,
         problem: &Objective,
         outcomes: &[LaneOutcome],
+        certificates: Vec<Option<Certificate>>,
         trace: &Trace,
     ) -> Vec<LaneResult> {
         let finite = |v: f64| v.is_finite().then_some(v);
-        let rows = self.lanes.iter().zip(outcomes).enumerate();
-        rows.map(|(i, (lane, outcome))| {
+        let rows = self.lanes.iter().zip(outcomes).zip(certificates).enumerate();
+        rows.map(|(i, ((lane, outcome), certificate))| {
             let l2 = if problem.penalty().uses_alpha() { lane.alpha * (1.0 - lane.l1_ratio) } else { 0.0 };
             let (lipschitz, strong_convexity) = problem.lipschitz(l2);
             let last = outcome.iterations.checked_sub(1);
@@ -94,6 +96,7 @@ impl Prepared {
                     last.map(|k| (0..self.derivatives.len()).map(|t| finite(h[[k, i, t]])).collect())
                 }),
                 identified: trace.identified(i, outcome.iterations),
+                certificate,
                 lipschitz,
                 strong_convexity,
             }

@@ -1,9 +1,10 @@
 //! What a sweep found.
 
+use crate::certificate::Certificate;
 use crate::engine::{EngineInfo, Status};
 use crate::objective::Shape;
 use crate::program::{Precision, Strategy};
-use crate::result::{Columns, Fit, Trace};
+use crate::result::{Columns, Fit, Polish, Trace};
 use crate::schedule::ScheduleInfo;
 
 /// What a sweep found.
@@ -17,15 +18,17 @@ pub struct SweepResult {
     /// The settings and the device of the run.
     pub info: RunInfo,
     pub(super) columns: Columns,
+    pub(super) polished: Polish,
 }
 
 impl SweepResult {
-    /// The final model of a lane, in the units of the original data.
+    /// The final model of a lane, in the units of the original data: polished, if the lane's certificate has a
+    /// polished result, else the last iterate.
     ///
     /// # Panics
     /// A lane that the sweep does not have.
     pub fn lane(&self, lane: usize) -> Fit<'_> {
-        self.columns.fit(&self.trace, lane)
+        self.columns.fit(&self.trace, &self.polished, lane)
     }
 
     /// The lane with the lowest loss over the held-out rows; `None` without such rows.
@@ -64,6 +67,8 @@ pub struct LaneResult {
     pub validation_loss: Option<f64>,
     /// Its derivatives, in the order of [`RunInfo::derivative`].
     pub hypergradient: Option<Vec<Option<f64>>>,
+    /// How far the lane is from the solution; absent if it was cancelled, diverged or not finite.
+    pub certificate: Option<Certificate>,
     /// Lipschitz constant of the smooth part of this lane's objective.
     pub lipschitz: f64,
     /// Its strong convexity.

@@ -3,8 +3,10 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+use super::judge::{Judge, resolution};
 use super::scheduler::{Event, Scheduler};
 use super::{Prepared, Progress, RunInfo, Sweep, SweepResult};
+use crate::certificate::{Certificate, Certified, Certifier};
 use crate::engine::{Chunk, Engine, EngineInfo, LaneOutcome, Slot};
 use crate::error::{Error, Result};
 use crate::objective::Derivative;
@@ -50,7 +52,16 @@ impl Sweep {
             return Err(Error::usage("engines", "none", "at least one", ""));
         };
         let infos: Vec<EngineInfo> = engines.iter().map(|e| e.info()).collect();
-        let job = prepared.job(&self.problem, self.tol);
+        let engine_tol = if self.tol > 0.0 { self.tol.max(resolution(self.precision)) } else { 0.0 };
+        let job = prepared.job(&self.problem, engine_tol);
+        let judge = Judge {
+            certifier: Certifier::new(&self.problem, &prepared.derivatives, &prepared.lanes, job.null_loss),
+            tol: self.tol,
+            iterations: self.iterations,
+            precision: self.precision,
+            polishes: self.polish,
+            has_derivatives: prepared.derivatives.iter().any(|d| !d.is_of_process()),
+        };
         let warnings = prepared.schedule.warnings(self.iterations);
         warnings.iter().for_each(|w| log::warn!("{w}"));
 
@@ -59,7 +70,7 @@ impl Sweep {
         // A replacement engine chooses its own strategy.
         let any_strategy = self.clone().strategy(None);
         let replan = |engine: &dyn Engine| any_strategy.plan_prepared(&prepared, engine);
-        let scheduler = Scheduler::new(&job, deadline, self.on_fault, &replan);
+        let scheduler = Scheduler::new(&job, deadline, self.on_fault, &judge, &replan);
         let mut pairs: Vec<(&mut dyn Engine, Plan)> =
             engines.iter_mut().map(|e| &mut **e as _).zip(plans).collect();
         scheduler.run(&mut pairs, &mut |event| collector.collect(event))?;
@@ -77,6 +88,7 @@ struct Collector<'a, W> {
     watch: W,
     recorder: Recorder<'a>,
     outcomes: Vec<LaneOutcome>,
+    certificates: Vec<Option<Certificate>>,
     progress: Progress,
     faults: Vec<String>,
     skipped: f64,
@@ -92,6 +104,7 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
             watch,
             recorder: Recorder::new(&sweep.problem, &prepared.derivatives, plan, alphas, l1_ratios),
             outcomes: vec![LaneOutcome::open(0); lanes.len()],
+            certificates: vec![None; lanes.len()],
             progress: Progress { lanes: lanes.len(), ..Progress::default() },
             faults: Vec::new(),
             skipped: 0.0,
@@ -110,9 +123,15 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
                 self.progress.iterations += chunk.slots.iter().map(Slot::iterations).sum::<usize>();
                 return (self.watch)(&chunk, &self.progress);
             }
-            Event::Finish(state, outcome) => {
+            Event::Finish(state, outcome, certified) => {
                 self.outcomes[state.lane] = outcome;
                 self.recorder.finish(&state);
+                if let Some(Certified { certificate, polished, .. }) = certified {
+                    self.certificates[state.lane] = Some(certificate);
+                    if let Some(polished) = polished.filter(|_| self.sweep.polish) {
+                        self.recorder.polish(state.lane, polished.state.view());
+                    }
+                }
                 self.progress.running -= 1;
                 self.progress.finished += 1;
                 self.progress.skipped += self.sweep.iterations - outcome.iterations;
@@ -127,8 +146,8 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
 
     fn finish(self, prepared: &Prepared, infos: Vec<EngineInfo>, plan: Plan) -> SweepResult {
         let (sweep, problem) = (self.sweep, &self.sweep.problem);
-        let trace = self.recorder.trace();
-        let lanes = prepared.results(problem, &self.outcomes, &trace);
+        let (trace, polished) = self.recorder.trace();
+        let lanes = prepared.results(problem, &self.outcomes, self.certificates, &trace);
         let warnings = prepared.unreached(&self.outcomes);
         warnings.iter().for_each(|w| log::warn!("{w}"));
         let spectrum = problem.spectrum();
@@ -144,7 +163,7 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
             further_devices: infos.collect(),
             precision: sweep.precision,
             strategy: plan.strategy,
-            schedule: sweep.schedule.info(),
+            schedule: prepared.schedule.schedule().info(),
             iterations: sweep.iterations,
             tol: sweep.tol,
             derivative: prepared.derivatives.iter().map(Derivative::name).collect(),
@@ -153,6 +172,6 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
             warnings,
             seconds: 0.0,
         };
-        SweepResult { lanes, trace, info, columns: Columns::new(problem) }
+        SweepResult { lanes, trace, info, columns: Columns::new(problem), polished }
     }
 }

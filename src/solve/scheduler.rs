@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
 
+use super::judge::Judge;
 use super::queue::Queue;
 use super::worker::Worker;
+use crate::certificate::Certified;
 use crate::engine::cpu::CpuEngine;
 use crate::engine::{Chunk, Engine, LaneOutcome, Status};
 use crate::error::{Error, ErrorKind, Result};
@@ -67,8 +69,8 @@ pub(super) enum Event {
     Begin(LaneState),
     /// A chunk was collected.
     Chunk(Chunk),
-    /// A lane ended, in this state.
-    Finish(LaneState, LaneOutcome),
+    /// A lane ended, in this state; with its certificate, unless it has no finite iterate.
+    Finish(LaneState, LaneOutcome, Option<Certified>),
     /// A device failed, and the run continues.
     Fault(String),
 }
@@ -78,6 +80,7 @@ pub(super) struct Scheduler<'a> {
     pub(super) job: &'a Job<'a>,
     pub(super) deadline: Option<Instant>,
     pub(super) on_fault: OnFault,
+    pub(super) judge: &'a Judge<'a>,
     /// Plans for another engine.
     pub(super) replan: &'a (dyn Fn(&dyn Engine) -> Result<Plan> + Sync),
     queue: Mutex<Queue>,
@@ -94,6 +97,7 @@ impl<'a> Scheduler<'a> {
         job: &'a Job<'a>,
         deadline: Option<Instant>,
         on_fault: OnFault,
+        judge: &'a Judge<'a>,
         replan: &'a (dyn Fn(&dyn Engine) -> Result<Plan> + Sync),
     ) -> Self {
         let queue = Mutex::new(Queue::new(job.lanes));
@@ -101,6 +105,7 @@ impl<'a> Scheduler<'a> {
             job,
             deadline,
             on_fault,
+            judge,
             replan,
             queue,
             interrupted: Mutex::default(),
@@ -129,7 +134,7 @@ impl<'a> Scheduler<'a> {
         for lane in waiting {
             let state = self.job.begin(lane, None);
             self.emit(on_event, Event::Begin(state.clone()));
-            self.emit(on_event, Event::Finish(state, LaneOutcome { status, ..LaneOutcome::open(0) }));
+            self.emit(on_event, Event::Finish(state, LaneOutcome { status, ..LaneOutcome::open(0) }, None));
         }
         Ok(())
     }

@@ -37,6 +37,7 @@ pub struct Sweep {
     strategy: Option<Strategy>,
     memory_budget: u64,
     sparsity: bool,
+    pub(super) polish: bool,
     chunk: Option<usize>,
     pub(super) deadline: Option<Duration>,
     pub(super) on_fault: OnFault,
@@ -62,6 +63,7 @@ impl Sweep {
             strategy: None,
             memory_budget: DEFAULT_MEMORY_BUDGET,
             sparsity: true,
+            polish: true,
             chunk: None,
             deadline: None,
             on_fault: OnFault::default(),
@@ -170,6 +172,12 @@ impl Sweep {
         self.sparsity = sparsity;
         self
     }
+    /// True if the final models are polished: solved again in f64 by Newton's method on the active set, from the
+    /// last iterate. Default true. The recorded sequence does not change.
+    pub fn polish(mut self, polish: bool) -> Self {
+        self.polish = polish;
+        self
+    }
     /// Maximum iterations of a chunk; by default as many as take about 50 ms.
     pub fn chunk(mut self, iterations: usize) -> Self {
         self.chunk = Some(iterations);
@@ -247,13 +255,36 @@ impl Sweep {
         }
         // Check shapes first: the curvature in a metric reads its table.
         self.schedule.metric.check(self.iterations, lanes.len(), problem.features())?;
-        let metric = MetricCurvature::new(problem, &self.schedule.metric);
-        let (curvatures, tangents) = metric.of_lanes(problem, &lanes, &derivatives);
-        let rules = self.schedule.clone();
-        let schedule = LaneSchedule::new(rules, self.iterations, curvatures, tangents, &derivatives)?;
+        let (schedule, metric) = self.in_metric(&lanes, &derivatives)?;
         step_limit::check(problem, &lanes, &schedule, &metric.source, self.iterations)?;
         let start = self.start.as_ref().map(|s| expand_start(s, problem, lanes.len())).transpose()?;
         Ok(Prepared { lanes, schedule, metric: metric.source, derivatives, start })
+    }
+
+    /// The schedule of the lanes in the sweep's metric.
+    fn in_metric(
+        &self,
+        lanes: &[Lane],
+        derivatives: &[Derivative],
+    ) -> Result<(LaneSchedule, MetricCurvature)> {
+        let with = |rule: Metric| {
+            let metric = MetricCurvature::new(&self.problem, &rule);
+            let (curvatures, tangents) = metric.of_lanes(&self.problem, lanes, derivatives);
+            let rules = self.schedule.clone().metric(rule);
+            let schedule = LaneSchedule::new(rules, self.iterations, curvatures, tangents, derivatives)?;
+            Ok((schedule, metric))
+        };
+        match &self.schedule.metric {
+            Metric::Auto if self.problem.scales_differ() => {
+                // Some step rules do without a metric, and some penalties limit its steps.
+                let diagonal = with(Metric::Diagonal).ok().filter(|(schedule, metric)| {
+                    step_limit::check(&self.problem, lanes, schedule, &metric.source, self.iterations).is_ok()
+                });
+                diagonal.map_or_else(|| with(Metric::None), Ok)
+            }
+            Metric::Auto => with(Metric::None),
+            rule => with(rule.clone()),
+        }
     }
 
     /// The lanes of the sweep: one for each alpha, each with its start.

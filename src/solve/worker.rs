@@ -1,6 +1,7 @@
 //! Drives one engine: loads lanes into slots, keeps chunks in flight, and evicts lanes that have ended.
 
 use super::chunk_sizer::ChunkSizer;
+use super::judge::Decided;
 use super::scheduler::{Event, Scheduler};
 use crate::engine::{Chunk, Engine, LaneOutcome, Run, Status};
 use crate::error::Result;
@@ -18,6 +19,9 @@ pub(super) struct Worker<'a> {
     /// `[lanes of the sweep]`: true if the lane is in a slot and is not known to have ended.
     active: Vec<bool>,
     active_count: usize,
+    /// Lanes that the engine stopped but whose certificate fails, each with the number of chunks in flight that
+    /// still hold it.
+    resuming: Vec<(usize, LaneState)>,
     /// Chunks collected.
     pub(super) chunks: usize,
 }
@@ -25,7 +29,16 @@ pub(super) struct Worker<'a> {
 impl<'a> Worker<'a> {
     pub(super) fn new(scheduler: &'a Scheduler<'a>, plan: &'a Plan, interrupted: Vec<LaneState>) -> Self {
         let active = vec![false; scheduler.job.lanes.len()];
-        Worker { scheduler, plan, interrupted, loaded: Vec::new(), active, active_count: 0, chunks: 0 }
+        Worker {
+            scheduler,
+            plan,
+            interrupted,
+            loaded: Vec::new(),
+            active,
+            active_count: 0,
+            resuming: Vec::new(),
+            chunks: 0,
+        }
     }
 
     /// Runs until no lane is ready. On an error, `interrupted` holds the running lanes as of the last
@@ -36,7 +49,8 @@ impl<'a> Worker<'a> {
         if done.is_err() {
             let under_way = self.loaded.iter().filter(|lane| self.active[**lane]);
             let saved: Vec<LaneState> = under_way.map(|lane| run.state(*lane)).collect();
-            self.interrupted.splice(0..0, saved);
+            let resuming = self.resuming.drain(..).map(|(_, state)| state);
+            self.interrupted.splice(0..0, saved.into_iter().chain(resuming));
         }
         done
     }
@@ -64,6 +78,7 @@ impl<'a> Worker<'a> {
                 return Ok(());
             }
             let chunk = run.collect()?;
+            self.count_resuming();
             self.chunks += 1;
             chunk_sizer.collected(chunk.records.dim().0);
             self.finish_ended(run, chunk, emit);
@@ -81,7 +96,7 @@ impl<'a> Worker<'a> {
             run.evict(&ended);
             self.loaded.retain(|lane| self.active[*lane]);
         }
-        if !self.plan.refills && !self.loaded.is_empty() {
+        if !self.plan.refills && !self.loaded.is_empty() && self.interrupted.is_empty() {
             return Ok(());
         }
         let free = run.free();
@@ -110,33 +125,58 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Emits a chunk, then the lanes that ended in it.
+    /// Counts a collected chunk for the lanes that wait for it, and releases those that no chunk holds.
+    fn count_resuming(&mut self) {
+        for (waits, _) in &mut self.resuming {
+            *waits = waits.saturating_sub(1);
+        }
+        let (ready, waiting) = self.resuming.drain(..).partition(|(waits, _)| *waits == 0);
+        self.resuming = waiting;
+        let ready: Vec<(usize, LaneState)> = ready;
+        self.interrupted.extend(ready.into_iter().map(|(_, state)| state));
+    }
+
+    /// Emits a chunk, then the lanes that ended in it. A lane that the engine stopped but whose certificate fails
+    /// goes on.
     fn finish_ended(&mut self, run: &dyn Run, mut chunk: Chunk, emit: &mut dyn FnMut(Event)) {
         let mut ended = Vec::new();
-        for slot in &mut chunk.slots {
+        for (i, slot) in chunk.slots.iter_mut().enumerate() {
             if !self.active[slot.lane] {
                 // The lane had ended before this chunk, which was already in flight.
                 slot.first = slot.outcome.iterations;
             } else if slot.outcome.status != Status::Running {
-                ended.push((slot.lane, slot.outcome));
+                ended.push((i, run.state(slot.lane), slot.outcome));
+            }
+        }
+        let ended = self.scheduler.judge.all(ended);
+        for (i, decided) in &ended {
+            if let Decided::Resume(_) = decided {
+                chunk.slots[*i].outcome.status = Status::Running;
             }
         }
         emit(Event::Chunk(chunk));
-        for (lane, outcome) in ended {
+        for (_, decided) in ended {
+            let lane = decided.lane();
             self.active[lane] = false;
             self.active_count -= 1;
-            let state = run.state(lane);
-            self.scheduler.finish(&state, &outcome);
-            emit(Event::Finish(state, outcome));
+            match decided {
+                Decided::Finish(state, outcome, certified) => {
+                    self.scheduler.finish(&state, &outcome);
+                    emit(Event::Finish(state, outcome, certified));
+                }
+                Decided::Resume(state) if run.in_flight() == 0 => self.interrupted.push(state),
+                Decided::Resume(state) => self.resuming.push((run.in_flight(), state)),
+            }
         }
     }
 
     /// Ends every running lane at its current iterate.
     fn finish_all(&mut self, run: &dyn Run, status: Status, emit: &mut dyn FnMut(Event)) {
         let active = self.loaded.iter().filter(|lane| self.active[**lane]).map(|lane| run.state(*lane));
-        for state in active.chain(self.interrupted.drain(..)) {
+        let resuming = self.resuming.drain(..).map(|(_, state)| state);
+        for state in active.chain(resuming).chain(self.interrupted.drain(..)) {
             let outcome = LaneOutcome { status, ..LaneOutcome::open(state.iteration) };
-            emit(Event::Finish(state, outcome));
+            emit(Event::Finish(state, outcome, None));
         }
     }
 }

@@ -9,7 +9,7 @@ use proxjet::data::{self, Dataset, ReadOptions, Validation};
 use proxjet::error::{Error, ErrorKind, Result};
 use proxjet::objective::{Derivative, Loss, Objective, Penalty};
 use proxjet::program::Precision;
-use proxjet::schedule::{Algorithm, Metric, Momentum, Phase, Schedule, Step};
+use proxjet::schedule::{Algorithm, Metric, Momentum, Phase, Restart, Schedule, Step};
 use proxjet::solve::{Alphas, DEFAULT_MEMORY_BUDGET, Sweep};
 
 /// Options of a sweep.
@@ -56,12 +56,12 @@ pub(crate) struct Settings {
     /// none, fista, nesterov:A, strongly_convex, constant:V, or table:FILE.npy [default: the algorithm's own]
     #[arg(long, value_name = "RULE")]
     momentum: Option<String>,
-    /// Adaptive restart of the momentum: none, function or gradient
-    #[arg(long, value_name = "SCHEME", default_value = "none")]
-    restart: String,
-    /// Diagonal metric: none, diagonal, hessian:EVERY:GAIN, or table:FILE.npy of shape [p], [iterations, p]
-    /// or [iterations, lanes, p]
-    #[arg(long, value_name = "RULE", default_value = "none")]
+    /// Adaptive restart of the momentum: none, function or gradient [default: gradient with fista, else none]
+    #[arg(long, value_name = "SCHEME")]
+    restart: Option<String>,
+    /// Diagonal metric: auto (diagonal if the scales of columns differ), none, diagonal, hessian:EVERY:GAIN, or
+    /// table:FILE.npy of shape [p], [iterations, p] or [iterations, lanes, p]
+    #[arg(long, value_name = "RULE", default_value = "auto")]
     metric: String,
     /// Carry derivatives from this iteration on, or from where the active set has settled ('identified')
     #[arg(long, value_name = "K", default_value = "0")]
@@ -107,6 +107,10 @@ pub(crate) struct Settings {
     /// Compute on all coefficients at every iteration, also on those that provably rest at zero
     #[arg(long)]
     no_sparsity: bool,
+    /// Deliver the last iterate as it is, instead of solving once more in f64 from its active set. The recorded
+    /// sequence is the same
+    #[arg(long)]
+    no_polish: bool,
     /// Seconds that the run may take; lanes still going then end with the status 'deadline'
     #[arg(long, value_name = "SECONDS")]
     deadline: Option<f64>,
@@ -186,6 +190,7 @@ impl Settings {
         sweep = sweep
             .strategy(self.strategy.as_deref().map(str::parse).transpose()?)
             .sparsity(!self.no_sparsity)
+            .polish(!self.no_polish)
             .on_fault(self.on_fault.parse()?);
         if let Some(seconds) = self.deadline {
             let limit = std::time::Duration::try_from_secs_f64(seconds)
@@ -220,12 +225,16 @@ impl Settings {
             return Schedule::read(path, self.budget()?);
         }
         let algorithm: Algorithm = self.algorithm.parse()?;
-        let mut phase = Phase::new(algorithm).restart(self.restart.parse()?).step(
-            match self.step.strip_prefix("table:") {
-                Some(file) => Step::Table(self.read_array("--step", Path::new(file))?),
-                None => self.step.parse()?,
-            },
-        );
+        let restart = match &self.restart {
+            Some(rule) => rule.parse()?,
+            // Rules that are given step by step run as given.
+            None if algorithm == Algorithm::Fista && self.momentum.is_none() => Restart::Gradient,
+            None => Restart::None,
+        };
+        let mut phase = Phase::new(algorithm).restart(restart).step(match self.step.strip_prefix("table:") {
+            Some(file) => Step::Table(self.read_array("--step", Path::new(file))?),
+            None => self.step.parse()?,
+        });
         if let Some(rule) = &self.momentum {
             phase = phase.momentum(match rule.strip_prefix("table:") {
                 Some(file) => Momentum::Table(self.read_array("--momentum", Path::new(file))?),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use proxjet::certificate::Verdict;
 use proxjet::diff::{LaneAnalysis, LateStart};
 use proxjet::engine::Status;
 use proxjet::schedule::Algorithm;
@@ -9,13 +10,14 @@ use proxjet::solve::{LaneResult, RunInfo, SweepResult};
 
 /// A table of the lanes, tab-separated with a header: for stdout.
 pub fn lane_table(lanes: &[LaneResult]) -> String {
-    let mut out =
-        String::from("alpha\tl1_ratio\tstatus\titerations\tobjective\tgap\tsupport\tvalidation_loss\n");
+    let mut out = String::from(
+        "alpha\tl1_ratio\tstatus\titerations\tobjective\tgap\tsupport\tvalidation_loss\tverdict\n",
+    );
     let number = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.6e}"));
     for lane in lanes {
         let _ = writeln!(
             out,
-            "{:.6e}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
+            "{:.6e}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
             lane.alpha,
             lane.l1_ratio,
             lane.status.name(),
@@ -24,6 +26,7 @@ pub fn lane_table(lanes: &[LaneResult]) -> String {
             number(lane.gap),
             lane.support,
             number(lane.validation_loss),
+            lane.certificate.as_ref().map_or("-", |c| c.verdict.name()),
         );
     }
     out
@@ -42,6 +45,27 @@ fn engine_line(info: &RunInfo) -> String {
     )
 }
 
+/// How many lanes have each verdict, and for those that are not green one reason each.
+fn certificates(lanes: &[LaneResult]) -> String {
+    let of = |verdict: Verdict| {
+        lanes.iter().enumerate().filter_map(move |(i, lane)| {
+            lane.certificate.as_ref().filter(|c| c.verdict == verdict).map(|c| (i, &c.reason))
+        })
+    };
+    let all = [Verdict::Green, Verdict::Amber, Verdict::Red];
+    if all.iter().all(|verdict| of(*verdict).next().is_none()) {
+        return String::new();
+    }
+    let counts = all.map(|verdict| format!("{} {}", of(verdict).count(), verdict.name()));
+    let mut out = format!("certificates of the delivered results: {}\n", counts.join(", "));
+    for verdict in [Verdict::Amber, Verdict::Red] {
+        if let Some((lane, reason)) = of(verdict).next() {
+            let _ = writeln!(out, "  {}, lane {lane}: {reason}", verdict.name());
+        }
+    }
+    out
+}
+
 /// A few lines on a sweep: the engine, the status of the lanes, the best lane, and advice on lanes that did
 /// not converge.
 pub fn summary(result: &SweepResult) -> String {
@@ -54,12 +78,15 @@ pub fn summary(result: &SweepResult) -> String {
         Status::MaxIterations,
         Status::Diverged,
         Status::NotFinite,
+        Status::Unbounded,
+        Status::PrecisionLimit,
         Status::Cancelled,
         Status::Deadline,
     ];
     let ended: Vec<String> =
         all.iter().filter(|s| count(**s) > 0).map(|s| format!(" {} {}", count(*s), s.name())).collect();
     let _ = writeln!(out, "{}", ended.join(","));
+    out.push_str(&certificates(lanes));
     if result.info.skipped_work > 0.005 {
         let skipped = 100.0 * result.info.skipped_work;
         let _ = writeln!(out, "{skipped:.0} % of the work left out: on coefficients that are zero");

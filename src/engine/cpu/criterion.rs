@@ -8,6 +8,7 @@ use super::lane::Measures;
 use super::prox::{Primal, ProxStep, Tangent};
 use super::shared::Scratch;
 use super::vector::{sum, vectorised};
+use crate::lanes::LaneNumbers;
 use crate::objective::{LossDual, LossFunction, PenaltyDual, PenaltyFunction, Real, with_loss, with_penalty};
 
 impl LaneOutcome {
@@ -82,8 +83,8 @@ impl<T: Real> Block<'_, T> {
         let lanes = self.lanes.par_iter_mut().zip(x.par_chunks_exact(width)).zip(g.par_chunks_exact(width));
         lanes.for_each(|((lane, x), g)| {
             let step = ProxStep::fixed_point(penalty, columns, &lane.numbers, &shared.ones);
-            let measures = &mut lane.measures;
-            shared.with_scratch(|scratch| step.residual(x, g, &shared.tested, scratch, measures));
+            let (numbers, measures) = (&lane.numbers, &mut lane.measures);
+            shared.with_scratch(|scratch| step.residual((x, g), &shared.tested, numbers, scratch, measures));
         });
     }
 }
@@ -91,21 +92,29 @@ impl<T: Real> Block<'_, T> {
 impl<T: Real, P: PenaltyFunction> ProxStep<'_, T, P> {
     /// `‖x − T(x)‖` and `‖dx − DT(x, dx)‖`, relative, of a lane's columns `[1 + d, q]`, for
     /// the `tested` tangents.
-    fn residual(&self, x: &[T], g: &[T], tested: &[bool], scratch: &mut Scratch<T>, measures: &mut Measures) {
+    fn residual(
+        &self,
+        (x, g): (&[T], &[T]),
+        tested: &[bool],
+        numbers: &LaneNumbers,
+        scratch: &mut Scratch<T>,
+        measures: &mut Measures,
+    ) {
         let q = x.len() / (1 + tested.len());
         let ((x, dx), (g, dg)) = (x.split_at(q), g.split_at(q));
         // The step reads the previous iterate from its output: here, the iterate itself.
         let (image, partials) = (&mut scratch.image[..q], &mut scratch.partials);
         image.copy_from_slice(x);
         vectorised(Primal { step: self, x_previous: image, x, g, partials, keeps_y: false });
-        measures.stationarity = relative(x, image);
+        let length = norm(x).max(norm(image)).f64().max(numbers.least_norm);
+        measures.stationarity = relative(x, image, numbers.least_norm);
 
         measures.derivative_residual = 0.0;
         let tangents = dx.chunks_exact(q).zip(dg.chunks_exact(q)).enumerate();
         for (t, (dx, dg)) in tangents.filter(|(t, _)| tested[*t]) {
             image.copy_from_slice(dx);
             vectorised(Tangent { step: self, t, dx_previous: image, dx, dg, partials });
-            let residual = relative(dx, image);
+            let residual = relative(dx, image, numbers.least_tangents[t] * length);
             // `max` would drop a NaN.
             if residual > measures.derivative_residual || residual.is_nan() {
                 measures.derivative_residual = residual;
@@ -114,9 +123,12 @@ impl<T: Real, P: PenaltyFunction> ProxStep<'_, T, P> {
     }
 }
 
-/// `‖a − b‖ / max(‖a‖, ‖b‖)`, 0 if both vanish.
-fn relative<T: Real>(a: &[T], b: &[T]) -> f64 {
-    let norm = |a: &[T]| sum(a.len(), |j| a[j] * a[j]).sqrt();
-    let size = norm(a).max(norm(b)).f64();
+fn norm<T: Real>(a: &[T]) -> T {
+    sum(a.len(), |j| a[j] * a[j]).sqrt()
+}
+
+/// `‖a − b‖ / max(‖a‖, ‖b‖, least)`, 0 if all vanish.
+fn relative<T: Real>(a: &[T], b: &[T], least: f64) -> f64 {
+    let size = norm(a).max(norm(b)).f64().max(least);
     if size == 0.0 { 0.0 } else { sum(a.len(), |j| (a[j] - b[j]) * (a[j] - b[j])).sqrt().f64() / size }
 }

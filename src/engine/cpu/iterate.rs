@@ -79,7 +79,7 @@ impl<T: Real> CpuRun<'_, T> {
     /// Counts the iteration, stores the records, and decides the status of every lane.
     fn finalize(&mut self, mut records: ArrayViewMut2<'_, f64>) {
         for (lane, row) in self.state.lanes.iter_mut().zip(records.axis_iter_mut(Axis(0))) {
-            lane.finalize(self.plan, self.job.tol, row);
+            lane.finalize(self.plan, row);
         }
     }
 }

@@ -53,7 +53,7 @@ impl<T: Real> ActiveLane<T> {
     }
 
     /// Counts the iteration, stores its record in `row`, and decides the status.
-    pub(super) fn finalize(&mut self, plan: &Plan, tol: f64, mut row: ArrayViewMut1<'_, f64>) {
+    pub(super) fn finalize(&mut self, plan: &Plan, mut row: ArrayViewMut1<'_, f64>) {
         self.advanced = self.is_running();
         if !self.advanced {
             return;
@@ -67,12 +67,12 @@ impl<T: Real> ActiveLane<T> {
             outcome.stationarity = self.measures.stationarity;
             outcome.derivative_residual = self.measures.derivative_residual;
         }
-        self.outcome.status = self.status(checked.then_some(tol), plan.request.iterations);
+        self.outcome.status = self.status(checked, plan.request.iterations);
     }
 
-    /// The status after an iteration; `tol` is set if the stop rule was tested.
-    fn status(&self, tol: Option<f64>, iterations: usize) -> Status {
-        let (record, d) = (&self.record, self.numbers.dl1.len());
+    /// The status after an iteration.
+    fn status(&self, checked: bool, iterations: usize) -> Status {
+        let (record, d, tol) = (&self.record, self.numbers.dl1.len(), self.numbers.tol);
         let mut changes = (0..d).map(|t| record[RecordLayout::new(d).derivative_change(t)]);
         let objective = record[RecordLayout::OBJECTIVE];
         if !(objective.is_finite() && record[RecordLayout::CHANGE].is_finite() && changes.all(f64::is_finite))
@@ -80,7 +80,7 @@ impl<T: Real> ActiveLane<T> {
             Status::NotFinite
         } else if objective > self.numbers.objective_limit {
             Status::Diverged
-        } else if tol.is_some_and(|tol| tol > 0.0 && self.outcome.meets(tol)) {
+        } else if checked && tol > 0.0 && self.outcome.meets(tol) {
             Status::Converged
         } else if self.outcome.iterations == iterations {
             Status::MaxIterations

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::block::{Block, Iterates, Predictions};
 use super::shared::{HeldOut, Rows};
 use super::vector::{PartialSums, sum, vectorised};
-use crate::objective::{LossFunction, PenaltyFunction, Real, with_loss, with_penalty};
+use crate::objective::{LossFunction, PenaltyFunction, Real, Zeros, with_loss, with_penalty};
 use crate::program::RecordLayout;
 
 impl<T: Real> Block<'_, T> {
@@ -124,7 +124,12 @@ impl<T: Real, P: PenaltyFunction> pulp::WithSimd for StepRecord<'_, T, P> {
         record[RecordLayout::OBJECTIVE] = penalty_value.f64();
         let mark = |on: bool| if on { T::one() } else { T::zero() };
         record[RecordLayout::SUPPORT] = sum(penalised, |j| mark(now[j] != T::zero())).f64();
-        let changed = |j: usize| mark(penalty.is_active(now[j]) != penalty.is_active(was[j]));
+        // A coefficient that crosses zero in one step leaves the manifold, too.
+        let by_sign = P::CAPABILITIES.zeros != Zeros::Absent;
+        let changed = |j: usize| {
+            let crosses = by_sign && now[j] * was[j] < T::zero();
+            mark(crosses || penalty.is_active(now[j]) != penalty.is_active(was[j]))
+        };
         record[RecordLayout::ACTIVE_CHANGE] = sum(penalised, changed).f64();
         for (t, (now, was)) in x.chunks_exact(q).zip(xp.chunks_exact(q)).enumerate() {
             let was = &was[..now.len()];

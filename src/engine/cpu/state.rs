@@ -213,6 +213,7 @@ impl<T: Real> State<T> {
             metric: curvatures.then(|| self.take(slot, |iterates| &iterates.metric)),
             memory: active.control.memory(),
             objective_limit: active.numbers.objective_limit,
+            tol: active.numbers.tol,
         }
     }
 }

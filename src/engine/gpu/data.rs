@@ -156,11 +156,17 @@ impl LaneImage {
             (constant::LANE_L2, numbers.l2),
             (constant::LANE_PROBE_STEP, numbers.probe_step),
             (constant::LANE_OBJECTIVE_LIMIT, numbers.objective_limit),
+            (constant::LANE_TOL, numbers.tol),
+            (constant::LANE_LEAST_NORM, numbers.least_norm),
             (constant::LANE_HAS_GAP, f64::from(u8::from(numbers.has_gap))),
         ] {
             put(field.at(d), v);
         }
-        for (field, list) in [(constant::LANE_DL1, &numbers.dl1), (constant::LANE_DL2, &numbers.dl2)] {
+        for (field, list) in [
+            (constant::LANE_DL1, &numbers.dl1),
+            (constant::LANE_DL2, &numbers.dl2),
+            (constant::LANE_LEAST_TANGENT, &numbers.least_tangents),
+        ] {
             list.iter().enumerate().for_each(|(t, v)| put(field.at(d) + t, *v));
         }
         for (phase, row) in numbers.bases.chunks_exact(s.rule_fields()).take(s.phases()).enumerate() {

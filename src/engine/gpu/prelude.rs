@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::data::{STATUS_CODES, gram_target};
 use crate::lanes::fields::{Table, code, constant, record, rule, state, unit};
 use crate::lanes::{Job, MetricSource, RunNumbers};
-use crate::objective::{Loss, Penalty};
+use crate::objective::{Loss, Penalty, Zeros};
 use crate::program::{FINALIZE_LANE4S, GROUP, MetricKind, Precision, ROW_BLOCK, Shape, Strategy, Sum};
 use crate::schedule::{Code, ScheduleSeed};
 
@@ -207,7 +207,6 @@ impl Lines {
         self.flag("IDENTIFIES", r.stages > 1 || tangent_start == u32::MAX);
         self.flag("PREDICTS_AHEAD", s.stores_next_residual());
         self.number("PATIENCE", schedule.schedule().patience as f64);
-        self.number("TOL", job.tol);
     }
 
     fn objective(&mut self, s: &Shape, numbers: &RunNumbers, job: &Job<'_>) {
@@ -217,6 +216,7 @@ impl Lines {
         self.flag("HAS_METRIC", s.has_metric());
         self.flag("HAS_DUAL", s.request.has_dual);
         self.flag("RIDGE_IN_LOSS", penalty.ridge_in_loss());
+        self.flag("CHANGES_BY_SIGN", penalty.capabilities().zeros != Zeros::Absent);
         self.flag("SEEDS_TARGET", numbers.target_tangent.is_some());
         let at_zero = if s.strategy == Strategy::Direct { 0.0 } else { gram_target(job, numbers).1 };
         self.number("LOSS_AT_ZERO", at_zero);

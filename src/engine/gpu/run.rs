@@ -17,7 +17,7 @@ use super::data::{LaneImage, encode};
 use super::readback::Pending;
 use crate::engine::{Chunk, Run};
 use crate::error::Result;
-use crate::lanes::fields::{constant, memory_fields, state};
+use crate::lanes::fields::{Field, constant, memory_fields, state};
 use crate::lanes::{Job, LaneState, RunNumbers};
 use crate::program::{BufferId, CHUNKS_IN_FLIGHT, Plan, Precision, Program, Shape, Staging, Tiles};
 
@@ -213,6 +213,7 @@ impl Run for GpuRun<'_> {
         let image = |i: usize| self.columns(&snapshot.bytes[i * size..(i + 1) * size], slot);
         let at = |field: usize| snapshot.lane_state[field * s.padded_lanes() + slot];
         let d = s.d();
+        let constant = |field: Field| self.lanes.values[field.at(d) * s.padded_lanes() + slot];
         LaneState {
             lane,
             iteration: at(state::DONE.at(d)) as usize,
@@ -220,8 +221,8 @@ impl Run for GpuRun<'_> {
             previous: image(1),
             metric: (snapshot.bytes.len() > 2 * size).then(|| image(2)),
             memory: (0..memory_fields(d)).map(|i| at(state::MEMORY_COUNT.at(d) + i)).collect(),
-            objective_limit: self.lanes.values
-                [constant::LANE_OBJECTIVE_LIMIT.at(d) * s.padded_lanes() + slot],
+            objective_limit: constant(constant::LANE_OBJECTIVE_LIMIT),
+            tol: constant(constant::LANE_TOL),
         }
     }
 }

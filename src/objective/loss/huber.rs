@@ -85,4 +85,15 @@ impl LossDual for Huber {
         let (half, miss) = (T::of(0.5), T::one() - scale);
         if r <= d { half * miss * miss * r * r } else { miss * d * (r - half * d * (T::one() + scale)) }
     }
+    fn divergence(self, z: f64, y: f64, u: f64) -> f64 {
+        let (r, d) = (z - y, self.delta);
+        if u.abs() > d {
+            f64::INFINITY
+        } else if r.abs() <= d {
+            0.5 * (r - u) * (r - u)
+        } else {
+            let along = u * r.signum();
+            (d - along) * (r.abs() - 0.5 * (d + along))
+        }
+    }
 }

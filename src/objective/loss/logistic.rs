@@ -73,4 +73,16 @@ impl LossDual for Logistic {
         let t = scale * sigmoid(m);
         t * scale.ln() + (T::one() - t) * ((T::one() - scale) * m.exp()).ln_1p()
     }
+    /// The Kullback–Leibler divergence between Bernoulli(t) and Bernoulli(q), `t = −y u`.
+    fn divergence(self, z: f64, y: f64, u: f64) -> f64 {
+        let t = -y * u;
+        if !(0.0..=1.0).contains(&t) {
+            return f64::INFINITY;
+        }
+        // `ln q` and `ln (1 − q)` without overflow.
+        let ln_q = -self.value(-z, y);
+        let ln_rest = -self.value(z, y);
+        let term = |t: f64, ln: f64| if t > 0.0 { t * (t.ln() - ln) } else { 0.0 };
+        (term(t, ln_q) + term(1.0 - t, ln_rest)).max(0.0)
+    }
 }

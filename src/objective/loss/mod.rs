@@ -103,4 +103,8 @@ impl Loss {
     pub fn gap(&self, z: f64, y: f64, scale: f64) -> f64 {
         with_loss!(*self, f => f.dual().gap(z, y, scale))
     }
+    /// The Fenchel–Young term `φ(z) + φ*(u) − u z` at any `u`; infinite where `φ*(u)` is, NaN without a dual.
+    pub fn divergence(&self, z: f64, y: f64, u: f64) -> f64 {
+        with_loss!(*self, f => f.dual().divergence(z, y, u))
+    }
 }

@@ -59,4 +59,7 @@ impl LossDual for Squared {
         let miss = (T::one() - scale) * (z - y);
         T::of(0.5) * miss * miss
     }
+    fn divergence(self, z: f64, y: f64, u: f64) -> f64 {
+        0.5 * (z - y - u) * (z - y - u)
+    }
 }

@@ -106,16 +106,17 @@ pub fn solve(
     Ok(Solution { margin, at_kink, state, dstate, active: manifold.active, eigenvalues, prox_curvature })
 }
 
-struct Manifold<'a> {
-    objective: &'a Objective,
-    lane: &'a Lane,
-    active: Vec<usize>,
+/// The objective of a lane on the manifold of its active coefficients.
+pub(super) struct Manifold<'a> {
+    pub(super) objective: &'a Objective,
+    pub(super) lane: &'a Lane,
+    pub(super) active: Vec<usize>,
     /// Any step will do: the penalty's derivatives are computed from its proximal map.
-    step: f64,
+    pub(super) step: f64,
 }
 
 impl Manifold<'_> {
-    fn strengths(&self, j: usize) -> (f64, f64) {
+    pub(super) fn strengths(&self, j: usize) -> (f64, f64) {
         let objective = self.objective;
         if j >= objective.features() || !objective.penalty().uses_alpha() {
             return (0.0, 0.0);
@@ -149,7 +150,7 @@ impl Manifold<'_> {
     }
 
     /// Derivatives of the penalty at an active row.
-    fn penalty(&self, j: usize, x: f64) -> PenaltyDerivatives {
+    pub(super) fn penalty(&self, j: usize, x: f64) -> PenaltyDerivatives {
         if j >= self.objective.features() {
             return PenaltyDerivatives::default();
         }
@@ -170,7 +171,7 @@ impl Manifold<'_> {
     }
 
     /// `X_Sᵀ diag(ω φ'') X_S`.
-    fn loss_hessian(&self, state: &Array1<f64>) -> Mat<f64> {
+    pub(super) fn loss_hessian(&self, state: &Array1<f64>) -> Mat<f64> {
         let objective = self.objective;
         let z = objective.design.apply_vector(state.view());
         let of = |i: usize| (objective.weight[i] * objective.loss().d2(z[i], objective.target[i])).max(0.0);
@@ -187,7 +188,7 @@ impl Manifold<'_> {
     }
 
     /// `∂_u (∇f + ∇g)` on the active rows.
-    fn mixed(&self, state: &Array1<f64>, derivative: &Derivative) -> Vec<f64> {
+    pub(super) fn mixed(&self, state: &Array1<f64>, derivative: &Derivative) -> Vec<f64> {
         let objective = self.objective;
         let by = derivative.strengths(objective, self.lane.alpha, self.lane.l1_ratio);
         let by_target = derivative.target_tangent(objective).map(|(dy, _)| {
@@ -255,7 +256,7 @@ impl Manifold<'_> {
         })
     }
 
-    fn margin(&self, gradient: &Array1<f64>) -> f64 {
+    pub(super) fn margin(&self, gradient: &Array1<f64>) -> f64 {
         let zeros = self.objective.penalty().capabilities().zeros;
         if zeros == Zeros::Absent {
             return 1.0;

@@ -1,0 +1,336 @@
+//! Certificates: how far a lane's iterate and its derivatives are from the solution, in f64.
+//!
+//! The value of a lane is bounded by the duality gap where there is a dual, else by the objective of a stationary
+//! point that Newton's method finds on the active set, with that point's Newton decrement. The derivatives are
+//! compared with those of the linear system at that point (Mehmood & Ochs 2025), whose error follows from its
+//! condition number. The point and its derivatives are the polished result of the lane.
+
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
+
+use crate::lanes::{Lane, RunNumbers};
+use crate::objective::{Derivative, Objective, Zeros};
+
+mod gap;
+pub mod implicit;
+mod newton;
+
+use gap::Point;
+use implicit::Manifold;
+use newton::{Newton, Obstacle, SINGULAR, Stationary};
+
+/// What bounds the value of a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Measure {
+    /// The duality gap.
+    DualityGap,
+    /// The Newton decrement on the active set, with the optimality of the inactive coefficients.
+    NewtonDecrement,
+}
+
+/// What a certificate says in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+pub enum Verdict {
+    /// Value and derivatives are certified.
+    Green,
+    /// The value is certified; the derivatives are not, or are one choice of several.
+    Amber,
+    /// The value is not certified.
+    Red,
+}
+
+impl Verdict {
+    /// The name in JSON and in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Green => "green",
+            Verdict::Amber => "amber",
+            Verdict::Red => "red",
+        }
+    }
+}
+
+/// Bounds on the error of a value and of its derivatives.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Bounds {
+    /// Bound on `F(x) − F*`, relative to the loss of zero coefficients; absent if there is none.
+    pub value: Option<f64>,
+    /// Bound on `‖dx − dx*‖ / max(‖dx*‖, natural length)`, the largest over the derivatives by hyperparameters, in
+    /// the norm that weights each coefficient by its column's mean square; absent if there is none.
+    pub derivative: Option<f64>,
+}
+
+/// How far a lane is from the solution.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Certificate {
+    /// Of the last iterate.
+    pub iterate: Bounds,
+    /// Of the polished result; absent if there is none.
+    pub polished: Option<Bounds>,
+    /// What bounds the value; absent if nothing does.
+    pub measure: Option<Measure>,
+    /// True if the iterate has the active set and the signs of the solution.
+    pub identified: bool,
+    /// `1 − max_j |∂_j f| / l1_j` over the inactive coefficients of the solution: 1 is far from a change of the
+    /// active set, 0 is at one.
+    pub margin: Option<f64>,
+    /// Condition number of the Hessian on the active set, scaled to a unit diagonal.
+    pub condition: Option<f64>,
+    /// False if the solution has several derivatives, or none: a coefficient is about to enter or leave, or active
+    /// columns depend on each other.
+    pub unique: bool,
+    /// Summary of the delivered result.
+    pub verdict: Verdict,
+    /// The reason in words.
+    pub reason: String,
+}
+
+/// The solution that belongs to a lane's iterate.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Polished {
+    /// `[1 + d, q]`: coefficients, then their derivatives; those by settings of the solver are zero.
+    pub(crate) state: Array2<f64>,
+}
+
+/// The result of certifying a lane.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Certified {
+    pub(crate) certificate: Certificate,
+    pub(crate) polished: Option<Polished>,
+    /// True if the objective has no minimiser.
+    pub(crate) unbounded: bool,
+}
+
+/// Distance to a kink, relative to the threshold or to the natural length of a coefficient, that counts as zero.
+const KINK: f64 = 1e-7;
+/// Factor of the rounding errors of a solved linear system over its condition number.
+const SOLVED: f64 = 16.0 * f64::EPSILON;
+
+/// Certifies lanes of one objective.
+pub(crate) struct Certifier<'a> {
+    objective: &'a Objective,
+    derivatives: &'a [Derivative],
+    lanes: &'a [Lane],
+    squares: Array1<f64>,
+    pull: f64,
+    unit: f64,
+}
+
+impl<'a> Certifier<'a> {
+    pub(crate) fn new(
+        objective: &'a Objective,
+        derivatives: &'a [Derivative],
+        lanes: &'a [Lane],
+        null_loss: f64,
+    ) -> Self {
+        let pull = |i: usize| objective.weight[i] * objective.loss().d1(0.0, objective.target[i]).powi(2);
+        Certifier {
+            objective,
+            derivatives,
+            lanes,
+            squares: objective.design.column_squares(objective.weight.view()),
+            pull: (0..objective.target.len()).map(pull).sum::<f64>().sqrt(),
+            unit: RunNumbers::unit(null_loss),
+        }
+    }
+
+    /// The certificate of a lane at its state, `[1 + d, q]`.
+    pub(crate) fn certify(&self, lane: usize, state: ArrayView2<'_, f64>) -> Certified {
+        let lane = &self.lanes[lane];
+        let step = self.objective.probe_step(0.0);
+        let mut manifold = Manifold { objective: self.objective, lane, active: Vec::new(), step };
+        let x = state.row(0);
+        manifold.active = self.active(&manifold, x);
+        let at = Point::new(&manifold, x.to_owned());
+        let gap = manifold.gap(&at).map(|gap| gap / self.unit);
+        let start = manifold.active.clone();
+        let mut newton =
+            Newton { manifold: &mut manifold, squares: &self.squares, pull: self.pull, unit: self.unit };
+        let value = newton.value(&at);
+        match newton.solve(at) {
+            Ok(found) => {
+                let best = newton.value(&found.at);
+                let of_found = self.value_bound(&manifold, &found);
+                let above = ((value - best) / self.unit).max(0.0) + of_found.0;
+                self.compare(&manifold, &found, (state, &start), (gap, above), of_found)
+            }
+            Err(obstacle) => self.without_solution(gap, obstacle),
+        }
+    }
+
+    fn active(&self, manifold: &Manifold<'_>, x: ArrayView1<'_, f64>) -> Vec<usize> {
+        let penalty = self.objective.penalty();
+        (0..x.len()).filter(|j| manifold.is_free(*j) || penalty.is_active(x[*j])).collect()
+    }
+
+    /// The bound on the value of a stationary point, and what gives it.
+    fn value_bound(&self, manifold: &Manifold<'_>, found: &Stationary) -> (f64, Measure) {
+        let decrement = 2.0 * found.decrement + found.violation;
+        match manifold.gap(&found.at).map(|gap| gap / self.unit) {
+            Some(gap) if gap <= decrement.max(1e-9) => (gap.max(f64::EPSILON), Measure::DualityGap),
+            _ => (decrement.max(f64::EPSILON), Measure::NewtonDecrement),
+        }
+    }
+
+    /// The certificate of an iterate whose solution was found.
+    fn compare(
+        &self,
+        manifold: &Manifold<'_>,
+        found: &Stationary,
+        (state, start): (ArrayView2<'_, f64>, &[usize]),
+        (gap, above): (Option<f64>, f64),
+        (of_found, measure): (f64, Measure),
+    ) -> Certified {
+        let x = &found.at.x;
+        let condition = found.system.condition();
+        let mut solution = Array2::zeros(state.dim());
+        solution.row_mut(0).assign(&x.mapv(|v| if v.abs() <= f64::MIN_POSITIVE { 0.0 } else { v }));
+        let tested = self.derivatives.iter().enumerate().filter(|(_, d)| !d.is_of_process());
+        let length = self.norm(x.view()).max(1e-3 * (2.0 * self.unit).sqrt());
+        let unit_error = SOLVED * condition;
+        let mut errors: [Option<f64>; 2] = [None; 2];
+        for (t, derivative) in tested {
+            let right = manifold.mixed(x, derivative);
+            let solved = found.system.solve(&right);
+            manifold.active.iter().zip(&solved).for_each(|(j, v)| solution[[1 + t, *j]] = -v);
+            let exact = solution.row(1 + t);
+            let natural =
+                derivative.natural_size(self.objective, manifold.lane.alpha, manifold.lane.l1_ratio);
+            let size = self.norm(exact).max(1e-3 * natural * length);
+            let error = self.norm((&state.row(1 + t) - &exact).view());
+            let relative = if error == 0.0 { 0.0 } else { error / size };
+            for (worst, own) in errors.iter_mut().zip([relative + unit_error, unit_error]) {
+                // A NaN must not be dropped.
+                *worst = Some(worst.map_or(own, |w| if own > w || own.is_nan() { own } else { w }));
+            }
+        }
+        let margin = manifold.margin(&found.at.g);
+        let dependent = found.system.damped || condition > SINGULAR;
+        let at_kink = margin < KINK || self.is_at_kink(manifold, x);
+        let unique = !dependent && !at_kink;
+        let [of_iterate, of_polished] = errors.map(|error| error.filter(|e| unique && e.is_finite()));
+        let iterate = Bounds {
+            value: Some(gap.map_or(above, |gap| gap.max(f64::EPSILON).min(above))),
+            derivative: of_iterate,
+        };
+        let identified = {
+            let signs = |row: ArrayView1<'_, f64>, j: usize| row[j].partial_cmp(&0.0);
+            let by_sign = self.objective.penalty().capabilities().zeros != Zeros::Absent;
+            start == &manifold.active[..]
+                && (!by_sign || start.iter().all(|j| signs(state.row(0), *j) == signs(solution.row(0), *j)))
+        };
+        let certificate = Certificate {
+            iterate,
+            polished: Some(Bounds { value: Some(of_found), derivative: of_polished }),
+            measure: Some(measure),
+            identified,
+            margin: Some(margin),
+            condition: Some(condition),
+            unique,
+            verdict: Verdict::Red,
+            reason: if dependent {
+                "active columns depend on each other".into()
+            } else if at_kink {
+                "a coefficient is about to enter or leave the active set".into()
+            } else {
+                String::new()
+            },
+        };
+        Certified { certificate, polished: Some(Polished { state: solution }), unbounded: false }
+    }
+
+    /// The certificate of an iterate whose solution was not found.
+    fn without_solution(&self, gap: Option<f64>, obstacle: Obstacle) -> Certified {
+        let certificate = Certificate {
+            iterate: Bounds { value: gap.map(|gap| gap.max(f64::EPSILON)), derivative: None },
+            polished: None,
+            measure: gap.map(|_| Measure::DualityGap),
+            identified: false,
+            margin: None,
+            condition: None,
+            unique: true,
+            verdict: Verdict::Red,
+            reason: match obstacle {
+                Obstacle::TooLarge => "the active set is too large for Newton's method",
+                Obstacle::Unbounded => {
+                    "the classes can be separated by unpenalised coefficients, so there is no minimiser"
+                }
+                Obstacle::Stalled => "Newton's method found no solution on the active set",
+            }
+            .into(),
+        };
+        Certified { certificate, polished: None, unbounded: obstacle == Obstacle::Unbounded }
+    }
+
+    /// The length of coefficients, each weighted by its column's mean square.
+    fn norm(&self, v: ArrayView1<'_, f64>) -> f64 {
+        v.iter().zip(&self.squares).map(|(v, s)| v * v * s).sum::<f64>().sqrt()
+    }
+
+    /// True if an active coefficient is almost at a kink.
+    fn is_at_kink(&self, manifold: &Manifold<'_>, x: &Array1<f64>) -> bool {
+        let length = (2.0 * self.unit).sqrt();
+        manifold.active.iter().filter(|j| !manifold.is_free(**j)).any(|&j| {
+            let near = KINK * length / self.squares[j].sqrt();
+            let kinks = self.objective.penalty().kinks(manifold.strengths(j).0);
+            kinks.iter().any(|kink| (x[j] - kink).abs() < near)
+        })
+    }
+}
+
+impl Certified {
+    /// True if the last iterate is within the tolerances; a derivative that is not unique cannot be certified, so
+    /// its residual decides.
+    pub(crate) fn meets(&self, tol: f64, has_derivatives: bool, residual: f64) -> bool {
+        let Bounds { value, derivative } = self.certificate.iterate;
+        let derivative_meets = match derivative {
+            _ if !has_derivatives => true,
+            Some(error) => error <= derivative_tolerance(tol),
+            None => !self.certificate.unique && residual <= tol,
+        };
+        value.is_some_and(|v| v <= tol) && derivative_meets
+    }
+
+    /// Decides the verdict on the delivered result, and completes its reason.
+    pub(crate) fn judge(&mut self, tol: f64, has_derivatives: bool, delivers_polished: bool) {
+        let certificate = &mut self.certificate;
+        let polished = certificate.polished.filter(|_| delivers_polished);
+        let what = if polished.is_some() { "the polished result" } else { "the last iterate" };
+        let Bounds { value, derivative } = polished.unwrap_or(certificate.iterate);
+        let why = std::mem::take(&mut certificate.reason);
+        let because = if why.is_empty() { String::new() } else { format!(": {why}") };
+        let value_meets = value.is_some_and(|v| v <= tol);
+        let derivative_meets = !has_derivatives || derivative.is_some_and(|d| d <= derivative_tolerance(tol));
+        let number = |v: Option<f64>| v.map_or("unknown".to_string(), |v| format!("{v:.1e}"));
+        (certificate.verdict, certificate.reason) = match (value_meets, derivative_meets) {
+            (true, true) => {
+                let derivatives = if has_derivatives {
+                    format!(", its derivatives within {}", number(derivative))
+                } else {
+                    String::new()
+                };
+                (Verdict::Green, format!("{what} is within {} of the minimum{derivatives}", number(value)))
+            }
+            (true, false) if !certificate.unique => {
+                (Verdict::Amber, format!("the value is certified, the derivative is one of several{because}"))
+            }
+            (true, false) => {
+                (Verdict::Amber, format!("the value is certified, the derivatives are not{because}"))
+            }
+            (false, _) => {
+                (Verdict::Red, format!("{what} is not certified, its error is {}{because}", number(value)))
+            }
+        };
+    }
+}
+
+/// The tolerance of derivatives: a value within `tol` leaves a relative error of about `√tol` in the coefficients,
+/// and derivatives are asked for as much.
+pub(crate) fn derivative_tolerance(tol: f64) -> f64 {
+    tol.sqrt()
+}

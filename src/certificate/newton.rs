@@ -1,0 +1,315 @@
+//! Newton's method on the active set, in f64: coefficients enter where the optimality conditions fail, and leave
+//! where a step meets a kink.
+
+use faer::linalg::solvers::{Llt, Solve};
+use faer::{Mat, Side};
+use ndarray::Array1;
+
+use super::gap::Point;
+use super::implicit::Manifold;
+use crate::objective::Zeros;
+
+/// Most rounds: each changes the active set, or takes a Newton step on it.
+const ROUNDS: usize = 60;
+/// Most active coefficients, and most operations to compute their Hessian.
+const MAX_ACTIVE: usize = 4000;
+const MAX_OPERATIONS: f64 = 2e10;
+/// A violated optimality condition, relative to the largest gradient that the column can have.
+const VIOLATED: f64 = 1e-9;
+/// Newton decrement, relative to the loss of zero coefficients, of a solution to rounding.
+const ROUNDING: f64 = 1e-18;
+/// The same of a point at which no further decrease is possible in f64.
+const STALLED: f64 = 1e-11;
+/// A margin of a class, relative to the largest one, that counts as zero.
+const NO_MARGIN: f64 = 1e-3;
+
+/// Why there is no solution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Obstacle {
+    /// The active set is too large for a dense system.
+    TooLarge,
+    /// The objective decreases without end in some direction.
+    Unbounded,
+    /// The method did not reach rounding.
+    Stalled,
+}
+
+/// A stationary point.
+pub(super) struct Stationary {
+    pub(super) at: Point,
+    /// Newton decrement `½ sᵀ H⁻¹ s` on the active set, relative.
+    pub(super) decrement: f64,
+    /// The largest violation of the optimality conditions of inactive coefficients, relative.
+    pub(super) violation: f64,
+    /// The scaled Hessian at it, factored.
+    pub(super) system: System,
+}
+
+/// `S H S` with a unit diagonal, factored; `S` is diagonal.
+pub(super) struct System {
+    scale: Vec<f64>,
+    matrix: Mat<f64>,
+    factor: Option<Llt<f64>>,
+    /// True if a multiple of the identity was added, because the matrix is singular or not positive.
+    pub(super) damped: bool,
+}
+
+impl System {
+    fn new(hessian: &Mat<f64>) -> Self {
+        let k = hessian.nrows();
+        let scale: Vec<f64> =
+            (0..k).map(|a| if hessian[(a, a)] > 0.0 { 1.0 / hessian[(a, a)].sqrt() } else { 1.0 }).collect();
+        let matrix = Mat::from_fn(k, k, |a, b| hessian[(a, b)] * scale[a] * scale[b]);
+        let mut system = System { factor: matrix.llt(Side::Lower).ok(), scale, matrix, damped: false };
+        if system.factor.is_some() && system.condition() > SINGULAR {
+            system.factor = None;
+        }
+        let mut shift = 1e-10;
+        while system.factor.is_none() && shift < 1e3 {
+            let shifted = Mat::from_fn(k, k, |a, b| system.matrix[(a, b)] + if a == b { shift } else { 0.0 });
+            system.factor = shifted.llt(Side::Lower).ok();
+            system.damped = true;
+            shift *= 100.0;
+        }
+        system
+    }
+
+    /// `H⁻¹ right`.
+    pub(super) fn solve(&self, right: &[f64]) -> Vec<f64> {
+        let Some(factor) = &self.factor else { return vec![f64::NAN; right.len()] };
+        let scaled = Mat::from_fn(right.len(), 1, |a, _| right[a] * self.scale[a]);
+        let solved = factor.solve(&scaled);
+        (0..right.len()).map(|a| solved[(a, 0)] * self.scale[a]).collect()
+    }
+
+    /// An estimate of the condition number of the scaled matrix, by a few power and inverse iterations; infinite if
+    /// it has no factor.
+    pub(super) fn condition(&self) -> f64 {
+        let k = self.scale.len();
+        let Some(factor) = &self.factor else { return f64::INFINITY };
+        if k == 0 {
+            return 1.0;
+        }
+        let start = || {
+            Mat::from_fn(k, 1, |a, _| 1.0 + 0.1 * ((a * 7 % 11) as f64) * if a % 2 == 0 { 1.0 } else { -1.0 })
+        };
+        let grow = |step: &dyn Fn(&Mat<f64>) -> Mat<f64>| {
+            let (mut v, mut size) = (start(), 1.0);
+            for _ in 0..8 {
+                let length = v.norm_l2();
+                let unit = Mat::from_fn(k, 1, |a, _| v[(a, 0)] / length);
+                v = step(&unit);
+                size = v.norm_l2();
+            }
+            size
+        };
+        grow(&|v| &self.matrix * v) * grow(&|v| factor.solve(v))
+    }
+}
+
+/// A condition number from which a matrix counts as singular.
+pub(super) const SINGULAR: f64 = 1e13;
+
+/// Newton's method of a lane.
+pub(super) struct Newton<'a, 'b> {
+    pub(super) manifold: &'b mut Manifold<'a>,
+    /// `[q]`: `Σ_i ω_i X_ij²`.
+    pub(super) squares: &'b Array1<f64>,
+    /// `(Σ ω φ'(0)²)^½`: with `√squares_j`, the largest gradient that a column can have at zero.
+    pub(super) pull: f64,
+    /// The loss of zero coefficients.
+    pub(super) unit: f64,
+}
+
+impl Newton<'_, '_> {
+    pub(super) fn solve(&mut self, start: Point) -> Result<Stationary, Obstacle> {
+        let mut at = start;
+        let mut value = self.value(&at);
+        let mut hessian: Option<(Vec<usize>, Mat<f64>)> = None;
+        let fixed = self.manifold.objective.loss().capabilities().least_squares;
+        for _ in 0..ROUNDS {
+            let violation = self.enter(&mut at);
+            self.check_size(at.z.len())?;
+            let active = &self.manifold.active;
+            let matrix = match hessian.take() {
+                Some((of, matrix)) if fixed && of == *active => matrix,
+                _ => self.manifold.loss_hessian(&at.x),
+            };
+            let system = System::new(&self.with_penalty(&matrix, &at.x));
+            hessian = Some((active.clone(), matrix));
+            let slope = self.slope(&at);
+            let step = system.solve(&slope);
+            let decrement = 0.5 * slope.iter().zip(&step).map(|(s, d)| s * d).sum::<f64>() / self.unit;
+            if decrement.is_nan() {
+                return Err(Obstacle::Stalled);
+            }
+            if self.is_unbounded(&at, &step) {
+                return Err(Obstacle::Unbounded);
+            }
+            if decrement <= ROUNDING && violation <= VIOLATED {
+                return Ok(Stationary { at, decrement: decrement.max(0.0), violation, system });
+            }
+            match self.line_search(&at, &step, value) {
+                Some((next, lower)) => {
+                    let gain = value - lower;
+                    at = next;
+                    value = lower;
+                    self.leave(&at.x);
+                    if gain <= 0.0 && decrement <= STALLED && violation <= VIOLATED {
+                        return Ok(self.at_rounding(at));
+                    }
+                }
+                None if decrement <= STALLED && violation <= VIOLATED => return Ok(self.at_rounding(at)),
+                None => return Err(Obstacle::Stalled),
+            }
+        }
+        Err(Obstacle::Stalled)
+    }
+
+    /// The stationary point at which no step decreases the objective in f64.
+    fn at_rounding(&mut self, mut at: Point) -> Stationary {
+        let violation = self.enter(&mut at);
+        let system = System::new(&self.with_penalty(&self.manifold.loss_hessian(&at.x), &at.x));
+        let slope = self.slope(&at);
+        let step = system.solve(&slope);
+        let decrement = 0.5 * slope.iter().zip(&step).map(|(s, d)| s * d).sum::<f64>() / self.unit;
+        Stationary { at, decrement: decrement.max(0.0), violation, system }
+    }
+
+    fn check_size(&self, rows: usize) -> Result<(), Obstacle> {
+        let k = self.manifold.active.len();
+        let too_large = k > MAX_ACTIVE || (rows as f64) * (k as f64).powi(2) > MAX_OPERATIONS;
+        if too_large { Err(Obstacle::TooLarge) } else { Ok(()) }
+    }
+
+    /// The objective.
+    pub(super) fn value(&self, at: &Point) -> f64 {
+        let Manifold { objective, .. } = *self.manifold;
+        let loss = |i: usize| objective.weight[i] * objective.loss().value(at.z[i], objective.target[i]);
+        let penalty = |j: usize| {
+            let (l1, l2) = self.manifold.strengths(j);
+            objective.penalty().value(at.x[j], l1, l2)
+        };
+        (0..at.z.len()).map(loss).sum::<f64>() + (0..objective.features()).map(penalty).sum::<f64>()
+    }
+
+    /// Gradient of loss and penalty on the active set.
+    fn slope(&self, at: &Point) -> Vec<f64> {
+        self.manifold.active.iter().map(|j| at.g[*j] + self.manifold.penalty(*j, at.x[*j]).d1).collect()
+    }
+
+    fn with_penalty(&self, matrix: &Mat<f64>, x: &Array1<f64>) -> Mat<f64> {
+        let mut sum = matrix.clone();
+        for (a, &j) in self.manifold.active.iter().enumerate() {
+            sum[(a, a)] += self.manifold.penalty(j, x[j]).d2;
+        }
+        sum
+    }
+
+    /// Adds inactive coefficients that a proximal step moves; a coefficient at zero gets the sign of its move and
+    /// almost no size. Returns the largest relative violation.
+    fn enter(&mut self, at: &mut Point) -> f64 {
+        let objective = self.manifold.objective;
+        let (penalty, step) = (objective.penalty(), self.manifold.step);
+        let mut active = vec![false; at.x.len()];
+        self.manifold.active.iter().for_each(|j| active[*j] = true);
+        let mut worst: f64 = 0.0;
+        for j in (0..at.x.len()).filter(|j| !active[*j]) {
+            let size = self.pull * self.squares[j].sqrt();
+            if size == 0.0 {
+                continue;
+            }
+            let (l1, l2) = self.manifold.strengths(j);
+            let ridge = if penalty.ridge_in_loss() { l2 * at.x[j] } else { 0.0 };
+            let w = at.x[j] - step * (at.g[j] + ridge);
+            let moved = penalty.prox(w, step, l1, l2).value - at.x[j];
+            let violation = moved.abs() / (step * size);
+            worst = worst.max(violation);
+            if violation > VIOLATED {
+                self.manifold.active.push(j);
+                if at.x[j] == 0.0 && penalty.capabilities().zeros != Zeros::Absent {
+                    at.x[j] = f64::MIN_POSITIVE * moved.signum();
+                }
+            }
+        }
+        self.manifold.active.sort_unstable();
+        worst
+    }
+
+    /// The interval around a coefficient in which its penalty is smooth.
+    fn segment(&self, j: usize, x: f64) -> (f64, f64) {
+        if self.manifold.is_free(j) {
+            return (f64::NEG_INFINITY, f64::INFINITY);
+        }
+        let penalty = self.manifold.objective.penalty();
+        let (lower, upper) = penalty.domain();
+        match penalty.capabilities().zeros {
+            Zeros::Absent => (lower, upper),
+            _ if x > 0.0 => (lower.max(0.0), upper),
+            _ => (lower, upper.min(0.0)),
+        }
+    }
+
+    /// Drops active coefficients that lie on the end of their segment.
+    fn leave(&mut self, x: &Array1<f64>) {
+        let mut active = std::mem::take(&mut self.manifold.active);
+        active.retain(|&j| {
+            let (lower, upper) = self.segment(j, x[j]);
+            x[j] != lower && x[j] != upper && (x[j] != 0.0 || self.stays_at_zero(j))
+        });
+        self.manifold.active = active;
+    }
+
+    /// True if an active coefficient may be zero.
+    fn stays_at_zero(&self, j: usize) -> bool {
+        self.manifold.is_free(j) || self.manifold.objective.penalty().capabilities().zeros == Zeros::Absent
+    }
+
+    /// The longest of the steps 1, ½, ¼, … that does not increase the objective, each coefficient within its
+    /// segment.
+    fn line_search(&self, at: &Point, step: &[f64], value: f64) -> Option<(Point, f64)> {
+        let mut size = 1.0;
+        while size > 1e-12 {
+            let mut x = at.x.clone();
+            for (&j, d) in self.manifold.active.iter().zip(step) {
+                let (lower, upper) = self.segment(j, x[j]);
+                x[j] = (x[j] - size * d).max(lower).min(upper);
+            }
+            let next = Point::new(self.manifold, x);
+            let lower = self.value(&next);
+            if lower <= value {
+                return Some((next, lower));
+            }
+            size *= 0.5;
+        }
+        None
+    }
+
+    /// True if some direction of unpenalised coefficients separates the classes: the loss then decreases along it
+    /// for ever. The iterate and the Newton step are tried as directions.
+    fn is_unbounded(&self, at: &Point, step: &[f64]) -> bool {
+        let objective = self.manifold.objective;
+        if !objective.loss().classes() {
+            return false;
+        }
+        let free: Vec<usize> = (0..at.x.len()).filter(|j| self.manifold.is_free(*j)).collect();
+        if free.is_empty() {
+            return false;
+        }
+        let mut of_iterate = Array1::zeros(at.x.len());
+        let mut of_step = Array1::zeros(at.x.len());
+        free.iter().for_each(|j| of_iterate[*j] = at.x[*j]);
+        for (&j, d) in self.manifold.active.iter().zip(step) {
+            if self.manifold.is_free(j) {
+                of_step[j] = -d;
+            }
+        }
+        // Near a minimum the Newton step is short, and its direction is rounding.
+        [(of_iterate, 0.0), (of_step, 0.1)].iter().any(|(direction, least)| {
+            let along = objective.design.apply_vector(direction.view());
+            let margins = || along.iter().zip(&objective.target).map(|(v, y)| v * y);
+            let most = margins().fold(0.0, f64::max);
+            most > *least && margins().all(|m| m >= -NO_MARGIN * most * f64::from(u8::from(*least > 0.0)))
+        })
+    }
+}

@@ -1,0 +1,83 @@
+//! Decides about lanes that the engine stopped: the certificate has the last word.
+
+use rayon::prelude::*;
+
+use crate::certificate::{Certified, Certifier};
+use crate::engine::{LaneOutcome, Status};
+use crate::lanes::LaneState;
+use crate::program::Precision;
+
+/// Certifies lanes that ended, and sends back those that are not there yet.
+pub(super) struct Judge<'a> {
+    pub(super) certifier: Certifier<'a>,
+    /// Tolerance of the sweep; 0 for exactly the planned iterations.
+    pub(super) tol: f64,
+    pub(super) iterations: usize,
+    pub(super) precision: Precision,
+    /// True if the delivered result is the polished one.
+    pub(super) polishes: bool,
+    /// True if some derivative is by a hyperparameter.
+    pub(super) has_derivatives: bool,
+}
+
+/// What becomes of a lane.
+pub(super) enum Decided {
+    Finish(LaneState, LaneOutcome, Option<Certified>),
+    /// It goes on, with a finer tolerance in the engine.
+    Resume(LaneState),
+}
+
+impl Decided {
+    pub(super) fn lane(&self) -> usize {
+        match self {
+            Decided::Finish(state, ..) | Decided::Resume(state) => state.lane,
+        }
+    }
+}
+
+/// The tolerance of verdicts if the sweep has none.
+const TOL: f64 = 1e-6;
+/// Factor of the engine's tolerance when a certificate fails.
+const FINER: f64 = 0.1;
+/// The engine's tolerance is not refined below this many roundings: its measures are rounding there.
+const FINEST: f64 = 0.25;
+
+/// The finest relative tolerance that a precision resolves.
+pub(crate) fn resolution(precision: Precision) -> f64 {
+    4.0 * match precision {
+        Precision::F32 => f64::from(f32::EPSILON),
+        Precision::F64 => f64::EPSILON,
+    }
+}
+
+impl Judge<'_> {
+    /// Decides about lanes, each given with an index; in parallel.
+    pub(super) fn all(&self, ended: Vec<(usize, LaneState, LaneOutcome)>) -> Vec<(usize, Decided)> {
+        ended.into_par_iter().map(|(i, state, outcome)| (i, self.decide(state, outcome))).collect()
+    }
+
+    fn decide(&self, mut state: LaneState, mut outcome: LaneOutcome) -> Decided {
+        if !matches!(outcome.status, Status::Converged | Status::MaxIterations) {
+            return Decided::Finish(state, outcome, None);
+        }
+        let mut certified = self.certifier.certify(state.lane, state.state.view());
+        let tol = if self.tol > 0.0 { self.tol } else { TOL };
+        let meets = certified.meets(tol, self.has_derivatives, outcome.derivative_residual);
+        if certified.unbounded {
+            outcome.status = Status::Unbounded;
+        } else if self.tol > 0.0 && meets {
+            outcome.status = Status::Converged;
+        } else if self.tol > 0.0 {
+            let finest = FINEST * resolution(self.precision);
+            let ends = outcome.iterations >= self.iterations;
+            if !ends && state.tol > finest {
+                state.tol = (FINER * state.tol).max(finest);
+                return Decided::Resume(state);
+            }
+            let limited = self.tol < resolution(self.precision) || (!ends && state.tol <= finest);
+            outcome.status = if limited { Status::PrecisionLimit } else { Status::MaxIterations };
+        }
+        certified.judge(tol, self.has_derivatives, self.polishes);
+        Decided::Finish(state, outcome, Some(certified))
+    }
+}

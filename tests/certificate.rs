@@ -1,0 +1,240 @@
+//! What is called converged is: the inputs of people who were told otherwise, with right values from elsewhere
+//! (numpy, scipy, scikit-learn, closed forms).
+
+mod common;
+
+use ndarray::{Array1, Array2, array};
+
+use proxjet::certificate::Verdict;
+use proxjet::data::Dataset;
+use proxjet::engine::Status;
+use proxjet::engine::cpu::CpuEngine;
+use proxjet::objective::{Derivative, Loss, Objective, Penalty};
+use proxjet::program::Precision;
+use proxjet::schedule::{Algorithm, Step, TangentStart};
+use proxjet::solve::{Alphas, Sweep, SweepResult};
+
+fn cpu(sweep: &Sweep) -> SweepResult {
+    sweep.run(&mut CpuEngine::new()).unwrap()
+}
+
+/// True if a lane's status says what its result is: a converged lane has the right value, any other lane does not
+/// say that it has.
+fn assert_value(result: &SweepResult, lane: usize, objective: f64, within: f64) {
+    let of = &result.lanes[lane];
+    let converged = of.status == Status::Converged;
+    let error = (of.objective.unwrap() - objective).abs();
+    assert!(!converged || error <= within, "lane {lane}: {of:?}, expected {objective}");
+}
+
+#[test]
+fn a_time_in_milliseconds_is_not_converged_at_its_start() {
+    let x = Array2::from_shape_fn((6, 1), |(i, _)| 1.7e12 + 1000.0 * i as f64);
+    let y = Array1::from_shape_fn(6, |i| 4.0 + 3.0 * i as f64);
+    let data = Dataset::new(x, y).unwrap();
+    let objective =
+        Objective::builder(data).loss(Loss::huber(1.35).unwrap()).penalty(Penalty::none()).build().unwrap();
+    let result = cpu(&Sweep::new(objective).alphas(Alphas::List(vec![0.0])));
+    assert_value(&result, 0, 0.0, 1e-6 * 10.0);
+    let fit = result.lane(0);
+    // The polished result is right whatever the iterations did.
+    if result.lanes[0].certificate.as_ref().unwrap().verdict == Verdict::Green {
+        assert!((fit.coef()[0] - 0.003).abs() < 1e-6, "{:?}", fit.coef());
+    }
+}
+
+fn logistic(x: Array2<f64>, y: Array1<f64>, penalty: Penalty) -> Objective {
+    let data = Dataset::new(x, y).unwrap();
+    Objective::builder(data).loss(Loss::logistic()).penalty(penalty).build().unwrap()
+}
+
+#[test]
+fn a_second_column_of_seconds_does_not_stop_the_first() {
+    let second = [-2.0, -1.0, -1.5, 1.0, -1.0, 2.0, 1.0, 1.5, 0.5, -0.5];
+    let x =
+        Array2::from_shape_fn(
+            (10, 2),
+            |(i, j)| {
+                if j == 0 { 1.7e9 + 60.0 * ((7 * i) % 10) as f64 } else { second[i] }
+            },
+        );
+    let y = array![0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 1.0, 1.0];
+    let result = cpu(&Sweep::new(logistic(x, y, Penalty::l2())).alphas(Alphas::List(vec![0.01])));
+    assert_value(&result, 0, 0.4806, 1e-4);
+}
+
+#[test]
+fn separable_classes_have_no_minimiser() {
+    let x = array![[-1.0], [1.0]];
+    let result =
+        cpu(&Sweep::new(logistic(x, array![0.0, 1.0], Penalty::none())).alphas(Alphas::List(vec![0.0])));
+    let lane = &result.lanes[0];
+    assert_eq!(lane.status, Status::Unbounded, "{lane:?}");
+    let certificate = lane.certificate.as_ref().unwrap();
+    assert_eq!(certificate.verdict, Verdict::Red);
+    assert!(certificate.reason.contains("no minimiser"), "{}", certificate.reason);
+}
+
+#[test]
+fn an_exact_zero_converges_at_once() {
+    let x = [
+        0.3, -1.2, 0.8, 0.1, -0.4, 1.1, 0.2, -0.9, 0.5, -0.1, 0.4, -0.8, 0.9, 0.2, -0.3, 1.0, 0.1, -1.0, 0.6,
+        0.0,
+    ];
+    let x = Array2::from_shape_vec((20, 1), x.to_vec()).unwrap();
+    let y = Array1::from_shape_fn(20, |i| f64::from(u8::from(i >= 10)));
+    let data = Dataset::new(x, y).unwrap().standardize();
+    let objective = Objective::builder(data).loss(Loss::logistic()).penalty(Penalty::l1()).build().unwrap();
+    let result = cpu(&Sweep::new(objective).alphas(Alphas::List(vec![0.05])));
+    let lane = &result.lanes[0];
+    assert_eq!(lane.status, Status::Converged, "{lane:?}");
+    assert!(lane.iterations <= 10, "{lane:?}");
+}
+
+#[test]
+fn scaled_columns_reach_the_right_coefficient() {
+    // Unpenalised and penalised columns; a column of scale 5000 (its exact solution by least squares).
+    let x = Array2::from_shape_fn((8, 2), |(i, j)| {
+        let t = i as f64;
+        if j == 0 { (t * 1.7).sin() / 5000.0 } else { (t * 0.9).cos() }
+    });
+    let y = Array1::from_shape_fn(8, |i| 5004.0 * x[[i, 0]] + 0.1 * (i as f64 * 2.3).sin());
+    let data = Dataset::new(x, y).unwrap();
+    let objective =
+        Objective::builder(data).penalty(Penalty::l1()).penalty_factors(array![0.0, 1.0]).build().unwrap();
+    let alpha = 0.01 * objective.alpha_max(1.0);
+    let result = cpu(&Sweep::new(objective).alphas(Alphas::List(vec![alpha])));
+    let lane = &result.lanes[0];
+    let certificate = lane.certificate.as_ref().unwrap();
+    assert!(certificate.polished.unwrap().value.unwrap() < 1e-9, "{certificate:?}");
+    assert!(lane.status != Status::Converged || lane.gap.unwrap_or(0.0) <= 1e-6);
+}
+
+#[test]
+fn a_derivative_of_a_converged_lane_is_that_of_the_solution() {
+    let x = array![[-2.25, -0.21, 0.89], [0.17, -0.2, -1.3], [0.06, 1.24, -0.44]];
+    let y = array![-2.57, -0.41, -0.78];
+    let data = Dataset::new(x, y).unwrap().standardize();
+    let objective = Objective::builder(data).penalty(Penalty::elastic_net()).build().unwrap();
+    let sweep = Sweep::new(objective).alphas(Alphas::List(vec![0.0018726980621972741])).iterations(5000);
+    let result = cpu(&sweep);
+    // The reference is in the units of the standardised design, of the final frame.
+    let expected = [-0.000695, -0.000554, 0.000560];
+    let lane = &result.lanes[0];
+    let certificate = lane.certificate.as_ref().unwrap();
+    let bound = certificate.polished.unwrap().derivative;
+    assert!(bound.is_some_and(|b| b < 1e-6), "{certificate:?}");
+    let end = result.trace.iteration.len() - 1;
+    let last: Vec<f64> = (0..3).map(|j| result.trace.dcoef[[end, 0, 0, j]]).collect();
+    if lane.status == Status::Converged {
+        for (got, expected) in last.iter().zip(expected) {
+            assert!((got - expected).abs() < 2e-6, "{last:?} for {expected:?}");
+        }
+    }
+}
+
+#[test]
+fn a_start_at_the_solution_does_not_certify_its_derivative() {
+    // Columns of scales 1 and 1e-4, orthogonal: the lasso has a closed form, and so has its derivative.
+    let x = array![[1.0, 1e-4], [1.0, -1e-4], [-1.0, 1e-4], [-1.0, -1e-4]];
+    let y = array![3.0, 1.0, -1.0, -3.0];
+    let data = Dataset::new(x, y).unwrap();
+    let objective = Objective::builder(data).intercept(false).penalty(Penalty::l1()).build().unwrap();
+    // c = XᵀWy = (2, 1e-4); x_j = (c_j − α)/s_j, s = (1, 1e-8).
+    let alpha = 1e-5;
+    let solution = array![[2.0 - alpha, (1e-4 - alpha) / 1e-8]];
+    let sweep = Sweep::new(objective).alphas(Alphas::List(vec![alpha])).start(solution).iterations(500);
+    let result = cpu(&sweep);
+    let expected = [-alpha, -alpha / 1e-8];
+    let end = result.trace.iteration.len() - 1;
+    let got = result.trace.dcoef[[end, 0, 0, 1]];
+    let lane = &result.lanes[0];
+    let wrong = (got - expected[1]).abs() > 1e-3 * expected[1].abs();
+    assert!(!(wrong && lane.status == Status::Converged), "{got} for {} in {lane:?}", expected[1]);
+    let polished = result.lane(0);
+    assert!(
+        (polished.dcoef()[[0, 1]] - expected[1]).abs() < 1e-6 * expected[1].abs(),
+        "{:?}",
+        polished.dcoef()
+    );
+}
+
+#[test]
+fn a_derivative_that_is_zero_converges() {
+    let data = proxjet::data::bundled("diabetes").unwrap().standardize();
+    let objective = Objective::builder(data).penalty(Penalty::l1()).build().unwrap();
+    let sweep = Sweep::new(objective)
+        .alphas(Alphas::List(vec![5.0]))
+        .derivatives([Derivative::PenaltyFactor(0)])
+        .iterations(5000);
+    let result = cpu(&sweep);
+    assert_eq!(result.lanes[0].status, Status::Converged, "{:?}", result.lanes[0]);
+    assert!(result.lane(0).dcoef().iter().all(|v| *v == 0.0));
+}
+
+#[test]
+fn duplicated_columns_have_several_derivatives() {
+    let one = [0.3, -1.2, 0.8, 0.1, -0.4, 1.1];
+    let x = Array2::from_shape_fn((6, 3), |(i, j)| if j < 2 { one[i] } else { (i as f64 * 1.3).cos() });
+    let y = Array1::from_shape_fn(6, |i| one[i] + 0.2 * (i as f64).sin());
+    let objective = Objective::builder(Dataset::new(x, y).unwrap()).penalty(Penalty::l1()).build().unwrap();
+    let alpha = 0.2 * objective.alpha_max(1.0);
+    let sweep = Sweep::new(objective).alphas(Alphas::List(vec![alpha])).iterations(5000);
+    let lane = &cpu(&sweep).lanes[0];
+    let certificate = lane.certificate.as_ref().unwrap();
+    assert!(!certificate.unique && certificate.verdict == Verdict::Amber, "{certificate:?}");
+    assert!(certificate.reason.contains("one of several"), "{}", certificate.reason);
+}
+
+#[test]
+fn a_tolerance_below_the_precision_is_said_to_be() {
+    let data = proxjet::data::bundled("diabetes").unwrap().standardize();
+    let objective = Objective::builder(data).penalty(Penalty::l1()).build().unwrap();
+    let sweep = Sweep::new(objective)
+        .alphas(Alphas::List(vec![5.0]))
+        .precision(Precision::F32)
+        .tol(1e-17)
+        .iterations(3000);
+    let result = cpu(&sweep);
+    assert_eq!(result.lanes[0].status, Status::PrecisionLimit, "{:?}", result.lanes[0]);
+}
+
+#[test]
+fn an_intercept_and_free_columns_have_a_duality_gap() {
+    // A solution is certified by the gap with every kind of unpenalised column, and a point off it is not.
+    let data = proxjet::data::bundled("breast_cancer").unwrap().standardize();
+    let mut factors = Array1::ones(30);
+    factors[3] = 0.0;
+    let objective = Objective::builder(data)
+        .loss(Loss::logistic())
+        .penalty(Penalty::l1())
+        .penalty_factors(factors)
+        .build()
+        .unwrap();
+    let alpha = 0.1 * objective.alpha_max(1.0);
+    let result = cpu(&Sweep::new(objective).alphas(Alphas::List(vec![alpha])).iterations(3000));
+    let certificate = result.lanes[0].certificate.as_ref().unwrap();
+    assert_eq!(certificate.measure, Some(proxjet::certificate::Measure::DualityGap), "{certificate:?}");
+    assert!(certificate.polished.unwrap().value.unwrap() < 1e-12, "{certificate:?}");
+}
+
+#[test]
+fn the_affine_bound_needs_the_signs_of_the_solution() {
+    // Coefficients cross zero in one step from a start on the other side.
+    let x = array![[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, -1.0]];
+    let y = array![1.0, 0.5, 1.5, 0.5];
+    let data = Dataset::new(x, y).unwrap();
+    let objective = Objective::builder(data).intercept(false).penalty(Penalty::l1()).build().unwrap();
+    let sweep = Sweep::new(objective)
+        .alphas(Alphas::List(vec![0.001]))
+        .algorithm(Algorithm::Pgd)
+        .step(Step::Constant(0.1))
+        .start(array![[-5.0, -5.0]])
+        .tangent_start(TangentStart::Identified)
+        .iterations(60)
+        .tol(0.0);
+    let mut cpu = CpuEngine::new();
+    let result = sweep.run(&mut cpu).unwrap();
+    let crossed = (0..60).filter(|k| result.trace.active_change[[*k, 0]] != 0.0).count();
+    assert!(crossed > 0, "a crossing of zero changes the active set");
+}
