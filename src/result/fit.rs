@@ -23,6 +23,10 @@ impl Columns {
         }
     }
 
+    pub(crate) fn is_standardized(&self) -> bool {
+        self.standardization.is_some()
+    }
+
     /// The final model of a lane.
     pub(crate) fn fit(&self, trace: &Trace, lane: usize) -> Fit<'_> {
         let end = trace.iteration.len() - 1;
