@@ -51,7 +51,8 @@ impl Sweep {
         };
         let infos: Vec<EngineInfo> = engines.iter().map(|e| e.info()).collect();
         let job = prepared.job(&self.problem, self.tol);
-        let warnings = prepared.schedule.warnings(self.iterations);
+        let mut warnings = prepared.schedule.warnings(self.iterations);
+        warnings.extend(super::alphas::remark(&self.problem, &prepared.lanes));
         warnings.iter().for_each(|w| log::warn!("{w}"));
 
         let mut collector = Collector::new(self, &prepared, &first, watch);
