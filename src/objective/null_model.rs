@@ -178,3 +178,60 @@ impl Objective {
         self.loss_at(&Array1::zeros(self.target.len()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array1, Array2};
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+    use crate::data::Dataset;
+    use crate::objective::{Loss, Penalty};
+
+    /// A problem with free and penalised features of other sizes, and its free columns with the intercept.
+    fn problem(seed: u64) -> Objective {
+        let mut rng = rand_pcg::Pcg64::seed_from_u64(seed);
+        let (n, p) = (rng.random_range(12..60), rng.random_range(1..6));
+        let mut size = || 10f64.powf(rng.random_range(-5.0..5.0));
+        let (target_size, shift) = (size(), size());
+        let sizes: Vec<f64> = (0..p).map(|_| size()).collect();
+        let mut uniform = || rng.random_range(-1.0..1.0);
+        let x = Array2::from_shape_fn((n, p), |(_, j)| sizes[j] * (uniform() + 1.0));
+        let mut y = Array1::from_shape_fn(n, |i| target_size * (uniform() + x[[i, 0]] / sizes[0]) + shift);
+        let loss = match seed % 3 {
+            0 => Loss::squared(),
+            1 => Loss::huber(10f64.powf(3.0 * uniform())).unwrap(),
+            _ => Loss::logistic(),
+        };
+        if loss.classes() {
+            y = Array1::from_shape_fn(n, |i| if i % 2 == 0 || uniform() > 0.7 { 1.0 } else { 0.0 });
+        }
+        let weight = Array1::from_shape_fn(n, |_| 1.1 + uniform());
+        let factors = Array1::from_shape_fn(p, |j| if j % 2 == 0 { 0.0 } else { 1.0 });
+        let data = Dataset::weighted(x, y, weight).unwrap();
+        let builder = Objective::builder(data).loss(loss).penalty(Penalty::l1());
+        builder.penalty_factors(factors).intercept(seed % 5 > 0).build().unwrap()
+    }
+
+    #[test]
+    fn no_free_term_has_a_gradient_left() {
+        let mut unbounded = 0;
+        for seed in 0..600 {
+            let problem = problem(seed);
+            let null = problem.null_model();
+            if !null.bounded {
+                assert!(problem.loss().classes(), "seed {seed}");
+                unbounded += 1;
+                continue;
+            }
+            let gradient = problem.design.apply_t_vector(problem.weighted_d1(&null.prediction).view());
+            let noise = problem.gradient_noise(&null.prediction);
+            let rows = 0..problem.state_rows();
+            for j in rows.filter(|j| problem.penalty_factors.get(*j).is_none_or(|f| *f == 0.0)) {
+                let left = gradient[j].abs() / noise[j];
+                assert!(left < 1.0, "seed {seed}, {}, column {j}: {left}", problem.loss());
+            }
+        }
+        assert!(unbounded < 60, "{unbounded} of 200 with classes");
+    }
+}
