@@ -86,7 +86,7 @@ impl Error {
 
     /// An unknown name, with the nearest known one as the remedy.
     pub fn unknown(kind: ErrorKind, field: impl Into<String>, found: &str, known: &[&str]) -> Self {
-        let remedy = match nearest(found, known) {
+        let remedy = match synonym(found, known).or_else(|| nearest(found, known)) {
             Some(name) => format!("Did you mean '{name}'?"),
             None => String::new(),
         };
@@ -117,6 +117,45 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|e| e as _)
     }
+}
+
+/// Names of other programs, in lower case and without `-` and `_`, and those of this one.
+const SYNONYMS: &[(&str, &[&str])] = &[
+    ("lasso", &["l1"]),
+    ("ridge", &["l2"]),
+    ("tikhonov", &["l2"]),
+    ("elasticnet", &["elastic_net"]),
+    ("enet", &["elastic_net"]),
+    ("l1l2", &["elastic_net"]),
+    ("nnls", &["box", "nonneg_l1"]),
+    ("no", &["none"]),
+    ("mse", &["squared"]),
+    ("ols", &["squared"]),
+    ("l2", &["squared"]),
+    ("gaussian", &["squared"]),
+    ("leastsquares", &["squared"]),
+    ("squarederror", &["squared"]),
+    ("logit", &["logistic"]),
+    ("logloss", &["logistic"]),
+    ("binomial", &["logistic"]),
+    ("crossentropy", &["logistic"]),
+    ("mae", &["huber"]),
+    ("l1", &["huber"]),
+    ("ista", &["pgd"]),
+    ("gd", &["pgd"]),
+    ("nesterov", &["fista"]),
+    ("lambda", &["alpha"]),
+    ("float32", &["f32"]),
+    ("single", &["f32"]),
+    ("float64", &["f64"]),
+    ("double", &["f64"]),
+];
+
+/// The known name for what other programs call `found`.
+fn synonym<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
+    let plain = found.to_lowercase().replace(['-', '_', ' '], "");
+    let (_, names) = SYNONYMS.iter().find(|(word, _)| *word == plain)?;
+    names.iter().find_map(|name| known.iter().copied().find(|k| k == name))
 }
 
 /// The known name nearest to `found`, if fewer than a third of its letters differ.
@@ -175,6 +214,12 @@ mod tests {
         for (found, name) in [("fitsa", "fista"), ("PGD", "pgd"), ("pdg", "pgd"), ("logalpha", "log_alpha")] {
             assert_eq!(nearest(found, &["pgd", "fista", "heavy_ball", "log_alpha", "alpha"]), Some(name));
         }
+        let losses = ["squared", "logistic", "huber"];
+        assert_eq!(
+            (synonym("MSE", &losses), synonym("log_loss", &losses)),
+            (Some(losses[0]), Some(losses[1]))
+        );
+        assert_eq!((synonym("lasso", &["l2", "l1"]), synonym("lasso", &losses)), (Some("l1"), None));
         assert_eq!(nearest("abcdef", &["defabc"]), None);
         assert_eq!(edits("kitten", "sitting"), 3);
         assert_eq!((edits("", "abc"), edits("ab", "ba")), (3, 1));

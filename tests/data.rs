@@ -9,8 +9,15 @@ use flate2::write::GzEncoder;
 use ndarray::{Array1, Array2, ArrayView1, Axis};
 use npyz::WriterBuilder;
 use proptest::prelude::*;
-use proxjet::data::{BUNDLED, Dataset, ReadOptions, Validation, bundled, read, read_array, read_features};
+use proxjet::data::{
+    BUNDLED, Dataset, Header, Missing, ReadOptions, Validation, bundled, read, read_array, read_features,
+};
 use proxjet::error::{Error, ErrorKind, Result};
+
+#[path = "data/csv.rs"]
+mod csv;
+#[path = "data/weights.rs"]
+mod weights;
 
 struct Folder(tempfile::TempDir);
 
@@ -26,8 +33,11 @@ impl Folder {
     fn read(&self, name: &str, content: &[u8]) -> Result<Dataset> {
         read(&self.file(name, content), &ReadOptions::default())
     }
+    fn with(&self, name: &str, content: &[u8], options: ReadOptions) -> Result<Dataset> {
+        read(&self.file(name, content), &options)
+    }
     fn target(&self, name: &str, content: &[u8], target: &str) -> Result<Dataset> {
-        read(&self.file(name, content), &ReadOptions { target: Some(target.into()), ..Default::default() })
+        self.with(name, content, ReadOptions { target: Some(target.into()), ..Default::default() })
     }
 }
 
@@ -101,52 +111,6 @@ fn bundled_sets_have_their_known_sums() {
 }
 
 #[test]
-fn csv_finds_its_target_by_name_by_index_and_by_default() {
-    let f = Folder::new();
-    let text = b"a,b,label\n1,2,3\n4,5e-1,6\r\n";
-    let data = f.read("d.csv", text).unwrap();
-    assert_eq!(data.x(), ndarray::array![[1.0, 2.0], [4.0, 0.5]]);
-    assert_eq!(data.target(), ndarray::array![3.0, 6.0]);
-    assert_eq!(data.target_name(), "label");
-    let data = f.target("d.csv", text, "a").unwrap();
-    assert_eq!((data.target()[1], data.feature_names().join("+")), (4.0, "b+label".into()));
-    assert_eq!(f.target("d.csv", text, "1").unwrap().target()[1], 0.5);
-    let gz = f.read("d.csv.gz", &gzip(b"\xef\xbb\xbfa,y\n1,no\n2,yes\n3,no\n")).unwrap();
-    assert_eq!(gz.target(), ndarray::array![0.0, 1.0, 0.0]);
-    assert_eq!(gz.class_names().unwrap(), &["no".to_string(), "yes".to_string()]);
-}
-
-#[test]
-fn csv_errors_name_line_and_column() {
-    let f = Folder::new();
-    use ErrorKind::Data;
-    says(
-        f.read("d.csv", b"a,b,y\n1,2,3\n1,,3\n"),
-        Data,
-        &["line 3, column 'b'", "an empty cell", "a number"],
-    );
-    says(f.read("d.csv", b"a,b,y\n1,x,3\n"), Data, &["line 2, column 'b'", "'x'"]);
-    says(f.read("d.csv", b"a,b,y\n1,NaN,3\n"), Data, &["line 2, column 'b'", "NaN", "a finite number"]);
-    says(f.read("d.csv", b"a,b,y\n1,2,inf\n"), Data, &["line 2, column 'y'", "inf"]);
-    says(f.read("d.csv", b"a,b,y\n1,2\n"), Data, &["line 2", "2 cells", "3, as in the header"]);
-    says(f.read("d.csv", b"a,b,y\n"), Data, &["a header and no rows"]);
-    says(f.read("d.csv", b""), Data, &["line 1"]);
-    says(f.read("d.csv", b"a,a,y\n1,2,3\n"), Data, &["column 'a' twice"]);
-    says(f.read("d.csv", b"1,2,3\n4,5,6\n"), Data, &["numbers only", "a header"]);
-    says(f.target("d.csv", b"age,y\n1,2\n", "agee"), Data, &["'agee'", "Did you mean 'age'?"]);
-    says(f.target("d.csv", b"age,y\n1,2\n", "7"), Data, &["target column", "'7'"]);
-    says(
-        f.read("d.csv", b"a,y\n1,red\n2,green\n3,blue\n"),
-        Data,
-        &["3 different text labels", "exactly two labels"],
-    );
-    says(f.read("d.csv", b"a,y\n1,red\n2,red\n"), Data, &["one class only ('red')"]);
-    says(f.read("d.txt", b"a,y\n1,2\n"), Data, &["'.txt'", ".csv"]);
-    says(read(&f.0.path().join("none.csv"), &ReadOptions::default()), Data, &["none.csv", "Check the path"]);
-    says(f.read("d.csv.gz", b"not gzip"), Data, &["d.csv.gz"]);
-}
-
-#[test]
 fn npz_reads_what_numpy_saves() {
     let f = Folder::new();
     let x = || ("X", npy(&[2, 2], vec![1.0f32, 2.0, 3.0, 4.0]));
@@ -190,6 +154,18 @@ fn npz_errors_name_array_row_and_column() {
         Data,
         &["array 'X'", "shape [4]", "two"],
     );
+    // Names that were meant for known arrays.
+    for (name, meant) in
+        [("sample_weights", "sample_weight"), ("weights", "sample_weight"), ("w", "sample_weight")]
+    {
+        let archive = npz(&[x(1.0), y(), (name, npy(&[2], vec![1.0, 2.0]))]);
+        says(f.read("d.npz", &archive), Data, &[name, &format!("the name '{meant}'"), "Save it as"]);
+    }
+    says(f.read("d.npz", &npz(&[x(1.0), ("target", npy(&[2], vec![1.0; 2]))])), Data, &["'target'", "'y'"]);
+    let foreign = npz(&[x(1.0), y(), ("groups", npy(&[2], vec![1.0, 2.0]))]);
+    assert_eq!(f.read("d.npz", &foreign).unwrap().rows(), 2, "only warned about");
+    let missing = npz(&[x(1.0), ("y", unicode(&["yes", "NA"], 3))]);
+    says(f.read("d.npz", &missing), Data, &["array 'y', row 1", "'NA', a missing value"]);
     // A header that promises more than there is, and one that promises more than the bound: before anything
     // is allocated.
     let mut short = npy(&[2, 2], vec![1.0; 4]);
@@ -219,6 +195,31 @@ fn svmlight_is_expanded_within_its_bound() {
         &["2 rows x 999999999999 columns", "4.0 GiB"],
     );
     says(f.read("d.svm", b"1 18446744073709551615:1\n"), Memory, &["rows x"]);
+}
+
+#[test]
+fn settings_that_mean_nothing_for_a_format_are_refused() {
+    let f = Folder::new();
+    let archive = npz(&[("X", npy(&[2, 2], vec![1.0; 4])), ("y", npy(&[2], vec![0.0, 1.0]))]);
+    let svm = b"1 1:2 2:1\n2 1:3\n";
+    use ErrorKind::Usage;
+    says(f.target("d.npz", &archive, "y"), Usage, &["target", "'y' for a .npz file", "the array y"]);
+    says(f.target("d.svm", svm, "x1"), Usage, &["target", "'x1' for a .svm file", "label of each line"]);
+    let weights = || ReadOptions { weights: Some("w".into()), ..Default::default() };
+    says(f.with("d.npz", &archive, weights()), Usage, &["weights", "the array sample_weight"]);
+    says(f.with("d.svm", svm, weights()), Usage, &["weights", "comma-separated text"]);
+    let one_hot = ReadOptions { one_hot: true, ..Default::default() };
+    says(f.with("d.npy", &npy(&[2, 2], vec![1.0; 4]), one_hot), Usage, &["one_hot", "comma-separated"]);
+    let missing = ReadOptions { missing: Missing::Mean, ..Default::default() };
+    says(f.with("d.svm", svm, missing), Usage, &["missing", "comma-separated"]);
+    let named = ReadOptions { target: Some("y".into()), ..Default::default() };
+    says(named.apply_to_bundled(bundled("diabetes").unwrap()), Usage, &["'y' for bundled data"]);
+    // Features can be left out of every format.
+    let drop = |name: &str| ReadOptions { drop: vec![name.into()], ..Default::default() };
+    assert_eq!(f.with("d.svm", svm, drop("x1")).unwrap().feature_names(), ["x2"]);
+    let left = drop("bmi").apply_to_bundled(bundled("diabetes").unwrap()).unwrap();
+    assert_eq!((left.features(), left.feature_names().contains(&"bmi".to_string())), (9, false));
+    says(f.with("d.svm", svm, drop("x9")), ErrorKind::Data, &["drop", "'x9'"]);
 }
 
 #[test]

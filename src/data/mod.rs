@@ -1,9 +1,9 @@
 //! Data sets: validated once, at construction, so that no later code sees a NaN or a ragged row.
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayViewMut1, Axis};
+use ndarray::{Array1, Array2, ArrayView1, Axis};
 
 use crate::design::Design;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 mod bundled;
 #[cfg(feature = "readers")]
@@ -13,6 +13,7 @@ mod npy;
 #[cfg(feature = "readers")]
 mod read;
 mod split;
+mod standardize;
 #[cfg(feature = "readers")]
 mod svmlight;
 mod synthetic;
@@ -21,47 +22,28 @@ pub use bundled::{BUNDLED, bundled};
 #[cfg(feature = "readers")]
 pub use npy::read_array;
 #[cfg(feature = "readers")]
-pub use read::{ReadOptions, read, read_features};
+pub use read::{Header, Missing, ReadOptions, read, read_features};
 pub use split::Validation;
+pub use standardize::Standardization;
 pub use synthetic::Synthetic;
 
 /// A design with its target, sample weights and names.
 ///
 /// Shapes: the design is `[n, p]`, `target` and `sample_weight` are `[n]`, `feature_names` has `p` entries.
-/// Every number is finite, weights are non-negative and not all zero.
+/// Every number is finite and every weight positive: a row of weight 0 is left out when the data set is made,
+/// before anything else of it is looked at. Errors still name rows by their place in the data as given.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     design: Design,
     target: Array1<f64>,
     sample_weight: Array1<f64>,
+    /// Place of every row in the data as given, `[n]`.
+    given_rows: Vec<usize>,
     feature_names: Vec<String>,
     target_name: String,
     class_names: Option<[String; 2]>,
     standardization: Option<Standardization>,
     source: String,
-}
-
-/// The transformation of [`Dataset::standardize`]: column `j` became `(x_j - mean_j) / scale_j`.
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct Standardization {
-    /// Weighted column means, `[p]`.
-    pub mean: Vec<f64>,
-    /// Weighted standard deviations (divisor: the sum of weights), `[p]`; 1 for a constant column.
-    pub scale: Vec<f64>,
-}
-
-impl Standardization {
-    /// Converts coefficients `[p]` of standardised columns to the units of the original data, and returns the
-    /// resulting change of the intercept: `X' coef = X coef_given + added`.
-    pub(crate) fn to_given_units(&self, coef: ArrayViewMut1<'_, f64>) -> f64 {
-        let columns = coef.into_iter().zip(&self.scale).zip(&self.mean);
-        let added = columns.map(|((c, scale), mean)| {
-            *c /= scale;
-            -*c * mean
-        });
-        added.sum()
-    }
 }
 
 impl Dataset {
@@ -70,6 +52,16 @@ impl Dataset {
     /// # Errors
     /// An empty design, lengths that differ, or a value that is not finite (its row and column are named).
     pub fn new(x: Array2<f64>, target: Array1<f64>) -> Result<Self> {
+        let weight = Array1::ones(x.nrows());
+        Self::weighted(x, target, weight)
+    }
+
+    /// The same with sample weights `[n]`. Unlike [`with_sample_weight`](Self::with_sample_weight) it accepts
+    /// values that are not finite in rows of weight 0.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new) and [`with_sample_weight`](Self::with_sample_weight).
+    pub fn weighted(x: Array2<f64>, target: Array1<f64>, weight: Array1<f64>) -> Result<Self> {
         let (n, p) = x.dim();
         if n == 0 || p == 0 {
             return Err(Error::data(
@@ -87,12 +79,20 @@ impl Dataset {
                 "Give one target value per row.",
             ));
         }
+        let given_rows = weighted_rows(weight.view(), n, |i| i)?;
         let feature_names: Vec<String> = (0..p).map(|j| format!("x{j}")).collect();
-        check_finite(&x, &target, &feature_names)?;
+        check_finite(&x, &target, &feature_names, &given_rows)?;
+        let (x, target, sample_weight) = if given_rows.len() == n {
+            (x, target, weight)
+        } else {
+            let rows = |v: &Array1<f64>| v.select(Axis(0), &given_rows);
+            (x.select(Axis(0), &given_rows), rows(&target), rows(&weight))
+        };
         Ok(Dataset {
-            sample_weight: Array1::ones(n),
+            sample_weight,
             design: Design::dense(x),
             target,
+            given_rows,
             feature_names,
             target_name: "y".into(),
             class_names: None,
@@ -101,36 +101,16 @@ impl Dataset {
         })
     }
 
-    /// Sets the sample weights, `[n]`.
+    /// Sets the sample weights, `[n]`. Rows of weight 0 are left out.
     ///
     /// # Errors
     /// A wrong length, a negative or non-finite weight (its row is named), or weights that are all zero.
     pub fn with_sample_weight(mut self, weight: Array1<f64>) -> Result<Self> {
-        if weight.len() != self.rows() {
-            return Err(Error::data(
-                "sample_weight",
-                format!("{} values", weight.len()),
-                format!("{}, one per row", self.rows()),
-                "Give one weight per row.",
-            ));
+        let rows = weighted_rows(weight.view(), self.rows(), |i| self.given_rows[i])?;
+        if rows.len() < self.rows() {
+            self = self.select(&rows)?;
         }
-        if let Some((i, w)) = weight.indexed_iter().find(|(_, w)| !w.is_finite() || **w < 0.0) {
-            return Err(Error::data(
-                format!("sample_weight, row {i}"),
-                w.to_string(),
-                "a finite number, zero or larger",
-                "Use weight 0 to leave a row out.",
-            ));
-        }
-        if weight.iter().all(|w| *w == 0.0) {
-            return Err(Error::data(
-                "sample_weight",
-                "weights that are all zero",
-                "at least one positive weight",
-                "Leave the weights out to weigh all rows alike.",
-            ));
-        }
-        self.sample_weight = weight;
+        self.sample_weight = weight.select(Axis(0), &rows);
         Ok(self)
     }
 
@@ -148,6 +128,29 @@ impl Dataset {
             ));
         }
         self.feature_names = names;
+        Ok(self)
+    }
+
+    /// The same data without the features of these names.
+    ///
+    /// # Errors
+    /// A name that no feature has, or no feature left.
+    pub fn without_features(mut self, names: &[String]) -> Result<Self> {
+        let known: Vec<&str> = self.feature_names.iter().map(String::as_str).collect();
+        if let Some(name) = names.iter().find(|n| !known.contains(&n.as_str())) {
+            return Err(Error::unknown(ErrorKind::Data, "drop", name, &known));
+        }
+        let kept: Vec<usize> =
+            (0..known.len()).filter(|j| !names.contains(&self.feature_names[*j])).collect();
+        if kept.is_empty() {
+            return Err(Error::usage("drop", "every feature", "at least one that is kept", ""));
+        }
+        self.design = Design::dense(self.x().select(Axis(1), &kept));
+        self.feature_names = kept.iter().map(|j| self.feature_names[*j].clone()).collect();
+        let of = |v: &[f64]| kept.iter().map(|j| v[*j]).collect();
+        let standardization = self.standardization.as_ref();
+        self.standardization =
+            standardization.map(|s| Standardization { mean: of(&s.mean), scale: of(&s.scale) });
         Ok(self)
     }
 
@@ -189,9 +192,13 @@ impl Dataset {
     pub fn target(&self) -> ArrayView1<'_, f64> {
         self.target.view()
     }
-    /// Sample weights `[n]`, as given (not normalised).
+    /// Sample weights `[n]`, as given (not normalised), all positive.
     pub fn sample_weight(&self) -> ArrayView1<'_, f64> {
         self.sample_weight.view()
+    }
+    /// Place of every row in the data as given, `[n]`.
+    pub fn given_rows(&self) -> &[usize] {
+        &self.given_rows
     }
     /// Feature names, `p` of them.
     pub fn feature_names(&self) -> &[String] {
@@ -214,72 +221,73 @@ impl Dataset {
         &self.source
     }
 
-    /// Centres and scales every column to weighted mean 0 and weighted standard deviation 1; a constant
-    /// column is only centred. The transformation is recorded in [`standardization`](Self::standardization).
-    ///
-    /// Split off held-out rows first, and transform them to the same units by
-    /// [`standardize_like`](Self::standardize_like); otherwise they influence the means and deviations of the
-    /// fit.
-    pub fn standardize(mut self) -> Self {
-        let total = self.sample_weight.sum();
-        let mean = self.design.apply_t_vector(self.sample_weight.view()) / total;
-        let centred = self.design.shifted(&mean);
-        let variance = centred.column_squares(self.sample_weight.view()) / total;
-        // A constant column is not exactly zero after centring, because of rounding: compare with the size of
-        // its mean.
-        let scale: Array1<f64> = variance
-            .iter()
-            .zip(&mean)
-            .map(|(v, m)| if v.sqrt() > 1e-12 * m.abs().max(f64::MIN_POSITIVE) { v.sqrt() } else { 1.0 })
-            .collect();
-        self.design = centred.scaled(&scale);
-        self.standardization = Some(Standardization { mean: mean.to_vec(), scale: scale.to_vec() });
-        self
-    }
-
-    /// Standardises held-out rows by the means and deviations of the fitted data. Does nothing if those are
-    /// not standardised.
-    ///
-    /// # Errors
-    /// A different number of features.
-    pub fn standardize_like(mut self, fitted: &Dataset) -> Result<Self> {
-        if self.features() != fitted.features() {
-            let expected = format!("{}, as in the data that are fitted", fitted.features());
-            return Err(Error::data("held-out data", format!("{} features", self.features()), expected, ""));
-        }
-        if let Some(s) = &fitted.standardization {
-            let (mean, scale) = (Array1::from(s.mean.clone()), Array1::from(s.scale.clone()));
-            self.design = self.design.shifted(&mean).scaled(&scale);
-            self.standardization = Some(s.clone());
-        }
-        Ok(self)
-    }
-
     /// The rows `index`, in that order, with their weights and all names.
     ///
     /// # Errors
-    /// Rows whose weights are all zero, or no rows.
+    /// No rows, or a row that there is not.
     pub fn select(&self, index: &[usize]) -> Result<Self> {
         if index.is_empty() {
             return Err(Error::data("rows", "none", "at least one row", ""));
         }
-        let part = Dataset {
+        if let Some(i) = index.iter().find(|i| **i >= self.rows()) {
+            return Err(Error::data("rows", format!("row {i}"), format!("rows below {}", self.rows()), ""));
+        }
+        Ok(Dataset {
             design: self.design.select_rows(index),
             target: self.target.select(Axis(0), index),
+            sample_weight: self.sample_weight.select(Axis(0), index),
+            given_rows: index.iter().map(|i| self.given_rows[*i]).collect(),
             ..self.clone()
-        };
-        part.with_sample_weight(self.sample_weight.select(Axis(0), index))
+        })
     }
 }
 
-fn check_finite(x: &Array2<f64>, target: &Array1<f64>, names: &[String]) -> Result<()> {
-    let remedy = "Remove or impute the row; missing values are not supported.";
-    if let Some(((i, j), v)) = x.indexed_iter().find(|(_, v)| !v.is_finite()) {
-        let at = format!("design matrix, row {i}, column {j} ('{}')", names[j]);
-        return Err(Error::data(at, v.to_string(), "a finite number", remedy));
+/// The rows of positive weight. `given` is the place of a row in the data as given.
+fn weighted_rows(
+    weight: ArrayView1<'_, f64>,
+    n: usize,
+    given: impl Fn(usize) -> usize,
+) -> Result<Vec<usize>> {
+    if weight.len() != n {
+        return Err(Error::data(
+            "sample_weight",
+            format!("{} values", weight.len()),
+            format!("{n}, one per row"),
+            "Give one weight per row.",
+        ));
     }
-    if let Some((i, v)) = target.indexed_iter().find(|(_, v)| !v.is_finite()) {
-        return Err(Error::data(format!("target, row {i}"), v.to_string(), "a finite number", remedy));
+    if let Some((i, w)) = weight.indexed_iter().find(|(_, w)| !w.is_finite() || **w < 0.0) {
+        return Err(Error::data(
+            format!("sample_weight, row {}", given(i)),
+            w.to_string(),
+            "a finite number, zero or larger",
+            "Use weight 0 to leave a row out.",
+        ));
+    }
+    let rows: Vec<usize> = (0..n).filter(|i| weight[*i] > 0.0).collect();
+    if rows.is_empty() {
+        return Err(Error::data(
+            "sample_weight",
+            "weights that are all zero",
+            "at least one positive weight",
+            "Leave the weights out to weigh all rows alike.",
+        ));
+    }
+    Ok(rows)
+}
+
+/// Checks the values of `rows`.
+fn check_finite(x: &Array2<f64>, target: &Array1<f64>, names: &[String], rows: &[usize]) -> Result<()> {
+    let remedy = "Remove or impute the row, or give it weight 0; missing values are not supported.";
+    for i in rows {
+        if let Some((j, v)) = x.row(*i).indexed_iter().find(|(_, v)| !v.is_finite()) {
+            let at = format!("design matrix, row {i}, column {j} ('{}')", names[j]);
+            return Err(Error::data(at, v.to_string(), "a finite number", remedy));
+        }
+        if !target[*i].is_finite() {
+            let found = target[*i].to_string();
+            return Err(Error::data(format!("target, row {i}"), found, "a finite number", remedy));
+        }
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use ndarray::{Array1, Array2, ArrayD, Axis, IxDyn, ShapeBuilder};
 use npyz::{NpyFile, NpyHeader, Order, TypeChar};
 
 use super::Dataset;
+use super::csv::is_missing;
 use super::read::{ReadOptions, check_size, classes, find_column, positions, read_bytes};
 use crate::error::{Error, Result};
 
@@ -33,7 +34,9 @@ pub(super) fn parse_npy(bytes: &[u8], file: &str, options: &ReadOptions) -> Resu
         return Err(Error::data(file, "a matrix of one column", "features and a target column", ""));
     }
     let names: Vec<String> = (0..table.ncols()).map(|j| j.to_string()).collect();
-    let target = find_column(file, options.target.as_deref(), &names)?;
+    let at = format!("{file}: target column");
+    let last = names.len() - 1;
+    let target = options.target.as_deref().map_or(Ok(last), |wanted| find_column(&at, wanted, &names))?;
     let rest: Vec<usize> = (0..table.ncols()).filter(|j| *j != target).collect();
     let data = Dataset::new(table.select(Axis(1), &rest), table.column(target).to_owned())?;
     let features = rest.iter().map(|j| format!("x{j}")).collect();
@@ -138,16 +141,20 @@ fn not_an_archive(file: &str, e: std::io::Error) -> Error {
 /// `X [n, p]`, `y [n]`, and optionally `sample_weight [n]` and `feature_names [p]`.
 pub(super) fn parse_npz(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<Dataset> {
     let mut archive = Archive::new(bytes, file, options)?;
+    archive.check_names()?;
     let (x, at) = (archive.x()?, archive.at("y"));
+    let weight = match archive.get("sample_weight")? {
+        Some(weight) => {
+            let at = archive.at("sample_weight");
+            vector(numbers(weight, &at)?, &at)?
+        }
+        None => Array1::ones(x.nrows()),
+    };
     let (y, class_names) = match archive.require("y")? {
         Array::Numbers(y) => (vector(y, &at)?, None),
-        Array::Text(labels) => classes(&at, &labels).map(|(y, names)| (y, Some(names)))?,
+        Array::Text(labels) => coded(&labels, &weight, &at).map(|(y, names)| (y, Some(names)))?,
     };
-    let mut data = Dataset::new(x, y)?;
-    if let Some(weight) = archive.get("sample_weight")? {
-        let at = archive.at("sample_weight");
-        data = data.with_sample_weight(vector(numbers(weight, &at)?, &at)?)?;
-    }
+    let mut data = Dataset::weighted(x, y, weight)?;
     if let Some(names) = archive.feature_names()? {
         data = data.with_feature_names(names)?;
     }
@@ -155,6 +162,50 @@ pub(super) fn parse_npz(bytes: &[u8], file: &str, options: &ReadOptions) -> Resu
         Some(names) => data.with_class_names(names),
         None => data,
     })
+}
+
+/// Text labels of two classes as 0 and 1, and the classes. Labels of weight 0 do not count.
+fn coded(labels: &[String], weight: &Array1<f64>, at: &str) -> Result<(Array1<f64>, [String; 2])> {
+    let counts = |i: usize| weight.get(i).is_none_or(|w| *w != 0.0);
+    let counted = || labels.iter().enumerate().filter(|(i, _)| counts(*i));
+    if let Some((i, label)) = counted().find(|(_, label)| is_missing(label)) {
+        let found = format!("'{label}', a missing value");
+        let remedy = "Remove the row, or give it weight 0.";
+        return Err(Error::data(format!("{at}, row {i}"), found, "a class", remedy));
+    }
+    let names = classes(at, &counted().map(|(_, label)| label.clone()).collect())?;
+    Ok((labels.iter().map(|label| f64::from(*label == names[1])).collect(), names))
+}
+
+/// The arrays that an archive may have.
+const KNOWN: [&str; 4] = ["X", "y", "sample_weight", "feature_names"];
+/// Other names that people give them.
+const MEANT: [(&str, &[&str]); 4] = [
+    ("X", &["x", "data", "features", "inputs"]),
+    ("y", &["Y", "target", "targets", "label", "labels"]),
+    ("sample_weight", &["sample_weights", "weights", "weight", "w", "row_weights", "row_weight"]),
+    ("feature_names", &["feature_name", "features_names", "names", "columns", "column_names"]),
+];
+
+impl Archive<'_> {
+    /// Refuses an array that is meant to be a known one, and warns about any other.
+    fn check_names(&self) -> Result<()> {
+        for name in self.present.iter().filter(|n| !KNOWN.contains(&n.as_str())) {
+            let meant =
+                MEANT.iter().find(|(_, names)| names.contains(&name.as_str())).map(|(known, _)| known);
+            match meant.filter(|known| !self.present.iter().any(|n| n == *known)) {
+                Some(known) => {
+                    let remedy = format!("Save it as '{known}', or leave it out.");
+                    let found = format!("an array '{name}'");
+                    return Err(Error::data(self.file, found, format!("the name '{known}'"), remedy));
+                }
+                None => {
+                    log::warn!("{}: the array '{name}' is not used (known: {})", self.file, KNOWN.join(", "))
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 fn numbers(array: Array, at: &str) -> Result<ArrayD<f64>> {
@@ -173,8 +224,12 @@ fn matrix(values: ArrayD<f64>, at: &str) -> Result<Array2<f64>> {
 
 fn vector(values: ArrayD<f64>, at: &str) -> Result<Array1<f64>> {
     let shape = values.shape().to_vec();
-    // [n, 1] is a common way to save a column.
-    let flat = if shape.len() == 2 && shape[1] == 1 { values.index_axis_move(Axis(1), 0) } else { values };
+    // [n, 1] and [1, n] are common ways to save a vector.
+    let flat = match shape[..] {
+        [_, 1] => values.index_axis_move(Axis(1), 0),
+        [1, _] => values.index_axis_move(Axis(0), 0),
+        _ => values,
+    };
     flat.into_dimensionality()
         .map_err(|_| Error::data(at, format!("shape {shape:?}"), "one dimension, [rows]", ""))
 }

@@ -1,6 +1,6 @@
 //! Reads a data set from a file; the extension gives the format.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -11,25 +11,137 @@ use ndarray::Array2;
 use super::{Dataset, csv, npy, svmlight};
 use crate::error::{Error, ErrorKind, Result, bytes as shown_bytes};
 
-/// Options of reading a file.
+/// Options of reading a file. All but `target`, `drop` and `max_bytes` are for comma-separated text only and
+/// refused for other formats.
 #[derive(Debug, Clone)]
 pub struct ReadOptions {
     /// The target column of a CSV or NPY file, by name or zero-based index; by default the last one.
     pub target: Option<String>,
     /// Maximum bytes of the decompressed file and of the dense array made from it; by default 4 GiB.
     pub max_bytes: u64,
+    /// Whether the first line names the columns.
+    pub header: Header,
+    /// The byte between cells; by default a comma, and a tab in `.tsv` files.
+    pub separator: Option<u8>,
+    /// Columns to leave out, by name or (comma-separated text) by zero-based index.
+    pub drop: Vec<String>,
+    /// The column of sample weights, by name or zero-based index.
+    pub weights: Option<String>,
+    /// What to do about missing values.
+    pub missing: Missing,
+    /// True if columns of text become indicators, one per distinct text, named `column=text`.
+    pub one_hot: bool,
+}
+
+/// Whether the first line of comma-separated text names the columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Header {
+    /// It does; a number among the names is refused, because the line may be data.
+    #[default]
+    Sniff,
+    /// It does, whatever the names are.
+    Present,
+    /// It is data: columns are called `x0, x1, …`.
+    Absent,
+}
+
+/// What to do about missing values: empty cells and NA, N/A, NaN, ?, None, NULL and -.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Missing {
+    /// Refuse them, with line and column.
+    #[default]
+    Error,
+    /// Leave out rows that have one in a column that is used.
+    DropRows,
+    /// Replace those of a feature by the weighted mean of its column, over all rows of the file.
+    Mean,
+}
+
+impl std::str::FromStr for Missing {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "error" => Ok(Missing::Error),
+            "drop-rows" => Ok(Missing::DropRows),
+            "mean" => Ok(Missing::Mean),
+            _ => Err(Error::unknown(ErrorKind::Usage, "missing", text, &["error", "drop-rows", "mean"])),
+        }
+    }
 }
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        ReadOptions { target: None, max_bytes: 4 << 30 }
+        ReadOptions {
+            target: None,
+            max_bytes: 4 << 30,
+            header: Header::Sniff,
+            separator: None,
+            drop: Vec::new(),
+            weights: None,
+            missing: Missing::Error,
+            one_hot: false,
+        }
+    }
+}
+
+impl ReadOptions {
+    /// Refuses settings that mean nothing for files of an extension, or for the data called `what`.
+    fn check(&self, what: &str, extension: &str) -> Result<()> {
+        let table = matches!(extension, "csv" | "tsv");
+        let refuse = |setting: &str, found: &str, expected: &str| {
+            let found = format!("'{found}' for {what}");
+            Err(Error::usage(setting, found, expected, format!("Leave `{setting}` out.")))
+        };
+        match &self.target {
+            Some(target) if !table && extension != "npy" => {
+                let own = match extension {
+                    "npz" => "the array y as the target",
+                    "bundled" => "the target that the data come with",
+                    _ => "the label of each line as the target",
+                };
+                return refuse("target", target, own);
+            }
+            _ => {}
+        }
+        if table {
+            return Ok(());
+        }
+        let expected = "comma-separated text";
+        match self {
+            ReadOptions { weights: Some(name), .. } if extension == "npz" => {
+                refuse("weights", name, "the array sample_weight for weights")
+            }
+            ReadOptions { weights: Some(name), .. } => refuse("weights", name, expected),
+            ReadOptions { header: Header::Present, .. } => refuse("header", "header", expected),
+            ReadOptions { header: Header::Absent, .. } => refuse("no_header", "no_header", expected),
+            ReadOptions { separator: Some(_), .. } => refuse("separator", "separator", expected),
+            ReadOptions { one_hot: true, .. } => refuse("one_hot", "one_hot", expected),
+            ReadOptions { missing: Missing::DropRows | Missing::Mean, .. } => {
+                refuse("missing", "missing", expected)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The byte between the cells of a file.
+    fn separator_of(&self, extension: &str) -> u8 {
+        self.separator.unwrap_or(if extension == "tsv" { b'\t' } else { b',' })
+    }
+
+    /// Checks that every setting means something for bundled data, and leaves out the dropped features.
+    ///
+    /// # Errors
+    /// Such a setting, or a feature that there is not.
+    pub fn apply_to_bundled(&self, data: Dataset) -> Result<Dataset> {
+        self.check("bundled data", "bundled")?;
+        if self.drop.is_empty() { Ok(data) } else { data.without_features(&self.drop) }
     }
 }
 
 /// File formats, by extension (each also with `.gz`).
-const EXTENSIONS: &[&str] = &["csv", "npy", "npz", "svm", "svmlight", "libsvm"];
+const EXTENSIONS: &[&str] = &["csv", "tsv", "npy", "npz", "svm", "svmlight", "libsvm"];
 
-/// Reads a data set: CSV with header, NPY (a matrix with a target column), NPZ (`X`, `y`, optionally
+/// Reads a data set: CSV or TSV with a header, NPY (a matrix with a target column), NPZ (`X`, `y`, optionally
 /// `sample_weight` and `feature_names`) or svmlight, each also gzipped.
 ///
 /// # Errors
@@ -37,11 +149,19 @@ const EXTENSIONS: &[&str] = &["csv", "npy", "npz", "svm", "svmlight", "libsvm"];
 /// over the size bound.
 pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
     let (bytes, shown, extension) = open(path, options)?;
+    options.check(&format!("a .{extension} file"), &extension)?;
+    let separator = options.separator_of(&extension);
     let data = match extension.as_str() {
-        "csv" => csv::parse(&bytes, &shown, options),
+        "csv" | "tsv" => csv::parse(&bytes, &shown, separator, options),
         "npy" => npy::parse_npy(&bytes, &shown, options),
         "npz" => npy::parse_npz(&bytes, &shown, options),
         _ => svmlight::parse(&bytes, &shown, options),
+    };
+    let data = match data {
+        Ok(data) if !options.drop.is_empty() && !matches!(extension.as_str(), "csv" | "tsv") => {
+            data.without_features(&options.drop)
+        }
+        data => data,
     };
     // Errors of `Dataset` do not name the file.
     let named = |e: Error| if e.field.starts_with(&shown) { e } else { e.within(&format!("{shown}: ")) };
@@ -56,8 +176,9 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
 /// As [`read`], and a feature that is missing.
 pub fn read_features(path: &Path, names: &[String], options: &ReadOptions) -> Result<Array2<f64>> {
     let (bytes, shown, extension) = open(path, options)?;
+    options.check(&format!("a .{extension} file"), &extension)?;
     match extension.as_str() {
-        "csv" => csv::columns(&bytes, &shown, names, options),
+        "csv" | "tsv" => csv::columns(&bytes, &shown, options.separator_of(&extension), names, options),
         "npy" => npy::columns(&bytes, &shown, names, options),
         "npz" => npy::columns_of_npz(&bytes, &shown, names, options),
         _ => svmlight::columns(&bytes, &shown, names, options),
@@ -117,9 +238,8 @@ fn too_large(at: &str, found: String, max_bytes: u64) -> Error {
     Error::new(ErrorKind::Memory, at, found, expected, "Use fewer rows or columns, or raise `memory_budget`.")
 }
 
-/// Finds a column by name or zero-based index; by default the last one.
-pub(super) fn find_column(at: &str, wanted: Option<&str>, names: &[String]) -> Result<usize> {
-    let Some(wanted) = wanted else { return Ok(names.len().saturating_sub(1)) };
+/// Finds a column by name or zero-based index.
+pub(super) fn find_column(at: &str, wanted: &str, names: &[String]) -> Result<usize> {
     if let Some(j) = names.iter().position(|n| n == wanted) {
         return Ok(j);
     }
@@ -127,7 +247,7 @@ pub(super) fn find_column(at: &str, wanted: Option<&str>, names: &[String]) -> R
         Ok(j) if j < names.len() => Ok(j),
         _ => {
             let known: Vec<&str> = names.iter().map(String::as_str).collect();
-            Err(Error::unknown(ErrorKind::Data, format!("{at}: target column"), wanted, &known))
+            Err(Error::unknown(ErrorKind::Data, at, wanted, &known))
         }
     }
 }
@@ -144,21 +264,17 @@ pub(super) fn positions(at: &str, wanted: &[String], known: &[String]) -> Result
     wanted.iter().map(find).collect()
 }
 
-/// Text labels of exactly two values as 0 and 1, the later in order being 1.
-pub(super) fn classes(at: &str, labels: &[String]) -> Result<(ndarray::Array1<f64>, [String; 2])> {
-    let names: std::collections::BTreeSet<&String> = labels.iter().collect();
-    let mut sorted = names.iter();
+/// The two classes of text labels, the later in order last.
+pub(super) fn classes(at: &str, labels: &BTreeSet<String>) -> Result<[String; 2]> {
+    let mut sorted = labels.iter();
     match (sorted.next(), sorted.next(), sorted.next()) {
-        (Some(low), Some(high), None) => {
-            let target = labels.iter().map(|l| f64::from(l == *high)).collect();
-            Ok((target, [low.to_string(), high.to_string()]))
-        }
+        (Some(low), Some(high), None) => Ok([low.clone(), high.clone()]),
         (Some(only), None, _) => {
             Err(Error::data(at, format!("one class only ('{only}')"), "two classes", ""))
         }
         _ => Err(Error::data(
             at,
-            format!("{} different text labels", names.len()),
+            format!("{} different text labels", labels.len()),
             "numbers, or exactly two labels",
             "Name the `target` column, or recode the labels.",
         )),

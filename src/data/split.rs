@@ -38,11 +38,16 @@ impl Dataset {
     /// `fraction · n`, rounded, at least 1 and at most `n − 1`.
     ///
     /// # Errors
-    /// A data set of one row, or a part whose weights are all zero.
+    /// A data set of one row.
     pub fn split(&self, validation: Validation) -> Result<(Dataset, Dataset)> {
         let n = self.rows();
         if n < 2 {
-            return Err(Error::data("validation", "one row", "at least two rows to split", ""));
+            return Err(Error::data(
+                "validation",
+                "one row (of positive weight)",
+                "at least two rows to split",
+                "",
+            ));
         }
         let count = ((validation.fraction * n as f64).round() as usize).clamp(1, n - 1);
         let mut order: Vec<usize> = (0..n).collect();

@@ -3,9 +3,9 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use ndarray::{Array1, Array2, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
-use super::Real;
+use super::{Real, is_constant};
 
 /// All entries of a design, shared by its clones.
 #[derive(Debug, Clone)]
@@ -82,6 +82,27 @@ impl Dense {
     }
     pub(super) fn shifted(self, shift: &Array1<f64>) -> Self {
         self.map_entries(|v, j| v - shift[j])
+    }
+    pub(super) fn centred(self, weight: ArrayView1<'_, f64>) -> (Self, Array1<f64>) {
+        let (low, high) = self.column_ranges();
+        let constant: Vec<bool> = low.iter().zip(&high).map(|(l, h)| is_constant(*l, *h)).collect();
+        let mut mean = self.apply_t_vector(weight);
+        // A sum of many equal numbers rounds; the value itself is their mean.
+        mean.indexed_iter_mut().filter(|(j, _)| constant[*j]).for_each(|(j, m)| *m = low[j]);
+        let rough = self.map_entries(|v, j| if constant[j] { 0.0 } else { v - mean[j] });
+        // The second pass removes the rounding of the first sum.
+        let rest = rough.apply_t_vector(weight);
+        (rough.shifted(&rest), mean + rest)
+    }
+    /// The smallest and the largest entry of every column.
+    fn column_ranges(&self) -> (Array1<f64>, Array1<f64>) {
+        let mut low = Array1::from_elem(self.columns, f64::INFINITY);
+        let mut high = Array1::from_elem(self.columns, f64::NEG_INFINITY);
+        for row in self.view().rows() {
+            low.zip_mut_with(&row, |m, v| *m = m.min(*v));
+            high.zip_mut_with(&row, |m, v| *m = m.max(*v));
+        }
+        (low, high)
     }
     pub(super) fn scaled(self, scale: &Array1<f64>) -> Self {
         self.map_entries(|v, j| v / scale[j])

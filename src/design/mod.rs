@@ -28,6 +28,11 @@ pub enum Design<T = f64> {
     Dense(Dense<T>),
 }
 
+/// True if numbers between `low` and `high` are equal to rounding.
+pub(crate) fn is_constant(low: f64, high: f64) -> bool {
+    high - low <= 4.0 * f64::EPSILON * low.abs().max(high.abs())
+}
+
 /// Threads that a product of blocks may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Threads {
@@ -99,6 +104,22 @@ impl Design {
     pub(crate) fn shifted(self, shift: &Array1<f64>) -> Self {
         match self {
             Design::Dense(x) => Design::Dense(x.shifted(shift)),
+        }
+    }
+    /// The design with the mean of every column subtracted, and the means, for weights that sum to 1. A
+    /// column that is constant to rounding becomes exactly zero.
+    pub(crate) fn centred(self, weight: ArrayView1<'_, f64>) -> (Self, Array1<f64>) {
+        match self {
+            Design::Dense(x) => {
+                let (x, mean) = x.centred(weight);
+                (Design::Dense(x), mean)
+            }
+        }
+    }
+    /// Column `j`, `[n]`.
+    pub(crate) fn column(&self, j: usize) -> Array1<f64> {
+        match self {
+            Design::Dense(x) => x.view().column(j).to_owned(),
         }
     }
     /// `X diag(scale)⁻¹`, for a `scale` of `[q]`.

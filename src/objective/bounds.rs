@@ -22,6 +22,27 @@ impl Objective {
         (self.spectrum.lipschitz + ridge * largest, self.spectrum.strong_convexity + ridge * smallest)
     }
 
+    /// (Upper bound on the largest curvature, median curvature along a feature) of the loss, features in
+    /// units of their penalty factors and centred if there is an intercept. A ridge far above the first
+    /// leaves nothing but the unpenalised terms; one far below the second penalises nothing.
+    pub(crate) fn ridge_scales(&self) -> (f64, f64) {
+        let squares = match self.intercept {
+            Intercept::Column => {
+                self.design.clone().centred(self.weight.view()).0.column_squares(self.weight.view())
+            }
+            _ => self.design.column_squares(self.weight.view()),
+        };
+        let along = squares.iter().zip(&self.penalty_factors).map(|(s, f)| self.curvature.d2_max * s / f);
+        let mut along: Vec<f64> = along.filter(|c| *c > 0.0 && c.is_finite()).collect();
+        along.sort_by(f64::total_cmp);
+        let median = along.get(along.len() / 2).copied().unwrap_or(1.0);
+        let all: f64 = along.iter().sum();
+        let smallest =
+            self.penalty_factors.iter().copied().filter(|f| *f > 0.0).fold(f64::INFINITY, f64::min);
+        let largest = f64::min(all, self.spectrum.lipschitz / smallest);
+        (if largest > 0.0 { largest } else { 1.0 }, median)
+    }
+
     /// Strong convexity of the penalty's proximal part for strength `l2` (0 if the ridge belongs to `f`).
     pub(crate) fn prox_strong_convexity(&self, l2: f64) -> f64 {
         let in_prox = self.penalty.capabilities().ridge == Ridge::InProx;

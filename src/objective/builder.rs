@@ -2,9 +2,9 @@
 
 use ndarray::Array1;
 
-use super::{HeldOut, Intercept, Loss, Need, Objective, Penalty, classes};
+use super::{HeldOut, Intercept, Loss, Need, Objective, Penalty, classes, robust_scale};
 use crate::data::Dataset;
-use crate::design::Design;
+use crate::design::{Design, is_constant};
 use crate::error::{Error, Result};
 
 /// Settings of an [`Objective`].
@@ -13,6 +13,7 @@ pub struct ObjectiveBuilder {
     data: Dataset,
     validation: Option<Dataset>,
     loss: Loss,
+    huber_scale: Option<f64>,
     penalty: Penalty,
     intercept: bool,
     penalty_factors: Option<Array1<f64>>,
@@ -21,7 +22,14 @@ pub struct ObjectiveBuilder {
 impl ObjectiveBuilder {
     /// The loss; default [`Loss::squared`].
     pub fn loss(mut self, loss: Loss) -> Self {
-        self.loss = loss;
+        (self.loss, self.huber_scale) = (loss, None);
+        self
+    }
+    /// Huber's loss with a threshold of `multiple` robust standard deviations of the target about its median
+    /// (about 0 without intercept): of the median absolute deviation over 0.6745. The objective has the
+    /// resulting number.
+    pub fn huber_scaled(mut self, multiple: f64) -> Self {
+        self.huber_scale = Some(multiple);
         self
     }
     /// The penalty; default [`Penalty::l1`].
@@ -34,7 +42,8 @@ impl ObjectiveBuilder {
         self.intercept = intercept;
         self
     }
-    /// Per-feature factors on the penalty, `[p]`, each finite and ≥ 0; default 1.
+    /// Per-feature factors on the penalty, `[p]`, each finite and ≥ 0; default 1. A feature of factor 0 is
+    /// not penalised.
     pub fn penalty_factors(mut self, factors: Array1<f64>) -> Self {
         self.penalty_factors = Some(factors);
         self
@@ -51,7 +60,11 @@ impl ObjectiveBuilder {
     /// A loss or penalty that no engine supports, a target that is not two-valued for a loss on classes,
     /// penalty factors of the wrong length or negative, or held-out rows with a different number of features.
     pub fn build(self) -> Result<Objective> {
-        let ObjectiveBuilder { data, validation, loss, penalty, .. } = self;
+        let ObjectiveBuilder { data, validation, penalty, .. } = self;
+        let loss = match self.huber_scale {
+            None => self.loss,
+            Some(multiple) => Loss::huber(multiple * robust_scale::of(&data, self.intercept)?)?,
+        };
         Need::Iterations.check(&loss, &penalty).map_err(|missing| missing.at("objective"))?;
         let curvature = loss.capabilities().curvature.bounds();
         let p = data.features();
@@ -65,6 +78,9 @@ impl ObjectiveBuilder {
                 "Hold out rows of the same data set.",
             ));
         }
+        if !loss.classes() {
+            classes::check_numbers(&data, &loss)?;
+        }
         let classes = if loss.classes() { Some(classes::two_classes(&data, &loss)?) } else { None };
         let encode = |data: &Dataset| match classes {
             None => Ok(data.target().to_owned()),
@@ -72,14 +88,15 @@ impl ObjectiveBuilder {
         };
         let y = encode(&data)?;
         let weight = &data.sample_weight() / data.sample_weight().sum();
-        let intercept = if !self.intercept {
-            Intercept::Absent
+        let (intercept, design, target) = if !self.intercept {
+            (Intercept::Absent, data.design().clone(), y)
         } else if loss.capabilities().least_squares {
-            Intercept::Centred { x_mean: data.design().apply_t_vector(weight.view()), y_mean: weight.dot(&y) }
+            let (design, x_mean) = data.design().clone().centred(weight.view());
+            let (target, y_mean) = centred(y, &weight);
+            (Intercept::Centred { x_mean, y_mean }, design, target)
         } else {
-            Intercept::Column
+            (Intercept::Column, data.design().clone().with_ones(), y)
         };
-        let (design, target) = intercept.coordinates(data.design().clone(), y);
         let held_out = match &validation {
             None => None,
             Some(v) => {
@@ -120,6 +137,7 @@ impl Objective {
             data,
             validation: None,
             loss: Loss::squared(),
+            huber_scale: None,
             penalty: Penalty::l1(),
             intercept: true,
             penalty_factors: None,
@@ -141,6 +159,21 @@ impl Intercept {
     }
 }
 
+/// The target with its weighted mean subtracted, and the mean. A target that is constant to rounding becomes
+/// exactly zero.
+fn centred(mut y: Array1<f64>, weight: &Array1<f64>) -> (Array1<f64>, f64) {
+    let low = y.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = y.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if is_constant(low, high) {
+        return (Array1::zeros(y.len()), low);
+    }
+    let mean = weight.dot(&y);
+    y -= mean;
+    // The second pass removes the rounding of the first sum.
+    let rest = weight.dot(&y);
+    (y - rest, mean + rest)
+}
+
 fn check_factors(factors: &Array1<f64>, data: &Dataset) -> Result<()> {
     if factors.len() != data.features() {
         return Err(Error::data(
@@ -150,13 +183,15 @@ fn check_factors(factors: &Array1<f64>, data: &Dataset) -> Result<()> {
             "Give one factor per feature.",
         ));
     }
-    match factors.indexed_iter().find(|(_, f)| !f.is_finite() || **f < 0.0) {
-        None => Ok(()),
-        Some((j, f)) => Err(Error::data(
-            format!("penalty factor of feature {j} ('{}')", data.feature_names()[j]),
-            f.to_string(),
-            "a finite number, zero or larger",
-            "Use factor 0 to leave a feature unpenalised.",
-        )),
-    }
+    let Some((j, f)) = factors.indexed_iter().find(|(_, f)| !f.is_finite() || **f < 0.0) else {
+        return Ok(());
+    };
+    let name = &data.feature_names()[j];
+    let remedy = if *f == f64::INFINITY {
+        format!("An infinite factor keeps a coefficient at zero: leave the feature out with `drop {name}`.")
+    } else {
+        "Use factor 0 to leave a feature unpenalised.".into()
+    };
+    let at = format!("penalty factor of feature {j} ('{name}')");
+    Err(Error::data(at, f.to_string(), "a finite number, zero or larger", remedy))
 }

@@ -36,6 +36,17 @@ pub(super) fn two_classes(data: &Dataset, loss: &Loss) -> Result<(f64, f64)> {
     }
 }
 
+/// Refuses a target of text for a loss of numbers.
+pub(super) fn check_numbers(data: &Dataset, loss: &Loss) -> Result<()> {
+    let Some([low, high]) = data.class_names() else { return Ok(()) };
+    Err(Error::data(
+        format!("target '{}' for loss '{}'", data.target_name(), loss.name()),
+        format!("text labels ('{low}', '{high}')"),
+        "numbers",
+        "Use `loss logistic` for two classes, or recode the labels as numbers.",
+    ))
+}
+
 pub(super) fn encode(data: &Dataset, (low, high): (f64, f64)) -> Result<Array1<f64>> {
     data.target()
         .iter()
@@ -44,7 +55,7 @@ pub(super) fn encode(data: &Dataset, (low, high): (f64, f64)) -> Result<Array1<f
             y if y == low => Ok(-1.0),
             y if y == high => Ok(1.0),
             y => Err(Error::data(
-                format!("target '{}', held-out row {i}", data.target_name()),
+                format!("target '{}', held-out row {}", data.target_name(), data.given_rows()[i]),
                 y.to_string(),
                 format!("{low} or {high}, the classes of the training rows"),
                 "Hold out rows of the same data set.",

@@ -19,6 +19,7 @@ mod loss;
 mod null_model;
 mod penalty;
 mod requirements;
+mod robust_scale;
 
 pub use crate::design::{Real, Spectrum};
 pub use builder::ObjectiveBuilder;

@@ -23,6 +23,10 @@ impl Columns {
         }
     }
 
+    pub(crate) fn is_standardized(&self) -> bool {
+        self.standardization.is_some()
+    }
+
     /// The final model of a lane: the polished one, if there is one.
     pub(crate) fn fit(&self, trace: &Trace, polished: &Polish, lane: usize) -> Fit<'_> {
         let end = trace.iteration.len() - 1;

@@ -1,7 +1,8 @@
 //! The candidates of a sweep.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::objective::Objective;
+use crate::lanes::Lane;
+use crate::objective::{Objective, Ridge, Zeros};
 
 /// Values of alpha, in the order of the lanes.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,9 +19,12 @@ pub enum Alphas {
         /// Number of values.
         count: usize,
     },
-    /// `count` values from alpha_max down to `epsilon · alpha_max`.
+    /// `count` values, scaled to the problem. Where the penalty has an l1 part: from alpha_max down to
+    /// `epsilon` times alpha_max, or times `c / (1 − l1_ratio)` if that is smaller; for a ridge alone from 10
+    /// times the largest curvature of the loss down to `epsilon · c`. `c` is the median curvature along a
+    /// feature, so that the path reaches a negligible ridge whatever the scale of the target.
     Path {
-        /// Ratio of the last to the first value.
+        /// Ratio of the last value to its scale.
         epsilon: f64,
         /// Number of values.
         count: usize,
@@ -41,7 +45,8 @@ impl Alphas {
         Alphas::Geometric { high, low, count }
     }
 
-    /// `count` values from alpha_max, where all penalised coefficients vanish, down to `epsilon` times that.
+    /// `count` values from alpha_max, where all penalised coefficients vanish, down to `epsilon` times that;
+    /// see [`Path`](Self::Path) for penalties with a ridge.
     pub fn path(epsilon: f64, count: usize) -> Self {
         Alphas::Path { epsilon, count }
     }
@@ -62,19 +67,70 @@ impl Alphas {
             Alphas::List(ref values) => check(values.clone()),
             Alphas::Geometric { high, low, count } => check(geometric(high, low, count)),
             Alphas::Path { epsilon, count } => {
-                let top = problem.alpha_max(l1_ratio);
-                if top <= 0.0 {
-                    return Err(Error::usage(
-                        "alphas path",
-                        "alpha_max = 0: the target does not depend on any penalised feature",
-                        "a positive alpha_max",
-                        "Give alphas as a list or as geom:HI:LO:N.",
-                    ));
-                }
-                check(geometric(top, epsilon * top, count))
+                let (high, low) = ends(problem, l1_ratio, epsilon)?;
+                check(geometric(high, low, count))
             }
         }
     }
+
+    /// The path of a sweep that gives no alphas: 100 values down to 1e-3 of their scale, or to 1e-4 where the
+    /// penalty has a ridge.
+    pub(crate) fn standard(problem: &Objective) -> Self {
+        let epsilon = if problem.penalty().capabilities().ridge == Ridge::Absent { 1e-3 } else { 1e-4 };
+        Alphas::Path { epsilon, count: 100 }
+    }
+}
+
+/// True if the penalty keeps coefficients at zero, so that there is an alpha_max.
+fn keeps_zeros(problem: &Objective, l1_ratio: f64) -> bool {
+    problem.penalty().capabilities().zeros != Zeros::Absent && l1_ratio > 0.0
+}
+
+/// First and last value of a path.
+fn ends(problem: &Objective, l1_ratio: f64, epsilon: f64) -> Result<(f64, f64)> {
+    let (largest, typical) = problem.ridge_scales();
+    if !keeps_zeros(problem, l1_ratio) {
+        return Ok((10.0 * largest, epsilon * typical));
+    }
+    let top = problem.alpha_max(l1_ratio);
+    if top > 0.0 {
+        let ridged = problem.penalty().capabilities().ridge != Ridge::Absent;
+        let ridge = if ridged { typical / (1.0 - l1_ratio) } else { f64::INFINITY };
+        return Ok((top, epsilon * top.min(ridge)));
+    }
+    let (found, expected) = if top.is_nan() {
+        (
+            "no alpha_max: the intercept and the features of penalty factor 0 separate the classes, so that \
+             no finite coefficients minimise the objective",
+            "unpenalised terms with a minimiser",
+        )
+    } else {
+        (
+            "alpha_max = 0: the target is constant, or does not depend on any penalised feature",
+            "a positive alpha_max",
+        )
+    };
+    let remedy = if top.is_nan() {
+        "Penalise these features."
+    } else {
+        "Check the target, or give alphas as a list or as geom:HI:LO:N."
+    };
+    Err(Error::usage("alphas path", found, expected, remedy))
+}
+
+/// A remark if no lane can have a penalised coefficient.
+pub(crate) fn remark(problem: &Objective, lanes: &[Lane]) -> Option<String> {
+    let lowest = lanes.iter().min_by(|a, b| a.alpha.total_cmp(&b.alpha))?;
+    if !problem.penalty().uses_alpha() || !keeps_zeros(problem, lowest.l1_ratio) {
+        return None;
+    }
+    let top = problem.alpha_max(lowest.l1_ratio);
+    (top > 0.0 && lowest.alpha > 1.001 * top).then(|| {
+        format!(
+            "every alpha is above alpha_max = {top:.6e}: all penalised coefficients are zero in every lane. \
+             Use smaller `alphas`, or path:1e-3:100."
+        )
+    })
 }
 
 fn geometric(high: f64, low: f64, count: usize) -> Vec<f64> {

@@ -31,6 +31,11 @@ impl SweepResult {
         self.columns.fit(&self.trace, &self.polished, lane)
     }
 
+    /// True if the features were standardised.
+    pub fn is_standardized(&self) -> bool {
+        self.columns.is_standardized()
+    }
+
     /// The lane with the lowest loss over the held-out rows; `None` without such rows.
     pub fn best(&self) -> Option<usize> {
         let losses = self.lanes.iter().enumerate().filter_map(|(i, lane)| Some((i, lane.validation_loss?)));

@@ -62,7 +62,8 @@ impl Sweep {
             polishes: self.polish,
             has_derivatives: prepared.derivatives.iter().any(|d| !d.is_of_process()),
         };
-        let warnings = prepared.schedule.warnings(self.iterations);
+        let mut warnings = prepared.schedule.warnings(self.iterations);
+        warnings.extend(super::alphas::remark(&self.problem, &prepared.lanes));
         warnings.iter().for_each(|w| log::warn!("{w}"));
 
         let mut collector = Collector::new(self, &prepared, &first, watch);

@@ -23,7 +23,7 @@ pub const DEFAULT_MEMORY_BUDGET: u64 = 4 << 30;
 #[derive(Debug, Clone)]
 pub struct Sweep {
     pub(super) problem: Objective,
-    alphas: Alphas,
+    alphas: Option<Alphas>,
     l1_ratio: f64,
     pub(super) schedule: Schedule,
     pub(super) iterations: usize,
@@ -44,12 +44,12 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// A sweep of 100 alphas from alpha_max down to alpha_max/1000, FISTA with step `1/L`, at most 1000
-    /// iterations, tolerance 1e-6, with the derivative by `log_alpha`, in f64.
+    /// A sweep of 100 alphas on a path ([`Alphas::Path`] with epsilon 1e-3, or 1e-4 with a ridge), FISTA with
+    /// step `1/L`, at most 1000 iterations, tolerance 1e-6, with the derivative by `log_alpha`, in f64.
     pub fn new(problem: Objective) -> Self {
         Sweep {
             problem,
-            alphas: Alphas::Path { epsilon: 1e-3, count: 100 },
+            alphas: None,
             l1_ratio: 0.5,
             schedule: Schedule::default(),
             iterations: 1000,
@@ -70,9 +70,9 @@ impl Sweep {
         }
     }
 
-    /// The candidates.
+    /// The candidates; by default 100 on a path.
     pub fn alphas(mut self, alphas: Alphas) -> Self {
-        self.alphas = alphas;
+        self.alphas = Some(alphas);
         self
     }
     /// Mix of l1 (1) and l2 (0) for `elastic_net`; the other penalties fix their own.
@@ -234,7 +234,9 @@ impl Sweep {
         if !(self.tol >= 0.0 && self.tol.is_finite()) {
             return Err(Error::usage("tol", self.tol.to_string(), "a finite number, zero or larger", ""));
         }
-        let alphas = self.alphas.resolve(problem, l1_ratio)?;
+        self.check_range()?;
+        let standard = || Alphas::standard(problem);
+        let alphas = self.alphas.clone().unwrap_or_else(standard).resolve(problem, l1_ratio)?;
         let lanes = self.lay_out(&alphas, l1_ratio)?;
         let derivatives = match &self.derivatives {
             Some(list) => list.clone(),
@@ -284,6 +286,24 @@ impl Sweep {
             }
             Metric::Auto => with(Metric::None),
             rule => with(rule.clone()),
+        }
+    }
+
+    /// Refuses data whose squares f32 cannot hold.
+    fn check_range(&self) -> Result<()> {
+        let sizes = [
+            ("target", self.problem.null_loss().sqrt()),
+            ("design", self.problem.spectrum().lipschitz.sqrt()),
+        ];
+        let fits = |size: f64| size == 0.0 || (1e-15..=1e15).contains(&size);
+        match sizes.into_iter().find(|(_, size)| self.precision == Precision::F32 && !fits(*size)) {
+            None => Ok(()),
+            Some((what, size)) => Err(Error::usage(
+                "precision",
+                format!("f32 for a {what} of size {size:.1e}"),
+                "sizes from 1e-15 to 1e15, whose squares f32 resolves",
+                "Use `precision f64`, or rescale the data.",
+            )),
         }
     }
 

@@ -33,12 +33,10 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     #[cfg(feature = "gpu")]
     let (auto, remedy) = match adapters.iter().find(|a| !a.software) {
         Some(real) => (format!("gpu: {}", real.name), None),
-        None if adapters.is_empty() => {
-            ("cpu".to_string(), Some(proxjet::engine::gpu::NO_ADAPTER.to_string()))
-        }
+        None if adapters.is_empty() => ("cpu".to_string(), Some(proxjet::engine::gpu::no_adapter())),
         None => (
             "cpu (a software adapter is slower than the CPU engine; use it with --engine gpu)".to_string(),
-            Some(proxjet::engine::gpu::NO_REAL_ADAPTER.to_string()),
+            Some(proxjet::engine::gpu::no_real_adapter()),
         ),
     };
     #[cfg(not(feature = "gpu"))]

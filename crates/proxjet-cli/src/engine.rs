@@ -132,7 +132,7 @@ pub(crate) fn open(choice: Choice, precision: Option<Precision>) -> Result<(Box<
 /// unusable.
 #[cfg(feature = "gpu")]
 fn chosen(list: &str, adapters: &[(bool, bool)]) -> Result<Vec<usize>> {
-    use proxjet::engine::gpu::NO_ADAPTER;
+    use proxjet::engine::gpu::no_adapter;
     use proxjet::error::ErrorKind;
     if adapters.iter().all(|(_, unusable)| *unusable) {
         return Err(Error::new(
@@ -140,7 +140,7 @@ fn chosen(list: &str, adapters: &[(bool, bool)]) -> Result<Vec<usize>> {
             "--device",
             "no usable adapter",
             "a GPU adapter",
-            NO_ADAPTER,
+            no_adapter(),
         ));
     }
     if list == "all" {

@@ -5,11 +5,12 @@ use std::fmt::Write;
 use crate::settings::Settings;
 use crate::{print, print_json};
 use proxjet::diff::check;
-use proxjet::error::Result;
+use proxjet::error::{Error, Result};
 use proxjet::program::Precision;
 
 /// Arguments of `grad-check`.
 #[derive(Debug, clap::Args)]
+#[command(allow_negative_numbers = true)]
 pub(crate) struct Args {
     #[command(flatten)]
     settings: Settings,
@@ -34,6 +35,10 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     }
     let sweep = args.settings.sweep(precision)?;
     let rows = check(&sweep, engine.as_mut(), args.width)?;
+    if rows.is_empty() {
+        let remedy = "Name one with --derivative, as in --derivative log_alpha.";
+        return Err(Error::usage("--derivative", "none", "at least one derivative to compare", remedy));
+    }
     if args.json {
         print_json(&rows);
     } else {
@@ -49,6 +54,13 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         print(&out);
         eprintln!(
             "excluded: lanes whose active set differs between the perturbed runs at some iteration (a kink)"
+        );
+    }
+    for row in rows.iter().filter(|r| r.compared == 0) {
+        eprintln!(
+            "derivative '{}' fails: nothing was compared, because every lane was excluded. Use other \
+             --alphas, fewer --iterations or a smaller --width.",
+            row.derivative
         );
     }
     let passes = rows.iter().all(|r| r.compared > 0 && r.max_error <= args.accept);

@@ -12,11 +12,14 @@ mod doctor;
 mod engine;
 mod flags;
 mod grad_check;
+mod input;
 mod interrupt;
 mod predict;
+mod quiet;
 mod reproduce;
 mod settings;
 mod sweep;
+mod synonyms;
 #[cfg(feature = "gpu")]
 mod tuner;
 
@@ -78,7 +81,8 @@ fn main() -> ExitCode {
         )
     })
     .init();
-    let cli = Cli::parse();
+    quiet::restart();
+    let cli = Cli::try_parse().unwrap_or_else(|error| synonyms::with_known(error).exit());
     let done = match cli.command {
         Command::Sweep(args) => sweep::run(&args),
         Command::Predict(args) => predict::run(&args),

@@ -8,6 +8,7 @@ use proxjet::design::Design;
 use proxjet::error::{Error, Result};
 use proxjet_report::{Model, OutputDir};
 
+use crate::input::FormatArgs;
 use crate::print;
 
 /// Arguments of `predict`.
@@ -19,6 +20,8 @@ pub(crate) struct Args {
     /// Data with the model's features, in a format that sweep reads; a target is not needed
     #[arg(long, value_name = "FILE")]
     data: String,
+    #[command(flatten)]
+    format: FormatArgs,
     /// Write the predictions to this CSV file instead of stdout
     #[arg(long, value_name = "FILE.csv")]
     out: Option<PathBuf>,
@@ -29,7 +32,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let text = std::fs::read_to_string(&args.model)
         .map_err(|e| Error::data(&name, e.to_string(), "a model.json", "Check the path.").with_source(e))?;
     let model = Model::parse(&text, &name)?;
-    let x = Design::dense(features(&args.data, &model.features)?);
+    let x = Design::dense(features(&args.data, &model.features, &args.format.options()?)?);
     match &args.out {
         Some(path) => {
             let (folder, name) = OutputDir::of_file(path)?;
@@ -46,9 +49,9 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
 }
 
 /// `[rows, names]`: the columns of the given names.
-fn features(file: &str, names: &[String]) -> Result<Array2<f64>> {
+fn features(file: &str, names: &[String], options: &ReadOptions) -> Result<Array2<f64>> {
     let Some(bundled) = file.strip_prefix("bundled:") else {
-        return data::read_features(Path::new(file), names, &ReadOptions::default());
+        return data::read_features(Path::new(file), names, options);
     };
     let set = data::bundled(bundled)?;
     let known = set.feature_names();

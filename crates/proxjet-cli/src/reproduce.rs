@@ -1,12 +1,13 @@
 //! `proxjet reproduce`.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::engine::{self, Choice, EngineArgs};
+use crate::input::InputArgs;
 use crate::{INTERRUPTED, interrupt, print};
-use proxjet::data::{self, Dataset, ReadOptions};
+use proxjet::data::Dataset;
 use proxjet::engine::Engine;
 use proxjet::error::{Error, Result};
 use proxjet::objective::{Loss, Penalty};
@@ -31,13 +32,12 @@ pub(crate) struct Args {
     out: PathBuf,
     #[command(flatten)]
     engine: EngineArgs,
-    /// Another data set: .csv, .npy, .npz or .svm; two classes are fitted by logistic regression, numbers by
-    /// the lasso
+    /// Another data set: .csv, .tsv, .npy, .npz or .svm; two classes are fitted by logistic regression,
+    /// numbers by the lasso
     #[arg(long, value_name = "FILE")]
     data: Option<String>,
-    /// Target column of --data
-    #[arg(long, value_name = "NAME|INDEX")]
-    target: Option<String>,
+    #[command(flatten)]
+    input: InputArgs,
     /// Runs per rule on the synthetic problems
     #[arg(long, value_name = "N", default_value_t = 50)]
     starts: usize,
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let mut experiments =
         vec![(experiments::lasso(args.starts)?, true), (experiments::logistic(args.starts)?, true)];
     match &args.data {
-        Some(file) => experiments.push((own(file, args.target.clone())?, false)),
+        Some(file) => experiments.push((own(args.input.read(file, DEFAULT_MEMORY_BUDGET)?)?, false)),
         None => experiments.extend(experiments::real()?.into_iter().map(|e| (e, false))),
     }
     for (experiment, on_both) in &experiments {
@@ -122,11 +122,7 @@ fn rules(
 }
 
 /// The experiment on the user's data set.
-fn own(file: &str, target: Option<String>) -> Result<Experiment> {
-    let data: Dataset = match file.strip_prefix("bundled:") {
-        Some(name) => data::bundled(name)?,
-        None => data::read(Path::new(file), &ReadOptions { target, max_bytes: DEFAULT_MEMORY_BUDGET })?,
-    };
+fn own(data: Dataset) -> Result<Experiment> {
     let mut values: Vec<f64> = data.target().to_vec();
     values.sort_by(f64::total_cmp);
     values.dedup();

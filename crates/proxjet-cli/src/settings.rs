@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use ndarray::{Array1, Array2, Axis, Ix1, Ix2};
 
 use crate::engine::EngineArgs;
-use proxjet::data::{self, Dataset, ReadOptions, Validation};
+use crate::input::InputArgs;
+use proxjet::data::{self, Validation};
 use proxjet::error::{Error, ErrorKind, Result};
 use proxjet::objective::{Derivative, Loss, Objective, Penalty};
 use proxjet::program::Precision;
@@ -15,27 +16,29 @@ use proxjet::solve::{Alphas, DEFAULT_MEMORY_BUDGET, Sweep};
 /// Options of a sweep.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Settings {
-    /// Data: a .csv, .npy, .npz or .svm file (each also .gz), or bundled:diabetes, bundled:breast_cancer,
-    /// bundled:digits
+    /// Data: a .csv, .tsv, .npy, .npz or .svm file (each also .gz), or bundled:diabetes,
+    /// bundled:breast_cancer, bundled:digits
     #[arg(long, value_name = "FILE")]
     data: String,
-    /// Target column of a CSV or NPY file [default: the last one]
-    #[arg(long, value_name = "NAME|INDEX")]
-    target: Option<String>,
+    #[command(flatten)]
+    input: InputArgs,
     /// Centre and scale every feature; coefficients are then in standardised units
     #[arg(long)]
     standardize: bool,
-    #[arg(long, value_name = "LOSS", help = Loss::usage())]
+    #[arg(long, value_name = "LOSS",
+        help = format!("{}; huber:1.35s is in units of a robust scale of the target", Loss::usage()))]
     loss: String,
     #[arg(long, value_name = "PENALTY", help = Penalty::usage())]
     penalty: String,
     /// Per-feature factors on the penalty, one row of numbers
     #[arg(long, value_name = "FILE.npy")]
     penalty_factors: Option<PathBuf>,
-    /// A list (0.1,0.05), geom:HI:LO:N, or path:EPS:N from alpha_max down to EPS*alpha_max (for penalty l2,
-    /// as in glmnet, alpha_max is that of l1_ratio 1e-3)
-    #[arg(long, value_name = "ALPHAS", default_value = "path:1e-3:100", allow_hyphen_values = true)]
-    alphas: String,
+    /// A list (0.1,0.05), geom:HI:LO:N, or path:EPS:N from alpha_max down to EPS*alpha_max. With a ridge part
+    /// it goes down to EPS*c/(1-l1_ratio) if that is lower, c the median curvature along a feature; for
+    /// penalty l2 it starts at 10 times the largest curvature [default: path:1e-3:100, with a ridge
+    /// path:1e-4:100]
+    #[arg(long, value_name = "ALPHAS", allow_hyphen_values = true)]
+    alphas: Option<String>,
     /// Share of l1 in elastic_net, from 0 to 1 [default: 0.5]
     #[arg(long, value_name = "R", allow_hyphen_values = true)]
     l1_ratio: Option<f64>,
@@ -67,7 +70,7 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "K", default_value = "0")]
     tangent_start: String,
     /// Iterations without a change of the active set that count as identification
-    #[arg(long, value_name = "K", default_value_t = 10)]
+    #[arg(long, value_name = "K", default_value_t = 10, value_parser = whole)]
     patience: usize,
     /// Everything that varies with the iteration, in phases, from a TOML file (docs/schedules.md)
     #[arg(long, value_name = "FILE.toml",
@@ -76,7 +79,7 @@ pub(crate) struct Settings {
         ])]
     schedule: Option<PathBuf>,
     /// Iterations at most
-    #[arg(long, value_name = "K", default_value_t = 1000)]
+    #[arg(long, value_name = "K", default_value_t = 1000, value_parser = whole)]
     iterations: usize,
     /// Tolerance on the iterate and on its derivatives; 0 for exactly K iterations
     #[arg(long, value_name = "T", default_value_t = 1e-6, allow_hyphen_values = true)]
@@ -87,7 +90,7 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     derivative: Option<Vec<String>>,
     /// Keep a full frame every so many iterations [default: a fiftieth of them]
-    #[arg(long, value_name = "E")]
+    #[arg(long, value_name = "E", value_parser = whole)]
     every: Option<usize>,
     /// Start from these coefficients, [p] or [lanes, p]
     #[arg(long, value_name = "FILE.npy")]
@@ -123,6 +126,11 @@ pub(crate) struct Settings {
     memory_budget: f64,
 }
 
+/// A number of iterations.
+fn whole(text: &str) -> std::result::Result<usize, String> {
+    text.parse().map_err(|_| "expected a whole number, zero or larger, such as 1000".into())
+}
+
 /// A memory budget in bytes.
 pub(crate) fn budget(gib: f64) -> Result<u64> {
     let bytes = gib * (1u64 << 30) as f64;
@@ -146,16 +154,6 @@ impl Settings {
         budget(self.memory_budget)
     }
 
-    fn read_data(&self) -> Result<Dataset> {
-        match self.data.strip_prefix("bundled:") {
-            Some(name) => data::bundled(name),
-            None => {
-                let options = ReadOptions { target: self.target.clone(), max_bytes: self.budget()? };
-                data::read(Path::new(&self.data), &options)
-            }
-        }
-    }
-
     fn read_array(&self, option: &str, path: &Path) -> Result<ndarray::ArrayD<f64>> {
         data::read_array(path, self.budget()?).map_err(|e| e.within(&format!("{option} ")))
     }
@@ -163,7 +161,13 @@ impl Settings {
     fn read_vector(&self, option: &str, path: &Path) -> Result<Array1<f64>> {
         let array = self.read_array(option, path)?;
         let shape = array.shape().to_vec();
-        array.into_dimensionality::<Ix1>().map_err(|_| {
+        // A row or a column of a matrix is a vector, too.
+        let flat = match shape[..] {
+            [_, 1] => array.index_axis_move(Axis(1), 0),
+            [1, _] => array.index_axis_move(Axis(0), 0),
+            _ => array,
+        };
+        flat.into_dimensionality::<Ix1>().map_err(|_| {
             let at = format!("{option} {}", path.display());
             Error::data(at, format!("shape {shape:?}"), "one row of numbers", "")
         })
@@ -171,22 +175,23 @@ impl Settings {
 
     /// Reads everything and builds the sweep, in the given precision.
     pub(crate) fn sweep(&self, precision: Precision) -> Result<Sweep> {
-        let loss: Loss = self.loss.parse()?;
         let penalty: Penalty = self.penalty.parse()?;
-        let alphas: Alphas = self.alphas.parse()?;
+        let alphas: Option<Alphas> = self.alphas.as_deref().map(str::parse).transpose()?;
         if let Some(ratio) = self.l1_ratio.filter(|_| penalty.l1_ratio().is_some() || !penalty.uses_alpha()) {
             let found = format!("{ratio} with penalty '{}'", penalty.name());
             return Err(Error::usage("--l1-ratio", found, "penalty 'elastic_net'", "Leave --l1-ratio out."));
         }
-        let problem = self.problem(loss, penalty)?;
+        let problem = self.problem(penalty)?;
         let mut sweep = Sweep::new(problem)
-            .alphas(alphas)
             .l1_ratio(self.l1_ratio.unwrap_or(0.5))
             .schedule(self.rules()?)
             .iterations(self.iterations)
             .tol(self.tol)
             .precision(precision)
             .memory_budget(self.budget()?);
+        if let Some(alphas) = alphas {
+            sweep = sweep.alphas(alphas);
+        }
         sweep = sweep
             .strategy(self.strategy.as_deref().map(str::parse).transpose()?)
             .sparsity(!self.no_sparsity)
@@ -251,8 +256,15 @@ impl Settings {
             .patience(self.patience))
     }
 
-    fn problem(&self, loss: Loss, penalty: Penalty) -> Result<Objective> {
-        let data = self.read_data()?;
+    /// The multiple of the robust scale in `huber:1.35s`.
+    fn huber_multiple(&self) -> Option<f64> {
+        self.loss.strip_prefix("huber:")?.strip_suffix('s')?.parse().ok()
+    }
+
+    fn problem(&self, penalty: Penalty) -> Result<Objective> {
+        let multiple = self.huber_multiple();
+        let loss: Loss = if multiple.is_some() { Loss::huber(1.0)? } else { self.loss.parse()? };
+        let data = self.input.read(&self.data, self.budget()?)?;
         let (fitted, held_out) = match self.validation()? {
             None => (data, None),
             Some(validation) => data.split(validation).map(|(f, h)| (f, Some(h)))?,
@@ -264,6 +276,9 @@ impl Settings {
             .loss(loss)
             .penalty(penalty)
             .intercept(self.intercept || !self.no_intercept);
+        if let Some(multiple) = multiple {
+            builder = builder.huber_scaled(multiple);
+        }
         if let Some(held_out) = held_out {
             builder = builder.validation(held_out);
         }

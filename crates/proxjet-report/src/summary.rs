@@ -5,6 +5,7 @@ use std::fmt::Write;
 use proxjet::certificate::Verdict;
 use proxjet::diff::{LaneAnalysis, LateStart};
 use proxjet::engine::Status;
+use proxjet::program::Precision;
 use proxjet::schedule::Algorithm;
 use proxjet::solve::{LaneResult, RunInfo, SweepResult};
 
@@ -95,18 +96,18 @@ pub fn summary(result: &SweepResult) -> String {
         let lane = &lanes[best];
         let _ = writeln!(
             out,
-            "lowest validation loss: {:.6} at alpha = {:.6} (lane {best}, {} non-zero coefficients)",
+            "lowest validation loss: {:.6e} at alpha = {:.6e} (lane {best}, {} non-zero coefficients)",
             lane.validation_loss.unwrap_or(f64::NAN),
             lane.alpha,
             lane.support
         );
+        out.push_str(end_of_path(lanes, best));
     }
     if count(Status::MaxIterations) > 0 && result.info.tol > 0.0 {
         let _ = writeln!(
             out,
             "{} lane(s) stopped at {} iterations before tolerance {:e}: their coefficients and derivatives \
-                may still move. \
-             Raise `iterations` or `tol`{}, or standardise the features (`standardize`).",
+             may still move. Raise `iterations` or `tol`{}{}.",
             count(Status::MaxIterations),
             result.info.iterations,
             result.info.tol,
@@ -114,18 +115,49 @@ pub fn summary(result: &SweepResult) -> String {
                 ", use `algorithm fista`"
             } else {
                 ""
-            }
+            },
+            if result.is_standardized() { "" } else { ", or standardise the features (`standardize`)" },
         );
     }
-    if count(Status::Diverged) + count(Status::NotFinite) > 0 {
+    out.push_str(&advice_on_divergence(result, count(Status::Diverged), count(Status::NotFinite)));
+    out
+}
+
+/// What to do about lanes that diverged, or whose numbers are not finite.
+fn advice_on_divergence(result: &SweepResult, diverged: usize, not_finite: usize) -> String {
+    let mut out = String::new();
+    let steps = "Use steps below 2/L and momenta below 1 (and with momentum, steps that do not vary).";
+    let unsafe_rules = result.info.warnings.iter().any(|w| w.contains("may diverge"));
+    if not_finite > 0 && result.info.precision == Precision::F32 && !unsafe_rules {
         let _ = writeln!(
             out,
-            "{} lane(s) diverged: their numbers mean nothing. Use steps below 2/L and momenta below 1 (and \
-                with momentum, steps that do not vary).",
-            count(Status::Diverged) + count(Status::NotFinite)
+            "{not_finite} lane(s) left the range of f32: their numbers mean nothing. Use `precision f64`, or \
+             rescale the target or the features."
         );
+    } else if not_finite > 0 {
+        let _ = writeln!(out, "{not_finite} lane(s) are not finite: their numbers mean nothing. {steps}");
+    }
+    if diverged > 0 {
+        let _ = writeln!(out, "{diverged} lane(s) diverged: their numbers mean nothing. {steps}");
     }
     out
+}
+
+/// A warning if the lowest held-out loss is at an end of the path.
+fn end_of_path(lanes: &[LaneResult], best: usize) -> &'static str {
+    let alpha = lanes[best].alpha;
+    let (smaller, larger) = (lanes.iter().any(|l| l.alpha < alpha), lanes.iter().any(|l| l.alpha > alpha));
+    match (smaller, larger) {
+        (false, true) => {
+            "the lowest validation loss is at the smallest alpha: an even smaller one may be better. Extend \
+             `alphas` downwards, as in geom:HI:LO:N.\n"
+        }
+        (true, false) => {
+            "the lowest validation loss is at the largest alpha: an even larger one, or a model without \
+             these features, may be better. Extend `alphas` upwards, as in geom:HI:LO:N.\n"
+        }
+        _ => "",
+    }
 }
 
 /// A few lines on rates and late starts.

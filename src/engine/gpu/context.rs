@@ -6,17 +6,37 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Remedy if there is no adapter at all.
-pub const NO_ADAPTER: &str = "No Vulkan, Metal or DX12 adapter was found; the CPU engine runs without one. \
-    For a \
-    GPU, install its vendor's Vulkan driver. For a software adapter to try the GPU engine with (Debian, \
-    Ubuntu): \
-    apt-get install mesa-vulkan-drivers libvulkan1";
+/// Remedy if there is no adapter at all: what the environment hides, else how to get a driver.
+pub fn no_adapter() -> String {
+    hidden_by_environment().unwrap_or_else(|| {
+        "No Vulkan, Metal or DX12 adapter was found; the CPU engine runs without one. For a GPU, install its \
+         vendor's Vulkan driver. For a software adapter to try the GPU engine with (Debian, Ubuntu): apt-get \
+         install mesa-vulkan-drivers libvulkan1"
+            .into()
+    })
+}
 
 /// Remedy if there is only a software adapter.
-pub const NO_REAL_ADAPTER: &str = "Only a software adapter was found. If this machine has a GPU, install its \
-    vendor's \
-    Vulkan driver and check that VK_DRIVER_FILES does not hide it.";
+pub fn no_real_adapter() -> String {
+    let hidden = hidden_by_environment().unwrap_or_else(|| "Install its vendor's Vulkan driver.".into());
+    format!("Only a software adapter was found. If this machine has a GPU: {hidden}")
+}
+
+/// The variables that limit which adapters are found, and what to do about them.
+fn hidden_by_environment() -> Option<String> {
+    let set = |name: &'static str| Some((name, std::env::var(name).ok().filter(|v| !v.is_empty())?));
+    let drivers = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].into_iter().filter_map(set).map(|(name, value)| {
+        match std::env::split_paths(&value).find(|path| !path.exists()) {
+            Some(path) => format!("{name} names {}, which does not exist", path.display()),
+            None => format!("{name}={value} limits the search to these Vulkan drivers"),
+        }
+    });
+    let backends = set("WGPU_BACKEND").map(|(name, value)| {
+        format!("{name}={value} limits the search to these of the backends vulkan, metal and dx12")
+    });
+    let found: Vec<String> = drivers.chain(backends).collect();
+    (!found.is_empty()).then(|| format!("{}. Unset it to find every adapter.", found.join("; ")))
+}
 
 /// The kinds of adapters that may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,9 +176,9 @@ impl GpuContext {
         });
         let Some(adapter) = list.into_iter().next() else {
             let (found, remedy) = if found_any {
-                ("no usable adapter among those present", NO_REAL_ADAPTER)
+                ("no usable adapter among those present", no_real_adapter())
             } else {
-                ("no adapter", NO_ADAPTER)
+                ("no adapter", no_adapter())
             };
             let remedy = format!("{remedy} `adapters()` lists what there is; `CpuEngine` always works.");
             return Err(Error::new(ErrorKind::Device, "GPU engine", found, "a GPU adapter", remedy));
@@ -176,7 +196,7 @@ impl GpuContext {
         let remedy = "`adapters()` lists what there is.";
         match list.get(index) {
             None if list.is_empty() => {
-                Err(Error::new(ErrorKind::Device, at(), "no adapter", "a GPU adapter", NO_ADAPTER))
+                Err(Error::new(ErrorKind::Device, at(), "no adapter", "a GPU adapter", no_adapter()))
             }
             None => {
                 let expected = format!("an index from 0 to {}", list.len() - 1);
@@ -217,7 +237,7 @@ impl GpuContext {
                 at(),
                 "an adapter that is gone",
                 "a fresh device",
-                NO_ADAPTER,
+                no_adapter(),
             )),
         }
     }

@@ -31,7 +31,7 @@ mod tune;
 
 pub use crate::program::{DeviceKind, Keep, Side, Tile, Tiles};
 pub use compose::{Composed, compose};
-pub use context::{AdapterSummary, GpuContext, NO_ADAPTER, NO_REAL_ADAPTER, Pick, adapters};
+pub use context::{AdapterSummary, GpuContext, Pick, adapters, no_adapter, no_real_adapter};
 pub use measure::ProductTimes;
 pub use profile::{KernelTime, Profile};
 pub use session::{Session, StateLayout};

@@ -1,0 +1,140 @@
+//! Comma-separated text. It is read twice, a row at a time: the first pass finds what the columns hold, the
+//! second fills the arrays, so that no text is kept.
+
+use ndarray::{Array1, Array2};
+
+use super::Dataset;
+use super::read::{ReadOptions, check_size, classes};
+use crate::error::{Error, ErrorKind, Result};
+
+mod cell;
+mod roles;
+mod scan;
+mod text;
+
+pub(super) use cell::is_missing;
+use cell::{Cell, shown};
+use roles::Roles;
+use scan::{Scan, scan};
+use text::Text;
+
+/// A column of the design.
+enum Column {
+    /// The numbers of a column of the file, and the value that replaces missing ones.
+    Number(usize, f64),
+    /// 1 where a column of the file holds this text, else 0.
+    Indicator(usize, String),
+}
+
+impl Column {
+    fn source(&self) -> usize {
+        match self {
+            Column::Number(j, _) | Column::Indicator(j, _) => *j,
+        }
+    }
+    /// The value of a cell, if it has one.
+    fn value(&self, cell: &str) -> Option<f64> {
+        match (self, Cell::of(cell)) {
+            (Column::Indicator(_, level), _) => Some(f64::from(cell == level)),
+            (Column::Number(..), Cell::Number(v)) => Some(v),
+            (Column::Number(_, instead), Cell::Missing) => Some(*instead).filter(|v| !v.is_nan()),
+            _ => None,
+        }
+    }
+}
+
+/// Parses text whose first line names the columns, unless the options say otherwise.
+pub(super) fn parse(bytes: &[u8], file: &str, separator: u8, options: &ReadOptions) -> Result<Dataset> {
+    let text = Text::new(bytes, file, separator, options)?;
+    let roles = Roles::new(&text, options)?;
+    let scan = scan(&text, &roles, options)?;
+    let (columns, names) = layout(&text, &roles, &scan);
+    check_size(file, scan.rows.len() as u64, columns.len() as u64, options.max_bytes)?;
+    let target = &scan.facts[roles.target];
+    let at = format!("{file}, target column '{}'", text.names[roles.target]);
+    let labels = target.text.as_ref().map(|found| {
+        if !target.is_text() {
+            let both = format!("numbers, and the text {} in line {}", shown(&found.text), found.line);
+            return Err(Error::data(&at, both, "numbers only, or text only", "Recode the labels."));
+        }
+        classes(&at, &target.levels)
+    });
+    let labels = labels.transpose()?;
+    let mut values = Vec::with_capacity(scan.rows.len() * columns.len());
+    let mut y = Vec::with_capacity(scan.rows.len());
+    let mut kept = scan.rows.iter().peekable();
+    let mut index = 0;
+    text.rows(|_, record| {
+        let row = index;
+        index += 1;
+        if kept.next_if(|(place, _)| *place == row).is_some() {
+            values.extend(columns.iter().map(|c| c.value(&record[c.source()]).unwrap_or(f64::NAN)));
+            let cell = &record[roles.target];
+            y.push(match &labels {
+                Some([_, high]) => f64::from(cell == high),
+                None => cell.parse().unwrap_or(f64::NAN),
+            });
+        }
+        Ok(kept.peek().is_some())
+    })?;
+    let x = Array2::from_shape_vec((y.len(), columns.len()), values).expect("one value per cell");
+    let (places, weight): (Vec<usize>, Vec<f64>) = scan.rows.into_iter().unzip();
+    let mut data = Dataset::weighted(x, Array1::from(y), Array1::from(weight))?;
+    data.given_rows = places;
+    let data = data.with_feature_names(names)?.with_target_name(&text.names[roles.target]);
+    Ok(match labels {
+        Some(names) => data.with_class_names(names),
+        None => data,
+    })
+}
+
+/// The columns of the design and their names.
+fn layout(text: &Text<'_>, roles: &Roles, scan: &Scan) -> (Vec<Column>, Vec<String>) {
+    let of = |j: &usize| {
+        let (name, facts) = (&text.names[*j], &scan.facts[*j]);
+        if !facts.is_text() {
+            return vec![(Column::Number(*j, facts.mean()), name.clone())];
+        }
+        let level = |level: &String| (Column::Indicator(*j, level.clone()), format!("{name}={level}"));
+        facts.levels.iter().map(level).collect()
+    };
+    roles.features.iter().flat_map(of).unzip()
+}
+
+/// The features of the given names, `[rows, names]`; other columns are ignored. A name `column=text` is the
+/// indicator of a text.
+pub(super) fn columns(
+    bytes: &[u8],
+    file: &str,
+    separator: u8,
+    names: &[String],
+    options: &ReadOptions,
+) -> Result<Array2<f64>> {
+    let text = Text::new(bytes, file, separator, options)?;
+    let find = |name: &String| {
+        let place = |wanted: &str| text.names.iter().position(|n| n == wanted);
+        let indicator = |(at, _): (usize, &str)| {
+            place(&name[..at]).map(|j| Column::Indicator(j, name[at + 1..].to_string()))
+        };
+        let number = place(name).map(|j| Column::Number(j, f64::NAN));
+        number.or_else(|| name.match_indices('=').find_map(indicator)).ok_or_else(|| {
+            let known: Vec<&str> = text.names.iter().map(String::as_str).collect();
+            Error::unknown(ErrorKind::Data, format!("{file}: feature"), name, &known)
+        })
+    };
+    let columns: Vec<Column> = names.iter().map(find).collect::<Result<_>>()?;
+    let (mut values, mut rows) = (Vec::new(), 0);
+    text.rows(|line, record| {
+        rows += 1;
+        check_size(file, rows, columns.len() as u64, options.max_bytes)?;
+        for column in &columns {
+            let cell = &record[column.source()];
+            values.push(column.value(cell).ok_or_else(|| {
+                let at = format!("{file}, line {line}, column '{}'", text.names[column.source()]);
+                Error::data(at, shown(cell), "a number", "A prediction needs a value of every feature.")
+            })?);
+        }
+        Ok(true)
+    })?;
+    Ok(Array2::from_shape_vec((rows as usize, columns.len()), values).expect("one value per cell"))
+}
