@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use ndarray::{Array2, Axis};
 
 use super::Dataset;
-use super::read::{ReadOptions, check_size, classes, find_column, positions};
+use super::read::{ReadOptions, check_bytes, check_size, classes, find_column, positions};
 use crate::error::{Error, Result};
 
 /// The cells of comma-separated text, without the header.
@@ -15,9 +15,16 @@ struct Table {
     rows: Vec<(u64, csv::StringRecord)>,
 }
 
+/// Bytes of a cell beside its text: its end in its record, and its number.
+const CELL_BYTES: u64 = 16;
+/// Bytes of a record of the CSV reader without its cells.
+const RECORD_BYTES: u64 = 160;
+
 /// Splits text into cells, and checks the header and the length of every row.
 fn table(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<Table> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let cells = bytes.iter().filter(|b| matches!(**b, b',' | b';' | b'\t' | b'\n')).count() as u64;
+    check_bytes(file, "cells", (cells, CELL_BYTES), options.max_bytes)?;
     let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(bytes);
     let failed =
         |e: csv::Error| Error::data(file, e.to_string(), "comma-separated text in UTF-8", "").with_source(e);
@@ -46,8 +53,9 @@ fn table(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<Table> {
             ));
         }
         rows.push((line, record));
-        check_size(file, rows.len() as u64, names.len() as u64, options.max_bytes)?;
+        check_bytes(file, "rows", (rows.len() as u64, RECORD_BYTES), options.max_bytes)?;
     }
+    check_size(file, rows.len() as u64, names.len() as u64, options.max_bytes)?;
     if rows.is_empty() {
         return Err(Error::data(file, "a header and no rows", "at least one row below the header", ""));
     }
@@ -83,7 +91,7 @@ pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<D
     let features: Vec<usize> = (0..names.len()).filter(|j| *j != target).collect();
     let x = table.numbers(&features, file)?;
     let name = &names[target];
-    let labels: Vec<String> = table.rows.iter().map(|(_, row)| row[target].to_string()).collect();
+    let labels: Vec<&str> = table.rows.iter().map(|(_, row)| &row[target]).collect();
     let text = labels.iter().any(|l| !l.is_empty() && l.parse::<f64>().is_err());
     let (y, class_names) = if text && labels.iter().all(|l| !l.is_empty()) {
         classes(&format!("{file}, target column '{name}'"), &labels).map(|(y, names)| (y, Some(names)))?

@@ -21,7 +21,7 @@ pub use bundled::{BUNDLED, bundled};
 #[cfg(feature = "readers")]
 pub use npy::read_array;
 #[cfg(feature = "readers")]
-pub use read::{ReadOptions, read, read_features};
+pub use read::{ReadOptions, parse, read, read_features, read_text};
 pub use split::Validation;
 pub use synthetic::Synthetic;
 
@@ -258,10 +258,14 @@ impl Dataset {
     /// The rows `index`, in that order, with their weights and all names.
     ///
     /// # Errors
-    /// Rows whose weights are all zero, or no rows.
+    /// Rows whose weights are all zero, no rows, or a row that does not exist.
     pub fn select(&self, index: &[usize]) -> Result<Self> {
         if index.is_empty() {
             return Err(Error::data("rows", "none", "at least one row", ""));
+        }
+        if let Some(row) = index.iter().find(|row| **row >= self.rows()) {
+            let expected = format!("rows below {}, counted from 0", self.rows());
+            return Err(Error::data("rows", format!("row {row}"), expected, ""));
         }
         let part = Dataset {
             design: self.design.select_rows(index),

@@ -47,23 +47,52 @@ pub struct Plan {
 /// Largest count of iterations that f32 represents exactly.
 const MOST_COUNTED: usize = 1 << 24;
 
+impl Request {
+    /// Checks that no size is zero.
+    fn check_sizes(&self) -> Result<()> {
+        let sizes = [
+            ("rows", self.rows),
+            ("state rows", self.state_rows),
+            ("lanes", self.lanes),
+            ("iterations", self.iterations),
+            ("every", self.every),
+            ("stages", self.stages),
+            ("phases", self.phases),
+        ];
+        match sizes.iter().find(|(_, size)| *size == 0) {
+            None => Ok(()),
+            Some((name, _)) => Err(Error::usage(*name, "0", "at least 1", "")),
+        }
+    }
+
+    /// The bytes of the trace that the host keeps, if they fit the budget.
+    pub(crate) fn check_trace(&self) -> Result<u64> {
+        if self.session.is_some() {
+            return Ok(0);
+        }
+        let bytes = host_bytes(self, RecordLayout::new(self.tangents));
+        if bytes <= self.memory_budget {
+            return Ok(bytes);
+        }
+        Err(over_budget(
+            "trace kept by the host",
+            bytes,
+            self.memory_budget,
+            "Record less often (`every`), use fewer `iterations` or lanes, or raise `memory_budget`.",
+        ))
+    }
+}
+
 impl Plan {
     /// Plans a run.
     ///
     /// # Errors
-    /// The run does not fit the budget or the engine's buffers even lane by lane; the message has the
-    /// numbers.
+    /// A size of zero, or a run that does not fit the budget or the engine's buffers even lane by lane; the
+    /// message has the numbers.
     pub fn new(request: Request, limits: &Limits) -> Result<Plan> {
+        request.check_sizes()?;
         let layout = RecordLayout::new(request.tangents);
-        let host_bytes = if request.session.is_some() { 0 } else { host_bytes(&request, layout) };
-        if host_bytes > request.memory_budget {
-            return Err(over_budget(
-                "trace kept by the host",
-                host_bytes,
-                request.memory_budget,
-                "Record less often (`every`), use fewer `iterations` or lanes, or raise `memory_budget`.",
-            ));
-        }
+        let host_bytes = request.check_trace()?;
         if limits.engine == "gpu" && request.precision == Precision::F32 && request.iterations > MOST_COUNTED
         {
             return Err(Error::usage(

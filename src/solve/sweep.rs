@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::lanes::{Lane, MetricSource, Start};
 use crate::objective::{Derivative, Need, Objective};
-use crate::program::{MetricKind, Plan, Precision, Request, Strategy};
+use crate::program::{Keep, MetricKind, Plan, Precision, Request, Strategy};
 use crate::schedule::{Algorithm, LaneSchedule, Metric, Momentum, Schedule, Step, TangentStart};
 
 /// Default memory budget: 4 GiB, for the device's buffers and the host's trace together.
@@ -208,6 +208,11 @@ impl Sweep {
     /// A setting out of range, a derivative that does not exist, a step beyond the limit of the penalty, a
     /// table or a start of the wrong shape.
     pub fn prepare(&self) -> Result<Prepared> {
+        self.prepare_for(None)
+    }
+
+    /// The same for a session that keeps results, or for a sweep.
+    fn prepare_for(&self, session: Option<Keep>) -> Result<Prepared> {
         let problem = &self.problem;
         let penalty = problem.penalty();
         let l1_ratio = penalty.l1_ratio().unwrap_or(self.l1_ratio);
@@ -226,17 +231,21 @@ impl Sweep {
         if !(self.tol >= 0.0 && self.tol.is_finite()) {
             return Err(Error::usage("tol", self.tol.to_string(), "a finite number, zero or larger", ""));
         }
-        let alphas = self.alphas.resolve(problem, l1_ratio)?;
-        let lanes = self.lay_out(&alphas, l1_ratio)?;
         let derivatives = match &self.derivatives {
             Some(list) => list.clone(),
             None if penalty.uses_alpha() => vec![Derivative::LogAlpha],
             None => Vec::new(),
         };
+        let alphas = self.alphas.resolve(problem, l1_ratio)?;
+        // Before lanes and tables are laid out.
+        let sizes = (problem.shape().rows, problem.state_rows());
+        let plain =
+            Request::plain(sizes, alphas.len(), derivatives.len(), self.iterations, self.precision);
+        Request { session, every: self.period(), memory_budget: self.memory_budget, ..plain }.check_trace()?;
+        let lanes = self.lay_out(&alphas, l1_ratio)?;
+        let smallest = alphas.iter().copied().fold(f64::INFINITY, f64::min);
         for derivative in &derivatives {
-            for lane in &lanes {
-                derivative.check(problem, lane.alpha)?;
-            }
+            derivative.check(problem, smallest)?;
         }
         for phase in self.schedule.phases() {
             if phase.momentum == Some(Momentum::StronglyConvex) {
@@ -254,6 +263,11 @@ impl Sweep {
         step_limit::check(problem, &lanes, &schedule, &metric.source, self.iterations)?;
         let start = self.start.as_ref().map(|s| expand_start(s, problem, lanes.len())).transpose()?;
         Ok(Prepared { lanes, schedule, metric: metric.source, derivatives, start })
+    }
+
+    /// Iterations between two frames.
+    fn period(&self) -> usize {
+        self.every.unwrap_or((self.iterations / 50).max(1))
     }
 
     /// The lanes of the sweep: one for each alpha, each with its start.
@@ -302,7 +316,7 @@ impl Sweep {
             session: None,
             tangents: prepared.derivatives.len(),
             iterations: self.iterations,
-            every: self.every.unwrap_or((self.iterations / 50).max(1)),
+            every: self.period(),
             check_every: if self.tol > 0.0 { self.check_every } else { 0 },
             stages: prepared.schedule.stages(),
             strategy: self.strategy,
@@ -340,13 +354,13 @@ impl Sweep {
     pub fn session(
         mut self,
         engine: &mut crate::engine::gpu::GpuEngine,
-        keep: crate::engine::gpu::Keep,
+        keep: Keep,
     ) -> Result<crate::engine::gpu::Session> {
-        if keep != crate::engine::gpu::Keep::Frames {
+        if keep != Keep::Frames {
             // Record only the last frame.
             self.every = Some(self.iterations);
         }
-        let prepared = self.prepare()?;
+        let prepared = self.prepare_for(Some(keep))?;
         if let Some(i) = prepared.lanes.iter().position(|lane| matches!(lane.start, Start::From(_))) {
             return Err(Error::usage(
                 format!("start of lane {i}"),
