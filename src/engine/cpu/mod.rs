@@ -41,6 +41,9 @@ impl CpuEngine {
     }
 }
 
+/// Most lanes at the same time: more would not make the products faster, and take more memory.
+const MAX_LANES: usize = 1 << 15;
+
 impl Sealed for CpuEngine {}
 
 impl Engine for CpuEngine {
@@ -61,7 +64,7 @@ impl Engine for CpuEngine {
             engine: "cpu",
             max_buffer_bytes: u64::MAX,
             max_workgroups: u64::MAX,
-            max_lanes: usize::MAX,
+            max_lanes: MAX_LANES,
             flops,
             flops_wide: 0.0,
             element: 0.0,
