@@ -161,7 +161,11 @@ const NAMES_BYTES: u64 = 128;
 pub(super) fn check_size(at: &str, rows: u64, columns: u64, max_bytes: u64) -> Result<()> {
     match rows.checked_mul(8).and_then(|b| b.checked_add(NAMES_BYTES)).and_then(|b| b.checked_mul(columns)) {
         Some(bytes) if bytes <= max_bytes => Ok(()),
-        _ => Err(too_large(at, format!("{rows} rows x {columns} columns of 8 bytes, with their names"), max_bytes)),
+        _ => Err(too_large(
+            at,
+            format!("{rows} rows x {columns} columns of 8 bytes, with their names"),
+            max_bytes,
+        )),
     }
 }
 
@@ -206,10 +210,7 @@ pub(super) fn positions(at: &str, wanted: &[String], known: &[String]) -> Result
 }
 
 /// Text labels of exactly two values as 0 and 1, the later in order being 1.
-pub(super) fn classes(
-    at: &str,
-    labels: &[impl AsRef<str>],
-) -> Result<(ndarray::Array1<f64>, [String; 2])> {
+pub(super) fn classes(at: &str, labels: &[impl AsRef<str>]) -> Result<(ndarray::Array1<f64>, [String; 2])> {
     let names: std::collections::BTreeSet<&str> = labels.iter().map(AsRef::as_ref).collect();
     let mut sorted = names.iter();
     match (sorted.next(), sorted.next(), sorted.next()) {

@@ -194,9 +194,7 @@ impl std::str::FromStr for Momentum {
         match (name, &split(at, text)?.1[..]) {
             ("nesterov", [a]) if counts(*a) => Ok(Momentum::Nesterov(*a)),
             ("constant", [v]) if v.is_finite() => Ok(Momentum::Constant(*v)),
-            ("nesterov", _) => {
-                Err(Error::usage(at, format!("'{text}'"), NESTEROV, "A common choice is 2."))
-            }
+            ("nesterov", _) => Err(Error::usage(at, format!("'{text}'"), NESTEROV, "A common choice is 2.")),
             _ => Err(Error::usage(at, format!("'{text}'"), "constant:V", "")),
         }
     }

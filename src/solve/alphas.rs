@@ -86,7 +86,12 @@ impl Alphas {
             Alphas::Geometric { count, .. } | Alphas::Path { count, .. } => *count,
         };
         if count > MAX_LANES {
-            return Err(Error::usage("alphas", format!("{count} values"), format!("at most {MAX_LANES}"), ""));
+            return Err(Error::usage(
+                "alphas",
+                format!("{count} values"),
+                format!("at most {MAX_LANES}"),
+                "",
+            ));
         }
         Ok(())
     }

@@ -239,9 +239,9 @@ impl Sweep {
         let alphas = self.alphas.resolve(problem, l1_ratio)?;
         // Before lanes and tables are laid out.
         let sizes = (problem.shape().rows, problem.state_rows());
-        let plain =
-            Request::plain(sizes, alphas.len(), derivatives.len(), self.iterations, self.precision);
-        Request { session, every: self.period(), memory_budget: self.memory_budget, ..plain }.check_trace()?;
+        let plain = Request::plain(sizes, alphas.len(), derivatives.len(), self.iterations, self.precision);
+        Request { session, every: self.period(), memory_budget: self.memory_budget, ..plain }
+            .check_trace()?;
         let lanes = self.lay_out(&alphas, l1_ratio)?;
         let smallest = alphas.iter().copied().fold(f64::INFINITY, f64::min);
         for derivative in &derivatives {

@@ -14,7 +14,7 @@ pub(crate) fn listen() {
             if INTERRUPTED.swap(true, Ordering::SeqCst) {
                 std::process::exit(i32::from(crate::INTERRUPTED));
             }
-            eprintln!("\ninterrupted: finishing the chunk and keeping what is done (again to end at once)");
+            note!("\ninterrupted: finishing the chunk and keeping what is done (again to end at once)");
         });
         if let Err(e) = heard {
             log::warn!("Ctrl-C cannot be handled here ({e}): it will end the program without results");

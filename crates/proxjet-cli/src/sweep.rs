@@ -44,12 +44,12 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     if args.dry_run {
         let plan = sweep.plan(engines[0].as_ref())?;
         if engines.len() > 1 {
-            eprintln!("the plan of the first of {} devices, if it ran alone", engines.len());
+            note!("the plan of the first of {} devices, if it ran alone", engines.len());
         }
         if args.json {
-            print_json(&plan)
+            print_json(&plan)?
         } else {
-            print(&format!("{plan}\n"))
+            print(&format!("{plan}\n"))?
         }
         return Ok(0);
     }
@@ -79,18 +79,18 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         }
     }
     if args.json {
-        print_json(&file);
+        print_json(&file)?;
     } else {
-        print(&lane_table(&result.lanes));
+        print(&lane_table(&result.lanes))?;
     }
-    eprint!("{}", translated(&summary(&result)));
+    note!("{}", translated(&summary(&result)).trim_end());
     if let Some(lanes) = &convergence {
-        eprint!("{}", convergence_summary(lanes));
+        note!("{}", convergence_summary(lanes).trim_end());
     }
     if let Some(out) = &out {
-        eprintln!("results: {}", out.path().display());
+        note!("results: {}", out.path().display());
         if model.is_none() {
-            eprintln!(
+            note!(
                 "no model.json: that is the lane of the lowest held-out loss; give --validation, or a single \
                     alpha"
             );
@@ -101,7 +101,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
 
 /// Writes `result.json` and `trace.npz`, their names preceded by `prefix`.
 pub(crate) fn save(out: &OutputDir, prefix: &str, result: &SweepResult, file: &ResultFile<'_>) -> Result<()> {
-    out.write(&format!("{prefix}trace.npz"), |w| write_trace(&result.trace, w))?;
+    out.write(&format!("{prefix}trace.npz"), |w| write_trace(&result.trace, &file.id, w))?;
     out.write(&format!("{prefix}result.json"), |w| Ok(serde_json::to_writer_pretty(w, file)?))?;
     Ok(())
 }

@@ -161,7 +161,7 @@ impl<T: Real> Run for CpuRun<'_, T> {
         self.plan.slots - self.state.lanes.len()
     }
 
-    fn load(&mut self, lanes: Vec<LaneState>) -> Result<()> {
+    fn load(&mut self, lanes: &[LaneState]) -> Result<()> {
         self.state.load(self.job, lanes);
         Ok(())
     }

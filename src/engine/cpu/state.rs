@@ -123,7 +123,7 @@ impl<T: Real> State<T> {
     }
 
     /// Loads lanes after the active ones.
-    pub(super) fn load(&mut self, job: &Job<'_>, lanes: Vec<LaneState>) {
+    pub(super) fn load(&mut self, job: &Job<'_>, lanes: &[LaneState]) {
         self.disable_working_sets();
         let (n, q) = self.shared.shape();
         let width = self.shared.width();
@@ -142,9 +142,9 @@ impl<T: Real> State<T> {
                     None => metric[..q].iter_mut().enumerate().for_each(|(j, d)| *d = entry(j)),
                 }
             }
-            let numbers = self.numbers.lane(job, &state);
+            let numbers = self.numbers.lane(job, state);
             self.slots[state.lane] = self.lanes.len();
-            self.lanes.push(ActiveLane::new(&state, numbers, job.derivatives.len()));
+            self.lanes.push(ActiveLane::new(state, numbers, job.derivatives.len()));
         }
         let new = first..self.lanes.len() * width;
         let (in_q, in_n) = (new.start * q..new.end * q, new.start * n..new.end * n);
