@@ -60,7 +60,7 @@ impl Sweep {
         // A replacement engine chooses its own strategy.
         let any_strategy = self.clone().strategy(None);
         let replan = |engine: &dyn Engine| any_strategy.plan_prepared(&prepared, engine);
-        let scheduler = Scheduler::new(&job, deadline, self.on_fault, &replan);
+        let scheduler = Scheduler::new(self, &job, deadline, &replan);
         let mut pairs: Vec<(&mut dyn Engine, Plan)> =
             engines.iter_mut().map(|e| &mut **e as _).zip(plans).collect();
         scheduler.run(&mut pairs, &mut |event| collector.collect(event))?;

@@ -1,5 +1,7 @@
 //! A sweep: its settings, and the plan that follows from them.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ndarray::Array2;
@@ -40,6 +42,7 @@ pub struct Sweep {
     chunk: Option<usize>,
     pub(super) deadline: Option<Duration>,
     pub(super) on_fault: OnFault,
+    pub(super) cancel: Vec<Arc<AtomicBool>>,
 }
 
 impl Sweep {
@@ -65,6 +68,7 @@ impl Sweep {
             chunk: None,
             deadline: None,
             on_fault: OnFault::default(),
+            cancel: Vec::new(),
         }
     }
 
@@ -183,6 +187,13 @@ impl Sweep {
     /// The reaction to a device failure during the run.
     pub fn on_fault(mut self, on_fault: OnFault) -> Self {
         self.on_fault = on_fault;
+        self
+    }
+
+    /// Cancels the run when the flag becomes true, also while it waits for a device that does not answer.
+    /// Several flags may be given.
+    pub fn cancel_by(mut self, flag: Arc<AtomicBool>) -> Self {
+        self.cancel.push(flag);
         self
     }
 

@@ -120,10 +120,10 @@ pub(crate) fn run_with_progress(
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
     bar.set_prefix(name.to_string());
     let mut engines: Vec<&mut dyn Engine> = engines.iter_mut().map(|e| e.as_mut() as _).collect();
-    let result = sweep.run_on(&mut engines, |_, progress| {
+    let result = sweep.clone().cancel_by(interrupt::flag()).run_on(&mut engines, |_, progress| {
         bar.set_position((progress.iterations + progress.skipped) as u64);
         bar.set_message(format!("{} of {} lanes going", progress.running, progress.lanes));
-        if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        ControlFlow::Continue(())
     });
     bar.finish_and_clear();
     result
