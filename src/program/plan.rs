@@ -44,11 +44,14 @@ pub struct Plan {
     pub seconds: f64,
 }
 
+/// More bytes than any device has.
+const MOST_BYTES: u64 = 1 << 50;
+
 /// Largest count of iterations that f32 represents exactly.
 const MOST_COUNTED: usize = 1 << 24;
 
 impl Request {
-    /// Checks that no size is zero.
+    /// Checks that no size is zero, and that the design and a single lane do not exceed the budget by far.
     fn check_sizes(&self) -> Result<()> {
         let sizes = [
             ("rows", self.rows),
@@ -59,10 +62,20 @@ impl Request {
             ("stages", self.stages),
             ("phases", self.phases),
         ];
-        match sizes.iter().find(|(_, size)| *size == 0) {
-            None => Ok(()),
-            Some((name, _)) => Err(Error::usage(*name, "0", "at least 1", "")),
+        if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
+            return Err(Error::usage(*name, "0", "at least 1", ""));
         }
+        let wide = |size: usize| size as u128;
+        let lane = (wide(self.rows) + wide(self.state_rows)).saturating_mul(1 + wide(self.tangents));
+        let design = wide(self.rows) * wide(self.state_rows);
+        let bytes = design.saturating_add(lane).saturating_mul(self.precision.bytes().into());
+        // Sizes that fit can be multiplied by each other in 64 bits.
+        if bytes <= self.memory_budget.min(MOST_BYTES).into() {
+            return Ok(());
+        }
+        let (what, remedy) =
+            ("design and a single lane", "Raise `memory_budget`, or use fewer rows or features.");
+        Err(over_budget(what, u64::try_from(bytes).unwrap_or(u64::MAX), self.memory_budget, remedy))
     }
 
     /// The bytes of the trace that the host keeps, if they fit the budget.

@@ -196,8 +196,9 @@ pub(super) fn gap_penalty(s: &Shape) -> Pass {
     .with(penalty_parts())
 }
 
-/// Most blocks of rows of `load` along one dimension; a device has at least 65535 workgroups there.
-const MOST_BLOCKS_ALONG_Y: usize = 1 << 15;
+/// Most blocks of rows of `load` along its second dimension; more lie along the third, as a device may have
+/// only 65535 workgroups in each.
+const MOST_BLOCKS_ALONG_Y: usize = 1 << 8;
 
 /// Workgroups of `load`: lanes, and blocks of rows along two dimensions.
 fn load_grid(s: &Shape, rows: usize) -> [u32; 3] {
