@@ -48,9 +48,10 @@ impl LaneSchedule {
     /// derivatives are `tangents`, `[b][d]` for the `d` `derivatives`.
     ///
     /// # Errors
-    /// More than 2²⁸ iterations; phases that overlap or leave iterations without one; a table that is too short or of another number of
-    /// lanes; a step that is not positive; a momentum that the algorithm does not have, or that needs a
-    /// strong convexity the problem lacks; a derivative by a setting that does not exist.
+    /// More than 2²⁸ iterations; phases that overlap or leave iterations without one; a table that is too
+    /// short or of another number of lanes; a number of a rule that is out of its range; a step that is not
+    /// positive; a momentum that the algorithm does not have, or that needs a strong convexity the problem
+    /// lacks; a derivative by a setting that does not exist.
     pub fn new(
         schedule: Schedule,
         iterations: usize,

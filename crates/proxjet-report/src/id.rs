@@ -10,7 +10,7 @@ use proxjet::solve::RunInfo;
 
 use crate::DataInfo;
 
-/// 32 hexadecimal digits computed from settings, data, device and trace of a run: the same run has the same id.
+/// 32 hexadecimal digits computed from settings, data, device and trace of a run; the same for the same run.
 pub(crate) fn id(info: &RunInfo, data: &DataInfo, trace: &Trace) -> String {
     let mut hasher = SipHasher13::new();
     let mut settings = info.clone();

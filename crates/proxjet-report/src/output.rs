@@ -25,7 +25,7 @@ impl OutputDir {
         Ok(dir)
     }
 
-    /// Removes temporary files of earlier runs that were killed while they wrote: those that are old, and that
+    /// Removes temporary files of earlier runs that were killed while they wrote: those that are old and that
     /// no process has locked.
     fn sweep(&self) {
         let Ok(entries) = std::fs::read_dir(&self.path) else { return };
