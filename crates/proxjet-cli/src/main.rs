@@ -9,8 +9,8 @@ use proxjet::error::{Error, ErrorKind, Result};
 /// Writes a line to stderr, if that can be written: what it says must not change the exit code.
 macro_rules! note {
     ($($text:tt)*) => {{
-        let line = format_args!("{}\n", format_args!($($text)*));
-        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), line);
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($text)*);
     }};
 }
 
