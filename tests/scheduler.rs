@@ -85,7 +85,7 @@ impl Run for FaultyRun<'_> {
     fn free(&self) -> usize {
         self.inner.free()
     }
-    fn load(&mut self, lanes: Vec<LaneState>) -> Result<()> {
+    fn load(&mut self, lanes: &[LaneState]) -> Result<()> {
         self.may_fail()?;
         self.inner.load(lanes)
     }

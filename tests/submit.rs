@@ -57,7 +57,7 @@ impl Run for CountedRun<'_> {
     fn free(&self) -> usize {
         self.inner.free()
     }
-    fn load(&mut self, lanes: Vec<LaneState>) -> Result<()> {
+    fn load(&mut self, lanes: &[LaneState]) -> Result<()> {
         self.inner.load(lanes)
     }
     fn evict(&mut self, lanes: &[usize]) {

@@ -6,7 +6,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     let lane = arrival_slot(id.x);
     let blank = starts_from_zeros(id.x);
-    let first = id.y * ROW_BLOCK;
+    let first = (id.z * BLOCKS_ALONG_Y + id.y) * ROW_BLOCK;
     if (first == 0u) {
         for (var field = 0u; field < STATE_FIELDS; field++) {
             lane_state[field * PADDED_LANES + lane] = arrivals[arrival_head(id.x) + 2u + field];

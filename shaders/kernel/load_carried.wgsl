@@ -6,7 +6,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         return;
     }
     let lane = arrival_slot(id.x);
-    let first = id.y * ROW_BLOCK;
+    let first = (id.z * BLOCKS_ALONG_Y + id.y) * ROW_BLOCK;
     for (var i = first; i < min(first + ROW_BLOCK, CARRIED_ROWS); i++) {
         for (var t = 0u; t < WIDTH; t++) {
             carried[entry(i, t, lane)] = real(0.0);

@@ -5,7 +5,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         return;
     }
     let lane = arrival_slot(id.x);
-    let first = id.y * ROW_BLOCK;
+    let first = (id.z * BLOCKS_ALONG_Y + id.y) * ROW_BLOCK;
     for (var j = first; j < min(first + ROW_BLOCK, STATE_ROWS); j++) {
         for (var t = 0u; t < WIDTH; t++) {
             metric[entry(j, t, lane)] = arrival_value(id.x, 2u, j, t);

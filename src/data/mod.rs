@@ -22,7 +22,7 @@ pub use bundled::{BUNDLED, bundled};
 #[cfg(feature = "readers")]
 pub use npy::read_array;
 #[cfg(feature = "readers")]
-pub use read::{Header, Missing, ReadOptions, read, read_features};
+pub use read::{Header, Missing, ReadOptions, parse, read, read_features, read_text};
 pub use split::Validation;
 pub use standardize::Standardization;
 pub use synthetic::Synthetic;

@@ -8,7 +8,7 @@ use npyz::{NpyFile, NpyHeader, Order, TypeChar};
 
 use super::Dataset;
 use super::csv::is_missing;
-use super::read::{ReadOptions, check_size, classes, find_column, positions, read_bytes};
+use super::read::{ReadOptions, check_bytes, check_size, classes, find_column, positions, read_bytes};
 use crate::error::{Error, Result};
 
 /// An array of numbers or of text.
@@ -30,6 +30,7 @@ pub fn read_array(path: &Path, max_bytes: u64) -> Result<ArrayD<f64>> {
 /// A matrix with a target column.
 pub(super) fn parse_npy(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<Dataset> {
     let table = matrix(numbers(array(bytes, file, options.max_bytes)?, file)?, file)?;
+    check_size(file, table.nrows() as u64, table.ncols() as u64, options.max_bytes)?;
     if table.ncols() < 2 {
         return Err(Error::data(file, "a matrix of one column", "features and a target column", ""));
     }
@@ -107,8 +108,9 @@ impl<'a> Archive<'a> {
         let mut raw = Vec::new();
         let read = member.by_ref().take(limit.saturating_add(1)).read_to_end(&mut raw);
         read.map_err(|e| not_an_archive(file, e))?;
-        check_size(file, raw.len() as u64 / 8, 1, limit)?;
-        array(&raw, &format!("{file}, array '{name}'"), limit).map(Some)
+        let at = format!("{file}, array '{name}'");
+        check_bytes(&at, "bytes", (raw.len() as u64, 1), limit)?;
+        array(&raw, &at, limit).map(Some)
     }
 
     fn require(&mut self, name: &str) -> Result<Array> {
@@ -119,7 +121,9 @@ impl<'a> Archive<'a> {
 
     fn x(&mut self) -> Result<Array2<f64>> {
         let at = self.at("X");
-        matrix(numbers(self.require("X")?, &at)?, &at)
+        let x = matrix(numbers(self.require("X")?, &at)?, &at)?;
+        check_size(&at, x.nrows() as u64, x.ncols() as u64, self.max_bytes)?;
+        Ok(x)
     }
 
     fn feature_names(&mut self) -> Result<Option<Vec<String>>> {
@@ -234,9 +238,62 @@ fn vector(values: ArrayD<f64>, at: &str) -> Result<Array1<f64>> {
         .map_err(|_| Error::data(at, format!("shape {shape:?}"), "one dimension, [rows]", ""))
 }
 
+/// Most bytes of a NPY header; NumPy's own limit is 10,000.
+const MAX_HEADER: usize = 1 << 16;
+/// Most brackets within one another: a header that is read has two, one of a structured array more.
+const MAX_NESTING: usize = 4;
+
+/// Checks the length and the nesting of a NPY header, since its parser takes twice as long for every level.
+fn check_header(bytes: &[u8], at: &str) -> Result<()> {
+    let refuse = |found: String| Err(Error::data(at, found, "a NumPy array file", ""));
+    let (length, begin) = match bytes {
+        [0x93, b'N', b'U', b'M', b'P', b'Y', 1, _, low, high, ..] => {
+            (usize::from(u16::from_le_bytes([*low, *high])), 10)
+        }
+        [0x93, b'N', b'U', b'M', b'P', b'Y', _, _, a, b, c, d, ..] => {
+            (u32::from_le_bytes([*a, *b, *c, *d]) as usize, 12)
+        }
+        _ => return refuse("other bytes than those a NumPy array begins with".into()),
+    };
+    if length > MAX_HEADER {
+        return refuse(format!("a header of {length} bytes"));
+    }
+    let Some(text) = bytes.get(begin..begin + length) else {
+        return refuse(format!("a header of {length} bytes over {} bytes", bytes.len() - begin));
+    };
+    let mut depth = 0usize;
+    for byte in text {
+        match byte {
+            b'[' | b'(' | b'{' => depth += 1,
+            b']' | b')' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_NESTING {
+            return refuse(format!("a header nested deeper than {MAX_NESTING} levels"));
+        }
+    }
+    Ok(())
+}
+
+/// Bytes of a text without its characters: a vector and a string, each with its allocation.
+const TEXT_BYTES: u64 = 2 * (24 + 16);
+
+/// Bytes of an item as it is decoded, with the vector or string that holds it.
+fn decoded_bytes(dtype: &npyz::TypeStr) -> u64 {
+    let size = dtype.num_bytes().unwrap_or(0) as u64;
+    match dtype.type_char() {
+        // A vector of characters, then a string of at most four bytes a character.
+        TypeChar::UnicodeStr => size.saturating_mul(2).saturating_add(TEXT_BYTES),
+        TypeChar::ByteStr => size.saturating_mul(4).saturating_add(TEXT_BYTES),
+        TypeChar::Float if size == 8 => 8,
+        _ => size.saturating_add(8),
+    }
+}
+
 /// Decodes the bytes of a NPY file, after checking its size against its header.
 fn array(bytes: &[u8], at: &str, max_bytes: u64) -> Result<Array> {
     let bad = |found: String| Error::data(at, found, "a NumPy array file", "");
+    check_header(bytes, at)?;
     let mut data = bytes;
     let broken = |e: std::io::Error| bad(e.to_string()).with_source(e);
     let header = NpyHeader::from_reader(&mut data).map_err(broken)?;
@@ -244,7 +301,10 @@ fn array(bytes: &[u8], at: &str, max_bytes: u64) -> Result<Array> {
     let npy = NpyFile::with_header(header, data);
     let shape: Vec<u64> = npy.shape().to_vec();
     let count = shape.iter().try_fold(1u64, |n, s| n.checked_mul(*s)).unwrap_or(u64::MAX);
-    check_size(at, count, 1, max_bytes)?;
+    if count == 0 {
+        let remedy = "Check that the array was filled before it was saved.";
+        return Err(Error::data(at, format!("shape {shape:?}"), "at least one number", remedy));
+    }
     if npy.uses_pickled_array() {
         let remedy = "Save it as numbers or numpy strings: array.astype(float) or array.astype(str).";
         return Err(Error::data(at, "Python objects", "numbers or text", remedy));
@@ -257,6 +317,7 @@ fn array(bytes: &[u8], at: &str, max_bytes: u64) -> Result<Array> {
             "Save its columns as a plain matrix.",
         ));
     };
+    check_bytes(at, "items", (count, decoded_bytes(&dtype)), max_bytes)?;
     // The data must hold the `count` items that the header states, or reading would fail in the middle.
     let promised = dtype.num_bytes().and_then(|size| count.checked_mul(size as u64)).unwrap_or(u64::MAX);
     if promised > held {

@@ -149,23 +149,41 @@ const EXTENSIONS: &[&str] = &["csv", "tsv", "npy", "npz", "svm", "svmlight", "li
 /// over the size bound.
 pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
     let (bytes, shown, extension) = open(path, options)?;
-    options.check(&format!("a .{extension} file"), &extension)?;
-    let separator = options.separator_of(&extension);
-    let data = match extension.as_str() {
-        "csv" | "tsv" => csv::parse(&bytes, &shown, separator, options),
-        "npy" => npy::parse_npy(&bytes, &shown, options),
-        "npz" => npy::parse_npz(&bytes, &shown, options),
-        _ => svmlight::parse(&bytes, &shown, options),
+    parse_as(extension, &bytes, &shown, options)
+}
+
+/// Reads a data set from the bytes of a file called `name`; as [`read`], without a file system.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(bytes: &[u8], name: &str, options: &ReadOptions) -> Result<Dataset> {
+    match format_of(name, name)? {
+        (extension, false) => parse_as(extension, bytes, name, options),
+        (extension, true) => {
+            let unpacked = bounded(MultiGzDecoder::new(bytes), name, options.max_bytes)?;
+            parse_as(extension, &unpacked, name, options)
+        }
+    }
+}
+
+fn parse_as(extension: &str, bytes: &[u8], shown: &str, options: &ReadOptions) -> Result<Dataset> {
+    options.check(&format!("a .{extension} file"), extension)?;
+    let separator = options.separator_of(extension);
+    let data = match extension {
+        "csv" | "tsv" => csv::parse(bytes, shown, separator, options),
+        "npy" => npy::parse_npy(bytes, shown, options),
+        "npz" => npy::parse_npz(bytes, shown, options),
+        _ => svmlight::parse(bytes, shown, options),
     };
     let data = match data {
-        Ok(data) if !options.drop.is_empty() && !matches!(extension.as_str(), "csv" | "tsv") => {
+        Ok(data) if !options.drop.is_empty() && !matches!(extension, "csv" | "tsv") => {
             data.without_features(&options.drop)
         }
         data => data,
     };
     // Errors of `Dataset` do not name the file.
-    let named = |e: Error| if e.field.starts_with(&shown) { e } else { e.within(&format!("{shown}: ")) };
-    data.map(|d| d.with_source(&shown)).map_err(named)
+    let named = |e: Error| if e.field.starts_with(shown) { e } else { e.within(&format!("{shown}: ")) };
+    data.map(|d| d.with_source(shown)).map_err(named)
 }
 
 /// Reads the features of the given names, `[rows, names]`, from a file in one of the formats of [`read`]; a
@@ -176,9 +194,9 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
 /// As [`read`], and a feature that is missing.
 pub fn read_features(path: &Path, names: &[String], options: &ReadOptions) -> Result<Array2<f64>> {
     let (bytes, shown, extension) = open(path, options)?;
-    options.check(&format!("a .{extension} file"), &extension)?;
-    match extension.as_str() {
-        "csv" | "tsv" => csv::columns(&bytes, &shown, options.separator_of(&extension), names, options),
+    options.check(&format!("a .{extension} file"), extension)?;
+    match extension {
+        "csv" | "tsv" => csv::columns(&bytes, &shown, options.separator_of(extension), names, options),
         "npy" => npy::columns(&bytes, &shown, names, options),
         "npz" => npy::columns_of_npz(&bytes, &shown, names, options),
         _ => svmlight::columns(&bytes, &shown, names, options),
@@ -186,50 +204,97 @@ pub fn read_features(path: &Path, names: &[String], options: &ReadOptions) -> Re
 }
 
 /// The bytes of a data file, its name and the extension of its format.
-fn open(path: &Path, options: &ReadOptions) -> Result<(Vec<u8>, String, String)> {
+fn open(path: &Path, options: &ReadOptions) -> Result<(Vec<u8>, String, &'static str)> {
     let shown = path.display().to_string();
-    let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let name = path.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
+    let (extension, gzipped) = format_of(&name, &shown)?;
+    Ok((read_bytes(path, gzipped, options.max_bytes)?, shown, extension))
+}
+
+/// The extension of a file's format, and true if the file is gzipped.
+fn format_of(name: &str, shown: &str) -> Result<(&'static str, bool)> {
+    let name = name.to_lowercase();
     let (stem, gzipped) = match name.strip_suffix(".gz") {
         Some(stem) => (stem, true),
         None => (name.as_str(), false),
     };
     let extension = stem.rsplit_once('.').map_or("", |(_, e)| e);
-    if !EXTENSIONS.contains(&extension) {
-        let found =
-            if extension.is_empty() { "a name without extension".into() } else { format!("'.{extension}'") };
-        let known = EXTENSIONS.iter().map(|e| format!(".{e}")).collect::<Vec<_>>().join(", ");
-        let remedy = "Rename the file after its format.";
-        return Err(Error::data(shown, found, format!("one of {known}, or the same with .gz"), remedy));
+    if let Some(known) = EXTENSIONS.iter().find(|e| **e == extension) {
+        return Ok((known, gzipped));
     }
-    Ok((read_bytes(path, gzipped, options.max_bytes)?, shown, extension.into()))
+    let found =
+        if extension.is_empty() { "a name without extension".into() } else { format!("'.{extension}'") };
+    let known = EXTENSIONS.iter().map(|e| format!(".{e}")).collect::<Vec<_>>().join(", ");
+    let remedy = "Rename the file after its format.";
+    Err(Error::data(shown, found, format!("one of {known}, or the same with .gz"), remedy))
 }
 
 /// The bytes of a file, decompressed, up to a bound.
 pub(super) fn read_bytes(path: &Path, gzipped: bool, max_bytes: u64) -> Result<Vec<u8>> {
     let shown = path.display().to_string();
-    let failed = |e: std::io::Error| {
-        let remedy = if e.kind() == std::io::ErrorKind::NotFound { "Check the path." } else { "" };
-        Error::data(&shown, e.to_string(), "a readable file", remedy).with_source(e)
-    };
-    let file = File::open(path).map_err(failed)?;
-    if file.metadata().map_err(failed)?.is_dir() {
+    let file = File::open(path).map_err(|e| unreadable(&shown, e))?;
+    let metadata = file.metadata().map_err(|e| unreadable(&shown, e))?;
+    if metadata.is_dir() {
         return Err(Error::data(&shown, "a folder", "a file", ""));
     }
-    let mut source: Box<dyn Read> =
-        if gzipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    if metadata.len() > max_bytes {
+        return Err(too_large(&shown, shown_bytes(metadata.len()), max_bytes));
+    }
+    if gzipped {
+        return bounded(MultiGzDecoder::new(file), &shown, max_bytes);
+    }
+    bounded(file, &shown, max_bytes)
+}
+
+/// The text of a file in UTF-8 of at most `max_bytes`; the size of a device or a pipe is bounded too.
+///
+/// # Errors
+/// A file that cannot be read, is larger, or is not UTF-8.
+pub fn read_text(path: &Path, max_bytes: u64) -> Result<String> {
+    let shown = path.display().to_string();
+    String::from_utf8(read_bytes(path, false, max_bytes)?).map_err(|e| {
+        let found = format!("bytes that are not UTF-8 at {}", e.utf8_error().valid_up_to());
+        Error::data(&shown, found, "text", "").with_source(e)
+    })
+}
+
+/// All bytes of a source, up to a bound.
+fn bounded(source: impl Read, shown: &str, max_bytes: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    source.by_ref().take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    let read = source.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes);
+    read.map_err(|e| unreadable(shown, e))?;
     if bytes.len() as u64 > max_bytes {
-        return Err(too_large(&shown, format!("more than {max_bytes} bytes"), max_bytes));
+        return Err(too_large(shown, format!("more than {max_bytes} bytes"), max_bytes));
     }
     Ok(bytes)
 }
 
-/// Refuses a dense array of `rows x columns` doubles over the bound, before it is allocated.
+fn unreadable(shown: &str, e: std::io::Error) -> Error {
+    let remedy = if e.kind() == std::io::ErrorKind::NotFound { "Check the path." } else { "" };
+    Error::data(shown, e.to_string(), "a readable file", remedy).with_source(e)
+}
+
+/// Most bytes of a column's names: the one that `Dataset` gives it, and the one of the file.
+const NAMES_BYTES: u64 = 128;
+
+/// Refuses a dense array of `rows x columns` doubles, with names of its columns, over the bound, before it is
+/// allocated.
 pub(super) fn check_size(at: &str, rows: u64, columns: u64, max_bytes: u64) -> Result<()> {
-    match rows.checked_mul(columns).and_then(|c| c.checked_mul(8)) {
+    match rows.checked_mul(8).and_then(|b| b.checked_add(NAMES_BYTES)).and_then(|b| b.checked_mul(columns)) {
         Some(bytes) if bytes <= max_bytes => Ok(()),
-        _ => Err(too_large(at, format!("{rows} rows x {columns} columns of 8 bytes"), max_bytes)),
+        _ => Err(too_large(
+            at,
+            format!("{rows} rows x {columns} columns of 8 bytes, with their names"),
+            max_bytes,
+        )),
+    }
+}
+
+/// Refuses `count` pieces of `bytes` each over the bound.
+pub(super) fn check_bytes(at: &str, what: &str, (count, bytes): (u64, u64), max_bytes: u64) -> Result<()> {
+    match count.checked_mul(bytes) {
+        Some(all) if all <= max_bytes => Ok(()),
+        _ => Err(too_large(at, format!("{count} {what} of {bytes} bytes each"), max_bytes)),
     }
 }
 

@@ -38,9 +38,13 @@ impl Dataset {
     /// `fraction · n`, rounded, at least 1 and at most `n − 1`.
     ///
     /// # Errors
-    /// A data set of one row.
+    /// A fraction outside of (0, 1), or a data set of one row.
     pub fn split(&self, validation: Validation) -> Result<(Dataset, Dataset)> {
         let n = self.rows();
+        if !(validation.fraction > 0.0 && validation.fraction < 1.0) {
+            let found = format!("fraction {}", validation.fraction);
+            return Err(Error::usage("validation", found, "a fraction between 0 and 1", ""));
+        }
         if n < 2 {
             return Err(Error::data(
                 "validation",

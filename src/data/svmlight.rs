@@ -5,14 +5,17 @@ use std::collections::HashMap;
 use ndarray::{Array1, Array2};
 
 use super::Dataset;
-use super::read::{ReadOptions, check_size};
+use super::read::{ReadOptions, check_bytes, check_size};
 use crate::error::{Error, Result};
 
 /// Labels, and entries (row, index, value).
 type Entries = (Vec<f64>, Vec<(usize, u64, f64)>);
 
+/// Bytes of an entry.
+const ENTRY_BYTES: u64 = size_of::<(usize, u64, f64)>() as u64;
+
 /// Reads the entries of svmlight text; `#` starts a comment and `qid:` is ignored.
-fn entries(bytes: &[u8], file: &str) -> Result<Entries> {
+fn entries(bytes: &[u8], file: &str, max_bytes: u64) -> Result<Entries> {
     let text = std::str::from_utf8(bytes).map_err(|e| {
         Error::data(file, format!("bytes that are not UTF-8 at {}", e.valid_up_to()), "text", "")
             .with_source(e)
@@ -39,6 +42,8 @@ fn entries(bytes: &[u8], file: &str) -> Result<Entries> {
             previous = Some(index);
             entries.push((target.len() - 1, index, value));
         }
+        let held = (target.len() + entries.len()) as u64;
+        check_bytes(file, "labels and entries", (held, ENTRY_BYTES), max_bytes)?;
     }
     if target.is_empty() || entries.is_empty() {
         return Err(Error::data(file, "no rows with features", "lines of 'label index:value …'", ""));
@@ -49,7 +54,7 @@ fn entries(bytes: &[u8], file: &str) -> Result<Entries> {
 /// Parses svmlight text. Indices count from 1, or from 0 where an index 0 appears (scikit-learn's rule).
 /// Feature `i` of the file is called `xi`.
 pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<Dataset> {
-    let (target, entries) = entries(bytes, file)?;
+    let (target, entries) = entries(bytes, file, options.max_bytes)?;
     let lowest = entries.iter().map(|e| e.1).min().unwrap_or(0);
     let highest = entries.iter().map(|e| e.1).max().unwrap_or(0);
     let base = u64::from(lowest > 0);
@@ -70,7 +75,7 @@ pub(super) fn columns(
     names: &[String],
     options: &ReadOptions,
 ) -> Result<Array2<f64>> {
-    let (target, entries) = entries(bytes, file)?;
+    let (target, entries) = entries(bytes, file, options.max_bytes)?;
     check_size(file, target.len() as u64, names.len() as u64, options.max_bytes)?;
     let place: HashMap<&str, usize> = names.iter().enumerate().map(|(j, name)| (name.as_str(), j)).collect();
     let mut x = Array2::zeros((target.len(), names.len()));

@@ -1,6 +1,8 @@
 //! Engines: interpreters of a plan. [`cpu`] is the reference implementation; `gpu` runs the
 //! same plan on a device.
 
+use std::time::Duration;
+
 use ndarray::Array3;
 
 use crate::error::Result;
@@ -148,6 +150,9 @@ pub struct EngineInfo {
     pub software: bool,
 }
 
+/// A device that does not answer for this long has failed.
+pub(crate) const DEVICE_PATIENCE: Duration = Duration::from_secs(120);
+
 mod sealed {
     /// Engines are defined in this crate only, so that this trait may change.
     pub trait Sealed {}
@@ -192,7 +197,7 @@ pub trait Run {
     ///
     /// # Errors
     /// The device failed.
-    fn load(&mut self, lanes: Vec<LaneState>) -> Result<()>;
+    fn load(&mut self, lanes: &[LaneState]) -> Result<()>;
 
     /// Frees the slots of lanes.
     fn evict(&mut self, lanes: &[usize]);
@@ -209,7 +214,19 @@ pub trait Run {
     /// Most chunks in flight.
     fn depth(&self) -> usize;
 
-    /// Waits for the oldest chunk in flight.
+    /// Waits for the oldest chunk in flight, but no longer than `limit`; true if the chunk can be collected.
+    ///
+    /// # Errors
+    /// The device failed.
+    fn wait(&mut self, limit: Duration) -> Result<bool> {
+        let _ = limit;
+        Ok(true)
+    }
+
+    /// Gives up the chunks in flight, which will not be waited for: the device may never finish them.
+    fn abandon(&mut self) {}
+
+    /// Waits for the oldest chunk in flight and returns its results.
     ///
     /// # Errors
     /// The device failed: chunks in flight are lost, collected ones are not.

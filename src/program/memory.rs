@@ -35,7 +35,9 @@ fn by_speed(r: &Request, limits: &Limits) -> usize {
     let strategy = r.strategy.unwrap_or(Strategy::Direct);
     // The time of a lane is `two - one`; the fixed time is `2 one - two`.
     let (one, two) = (strategy.iteration(r, limits, 1), strategy.iteration(r, limits, 2));
-    ((ITERATION_SECONDS - (2.0 * one - two)) / (two - one)).clamp(FEWEST_LANES, 1e9) as usize
+    let lanes = (ITERATION_SECONDS - (2.0 * one - two)) / (two - one);
+    // Estimates of zero seconds give a number that is none.
+    if lanes.is_nan() { FEWEST_LANES as usize } else { lanes.clamp(FEWEST_LANES, 1e9) as usize }
 }
 
 /// The number of lanes to run at the same time, if they fit.

@@ -44,26 +44,68 @@ pub struct Plan {
     pub seconds: f64,
 }
 
+/// More bytes than any device has.
+const MOST_BYTES: u64 = 1 << 50;
+
 /// Largest count of iterations that f32 represents exactly.
 const MOST_COUNTED: usize = 1 << 24;
+
+impl Request {
+    /// Checks that no size is zero, and that the design and a single lane do not exceed the budget by far.
+    fn check_sizes(&self) -> Result<()> {
+        let sizes = [
+            ("rows", self.rows),
+            ("state rows", self.state_rows),
+            ("lanes", self.lanes),
+            ("iterations", self.iterations),
+            ("every", self.every),
+            ("stages", self.stages),
+            ("phases", self.phases),
+        ];
+        if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
+            return Err(Error::usage(*name, "0", "at least 1", ""));
+        }
+        let wide = |size: usize| size as u128;
+        let lane = (wide(self.rows) + wide(self.state_rows)).saturating_mul(1 + wide(self.tangents));
+        let design = wide(self.rows) * wide(self.state_rows);
+        let bytes = design.saturating_add(lane).saturating_mul(self.precision.bytes().into());
+        // Sizes that fit can be multiplied by each other in 64 bits.
+        if bytes <= self.memory_budget.min(MOST_BYTES).into() {
+            return Ok(());
+        }
+        let (what, remedy) =
+            ("design and a single lane", "Raise `memory_budget`, or use fewer rows or features.");
+        Err(over_budget(what, u64::try_from(bytes).unwrap_or(u64::MAX), self.memory_budget, remedy))
+    }
+
+    /// The bytes of the trace that the host keeps, if they fit the budget.
+    pub(crate) fn check_trace(&self) -> Result<u64> {
+        if self.session.is_some() {
+            return Ok(0);
+        }
+        let bytes = host_bytes(self, RecordLayout::new(self.tangents));
+        if bytes <= self.memory_budget {
+            return Ok(bytes);
+        }
+        Err(over_budget(
+            "trace kept by the host",
+            bytes,
+            self.memory_budget,
+            "Record less often (`every`), use fewer `iterations` or lanes, or raise `memory_budget`.",
+        ))
+    }
+}
 
 impl Plan {
     /// Plans a run.
     ///
     /// # Errors
-    /// The run does not fit the budget or the engine's buffers even lane by lane; the message has the
-    /// numbers.
+    /// A size of zero, or a run that does not fit the budget or the engine's buffers even lane by lane; the
+    /// message has the numbers.
     pub fn new(request: Request, limits: &Limits) -> Result<Plan> {
+        request.check_sizes()?;
         let layout = RecordLayout::new(request.tangents);
-        let host_bytes = if request.session.is_some() { 0 } else { host_bytes(&request, layout) };
-        if host_bytes > request.memory_budget {
-            return Err(over_budget(
-                "trace kept by the host",
-                host_bytes,
-                request.memory_budget,
-                "Record less often (`every`), use fewer `iterations` or lanes, or raise `memory_budget`.",
-            ));
-        }
+        let host_bytes = request.check_trace()?;
         if limits.engine == "gpu" && request.precision == Precision::F32 && request.iterations > MOST_COUNTED
         {
             return Err(Error::usage(

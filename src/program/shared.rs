@@ -196,6 +196,20 @@ pub(super) fn gap_penalty(s: &Shape) -> Pass {
     .with(penalty_parts())
 }
 
+/// Most blocks of rows of `load` along its second dimension; more lie along the third, as a device may have
+/// only 65535 workgroups in each.
+const MOST_BLOCKS_ALONG_Y: usize = 1 << 8;
+
+/// Workgroups of `load`: lanes, and blocks of rows along two dimensions.
+fn load_grid(s: &Shape, rows: usize) -> [u32; 3] {
+    let blocks = rows.div_ceil(ROW_BLOCK);
+    [
+        count(s.arrivals().div_ceil(64)),
+        count(blocks.min(MOST_BLOCKS_ALONG_Y)),
+        count(blocks.div_ceil(MOST_BLOCKS_ALONG_Y)),
+    ]
+}
+
 /// Loads lanes: their lane state, and their columns of the iterates, of carried products and of the metric.
 pub(super) fn load(s: &Shape) -> Vec<Pass> {
     let arrivals = || read("arrivals", BufferId::Arrivals).reals();
@@ -207,8 +221,12 @@ pub(super) fn load(s: &Shape) -> Vec<Pass> {
             entry: Entry::Fixed(0),
         }),
         bindings: [vec![arrivals()], bindings].concat(),
-        parts: vec![part, file!("shared/arrivals.wgsl")],
-        grid: [count(s.arrivals().div_ceil(64)), count(rows.div_ceil(ROW_BLOCK)), 1],
+        parts: vec![
+            part,
+            file!("shared/arrivals.wgsl"),
+            Part::Constants(vec![("BLOCKS_ALONG_Y", MOST_BLOCKS_ALONG_Y)]),
+        ],
+        grid: load_grid(s, rows),
         ..Pass::new(kernel, When::Load)
     };
     let state = vec![

@@ -5,8 +5,11 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{Metric, Momentum, Phase, Schedule, Step};
-use crate::data::read_array;
-use crate::error::{Error, Result};
+use crate::data::{read_array, read_text};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Most bytes of a file, its tables not counted.
+const MAX_BYTES: u64 = 1 << 20;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,21 +43,15 @@ impl Word {
 }
 
 impl Schedule {
-    /// Reads a schedule from a TOML file; relative paths of tables start at its folder. A file of more than
-    /// `max_bytes` is refused.
+    /// Reads a schedule from a TOML file of at most a megabyte; relative paths of tables start at its folder.
+    /// A table of more than `max_bytes` is refused.
     ///
     /// # Errors
     /// A file that cannot be read, is not TOML, or has an unknown key or a rule out of range; the phase is
     /// named.
     pub fn read(path: &Path, max_bytes: u64) -> Result<Self> {
         let at = path.display().to_string();
-        let wrong = |found: String| Error::usage(&at, found, "a schedule in TOML", "See docs/schedules.md.");
-        let unreadable = |e: std::io::Error| wrong(e.to_string()).with_source(e);
-        let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
-        if bytes > max_bytes {
-            return Err(wrong(format!("{bytes} bytes")));
-        }
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let text = read_text(path, MAX_BYTES).map_err(|e| Error { kind: ErrorKind::Usage, ..e })?;
         Schedule::parse(&text, &at, path.parent().unwrap_or(Path::new(".")), max_bytes)
     }
 

@@ -7,7 +7,7 @@ use super::curvature::Number;
 use super::{
     Code, LaneCurvature, Momentum, Phase, Restart, Schedule, ScheduleSeed, Step, TangentStart, Unit, Until,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::objective::Derivative;
 
 /// Steps and momenta of a run: the rules, and the lanes they apply to.
@@ -40,14 +40,18 @@ pub(super) struct PhaseTable {
     base: usize,
 }
 
+/// Most iterations of a schedule: its tables have one number for each.
+const MAX_ITERATIONS: usize = 1 << 28;
+
 impl LaneSchedule {
     /// Evaluates `schedule` over `iterations` for lanes of the given curvature (in the metric), whose
     /// derivatives are `tangents`, `[b][d]` for the `d` `derivatives`.
     ///
     /// # Errors
-    /// Phases that overlap or leave iterations without one; a table that is too short or of another number of
-    /// lanes; a step that is not positive; a momentum that the algorithm does not have, or that needs a
-    /// strong convexity the problem lacks; a derivative by a setting that does not exist.
+    /// More than 2²⁸ iterations; phases that overlap or leave iterations without one; a table that is too
+    /// short or of another number of lanes; a number of a rule that is out of its range; a step that is not
+    /// positive; a momentum that the algorithm does not have, or that needs a strong convexity the problem
+    /// lacks; a derivative by a setting that does not exist.
     pub fn new(
         schedule: Schedule,
         iterations: usize,
@@ -55,6 +59,15 @@ impl LaneSchedule {
         tangents: Vec<Vec<LaneCurvature>>,
         derivatives: &[Derivative],
     ) -> Result<Self> {
+        if iterations > MAX_ITERATIONS {
+            let expected = format!("at most {MAX_ITERATIONS}");
+            return Err(Error::usage("iterations", iterations.to_string(), expected, ""));
+        }
+        if tangents.len() != lanes.len() || tangents.iter().any(|of| of.len() != derivatives.len()) {
+            let found = format!("those of {} lanes", tangents.len());
+            let expected = format!("{} of each of {} lanes", derivatives.len(), lanes.len());
+            return Err(Error::usage("curvature tangents", found, expected, ""));
+        }
         schedule.check_order(iterations)?;
         let adaptive = schedule.is_adaptive();
         let (mut phases, mut from, mut base, mut split) = (Vec::new(), 0, 0, None);

@@ -45,6 +45,11 @@ impl Metric {
     }
 
     pub(crate) fn check(&self, iterations: usize, lanes: usize, features: usize) -> Result<()> {
+        if let Metric::Hessian { every, gain } = self
+            && !(*every >= 1 && *gain >= 1.0 && gain.is_finite())
+        {
+            return Err(Error::usage("metric", format!("'{self}'"), HESSIAN, ""));
+        }
         let Metric::Table(table) = self else { return Ok(()) };
         let refuse = |found: String, expected: String| {
             let remedy = "Give one positive number per feature: for the run, per iteration, or per iteration \
@@ -78,6 +83,9 @@ impl Metric {
     }
 }
 
+/// The syntax and the range of the rule `hessian`.
+const HESSIAN: &str = "hessian:EVERY or hessian:EVERY:GAIN, a whole EVERY >= 1 and GAIN >= 1 (default 1.9)";
+
 impl std::str::FromStr for Metric {
     type Err = Error;
     /// Reads every rule but `table:FILE.npy`, whose file the caller reads.
@@ -101,8 +109,7 @@ impl std::str::FromStr for Metric {
         if every >= 1.0 && every.fract() == 0.0 && every < 2f64.powi(53) && gain >= 1.0 && gain.is_finite() {
             return Ok(Metric::Hessian { every: every as usize, gain });
         }
-        let expected = "hessian:EVERY or hessian:EVERY:GAIN, a whole EVERY >= 1 and GAIN >= 1 (default 1.9)";
-        Err(Error::usage(at, format!("'{text}'"), expected, ""))
+        Err(Error::usage(at, format!("'{text}'"), HESSIAN, ""))
     }
 }
 

@@ -52,6 +52,9 @@ impl Momentum {
         let inside = |v: f64| v > -1.0 && v <= 1.0;
         match self {
             Momentum::Constant(v) if !inside(*v) => refuse(v.to_string()),
+            Momentum::Nesterov(a) if !counts(*a) => {
+                Err(Error::usage("momentum", format!("'{self}'"), NESTEROV, "A common choice is 2."))
+            }
             Momentum::Table(table) => {
                 super::check_table("momentum table", table, iterations, lanes.len())?;
                 match table.indexed_iter().find(|(_, v)| !inside(**v)) {
@@ -135,6 +138,14 @@ impl Momentum {
     }
 }
 
+/// The range of the rule `nesterov`.
+const NESTEROV: &str = "nesterov:A, A > -1";
+
+/// True for an `A` of `nesterov:A` whose momenta are defined.
+fn counts(a: f64) -> bool {
+    a > -1.0 && a.is_finite()
+}
+
 /// FISTA's momenta; the first is 0.
 fn fista(iterations: usize) -> Vec<f64> {
     let mut t = 1.0f64;
@@ -181,11 +192,9 @@ impl std::str::FromStr for Momentum {
             return Err(Error::unknown(ErrorKind::Usage, at, text, Momentum::NAMES));
         }
         match (name, &split(at, text)?.1[..]) {
-            ("nesterov", [a]) if *a > -1.0 && a.is_finite() => Ok(Momentum::Nesterov(*a)),
+            ("nesterov", [a]) if counts(*a) => Ok(Momentum::Nesterov(*a)),
             ("constant", [v]) if v.is_finite() => Ok(Momentum::Constant(*v)),
-            ("nesterov", _) => {
-                Err(Error::usage(at, format!("'{text}'"), "nesterov:A, A > -1", "A common choice is 2."))
-            }
+            ("nesterov", _) => Err(Error::usage(at, format!("'{text}'"), NESTEROV, "A common choice is 2.")),
             _ => Err(Error::usage(at, format!("'{text}'"), "constant:V", "")),
         }
     }

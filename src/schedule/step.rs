@@ -131,7 +131,40 @@ impl Step {
         }
     }
 
+    /// The range of the rule's numbers, if one of them is outside.
+    fn out_of_range(&self) -> Option<&'static str> {
+        let positive = |v: f64| v > 0.0 && v.is_finite();
+        let (inside, expected) = match *self {
+            Step::Constant(v) => (positive(v), "constant:V, V > 0 in units of 1/L"),
+            Step::Uniform { low, high, .. } => (
+                low >= 0.0 && low < high && high.is_finite(),
+                "uniform:LO:HI:SEED, 0 <= LO < HI in units of 1/L and a whole SEED",
+            ),
+            Step::Cyclic { low, high, period } => (
+                positive(low) && low <= high && high.is_finite() && period >= 1,
+                "cyclic:LO:HI:PERIOD, 0 < LO <= HI in units of 1/L and a whole PERIOD >= 1",
+            ),
+            Step::Decreasing { scale, power } => (
+                positive(scale) && (0.0..=1.0).contains(&power),
+                "decreasing:V:POWER, V > 0 in units of 1/L and POWER from 0 to 1",
+            ),
+            Step::Backtracking { start, shrink } => (
+                start >= 1.0 && start.is_finite() && shrink > 0.0 && shrink < 1.0,
+                "backtracking:START:SHRINK, START >= 1 in units of 1/L and SHRINK between 0 and 1",
+            ),
+            Step::BarzilaiBorwein { high } => (
+                high > 1.0 && high.is_finite(),
+                "barzilai_borwein:HI, HI > 1 in units of 1/L (below 2 to stay safe, for example 1.9)",
+            ),
+            _ => return None,
+        };
+        (!inside).then_some(expected)
+    }
+
     pub(super) fn check(&self, iterations: usize, lanes: usize) -> Result<()> {
+        if let Some(expected) = self.out_of_range() {
+            return Err(Error::usage("step", format!("'{self}'"), expected, ""));
+        }
         match self {
             Step::Table(table) => super::check_table("step table", table, iterations, lanes),
             Step::Manifold(Some(steps)) if steps.len() == lanes => Ok(()),
@@ -180,44 +213,25 @@ impl std::str::FromStr for Step {
         }
         let (_, values) = split(at, text)?;
         let whole = |v: f64| (v >= 0.0 && v.fract() == 0.0 && v < 2f64.powi(53)).then_some(v as u64);
-        match (name, &values[..]) {
-            ("constant", [v]) if *v > 0.0 && v.is_finite() => return Ok(Step::Constant(*v)),
-            ("uniform", [low, high, seed]) if *low >= 0.0 && low < high && high.is_finite() => {
-                if let Some(seed) = whole(*seed) {
-                    return Ok(Step::Uniform { low: *low, high: *high, seed });
-                }
+        let step = match (name, &values[..]) {
+            ("constant", [v]) => Some(Step::Constant(*v)),
+            ("uniform", [low, high, seed]) => {
+                whole(*seed).map(|seed| Step::Uniform { low: *low, high: *high, seed })
             }
-            ("cyclic", [low, high, period]) if *low > 0.0 && low <= high && high.is_finite() => {
-                if let Some(period) = whole(*period).filter(|p| *p >= 1) {
-                    return Ok(Step::Cyclic { low: *low, high: *high, period: period as usize });
-                }
+            ("cyclic", [low, high, period]) => {
+                whole(*period).map(|period| Step::Cyclic { low: *low, high: *high, period: period as usize })
             }
-            ("decreasing", [scale, power])
-                if *scale > 0.0 && scale.is_finite() && (0.0..=1.0).contains(power) =>
-            {
-                return Ok(Step::Decreasing { scale: *scale, power: *power });
-            }
-            ("backtracking", [start, shrink])
-                if *start >= 1.0 && start.is_finite() && *shrink > 0.0 && *shrink < 1.0 =>
-            {
-                return Ok(Step::Backtracking { start: *start, shrink: *shrink });
-            }
-            ("barzilai_borwein", [high]) if *high > 1.0 && high.is_finite() => {
-                return Ok(Step::BarzilaiBorwein { high: *high });
-            }
-            _ => {}
-        }
-        let expected = match name {
-            "constant" => "constant:V, V > 0 in units of 1/L",
-            "uniform" => "uniform:LO:HI:SEED, 0 <= LO < HI in units of 1/L and a whole SEED",
-            "decreasing" => "decreasing:V:POWER, V > 0 in units of 1/L and POWER from 0 to 1",
-            "backtracking" => {
-                "backtracking:START:SHRINK, START >= 1 in units of 1/L and SHRINK between 0 and 1"
-            }
-            "barzilai_borwein" => {
-                "barzilai_borwein:HI, HI > 1 in units of 1/L (below 2 to stay safe, for example 1.9)"
-            }
-            _ => "cyclic:LO:HI:PERIOD, 0 < LO <= HI in units of 1/L and a whole PERIOD >= 1",
+            ("decreasing", [scale, power]) => Some(Step::Decreasing { scale: *scale, power: *power }),
+            ("backtracking", [start, shrink]) => Some(Step::Backtracking { start: *start, shrink: *shrink }),
+            ("barzilai_borwein", [high]) => Some(Step::BarzilaiBorwein { high: *high }),
+            _ => None,
+        };
+        let expected = match step {
+            Some(step) => match step.out_of_range() {
+                None => return Ok(step),
+                Some(expected) => expected,
+            },
+            None => Step::NAMES.iter().copied().find(|known| known.starts_with(name)).unwrap_or_default(),
         };
         Err(Error::usage(at, format!("'{text}'"), expected, ""))
     }

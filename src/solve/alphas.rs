@@ -56,6 +56,7 @@ impl Alphas {
     /// # Errors
     /// A value that is negative or not finite, or a path if alpha_max is 0.
     pub(crate) fn resolve(&self, problem: &Objective, l1_ratio: f64) -> Result<Vec<f64>> {
+        self.check_count()?;
         if !problem.penalty().uses_alpha() {
             return match self {
                 Alphas::List(values) => check(values.clone()),
@@ -131,6 +132,25 @@ pub(crate) fn remark(problem: &Objective, lanes: &[Lane]) -> Option<String> {
              Use smaller `alphas`, or path:1e-3:100."
         )
     })
+}
+
+impl Alphas {
+    /// Checks the number of values, before they are computed.
+    fn check_count(&self) -> Result<()> {
+        let count = match self {
+            Alphas::List(values) => values.len(),
+            Alphas::Geometric { count, .. } | Alphas::Path { count, .. } => *count,
+        };
+        if count > MAX_LANES {
+            return Err(Error::usage(
+                "alphas",
+                format!("{count} values"),
+                format!("at most {MAX_LANES}"),
+                "",
+            ));
+        }
+        Ok(())
+    }
 }
 
 fn geometric(high: f64, low: f64, count: usize) -> Vec<f64> {

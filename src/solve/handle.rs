@@ -57,16 +57,16 @@ impl Sweep {
         let (mut sender, updates) = mpsc::channel(WAITING);
         let (finished, result) = oneshot::channel();
         let cancelled = Arc::new(AtomicBool::new(false));
-        let asked = cancelled.clone();
+        let sweep = self.cancel_by(cancelled.clone());
         let work = move || {
-            let result = self.run_with(engine.as_mut(), |chunk, progress| {
+            let result = sweep.run_with(engine.as_mut(), |chunk, progress| {
                 // A caller of `result` has dropped the receiver: then there is no update to send.
                 if !sender.is_closed() {
                     let update = Update { chunk: chunk.clone(), progress: *progress };
                     let room = pollster::block_on(poll_fn(|context| sender.poll_ready(context)));
                     let _ = room.and_then(|()| sender.start_send(update));
                 }
-                if asked.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                ControlFlow::Continue(())
             });
             // Free the device before the result is sent.
             drop(engine);

@@ -67,11 +67,12 @@ impl Sweep {
         warnings.iter().for_each(|w| log::warn!("{w}"));
 
         let mut collector = Collector::new(self, &prepared, &first, watch);
-        let deadline = self.deadline.map(|limit| clock + limit);
+        // A limit beyond what the clock can count never passes.
+        let deadline = self.deadline.and_then(|limit| clock.checked_add(limit));
         // A replacement engine chooses its own strategy.
         let any_strategy = self.clone().strategy(None);
         let replan = |engine: &dyn Engine| any_strategy.plan_prepared(&prepared, engine);
-        let scheduler = Scheduler::new(&job, deadline, self.on_fault, &judge, &replan);
+        let scheduler = Scheduler::new(self, &job, deadline, &judge, &replan);
         let mut pairs: Vec<(&mut dyn Engine, Plan)> =
             engines.iter_mut().map(|e| &mut **e as _).zip(plans).collect();
         scheduler.run(&mut pairs, &mut |event| collector.collect(event))?;

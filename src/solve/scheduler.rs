@@ -1,11 +1,12 @@
 //! Runs the waiting lanes of a sweep on one or several engines, and continues after a device fault.
 
 use std::ops::ControlFlow;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use super::Sweep;
 use super::judge::Judge;
 use super::queue::Queue;
 use super::worker::Worker;
@@ -81,6 +82,8 @@ pub(super) struct Scheduler<'a> {
     pub(super) deadline: Option<Instant>,
     pub(super) on_fault: OnFault,
     pub(super) judge: &'a Judge<'a>,
+    /// Flags that cancel the run.
+    flags: &'a [Arc<AtomicBool>],
     /// Plans for another engine.
     pub(super) replan: &'a (dyn Fn(&dyn Engine) -> Result<Plan> + Sync),
     queue: Mutex<Queue>,
@@ -94,9 +97,9 @@ const MAX_RETRIES: usize = 3;
 
 impl<'a> Scheduler<'a> {
     pub(super) fn new(
+        sweep: &'a Sweep,
         job: &'a Job<'a>,
         deadline: Option<Instant>,
-        on_fault: OnFault,
         judge: &'a Judge<'a>,
         replan: &'a (dyn Fn(&dyn Engine) -> Result<Plan> + Sync),
     ) -> Self {
@@ -104,8 +107,9 @@ impl<'a> Scheduler<'a> {
         Scheduler {
             job,
             deadline,
-            on_fault,
             judge,
+            on_fault: sweep.on_fault,
+            flags: &sweep.cancel,
             replan,
             queue,
             interrupted: Mutex::default(),
@@ -216,7 +220,8 @@ impl<'a> Scheduler<'a> {
 
     /// The reason to stop the run, if there is one.
     pub(super) fn stop(&self) -> Option<Status> {
-        if self.cancelled.load(Ordering::Relaxed) {
+        let asked = || self.flags.iter().any(|flag| flag.load(Ordering::Relaxed));
+        if self.cancelled.load(Ordering::Relaxed) || asked() {
             Some(Status::Cancelled)
         } else if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             Some(Status::Deadline)

@@ -1,5 +1,7 @@
 //! A sweep: its settings, and the plan that follows from them.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ndarray::Array2;
@@ -13,7 +15,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::lanes::{Lane, MetricSource, Start};
 use crate::objective::{Derivative, Need, Objective};
-use crate::program::{MetricKind, Plan, Precision, Request, Strategy};
+use crate::program::{Keep, MetricKind, Plan, Precision, Request, Strategy};
 use crate::schedule::{Algorithm, LaneSchedule, Metric, Momentum, Schedule, Step, TangentStart};
 
 /// Default memory budget: 4 GiB, for the device's buffers and the host's trace together.
@@ -41,6 +43,7 @@ pub struct Sweep {
     chunk: Option<usize>,
     pub(super) deadline: Option<Duration>,
     pub(super) on_fault: OnFault,
+    pub(super) cancel: Vec<Arc<AtomicBool>>,
 }
 
 impl Sweep {
@@ -67,6 +70,7 @@ impl Sweep {
             chunk: None,
             deadline: None,
             on_fault: OnFault::default(),
+            cancel: Vec::new(),
         }
     }
 
@@ -194,6 +198,13 @@ impl Sweep {
         self
     }
 
+    /// Cancels the run when the flag becomes true, also while it waits for a device that does not answer.
+    /// Several flags may be given.
+    pub fn cancel_by(mut self, flag: Arc<AtomicBool>) -> Self {
+        self.cancel.push(flag);
+        self
+    }
+
     /// The same sweep for another problem.
     pub fn on(mut self, problem: Objective) -> Self {
         self.problem = problem;
@@ -216,6 +227,11 @@ impl Sweep {
     /// A setting out of range, a derivative that does not exist, a step beyond the limit of the penalty, a
     /// table or a start of the wrong shape.
     pub fn prepare(&self) -> Result<Prepared> {
+        self.prepare_for(None)
+    }
+
+    /// The same for a session that keeps results, or for a sweep.
+    fn prepare_for(&self, session: Option<Keep>) -> Result<Prepared> {
         let problem = &self.problem;
         let penalty = problem.penalty();
         let l1_ratio = penalty.l1_ratio().unwrap_or(self.l1_ratio);
@@ -235,18 +251,22 @@ impl Sweep {
             return Err(Error::usage("tol", self.tol.to_string(), "a finite number, zero or larger", ""));
         }
         self.check_range()?;
-        let standard = || Alphas::standard(problem);
-        let alphas = self.alphas.clone().unwrap_or_else(standard).resolve(problem, l1_ratio)?;
-        let lanes = self.lay_out(&alphas, l1_ratio)?;
         let derivatives = match &self.derivatives {
             Some(list) => list.clone(),
             None if penalty.uses_alpha() => vec![Derivative::LogAlpha],
             None => Vec::new(),
         };
+        let standard = || Alphas::standard(problem);
+        let alphas = self.alphas.clone().unwrap_or_else(standard).resolve(problem, l1_ratio)?;
+        // Before lanes and tables are laid out.
+        let sizes = (problem.shape().rows, problem.state_rows());
+        let plain = Request::plain(sizes, alphas.len(), derivatives.len(), self.iterations, self.precision);
+        Request { session, every: self.period(), memory_budget: self.memory_budget, ..plain }
+            .check_trace()?;
+        let lanes = self.lay_out(&alphas, l1_ratio)?;
+        let smallest = alphas.iter().copied().fold(f64::INFINITY, f64::min);
         for derivative in &derivatives {
-            for lane in &lanes {
-                derivative.check(problem, lane.alpha)?;
-            }
+            derivative.check(problem, smallest)?;
         }
         for phase in self.schedule.phases() {
             if phase.momentum == Some(Momentum::StronglyConvex) {
@@ -307,6 +327,11 @@ impl Sweep {
         }
     }
 
+    /// Iterations between two frames.
+    fn period(&self) -> usize {
+        self.every.unwrap_or((self.iterations / 50).max(1))
+    }
+
     /// The lanes of the sweep: one for each alpha, each with its start.
     fn lay_out(&self, alphas: &[f64], l1_ratio: f64) -> Result<Vec<Lane>> {
         let mut lanes: Vec<Lane> = alphas.iter().map(|&alpha| Lane::new(alpha, l1_ratio)).collect();
@@ -353,7 +378,7 @@ impl Sweep {
             session: None,
             tangents: prepared.derivatives.len(),
             iterations: self.iterations,
-            every: self.every.unwrap_or((self.iterations / 50).max(1)),
+            every: self.period(),
             check_every: if self.tol > 0.0 { self.check_every } else { 0 },
             stages: prepared.schedule.stages(),
             strategy: self.strategy,
@@ -391,13 +416,13 @@ impl Sweep {
     pub fn session(
         mut self,
         engine: &mut crate::engine::gpu::GpuEngine,
-        keep: crate::engine::gpu::Keep,
+        keep: Keep,
     ) -> Result<crate::engine::gpu::Session> {
-        if keep != crate::engine::gpu::Keep::Frames {
+        if keep != Keep::Frames {
             // Record only the last frame.
             self.every = Some(self.iterations);
         }
-        let prepared = self.prepare()?;
+        let prepared = self.prepare_for(Some(keep))?;
         if let Some(i) = prepared.lanes.iter().position(|lane| matches!(lane.start, Start::From(_))) {
             return Err(Error::usage(
                 format!("start of lane {i}"),

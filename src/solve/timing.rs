@@ -96,7 +96,7 @@ impl Sweep {
 /// A run with every slot loaded.
 fn active<'a>(engine: &'a mut dyn Engine, plan: &'a Plan, job: &'a Job<'a>) -> Result<Box<dyn Run + 'a>> {
     let mut run = engine.open(plan, job)?;
-    run.load((0..plan.slots).map(|lane| job.begin(lane, None)).collect())?;
+    run.load(&(0..plan.slots).map(|lane| job.begin(lane, None)).collect::<Vec<_>>())?;
     Ok(run)
 }
 

@@ -1,12 +1,19 @@
 //! Drives one engine: loads lanes into slots, keeps chunks in flight, and evicts lanes that have ended.
 
+use std::time::{Duration, Instant};
+
 use super::chunk_sizer::ChunkSizer;
 use super::judge::Decided;
 use super::scheduler::{Event, Scheduler};
-use crate::engine::{Chunk, Engine, LaneOutcome, Run, Status};
-use crate::error::Result;
+use crate::engine::{Chunk, DEVICE_PATIENCE, Engine, LaneOutcome, Run, Status};
+use crate::error::{Error, ErrorKind, Result};
 use crate::lanes::LaneState;
 use crate::program::Plan;
+
+/// Time between two looks at cancelling and at the deadline while a chunk runs.
+const POLL: Duration = Duration::from_millis(50);
+/// Time that a chunk has to end after the run was stopped, before it is given up.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Drives one engine until it fails or no lane is ready.
 pub(super) struct Worker<'a> {
@@ -77,11 +84,13 @@ impl<'a> Worker<'a> {
             if run.in_flight() == 0 {
                 return Ok(());
             }
-            let chunk = run.collect()?;
-            self.count_resuming();
-            self.chunks += 1;
-            chunk_sizer.collected(chunk.records.dim().0);
-            self.finish_ended(run, chunk, emit);
+            if self.wait(run)? {
+                let chunk = run.collect()?;
+                self.count_resuming();
+                self.chunks += 1;
+                chunk_sizer.collected(chunk.records.dim().0);
+                self.finish_ended(run, chunk, emit);
+            }
             if let Some(status) = self.scheduler.stop() {
                 self.finish_all(run, status, emit);
                 return Ok(());
@@ -101,28 +110,46 @@ impl<'a> Worker<'a> {
         }
         let free = run.free();
         let mut states: Vec<LaneState> = self.interrupted.drain(..self.interrupted.len().min(free)).collect();
+        let resumed = states.len();
         while states.len() < free {
             let Some(state) = self.scheduler.next() else { break };
-            emit(Event::Begin(state.clone()));
             states.push(state);
         }
         if states.is_empty() {
             return Ok(());
         }
-        let saved = states.clone();
-        let lanes: Vec<usize> = states.iter().map(|state| state.lane).collect();
-        match run.load(states) {
-            Ok(()) => {
-                self.active_count += lanes.len();
-                lanes.iter().for_each(|lane| self.active[*lane] = true);
-                self.loaded.extend(lanes);
-                Ok(())
+        let done = run.load(&states);
+        if done.is_err() {
+            states[resumed..].iter().for_each(|state| emit(Event::Begin(state.clone())));
+            self.interrupted.splice(0..0, states);
+            return done;
+        }
+        self.active_count += states.len();
+        states.iter().for_each(|state| self.active[state.lane] = true);
+        self.loaded.extend(states.iter().map(|state| state.lane));
+        states.drain(resumed..).for_each(|state| emit(Event::Begin(state)));
+        Ok(())
+    }
+
+    /// Waits for the oldest chunk; false if the run was stopped and the chunk does not come.
+    fn wait(&self, run: &mut dyn Run) -> Result<bool> {
+        let clock = Instant::now();
+        let mut stopped: Option<Instant> = None;
+        while !run.wait(POLL)? {
+            if self.scheduler.stop().is_some() && stopped.get_or_insert_with(Instant::now).elapsed() >= GRACE
+            {
+                run.abandon();
+                return Ok(false);
             }
-            Err(error) => {
-                self.interrupted.splice(0..0, saved);
-                Err(error)
+            if clock.elapsed() >= DEVICE_PATIENCE {
+                run.abandon();
+                let found = format!("no answer for {} s", DEVICE_PATIENCE.as_secs());
+                let remedy = "Run again with `CpuEngine`, or with fewer lanes; a driver update may help.";
+                let expected = "a device that runs to the end";
+                return Err(Error::new(ErrorKind::Device, "device", found, expected, remedy));
             }
         }
+        Ok(true)
     }
 
     /// Counts a collected chunk for the lanes that wait for it, and releases those that no chunk holds.

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::report::{Report, SCHEMA, Sample, quantile};
+use proxjet::data::read_text;
 use proxjet::error::{Error, Result};
 
 /// Maximum bytes of a file of measurements.
@@ -74,19 +75,7 @@ impl Report {
         }
         let at = || path.display().to_string();
         let again = "Measure again with this version: proxjet bench --out FILE.json.";
-        let unreadable = |e: std::io::Error| {
-            Error::data(at(), e.to_string(), "a file of 'proxjet bench'", "Check the path.").with_source(e)
-        };
-        let size = std::fs::metadata(path).map_err(unreadable)?.len();
-        if size > MOST_BYTES {
-            return Err(Error::data(
-                at(),
-                proxjet::error::bytes(size),
-                "a file of 'proxjet bench'",
-                "Check the path.",
-            ));
-        }
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let text = read_text(path, MOST_BYTES)?;
         let head: Head = serde_json::from_str(&text).map_err(|e| {
             Error::data(at(), e.to_string(), "JSON of 'proxjet bench'", "Check the path.").with_source(e)
         })?;

@@ -1,6 +1,7 @@
 //! Measures the speed and accuracy of a proxjet engine on this machine, with plain products on the same
 //! engine in the same run for comparison.
 
+use std::io::Write;
 use std::time::Instant;
 
 use clap::ValueEnum;
@@ -123,7 +124,8 @@ fn conclude(report: &mut Report) {
 
 /// Prints the current measurement to stderr.
 fn progress(what: &str) {
-    eprintln!("bench: {what}");
+    // A stderr that is gone must not end the measurement.
+    let _ = writeln!(std::io::stderr(), "bench: {what}");
 }
 
 /// The precisions that the engine supports; the others are recorded as skipped.

@@ -59,9 +59,9 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     if let Some([a, b]) = args.compare.as_deref() {
         let comparison = Comparison::new(&Report::read(a)?, &Report::read(b)?)?;
         if args.json {
-            print_json(&comparison)
+            print_json(&comparison)?
         } else {
-            print(&comparison.text())
+            print(&comparison.text())?
         }
         return Ok(0);
     }
@@ -85,12 +85,12 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let command = std::iter::once("proxjet".to_string()).chain(std::env::args().skip(1)).collect::<Vec<_>>();
     let report = measure(&plan, &mut machine(&args.engine)?, &command.join(" "), &keep)?;
     if let Some(path) = &args.out {
-        eprintln!("bench: {}", path.display());
+        note!("bench: {}", path.display());
     }
     if args.json {
-        print_json(&report)
+        print_json(&report)?
     } else {
-        print(&translated(&report.text()))
+        print(&translated(&report.text()))?
     }
     Ok(if report.failures() == 0 { 0 } else { exit_code(ErrorKind::Device) })
 }

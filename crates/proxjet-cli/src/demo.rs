@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
             let data = DataInfo::new(&problem, Some(VALIDATION));
             save(&out, &format!("{}-{file}-", case.name), &result, &ResultFile::new(&result, data))?;
             if interrupt::asked() {
-                eprintln!("interrupted; the finished parts are in {}", out.path().display());
+                note!("interrupted; the finished parts are in {}", out.path().display());
                 return Ok(INTERRUPTED);
             }
             runs.push((label, result));
@@ -101,9 +101,9 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
             &format!("{subtitle}; line: median over the lanes, band: 10 to 90 %"),
         )?
         .write(&out, &format!("{}-convergence", case.name))?;
-        describe(&case, &problem, &runs);
+        describe(&case, &problem, &runs)?;
     }
-    closing(&out, &engines, precision, clock.elapsed().as_secs_f64());
+    closing(&out, &engines, precision, clock.elapsed().as_secs_f64())?;
     Ok(0)
 }
 
@@ -160,8 +160,8 @@ fn curve(label: &str, result: &SweepResult, reference: &SweepResult) -> plot::Co
     }
 }
 
-fn describe(case: &Case, problem: &Objective, runs: &[(&str, SweepResult)]) {
-    print(&format!("\n{}\n", case.title));
+fn describe(case: &Case, problem: &Objective, runs: &[(&str, SweepResult)]) -> Result<()> {
+    print(&format!("\n{}\n", case.title))?;
     for (label, result) in runs {
         let info = &result.info;
         print(&format!(
@@ -169,7 +169,7 @@ fn describe(case: &Case, problem: &Objective, runs: &[(&str, SweepResult)]) {
             result.lanes.len(),
             info.iterations,
             info.seconds
-        ));
+        ))?;
     }
     let fista = &runs[0].1;
     if let Some(i) = fista.best() {
@@ -188,11 +188,12 @@ fn describe(case: &Case, problem: &Objective, runs: &[(&str, SweepResult)]) {
             } else {
                 ""
             }
-        ));
+        ))?;
     }
+    Ok(())
 }
 
-fn closing(out: &OutputDir, engines: &[Box<dyn Engine>], precision: Precision, seconds: f64) {
+fn closing(out: &OutputDir, engines: &[Box<dyn Engine>], precision: Precision, seconds: f64) -> Result<()> {
     let infos: Vec<_> = engines.iter().map(|e| e.info()).collect();
     let devices = infos.iter().map(|info| {
         let software = if info.software { ", a software adapter" } else { "" };
@@ -212,5 +213,5 @@ fn closing(out: &OutputDir, engines: &[Box<dyn Engine>], precision: Precision, s
         devices.collect::<Vec<_>>().join("; "),
         precision.name(),
         out.path().display(),
-    ));
+    ))
 }

@@ -51,9 +51,9 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         remedy,
     };
     if args.json {
-        print_json(&diagnosis);
+        print_json(&diagnosis)?;
     } else {
-        print(&text(&diagnosis));
+        print(&text(&diagnosis))?;
     }
     Ok(0)
 }

@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         return Err(Error::usage("--derivative", "none", "at least one derivative to compare", remedy));
     }
     if args.json {
-        print_json(&rows);
+        print_json(&rows)?;
     } else {
         let mut out = String::from("derivative\tcompared\texcluded\tmax_error\tworst_lane\n");
         for r in &rows {
@@ -51,8 +51,8 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
                 r.derivative, r.compared, r.excluded, r.max_error
             );
         }
-        print(&out);
-        eprintln!(
+        print(&out)?;
+        note!(
             "excluded: lanes whose active set differs between the perturbed runs at some iteration (a kink)"
         );
     }

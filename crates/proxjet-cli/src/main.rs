@@ -3,8 +3,16 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
-use proxjet::error::Error;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use proxjet::error::{Error, ErrorKind, Result};
+
+/// Writes a line to stderr, if that can be written: what it says must not change the exit code.
+macro_rules! note {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
 
 mod bench;
 mod demo;
@@ -82,8 +90,37 @@ fn main() -> ExitCode {
     })
     .init();
     quiet::restart();
-    let cli = Cli::try_parse().unwrap_or_else(|error| synonyms::with_known(error).exit());
-    let done = match cli.command {
+    ExitCode::from(run().unwrap_or_else(|error: Error| {
+        note!("error: {}", flags::message(&error));
+        flags::exit_code(error.kind)
+    }))
+}
+
+/// The arguments, if they are right; else what clap says of them has been printed.
+fn arguments() -> Result<std::result::Result<Cli, u8>> {
+    // A negative number is the value of the flag before it, which then says what it expects.
+    let negative =
+        |arg: clap::Arg| if arg.get_action().takes_values() { arg.allow_negative_numbers(true) } else { arg };
+    let command = Cli::command().mut_subcommands(|command| command.mut_args(negative));
+    match command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => Ok(Ok(cli)),
+        Err(e) => {
+            let e = synonyms::with_known(e);
+            let printed = e.print();
+            if !e.use_stderr() {
+                written(printed)?;
+            }
+            Ok(Err(e.exit_code() as u8))
+        }
+    }
+}
+
+fn run() -> Result<u8> {
+    let cli = match arguments()? {
+        Ok(cli) => cli,
+        Err(code) => return Ok(code),
+    };
+    match cli.command {
         Command::Sweep(args) => sweep::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Demo(args) => demo::run(&args),
@@ -96,24 +133,33 @@ fn main() -> ExitCode {
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "proxjet", &mut text);
-            print(&String::from_utf8_lossy(&text));
-            Ok(0)
+            print(&String::from_utf8_lossy(&text)).map(|()| 0)
         }
-    };
-    ExitCode::from(done.unwrap_or_else(|error: Error| {
-        eprintln!("error: {}", flags::message(&error));
-        flags::exit_code(error.kind)
-    }))
+    }
 }
 
 /// Writes data to stdout; a closed pipe (`| head`) is not an error.
-fn print(text: &str) {
+///
+/// # Errors
+/// Any other failure, for example a full disk.
+fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
 /// Prints a value as JSON on stdout.
-fn print_json(value: &impl serde::Serialize) {
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).expect("plain data becomes JSON");
-    print(&format!("{text}\n"));
+    print(&format!("{text}\n"))
+}
+
+fn written(done: std::io::Result<()>) -> Result<()> {
+    match done {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            let remedy = "Free some space, or send it to another file.";
+            let expected = "an output that can be written";
+            Err(Error::new(ErrorKind::Output, "stdout", e.to_string(), expected, remedy).with_source(e))
+        }
+        _ => Ok(()),
+    }
 }

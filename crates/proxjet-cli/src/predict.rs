@@ -11,6 +11,9 @@ use proxjet_report::{Model, OutputDir};
 use crate::input::FormatArgs;
 use crate::print;
 
+/// Most bytes of a model: one of a million features with ten derivatives has about 200 MB.
+const MODEL_BYTES: u64 = 1 << 28;
+
 /// Arguments of `predict`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -29,8 +32,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<u8> {
     let name = args.model.display().to_string();
-    let text = std::fs::read_to_string(&args.model)
-        .map_err(|e| Error::data(&name, e.to_string(), "a model.json", "Check the path.").with_source(e))?;
+    let text = data::read_text(&args.model, MODEL_BYTES)?;
     let model = Model::parse(&text, &name)?;
     let x = Design::dense(features(&args.data, &model.features, &args.format.options()?)?);
     match &args.out {
@@ -42,7 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
             let mut text = Vec::new();
             let written = model.write_predictions(&x, &mut text);
             written.expect("memory can be written");
-            print(&String::from_utf8_lossy(&text));
+            print(&String::from_utf8_lossy(&text))?;
         }
     }
     Ok(0)

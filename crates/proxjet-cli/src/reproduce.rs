@@ -69,7 +69,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
             runs.extend(rules(experiment, &reference, second)?);
         }
         let file = ExperimentFile::new(experiment, &reference, &runs);
-        print(&format!("\n{}\n\n{}", file.title, markdown(&file)));
+        print(&format!("\n{}\n\n{}", file.title, markdown(&file)))?;
         sections.push(Section {
             title: experiment.title.clone(),
             words: experiment.words.clone(),
@@ -91,7 +91,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let made = made(args, engine.0.as_ref(), engine.1, second.as_ref(), &note, seconds);
     let text = page(TITLE, &introduction(), &sections, &made);
     out.write("index.html", |w| w.write_all(text.as_bytes()))?;
-    eprintln!("{seconds:.0} s; the page is {}", out.path().join("index.html").display());
+    note!("{seconds:.0} s; the page is {}", out.path().join("index.html").display());
     Ok(if interrupt::asked() { INTERRUPTED } else { 0 })
 }
 
@@ -117,7 +117,7 @@ fn rules(
 ) -> Result<Vec<RuleRun>> {
     let name = engine.info().engine;
     experiment.run(reference, engine.as_mut(), *precision, |rule| {
-        eprintln!("{} on the {name} engine: {}", experiment.name, rule.name());
+        note!("{} on the {name} engine: {}", experiment.name, rule.name());
     })
 }
 

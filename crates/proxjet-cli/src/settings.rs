@@ -198,8 +198,9 @@ impl Settings {
             .polish(!self.no_polish)
             .on_fault(self.on_fault.parse()?);
         if let Some(seconds) = self.deadline {
-            let limit = std::time::Duration::try_from_secs_f64(seconds)
-                .map_err(|_| Error::usage("--deadline", seconds.to_string(), "seconds, zero or more", ""))?;
+            let limit = std::time::Duration::try_from_secs_f64(seconds).map_err(|_| {
+                Error::usage("--deadline", format!("{seconds:?}"), "seconds from 0 to 1e19", "")
+            })?;
             sweep = sweep.deadline(limit);
         }
         if let Some(list) = &self.derivative {

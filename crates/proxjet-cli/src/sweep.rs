@@ -45,12 +45,12 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     if args.dry_run {
         let plan = sweep.plan(engines[0].as_ref())?;
         if engines.len() > 1 {
-            eprintln!("the plan of the first of {} devices, if it ran alone", engines.len());
+            note!("the plan of the first of {} devices, if it ran alone", engines.len());
         }
         if args.json {
-            print_json(&plan)
+            print_json(&plan)?
         } else {
-            print(&format!("{plan}\n"))
+            print(&format!("{plan}\n"))?
         }
         return Ok(0);
     }
@@ -80,18 +80,18 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         }
     }
     if args.json {
-        print_json(&file);
+        print_json(&file)?;
     } else {
-        print(&lane_table(&result.lanes));
+        print(&lane_table(&result.lanes))?;
     }
-    eprint!("{}", translated(&summary(&result)));
+    note!("{}", translated(&summary(&result)).trim_end());
     if let Some(lanes) = &convergence {
-        eprint!("{}", convergence_summary(lanes));
+        note!("{}", convergence_summary(lanes).trim_end());
     }
     if let Some(out) = &out {
-        eprintln!("results: {}", out.path().display());
+        note!("results: {}", out.path().display());
         if model.is_none() {
-            eprintln!(
+            note!(
                 "no model.json: that is the lane of the lowest held-out loss; give --validation, or a single \
                     alpha"
             );
@@ -102,7 +102,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
 
 /// Writes `result.json` and `trace.npz`, their names preceded by `prefix`.
 pub(crate) fn save(out: &OutputDir, prefix: &str, result: &SweepResult, file: &ResultFile<'_>) -> Result<()> {
-    out.write(&format!("{prefix}trace.npz"), |w| write_trace(&result.trace, w))?;
+    out.write(&format!("{prefix}trace.npz"), |w| write_trace(&result.trace, &file.id, w))?;
     out.write(&format!("{prefix}result.json"), |w| Ok(serde_json::to_writer_pretty(w, file)?))?;
     Ok(())
 }
@@ -121,10 +121,10 @@ pub(crate) fn run_with_progress(
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
     bar.set_prefix(name.to_string());
     let mut engines: Vec<&mut dyn Engine> = engines.iter_mut().map(|e| e.as_mut() as _).collect();
-    let result = sweep.run_on(&mut engines, |_, progress| {
+    let result = sweep.clone().cancel_by(interrupt::flag()).run_on(&mut engines, |_, progress| {
         bar.set_position((progress.iterations + progress.skipped) as u64);
         bar.set_message(format!("{} of {} lanes going", progress.running, progress.lanes));
-        if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        ControlFlow::Continue(())
     });
     bar.finish_and_clear();
     result

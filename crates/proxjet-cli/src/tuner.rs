@@ -59,14 +59,14 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let cache = TileCache::of_user();
     let file = cache.file().map(|f| f.display().to_string());
     match &args.command {
-        Command::List { json } => show(Listed { file, tiles: cache.read() }, *json),
-        Command::Run(args) => show(Listed { file, tiles: tune(args)? }, args.json),
+        Command::List { json } => show(Listed { file, tiles: cache.read() }, *json)?,
+        Command::Run(args) => show(Listed { file, tiles: tune(args)? }, args.json)?,
         Command::Clear => {
             let text = match (cache.clear()?, file) {
                 (true, Some(file)) => format!("removed {file}\n"),
                 (_, file) => format!("nothing to remove: {}\n", place(&file)),
             };
-            print(&text);
+            print(&text)?;
         }
     }
     Ok(0)
@@ -102,7 +102,7 @@ fn place(file: &Option<String>) -> String {
     file.clone().unwrap_or_else(|| "there is no cache folder; PROXJET_CACHE may name one".into())
 }
 
-fn show(listed: Listed, json: bool) {
+fn show(listed: Listed, json: bool) -> Result<()> {
     if json { print_json(&listed) } else { print(&text(&listed)) }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::Model;
+use crate::{Model, id};
 
 use proxjet::data::{Standardization, Validation};
 use proxjet::diff::LaneAnalysis;
@@ -45,6 +45,8 @@ impl DataInfo {
 pub struct ResultFile<'a> {
     /// Version of proxjet.
     pub proxjet: &'static str,
+    /// The id of the run, also in `trace.npz`: a hash of settings, data, device and trace.
+    pub id: String,
     /// The settings and the device of the run.
     #[serde(flatten)]
     pub info: &'a RunInfo,
@@ -65,6 +67,7 @@ impl<'a> ResultFile<'a> {
     pub fn new(result: &'a SweepResult, data: DataInfo) -> Self {
         ResultFile {
             proxjet: env!("CARGO_PKG_VERSION"),
+            id: id::id(&result.info, &data, &result.trace),
             info: &result.info,
             data,
             lanes: &result.lanes,

@@ -2,6 +2,7 @@
 
 mod convergence;
 pub mod html;
+mod id;
 mod json;
 mod model;
 mod npz;

@@ -9,12 +9,14 @@ use zip::write::SimpleFileOptions;
 
 use proxjet::result::Trace;
 
-/// Writes a trace as a NPZ archive; float64, C order, `iteration` as int64. Shapes are those of [`Trace`].
+/// Writes a trace as a NPZ archive; float64, C order, `iteration` as int64, and `id` as text, which is the
+/// [id](crate::ResultFile::id) of the run. Shapes are those of [`Trace`].
 ///
 /// # Errors
 /// Errors of the writer.
-pub fn write_trace<W: Write + Seek>(trace: &Trace, out: W) -> std::io::Result<()> {
+pub fn write_trace<W: Write + Seek>(trace: &Trace, id: &str, out: W) -> std::io::Result<()> {
     let mut archive = Archive { zip: ZipWriter::new(out) };
+    archive.text("id", id)?;
     let iteration: Vec<i64> = trace.iteration.iter().map(|k| *k as i64).collect();
     archive.put("iteration", &[iteration.len()], iteration)?;
     archive.array("coef", &trace.coef)?;
@@ -52,14 +54,29 @@ impl<W: Write + Seek> Archive<W> {
         self.put(name, array.shape(), array.iter().copied())
     }
 
+    /// A text, as an array without dimensions.
+    fn text(&mut self, name: &str, text: &str) -> std::io::Result<()> {
+        self.start(name)?;
+        let letters: Vec<char> = text.chars().collect();
+        let dtype = format!("<U{}", letters.len()).parse().map_err(std::io::Error::other)?;
+        let options = npyz::WriteOptions::new().dtype(npyz::DType::Plain(dtype)).shape(&[]);
+        let mut npy = options.writer(&mut self.zip).begin_nd()?;
+        npy.push(&letters)?;
+        npy.finish()
+    }
+
+    fn start(&mut self, name: &str) -> std::io::Result<()> {
+        let options = SimpleFileOptions::default().large_file(true).compression_level(Some(3));
+        Ok(self.zip.start_file(format!("{name}.npy"), options)?)
+    }
+
     fn put<T: npyz::AutoSerialize>(
         &mut self,
         name: &str,
         shape: &[usize],
         values: impl IntoIterator<Item = T>,
     ) -> std::io::Result<()> {
-        let options = SimpleFileOptions::default().large_file(true).compression_level(Some(3));
-        self.zip.start_file(format!("{name}.npy"), options)?;
+        self.start(name)?;
         let shape: Vec<u64> = shape.iter().map(|s| *s as u64).collect();
         // The shape is known, so the header is written first, without seeking back into the archive.
         let mut npy =

@@ -2,6 +2,7 @@
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use proxjet::error::{Error, ErrorKind, Result};
 
@@ -19,8 +20,23 @@ impl OutputDir {
     pub fn create(path: &Path) -> Result<Self> {
         let dir = OutputDir { path: path.to_path_buf() };
         std::fs::create_dir_all(path).map_err(|e| failed(path, e))?;
-        tempfile::Builder::new().prefix(".probe").tempfile_in(path).map_err(|e| failed(path, e))?;
+        temporary(".probe.").tempfile_in(path).map_err(|e| failed(path, e))?;
+        dir.sweep();
         Ok(dir)
+    }
+
+    /// Removes temporary files of earlier runs that were killed while they wrote: those that are old and that
+    /// no process has locked.
+    fn sweep(&self) {
+        let Ok(entries) = std::fs::read_dir(&self.path) else { return };
+        for entry in entries.flatten().filter(|entry| is_temporary(&entry.file_name())) {
+            let (path, old) = (entry.path(), entry.metadata().is_ok_and(|m| m.is_file() && is_old(&m)));
+            let unlocked = || std::fs::File::open(&path).is_ok_and(|file| file.try_lock().is_ok());
+            if old && unlocked() {
+                // Another process may have swept it.
+                let _ = std::fs::remove_file(&path);
+            }
+        }
     }
 
     /// The folder of an output file, created if it is missing, and the name of the file.
@@ -54,12 +70,13 @@ impl OutputDir {
         let target = self.path.join(name);
         let whole = || -> std::io::Result<()> {
             let prefix = format!(".{name}.");
-            let mut builder = tempfile::Builder::new();
-            builder.prefix(&prefix);
+            let mut builder = temporary(&prefix);
             // Results are readable as the umask allows, unlike temporary files.
             #[cfg(unix)]
             builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
             let mut file = builder.tempfile_in(&self.path)?;
+            // Tells other processes that it is in use; where files have no locks, its age does.
+            let _ = file.as_file().try_lock();
             let mut writer = BufWriter::new(file.as_file_mut());
             content(&mut writer)?;
             writer.flush()?;
@@ -71,6 +88,26 @@ impl OutputDir {
         whole().map_err(|e| failed(&target, e))?;
         Ok(target)
     }
+}
+
+/// The end of the names of temporary files.
+const SUFFIX: &str = ".proxjet-tmp";
+/// Age of a temporary file that may be swept.
+const OLD: Duration = Duration::from_secs(60);
+
+fn temporary(prefix: &str) -> tempfile::Builder<'_, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(prefix).suffix(SUFFIX);
+    builder
+}
+
+fn is_temporary(name: &std::ffi::OsStr) -> bool {
+    name.to_str().is_some_and(|name| name.starts_with('.') && name.ends_with(SUFFIX))
+}
+
+fn is_old(file: &std::fs::Metadata) -> bool {
+    let age = file.modified().ok().and_then(|time| SystemTime::now().duration_since(time).ok());
+    age.is_some_and(|age| age >= OLD)
 }
 
 fn failed(at: &Path, error: std::io::Error) -> Error {

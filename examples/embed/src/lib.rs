@@ -100,9 +100,18 @@ impl Host {
         encoder.copy_texture_to_buffer(texture.as_image_copy(), to, texture.size());
         self.queue.submit([encoder.finish()]);
         buffer.map_async(wgpu::MapMode::Read, .., |_| ());
-        self.device.poll(wgpu::PollType::wait_indefinitely())?;
+        self.wait()?;
         let bytes = buffer.get_mapped_range(..)?;
         Ok(bytes.chunks(stride as usize).flat_map(|row| row[..4 * width as usize].to_vec()).collect())
+    }
+
+    /// Waits until everything that was submitted has finished, but no longer than a minute.
+    ///
+    /// # Errors
+    /// The device failed, or does not answer.
+    pub fn wait(&self) -> Result<(), wgpu::PollError> {
+        let timeout = Some(std::time::Duration::from_secs(60));
+        self.device.poll(wgpu::PollType::Wait { submission_index: None, timeout }).map(drop)
     }
 }
 

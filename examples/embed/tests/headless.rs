@@ -51,7 +51,7 @@ fn the_path_is_drawn_where_another_engine_finds_it() {
     let mut frames = 0;
     while !app.session().is_done() && frames < 5000 {
         app.frame(&view, Duration::from_secs(1)).unwrap();
-        app.host().device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+        app.host().wait().unwrap();
         frames += 1;
     }
     assert!(app.session().is_done());
@@ -87,7 +87,7 @@ fn egui_draws_the_path_in_its_callback() {
     let mut frame = |times: usize| {
         for _ in 0..times {
             gui.frame(egui::RawInput::default(), &view).unwrap();
-            gui.host().device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+            gui.host().wait().unwrap();
         }
         (gui.session().unwrap().iteration(), gui.host().pixels(&target).unwrap())
     };

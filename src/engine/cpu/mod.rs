@@ -41,6 +41,9 @@ impl CpuEngine {
     }
 }
 
+/// Most lanes at the same time: more would not make the products faster, and take more memory.
+const MAX_LANES: usize = 1 << 15;
+
 impl Sealed for CpuEngine {}
 
 impl Engine for CpuEngine {
@@ -61,7 +64,7 @@ impl Engine for CpuEngine {
             engine: "cpu",
             max_buffer_bytes: u64::MAX,
             max_workgroups: u64::MAX,
-            max_lanes: usize::MAX,
+            max_lanes: MAX_LANES,
             flops,
             flops_wide: 0.0,
             element: 0.0,
@@ -158,7 +161,7 @@ impl<T: Real> Run for CpuRun<'_, T> {
         self.plan.slots - self.state.lanes.len()
     }
 
-    fn load(&mut self, lanes: Vec<LaneState>) -> Result<()> {
+    fn load(&mut self, lanes: &[LaneState]) -> Result<()> {
         self.state.load(self.job, lanes);
         Ok(())
     }
@@ -210,7 +213,6 @@ impl<T: Real> Run for CpuRun<'_, T> {
     }
 
     fn state(&self, lane: usize) -> LaneState {
-        let slot = self.state.lanes.iter().position(|slot| slot.lane == lane).expect("a lane that is active");
-        self.state.lane(slot)
+        self.state.lane(lane)
     }
 }

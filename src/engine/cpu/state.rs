@@ -16,6 +16,8 @@ pub(super) struct State<T> {
     numbers: RunNumbers,
     pub(super) shared: Shared<T>,
     pub(super) lanes: Vec<ActiveLane<T>>,
+    /// `[lanes of the sweep]`: the slot of each active lane.
+    slots: Vec<usize>,
     iterates: Iterates<Vec<T>>,
     predictions: Predictions<Vec<T>>,
     /// The working sets, if the plan has them.
@@ -33,6 +35,7 @@ impl<T: Real> State<T> {
         let held_out = shared.held_out.as_ref().map_or(0, |h| h.rows.target.len());
         State {
             lanes: Vec::with_capacity(plan.slots),
+            slots: vec![0; job.lanes.len()],
             iterates: Iterates {
                 x: columns(q),
                 x_previous: columns(q),
@@ -120,7 +123,7 @@ impl<T: Real> State<T> {
     }
 
     /// Loads lanes after the active ones.
-    pub(super) fn load(&mut self, job: &Job<'_>, lanes: Vec<LaneState>) {
+    pub(super) fn load(&mut self, job: &Job<'_>, lanes: &[LaneState]) {
         self.disable_working_sets();
         let (n, q) = self.shared.shape();
         let width = self.shared.width();
@@ -139,8 +142,9 @@ impl<T: Real> State<T> {
                     None => metric[..q].iter_mut().enumerate().for_each(|(j, d)| *d = entry(j)),
                 }
             }
-            let numbers = self.numbers.lane(job, &state);
-            self.lanes.push(ActiveLane::new(&state, numbers, job.derivatives.len()));
+            let numbers = self.numbers.lane(job, state);
+            self.slots[state.lane] = self.lanes.len();
+            self.lanes.push(ActiveLane::new(state, numbers, job.derivatives.len()));
         }
         let new = first..self.lanes.len() * width;
         let (in_q, in_n) = (new.start * q..new.end * q, new.start * n..new.end * n);
@@ -152,7 +156,8 @@ impl<T: Real> State<T> {
     /// Removes lanes from the columns and closes the gaps.
     pub(super) fn evict(&mut self, lanes: &[usize]) {
         self.disable_working_sets();
-        let keep: Vec<bool> = self.lanes.iter().map(|lane| !lanes.contains(&lane.lane)).collect();
+        let mut keep = vec![true; self.lanes.len()];
+        lanes.iter().for_each(|lane| keep[self.slots[*lane]] = false);
         let ((n, q), width) = (self.shared.shape(), self.shared.width());
         let close_up = |columns: &mut Vec<T>, rows: usize| {
             let mut to = 0;
@@ -171,6 +176,7 @@ impl<T: Real> State<T> {
         }
         let mut kept = keep.iter();
         self.lanes.retain(|_| *kept.next().expect("one mark per lane"));
+        self.lanes.iter().enumerate().for_each(|(slot, lane)| self.slots[lane.lane] = slot);
     }
 
     /// The iterate of the lane in a slot and its tangents, `[1 + d, q]`.
@@ -199,8 +205,9 @@ impl<T: Real> State<T> {
         out
     }
 
-    /// The current state of a lane.
-    pub(super) fn lane(&self, slot: usize) -> LaneState {
+    /// The current state of an active lane.
+    pub(super) fn lane(&self, lane: usize) -> LaneState {
+        let slot = self.slots[lane];
         let active = &self.lanes[slot];
         // A metric made of curvatures was refreshed some iterations ago and must be stored; others are
         // determined by the lane and the iteration.

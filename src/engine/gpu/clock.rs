@@ -106,7 +106,7 @@ impl Clock {
     pub(super) fn read(&mut self, context: &GpuContext) -> Result<Vec<(&'static str, f64, f64)>> {
         let Some(readable) = &self.readable else { return Ok(Vec::new()) };
         readable.map_async(wgpu::MapMode::Read, .., |_| ());
-        context.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| context.error(e.to_string()))?;
+        context.wait(None)?;
         context.check()?;
         let ticks: Vec<u64> = {
             let bytes = readable.get_mapped_range(..).map_err(|e| context.error(e.to_string()))?;

@@ -1,9 +1,11 @@
 //! Adapters and devices.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::engine::DEVICE_PATIENCE;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Remedy if there is no adapter at all: what the environment hides, else how to get a driver.
@@ -317,6 +319,36 @@ impl GpuContext {
             Some(error) => Err(self.error(error.to_string().lines().collect::<Vec<_>>().join(" "))),
             None => made,
         }
+    }
+
+    /// Waits for a submission, or for all of them, but no longer than `limit`; true if it has finished.
+    pub(super) fn wait_for(
+        &self,
+        submission_index: Option<wgpu::SubmissionIndex>,
+        limit: Duration,
+    ) -> Result<bool> {
+        match self.device.poll(wgpu::PollType::Wait { submission_index, timeout: Some(limit) }) {
+            Ok(_) => Ok(true),
+            Err(wgpu::PollError::Timeout) => Ok(false),
+            Err(e) => Err(self.error(e.to_string())),
+        }
+    }
+
+    /// Waits for a submission, or for all of them.
+    ///
+    /// # Errors
+    /// The device failed, or does not answer.
+    pub(super) fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        if self.wait_for(submission, DEVICE_PATIENCE)? {
+            return Ok(());
+        }
+        self.keep_forever();
+        Err(self.error(format!("no answer for {} s", DEVICE_PATIENCE.as_secs())))
+    }
+
+    /// Keeps the device until the program ends: wgpu panics when it drops one that does not answer.
+    pub(super) fn keep_forever(&self) {
+        std::mem::forget((self.device.clone(), self.queue.clone()));
     }
 
     /// The error of a device that failed.

@@ -297,7 +297,7 @@ impl Rig {
                 |dispatches: &[(&str, f64, f64)]| dispatches.iter().map(|(_, begin, end)| end - begin).sum();
             return Ok(all.chunks(kernels.len()).map(one).collect());
         }
-        context.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| context.error(e.to_string()))?;
+        context.wait(None)?;
         context.check()?;
         Ok(vec![clock.elapsed().as_secs_f64() / times as f64])
     }

@@ -55,7 +55,7 @@ impl GpuEngine {
             let at = format!("adapter {}", self.context.info.name);
             Error::new(ErrorKind::Device, at, "no timestamps", "TIMESTAMP_QUERY", "Time whole runs instead.")
         })?);
-        run.load((0..plan.slots).map(|lane| job.begin(lane, None)).collect())?;
+        run.load(&(0..plan.slots).map(|lane| job.begin(lane, None)).collect::<Vec<_>>())?;
         let (mut iterations, mut device_seconds, mut busy) = (0, 0.0, 0.0);
         let mut kernels: BTreeMap<&'static str, (usize, f64)> = BTreeMap::new();
         for chunk in 0..=chunks {

@@ -1,6 +1,7 @@
 //! Reads back the results of a chunk while the next one runs.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use rayon::prelude::*;
 
@@ -62,14 +63,18 @@ impl Pending {
         Pending { buffer, submission, mapping }
     }
 
+    /// True if the bytes have come, or will never come, within `limit`.
+    pub(super) fn is_ready(&self, context: &GpuContext, limit: Duration) -> Result<bool> {
+        context.wait_for(Some(self.submission.clone()), limit)
+    }
+
     /// Waits for the bytes, passes them to `see`, and returns its result and the buffer.
     pub(super) fn take<T>(
         self,
         context: &GpuContext,
         see: impl FnOnce(&[u8]) -> T,
     ) -> Result<(T, wgpu::Buffer)> {
-        let wait = wgpu::PollType::Wait { submission_index: Some(self.submission), timeout: None };
-        context.device.poll(wait).map_err(|e| context.error(e.to_string()))?;
+        context.wait(Some(self.submission))?;
         context.check()?;
         match self.mapping.get() {
             Some(Mapped::Ready) => {}

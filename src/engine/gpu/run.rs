@@ -7,7 +7,8 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
 
 use super::bind::Resources;
 use super::clock::Clock;
@@ -73,7 +74,8 @@ pub(super) struct Order {
 
 /// The bytes read back at the end of a chunk.
 struct Snapshot {
-    lanes: Vec<Option<usize>>,
+    /// The slot of each lane.
+    slots: HashMap<usize, usize>,
     /// `[fields, padded_lanes]`.
     lane_state: Vec<f64>,
     /// The state, the previous one, and a metric of curvatures, in device order.
@@ -136,7 +138,7 @@ impl Run for GpuRun<'_> {
         self.slots.iter().filter(|s| s.is_none()).count()
     }
 
-    fn load(&mut self, lanes: Vec<LaneState>) -> Result<()> {
+    fn load(&mut self, lanes: &[LaneState]) -> Result<()> {
         let mut arrivals = Vec::new();
         let mut free =
             (0..self.slots.len()).filter(|slot| self.slots[*slot].is_none()).collect::<Vec<_>>().into_iter();
@@ -144,12 +146,12 @@ impl Run for GpuRun<'_> {
             let Some(slot) = free.next() else {
                 return Err(self.context.error("more lanes than slots"));
             };
-            let numbers = self.numbers.lane(&self.job, &state);
+            let numbers = self.numbers.lane(&self.job, state);
             let (lane, known, next) = (state.lane, state.iteration, state.iteration);
             self.slots[slot] = Some(ActiveLane { lane, known, next, has_gap: numbers.has_gap });
             self.lanes.put(slot, &numbers);
             self.arrived.insert(state.lane, state.clone());
-            arrivals.push((slot, state));
+            arrivals.push((slot, state.clone()));
         }
         let image = encode(self.lanes.values.iter().copied(), self.precision);
         self.context.queue.write_buffer(self.held.buffer(BufferId::Lanes, 0), 0, &image);
@@ -160,6 +162,7 @@ impl Run for GpuRun<'_> {
     }
 
     fn evict(&mut self, lanes: &[usize]) {
+        let lanes: HashSet<usize> = lanes.iter().copied().collect();
         for slot in &mut self.slots {
             if slot.is_some_and(|o| lanes.contains(&o.lane)) {
                 *slot = None;
@@ -194,6 +197,14 @@ impl Run for GpuRun<'_> {
         CHUNKS_IN_FLIGHT
     }
 
+    fn wait(&mut self, limit: Duration) -> Result<bool> {
+        self.in_flight.front().map_or(Ok(true), |(_, pending)| pending.is_ready(self.context, limit))
+    }
+
+    fn abandon(&mut self) {
+        self.context.keep_forever();
+    }
+
     fn collect(&mut self) -> Result<Chunk> {
         let Some((order, pending)) = self.in_flight.pop_front() else {
             return Err(self.context.error("no chunk in flight"));
@@ -208,7 +219,7 @@ impl Run for GpuRun<'_> {
             return state.clone();
         }
         let snapshot = self.snapshot.as_ref().expect("a lane that is active");
-        let slot = snapshot.lanes.iter().position(|l| *l == Some(lane)).expect("a lane that is active");
+        let slot = *snapshot.slots.get(&lane).expect("a lane that is active");
         let (s, size) = (self.shape(), self.staging_places.state_bytes);
         let image = |i: usize| self.columns(&snapshot.bytes[i * size..(i + 1) * size], slot);
         let at = |field: usize| snapshot.lane_state[field * s.padded_lanes() + slot];

@@ -101,7 +101,7 @@ impl GpuEngine {
                 let mut run = GpuRun::new(&owner.context, library, &owner.plan, &job, tiles)?;
                 let times = run.held.another(&owner.context, BufferId::Times);
                 run.clock = times.map(|times| Clock::of_passes(&owner.context, times));
-                run.load((0..job.lanes.len()).map(|lane| job.begin(lane, None)).collect())?;
+                run.load(&(0..job.lanes.len()).map(|lane| job.begin(lane, None)).collect::<Vec<_>>())?;
                 Ok(run)
             })
         })?;
@@ -226,8 +226,8 @@ impl Session {
     /// As [`encode`](Self::encode).
     pub fn wait(&mut self) -> Result<()> {
         let context = &self.cell.borrow_owner().context;
-        if let Err(e) = context.device.poll(wgpu::PollType::wait_indefinitely()) {
-            let error = failed(context, &e.to_string());
+        if let Err(e) = context.wait(None) {
+            let error = failed(context, &e.found);
             return self.fail(error);
         }
         self.take_note()

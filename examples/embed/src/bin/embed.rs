@@ -37,7 +37,7 @@ fn headless(frames: usize, out: &std::path::Path) -> Result<(), Box<dyn Error>> 
     for _ in 0..frames {
         app.frame(&view, BUDGET)?;
         // A window would show the picture here, and wait for the screen.
-        app.host().device.poll(wgpu::PollType::wait_indefinitely())?;
+        app.host().wait()?;
     }
     write_png(out, size, &app.host().pixels(&target)?)?;
     let session = app.session();

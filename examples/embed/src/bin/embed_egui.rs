@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let view = target.create_view(&Default::default());
     for _ in 0..frames {
         gui.frame(egui::RawInput::default(), &view)?;
-        gui.host().device.poll(wgpu::PollType::wait_indefinitely())?;
+        gui.host().wait()?;
     }
     write_png(&out, size, &gui.host().pixels(&target)?)?;
     let done = gui.session().map_or(0, |session| session.iteration());

@@ -59,7 +59,7 @@ impl GpuRun<'_> {
         queue.write_buffer(held.buffer(BufferId::LoadParams, 0), 0, bytemuck::bytes_of(&params));
         self.submit_alone("load", |commands| {
             for (i, pass) in held.program.passes_at(When::Load) {
-                let grid = [arrivals.len().div_ceil(64) as u32, pass.grid[1], 1];
+                let grid = [arrivals.len().div_ceil(64) as u32, pass.grid[1], pass.grid[2]];
                 self.dispatch(commands, (pass, &held.passes[i]), BEFORE, grid);
             }
             if !all_blank {

@@ -45,7 +45,8 @@ impl GpuRun<'_> {
             let mut kept = self.snapshot.take().map_or_else(Vec::new, |last| last.bytes);
             kept.clear();
             kept.extend_from_slice(&bytes[places.snapshot]);
-            self.snapshot = Some(Snapshot { lanes: order.lanes, lane_state, bytes: kept });
+            let places = order.lanes.iter().enumerate().filter_map(|(slot, lane)| lane.map(|l| (l, slot)));
+            self.snapshot = Some(Snapshot { slots: places.collect(), lane_state, bytes: kept });
         }
         Chunk { slots, records, frames, skipped }
     }

@@ -71,7 +71,7 @@ fn a_run_holds_the_bytes_that_its_plan_counts() {
         let (first, later) = held(&run);
         assert_eq!(first + later, plan.device_bytes, "{name}");
         // There are no more staging buffers than in the plan, however many chunks there are.
-        run.load((0..plan.slots).map(|lane| job.begin(lane, None)).collect()).unwrap();
+        run.load(&(0..plan.slots).map(|lane| job.begin(lane, None)).collect::<Vec<_>>()).unwrap();
         for _ in 0..2 {
             for _ in 0..run.depth() {
                 assert!(run.submit(2).unwrap() > 0);
