@@ -3,6 +3,6 @@
 use proxjet::data::{ReadOptions, parse};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let options = ReadOptions { target: None, max_bytes: 1 << 20 };
+    let options = ReadOptions { max_bytes: 1 << 20, ..ReadOptions::default() };
     let _ = parse(bytes, "a.npz", &options);
 });

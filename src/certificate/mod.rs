@@ -211,7 +211,7 @@ impl<'a> Certifier<'a> {
         }
         let margin = manifold.margin(&found.at.g);
         let dependent = found.system.damped || condition > SINGULAR;
-        let at_kink = margin < KINK || self.is_at_kink(manifold, x);
+        let at_kink = margin < KINK || self.is_at_kink(manifold, x) || self.is_at_knot(&found.at.z);
         let unique = !dependent && !at_kink;
         let [of_iterate, of_polished] = errors.map(|error| error.filter(|e| unique && e.is_finite()));
         let iterate = Bounds {
@@ -270,6 +270,16 @@ impl<'a> Certifier<'a> {
     /// The length of coefficients, each weighted by its column's mean square.
     fn norm(&self, v: ArrayView1<'_, f64>) -> f64 {
         v.iter().zip(&self.squares).map(|(v, s)| v * v * s).sum::<f64>().sqrt()
+    }
+
+    /// True if a prediction is almost where the loss changes its curvature.
+    fn is_at_knot(&self, z: &Array1<f64>) -> bool {
+        if self.objective.curvature().d3_max.is_finite() {
+            return false;
+        }
+        let near = KINK * (2.0 * self.unit).sqrt();
+        let knots = |i: usize| self.objective.loss().kinks(self.objective.target[i]);
+        (0..z.len()).any(|i| knots(i).iter().any(|knot| (z[i] - knot).abs() < near))
     }
 
     /// True if an active coefficient is almost at a kink.

@@ -9,7 +9,7 @@ use super::rates::{self, Rate};
 use crate::certificate::implicit::{self, Solution};
 use crate::engine::cpu::CpuEngine;
 use crate::error::{Error, Result};
-use crate::objective::{Intercept, Need};
+use crate::objective::Need;
 use crate::program::Precision;
 use crate::schedule::{Algorithm, Momentum, Phase, Step, TangentStart};
 use crate::solve::{Prepared, Sweep, SweepResult};
@@ -130,21 +130,15 @@ fn last_state(sweep: &Sweep, result: &SweepResult, lane: usize) -> Array1<f64> {
 }
 
 fn state(sweep: &Sweep, result: &SweepResult, frame: usize, lane: usize) -> Array1<f64> {
-    let mut all = result.trace.coef.index_axis(ndarray::Axis(0), frame).row(lane).to_vec();
-    if matches!(sweep.problem().intercept, Intercept::Column) {
-        all.push(result.trace.intercept[[frame, lane]]);
-    }
-    all.into()
+    let frames = result.trace.coef.index_axis(ndarray::Axis(0), frame);
+    sweep.problem().state_of(frames.row(lane), result.trace.intercept[[frame, lane]], true)
 }
 
 fn last_tangent(sweep: &Sweep, result: &SweepResult, lane: usize, t: usize) -> Array1<f64> {
     let frame = result.trace.iteration.len() - 1;
     let of_frame = result.trace.dcoef.index_axis(ndarray::Axis(0), frame);
-    let mut all = of_frame.index_axis(ndarray::Axis(0), lane).row(t).to_vec();
-    if matches!(sweep.problem().intercept, Intercept::Column) {
-        all.push(result.trace.dintercept[[frame, lane, t]]);
-    }
-    all.into()
+    let of_lane = of_frame.index_axis(ndarray::Axis(0), lane);
+    sweep.problem().state_of(of_lane.row(t), result.trace.dintercept[[frame, lane, t]], false)
 }
 
 /// Analyses every lane of a run, given the solutions.

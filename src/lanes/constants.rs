@@ -67,7 +67,7 @@ impl RunNumbers {
             }
         }
         let penalised = match problem.intercept {
-            Intercept::Column => q - 1,
+            Intercept::Column { .. } => q - 1,
             _ => q,
         };
         let mut factors = problem.penalty_factors.to_vec();

@@ -16,7 +16,7 @@ impl Objective {
         let largest = self.penalty_factors.iter().copied().fold(0.0, f64::max);
         // An intercept column carries no ridge, so it adds nothing to the strong convexity.
         let smallest = match self.intercept {
-            Intercept::Column => 0.0,
+            Intercept::Column { .. } => 0.0,
             _ => self.penalty_factors.iter().copied().fold(f64::INFINITY, f64::min),
         };
         (self.spectrum.lipschitz + ridge * largest, self.spectrum.strong_convexity + ridge * smallest)
@@ -27,7 +27,7 @@ impl Objective {
     /// leaves nothing but the unpenalised terms; one far below the second penalises nothing.
     pub(crate) fn ridge_scales(&self) -> (f64, f64) {
         let squares = match self.intercept {
-            Intercept::Column => {
+            Intercept::Column { .. } => {
                 self.design.clone().centred(self.weight.view()).0.column_squares(self.weight.view())
             }
             _ => self.design.column_squares(self.weight.view()),
@@ -46,7 +46,7 @@ impl Objective {
     /// Strong convexity of the penalty's proximal part for strength `l2` (0 if the ridge belongs to `f`).
     pub(crate) fn prox_strong_convexity(&self, l2: f64) -> f64 {
         let in_prox = self.penalty.capabilities().ridge == Ridge::InProx;
-        let whole = in_prox && !matches!(self.intercept, Intercept::Column);
+        let whole = in_prox && !matches!(self.intercept, Intercept::Column { .. });
         if whole { l2 * self.penalty_factors.iter().copied().fold(f64::INFINITY, f64::min) } else { 0.0 }
     }
 

@@ -17,6 +17,7 @@ pub struct ObjectiveBuilder {
     penalty: Penalty,
     intercept: bool,
     penalty_factors: Option<Array1<f64>>,
+    centre: bool,
 }
 
 impl ObjectiveBuilder {
@@ -46,6 +47,13 @@ impl ObjectiveBuilder {
     /// not penalised.
     pub fn penalty_factors(mut self, factors: Array1<f64>) -> Self {
         self.penalty_factors = Some(factors);
+        self
+    }
+    /// True if the columns are centred when there is an intercept, and the target of a loss on numbers is shifted by
+    /// its median; default true. Both are undone in every result; they change the conditioning, not the objective.
+    /// Squared loss is always centred, because its intercept follows from the means.
+    pub fn centre(mut self, centre: bool) -> Self {
+        self.centre = centre;
         self
     }
     /// Rows held out of the fit; their loss and its derivative are recorded in the trace.
@@ -95,7 +103,7 @@ impl ObjectiveBuilder {
             let (target, y_mean) = centred(y, &weight);
             (Intercept::Centred { x_mean, y_mean }, design, target)
         } else {
-            (Intercept::Column, data.design().clone().with_ones(), y)
+            column(&data, y, &weight, (self.centre, &loss))
         };
         let held_out = match &validation {
             None => None,
@@ -141,6 +149,7 @@ impl Objective {
             penalty: Penalty::l1(),
             intercept: true,
             penalty_factors: None,
+            centre: true,
         }
     }
 }
@@ -154,9 +163,28 @@ impl Intercept {
                 y -= *y_mean;
                 (x.shifted(x_mean), y)
             }
-            Intercept::Column => (x.with_ones(), y),
+            Intercept::Column { x_mean, shift } => {
+                y -= *shift;
+                (x.shifted(x_mean).with_ones(), y)
+            }
         }
     }
+}
+
+/// The intercept as a column, with the design and the target of the solver.
+fn column(
+    data: &Dataset,
+    y: Array1<f64>,
+    weight: &Array1<f64>,
+    (centre, loss): (bool, &Loss),
+) -> (Intercept, Design, Array1<f64>) {
+    if !centre {
+        let intercept = Intercept::Column { x_mean: Array1::zeros(data.features()), shift: 0.0 };
+        return (intercept, data.design().clone().with_ones(), y);
+    }
+    let (design, x_mean) = data.design().clone().centred(weight.view());
+    let shift = if loss.classes() { 0.0 } else { robust_scale::median_of(data) };
+    (Intercept::Column { x_mean, shift }, design.with_ones(), y - shift)
 }
 
 /// The target with its weighted mean subtracted, and the mean. A target that is constant to rounding becomes

@@ -152,7 +152,7 @@ impl Objective {
         let product = |a: &Array1<f64>, b: &Array1<f64>| {
             Zip::from(a).and(b).and(&self.weight).fold(0.0, |sum, a, b, w| sum + w * a * b)
         };
-        let ones = matches!(self.intercept, Intercept::Column).then(|| self.features());
+        let ones = matches!(self.intercept, Intercept::Column { .. }).then(|| self.features());
         let free = (0..self.features()).filter(|j| self.penalty_factors[*j] == 0.0);
         let mut basis: Vec<Array1<f64>> = Vec::new();
         for j in ones.into_iter().chain(free) {

@@ -25,6 +25,11 @@ pub(super) fn of(data: &Dataset, intercept: bool) -> Result<f64> {
     ))
 }
 
+/// The weighted median of the target.
+pub(super) fn median_of(data: &Dataset) -> f64 {
+    median(data.target().iter().copied().zip(data.sample_weight().iter().copied()).collect())
+}
+
 /// The weighted median: the mean of both middle values where the weights split evenly.
 fn median(mut values: Vec<(f64, f64)>) -> f64 {
     values.sort_by(|a, b| a.0.total_cmp(&b.0));

@@ -276,7 +276,9 @@ impl Settings {
         let mut builder = Objective::builder(fitted)
             .loss(loss)
             .penalty(penalty)
-            .intercept(self.intercept || !self.no_intercept);
+            .intercept(self.intercept || !self.no_intercept)
+            // With a metric of one's own, or none, the recursion runs on the columns as given.
+            .centre(self.schedule.is_none() && self.metric == "auto");
         if let Some(multiple) = multiple {
             builder = builder.huber_scaled(multiple);
         }
