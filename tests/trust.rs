@@ -1,0 +1,329 @@
+//! "Converged" is true: random problems of every awkward kind, checked by coordinate descent and by differences.
+//!
+//! A few hundred lanes run with the other tests; `PROXJET_TRUST=FIRST..LAST cargo test --release --workspace --test
+//! trust -- --nocapture` runs problems of those seeds and prints the counts. `PROXJET_TRUST_ENGINE=gpu` takes the GPU.
+
+mod common;
+
+use ndarray::{Array1, Array2};
+use rand::{RngExt, SeedableRng};
+
+use common::formulas::{loss_derivatives, loss_value, penalty_kind, penalty_prox, penalty_value};
+use proxjet::data::Dataset;
+use proxjet::engine::cpu::CpuEngine;
+use proxjet::engine::{Engine, Status};
+use proxjet::objective::{Loss, Objective, Penalty};
+use proxjet::program::Precision;
+use proxjet::schedule::{Algorithm, Metric, Phase, Restart, Schedule};
+use proxjet::solve::{Alphas, Sweep, SweepResult};
+
+/// Seeds that run with the other tests.
+const SEEDS: std::ops::Range<u64> = 0..120;
+/// Tolerance of the sweeps.
+const TOL: f64 = 1e-6;
+/// Half of the relative difference of alphas.
+const H: f64 = 1e-4;
+/// Errors of a derivative that the differences themselves may have, relative.
+const OF_DIFFERENCES: f64 = 1e-4;
+
+struct Problem {
+    x: Array2<f64>,
+    /// ±1 for classes.
+    y: Array1<f64>,
+    weight: Array1<f64>,
+    factors: Array1<f64>,
+    intercept: bool,
+    loss: Loss,
+    penalty: Penalty,
+    l1_ratio: f64,
+    precision: Precision,
+}
+
+impl Problem {
+    fn draw(seed: u64) -> Problem {
+        let mut rng = rand_pcg::Pcg64::seed_from_u64(seed);
+        let mut uniform = |low: f64, high: f64| rng.random_range(low..high);
+        let mut size = || uniform(0.0, 60f64.ln()).exp() as usize;
+        let (n, p) = (size().max(2), size().max(1));
+        let mut chance = |share: f64| uniform(0.0, 1.0) < share;
+        let (correlated, duplicated, constant, scaled) = (chance(0.3), chance(0.15), chance(0.1), chance(0.4));
+        let (weighted, factored, intercept) = (chance(0.3), chance(0.3), chance(0.7));
+        let common: Vec<f64> = (0..n).map(|_| uniform(-1.0, 1.0)).collect();
+        let mut x = Array2::zeros((n, p));
+        for j in 0..p {
+            let scale = if scaled { 10f64.powf(uniform(-6.0, 6.0)) } else { 1.0 };
+            let shift = if scaled { scale * uniform(-3.0, 3.0) } else { 0.0 };
+            for i in 0..n {
+                let own = uniform(-1.0, 1.0);
+                x[[i, j]] = scale * if correlated { common[i] + 0.1 * own } else { own } + shift;
+            }
+        }
+        if duplicated && p > 1 {
+            let column = x.column(0).to_owned();
+            x.column_mut(p - 1).assign(&column);
+        }
+        if constant {
+            x.column_mut(p / 2).fill(14.62);
+        }
+        let loss = match uniform(0.0, 3.0) as usize {
+            0 => Loss::squared(),
+            1 => Loss::logistic(),
+            _ => Loss::huber(1.35).unwrap(),
+        };
+        let all = Penalty::all();
+        let penalty = all[uniform(0.0, all.len() as f64) as usize];
+        let truth: Vec<f64> = (0..p).map(|j| if j % 3 == 0 { uniform(-2.0, 2.0) } else { 0.0 }).collect();
+        let spread = |j: usize| (x.column(j).dot(&x.column(j)) / n as f64).sqrt().max(1e-30);
+        let mut y = Array1::from_shape_fn(n, |i| {
+            (0..p).map(|j| truth[j] * x[[i, j]] / spread(j)).sum::<f64>() + uniform(-1.0, 1.0)
+        });
+        if loss.classes() {
+            y.mapv_inplace(|v| if v > 0.0 { 1.0 } else { -1.0 });
+            (y[0], y[1]) = (1.0, -1.0);
+        } else {
+            let scale = if uniform(0.0, 1.0) < 0.3 { 10f64.powf(uniform(-3.0, 3.0)) } else { 1.0 };
+            y *= scale;
+        }
+        let weight = Array1::from_shape_fn(n, |_| if weighted { uniform(0.1, 3.0) } else { 1.0 });
+        let factors = Array1::from_shape_fn(p, |_| match factored {
+            true if uniform(0.0, 1.0) < 0.2 => 0.0,
+            true => uniform(0.2, 3.0),
+            false => 1.0,
+        });
+        let l1_ratio = uniform(0.1, 0.9);
+        let precision = if uniform(0.0, 1.0) < 0.3 { Precision::F32 } else { Precision::F64 };
+        Problem { x, y, weight, factors, intercept, loss, penalty, l1_ratio, precision }
+    }
+
+    fn objective(&self) -> Option<Objective> {
+        let data = Dataset::new(self.x.clone(), self.y.clone()).ok()?;
+        let data = data.with_sample_weight(self.weight.clone()).ok()?;
+        let builder = Objective::builder(data).loss(self.loss).penalty(self.penalty);
+        builder.intercept(self.intercept).penalty_factors(self.factors.clone()).build().ok()
+    }
+
+    fn sweep(&self, objective: &Objective, alphas: Vec<f64>) -> Sweep {
+        let fista = Phase::new(Algorithm::Fista).restart(Restart::Gradient);
+        Sweep::new(objective.clone())
+            .alphas(Alphas::List(alphas))
+            .l1_ratio(self.l1_ratio)
+            .schedule(Schedule::from(fista).metric(Metric::Auto))
+            .iterations(5000)
+            .every(5000)
+            .tol(TOL)
+    }
+
+    fn strengths(&self, alpha: f64) -> (f64, f64) {
+        let (uses_alpha, _, mix) = penalty_kind(&self.penalty);
+        let ratio = mix.unwrap_or(self.l1_ratio);
+        if uses_alpha { (alpha * ratio, alpha * (1.0 - ratio)) } else { (0.0, 0.0) }
+    }
+
+    fn shares(&self) -> Array1<f64> {
+        &self.weight / self.weight.sum()
+    }
+
+    fn value(&self, alpha: f64, coef: &Array1<f64>, z: &Array1<f64>) -> f64 {
+        let (l1, l2) = self.strengths(alpha);
+        let shares = self.shares();
+        let loss: f64 = (0..z.len()).map(|i| shares[i] * loss_value(&self.loss, z[i], self.y[i])).sum();
+        let penalty = |j: usize| {
+            let f = self.factors[j];
+            penalty_value(&self.penalty, coef[j], l1 * f, l2 * f)
+        };
+        loss + (0..coef.len()).map(penalty).sum::<f64>()
+    }
+
+    /// The decrease of the objective by sweeps of coordinate descent from a model, relative to the loss of zero
+    /// coefficients.
+    fn excess(&self, alpha: f64, coef: &Array1<f64>, intercept: f64, sweeps: usize) -> f64 {
+        let (mut coef, mut b) = (coef.clone(), intercept);
+        let mut z = self.x.dot(&coef) + b;
+        let (l1, l2) = self.strengths(alpha);
+        let (_, in_loss, _) = penalty_kind(&self.penalty);
+        let shares = self.shares();
+        let curvature = if self.loss.classes() { 0.25 } else { 1.0 };
+        let start = self.value(alpha, &coef, &z);
+        let slope = |z: &Array1<f64>, i: usize| shares[i] * loss_derivatives(&self.loss, z[i], self.y[i]).0;
+        let mut best = start;
+        for _ in 0..sweeps {
+            for j in 0..coef.len() {
+                let column = self.x.column(j);
+                let square: f64 = column.iter().zip(&shares).map(|(v, w)| v * v * w).sum();
+                if square == 0.0 {
+                    continue;
+                }
+                let f = self.factors[j];
+                let ridge = if in_loss { l2 * f } else { 0.0 };
+                let step = 1.0 / (curvature * square + ridge);
+                let g: f64 = (0..z.len()).map(|i| column[i] * slope(&z, i)).sum::<f64>() + ridge * coef[j];
+                let to = penalty_prox(&self.penalty, coef[j] - step * g, step, l1 * f, l2 * f)[0];
+                z.scaled_add(to - coef[j], &column);
+                coef[j] = to;
+            }
+            if self.intercept {
+                let step = (0..z.len()).map(|i| slope(&z, i)).sum::<f64>() / curvature;
+                b -= step;
+                z -= step;
+            }
+            let now = self.value(alpha, &coef, &z);
+            let gain = best - now;
+            best = best.min(now);
+            if gain <= 1e-12 * start.abs() {
+                break;
+            }
+        }
+        let null = self.null_loss();
+        (start - best) / if null > 0.0 { null } else { 1.0 }
+    }
+
+    fn null_loss(&self) -> f64 {
+        let shares = self.shares();
+        (0..self.y.len()).map(|i| shares[i] * loss_value(&self.loss, 0.0, self.y[i])).sum()
+    }
+
+    /// The length of coefficients, each weighted by its column's mean square about the mean.
+    fn norm(&self, v: &Array1<f64>) -> f64 {
+        let shares = self.shares();
+        let square = |j: usize| {
+            let column = self.x.column(j);
+            let mean = if self.intercept { column.dot(&shares) } else { 0.0 };
+            column.iter().zip(&shares).map(|(x, w)| w * (x - mean) * (x - mean)).sum::<f64>()
+        };
+        (0..v.len()).map(|j| v[j] * v[j] * square(j)).sum::<f64>().sqrt()
+    }
+}
+
+#[derive(Default, Debug)]
+struct Counts {
+    problems: usize,
+    lanes: usize,
+    solvable: usize,
+    converged: usize,
+    green: usize,
+    derivatives: usize,
+    /// Bound over true error of derivatives.
+    ratios: Vec<f64>,
+    false_values: Vec<String>,
+    false_derivatives: Vec<String>,
+}
+
+/// Checks the lanes of one problem.
+fn check(seed: u64, engine: &mut dyn Engine, counts: &mut Counts) {
+    let problem = Problem::draw(seed);
+    let Some(objective) = problem.objective() else { return };
+    let reference = objective.alpha_max(if problem.penalty.name() == "l2" { 1.0 } else { problem.l1_ratio });
+    let reference = if reference.is_finite() && reference > 0.0 { reference } else { 1.0 };
+    let alphas: Vec<f64> = [0.5, 0.05, 0.005].iter().map(|share| share * reference).collect();
+    let sweep = problem.sweep(&objective, alphas.clone()).precision(problem.precision);
+    let Ok(result) = sweep.run(engine) else { return };
+    counts.problems += 1;
+    let uses_alpha = penalty_kind(&problem.penalty).0;
+    let around: Vec<f64> = alphas.iter().flat_map(|a| [a * (-H).exp(), a * H.exp()]).collect();
+    let exact = problem.sweep(&objective, around).derivatives([]).run(&mut CpuEngine::new()).unwrap();
+    for (lane, of) in result.lanes.iter().enumerate() {
+        counts.lanes += 1;
+        let what = format!("seed {seed}, lane {lane}, {} {}: {of:?}", problem.loss, problem.penalty);
+        let Some(certificate) = &of.certificate else { continue };
+        counts.solvable += usize::from(of.status != Status::Unbounded);
+        counts.green += usize::from(certificate.verdict == proxjet::certificate::Verdict::Green);
+        if of.status != Status::Converged {
+            continue;
+        }
+        counts.converged += 1;
+        let end = result.trace.iteration.len() - 1;
+        let frame = |array: &ndarray::Array3<f64>| array.index_axis(ndarray::Axis(0), end).row(lane).to_owned();
+        let last = frame(&result.trace.coef);
+        let fit = result.lane(lane);
+        // Penalties that are not convex have other minima nearby; a single sweep tells whether this is one.
+        let sweeps = if problem.penalty.capabilities().convex { 500 } else { 1 };
+        for (coef, intercept) in
+            [(last, result.trace.intercept[[end, lane]]), (fit.coef().to_owned(), fit.intercept())]
+        {
+            let excess = problem.excess(of.alpha, &coef, intercept, sweeps);
+            if excess.is_nan() || excess > 1.01 * TOL + 1e-9 {
+                counts.false_values.push(format!("excess {excess:.1e}, {what}"));
+            }
+        }
+        if uses_alpha {
+            check_derivative(&problem, (&result, &exact), lane, &what, counts);
+        }
+    }
+}
+
+/// Compares the derivative of a lane with differences of polished solutions, where those are smooth.
+fn check_derivative(
+    problem: &Problem,
+    (result, exact): (&SweepResult, &SweepResult),
+    lane: usize,
+    what: &str,
+    counts: &mut Counts,
+) {
+    let certificate = result.lanes[lane].certificate.as_ref().unwrap();
+    let Some(bound) = certificate.iterate.derivative else { return };
+    let sides = [2 * lane, 2 * lane + 1];
+    let green = |i: &usize| {
+        exact.lanes[*i].certificate.as_ref().is_some_and(|c| {
+            c.unique && c.polished.is_some_and(|p| p.value.is_some_and(|v| v < 1e-9))
+        })
+    };
+    let [low, high] = sides.map(|i| exact.lane(i).coef().to_owned());
+    let same = |v: &Array1<f64>| v.mapv(|v| v.partial_cmp(&0.0));
+    if !sides.iter().all(|i| green(i)) || same(&low) != same(&high) || certificate.condition.unwrap_or(1e9) > 1e6 {
+        return;
+    }
+    let expected = (&high - &low) / (2.0 * H);
+    let end = result.trace.iteration.len() - 1;
+    let got = result.trace.dcoef.index_axis(ndarray::Axis(0), end);
+    let got = got.index_axis(ndarray::Axis(0), lane).row(0).to_owned();
+    let fit = result.lane(lane);
+    let size = problem.norm(&expected).max(1e-3 * problem.norm(&fit.coef().to_owned()));
+    if size == 0.0 {
+        return;
+    }
+    counts.derivatives += 1;
+    let error = problem.norm(&(&got - &expected)) / size;
+    if error.is_nan() || error > 1.05 * bound + OF_DIFFERENCES {
+        counts.false_derivatives.push(format!("error {error:.1e}, bound {bound:.1e}, {what}"));
+    }
+    if error > 10.0 * OF_DIFFERENCES {
+        counts.ratios.push(bound / error);
+    }
+    let polished = problem.norm(&(&fit.dcoef().row(0).to_owned() - &expected)) / size;
+    if polished.is_nan() || polished > OF_DIFFERENCES {
+        counts.false_derivatives.push(format!("polished: error {polished:.1e}, {what}"));
+    }
+}
+
+#[test]
+fn nothing_is_called_converged_that_is_not() {
+    let given = std::env::var("PROXJET_TRUST").ok();
+    let seeds = given.as_deref().map_or(SEEDS, |text| {
+        let (first, last) = text.split_once("..").expect("FIRST..LAST");
+        first.parse().unwrap()..last.parse().unwrap()
+    });
+    let mut engine: Box<dyn Engine> = match std::env::var("PROXJET_TRUST_ENGINE").as_deref() {
+        Ok("gpu") => Box::new(common::gpu().expect("an adapter")),
+        _ => Box::new(CpuEngine::new()),
+    };
+    let mut counts = Counts::default();
+    seeds.for_each(|seed| check(seed, engine.as_mut(), &mut counts));
+    counts.ratios.sort_by(f64::total_cmp);
+    let median = counts.ratios.get(counts.ratios.len() / 2).copied();
+    println!(
+        "{} problems, {} lanes: {} solvable, {} converged, {} green; {} derivatives compared, bound over error {median:?} \
+         in the median of {}; {} false values, {} false derivatives",
+        counts.problems,
+        counts.lanes,
+        counts.solvable,
+        counts.converged,
+        counts.green,
+        counts.derivatives,
+        counts.ratios.len(),
+        counts.false_values.len(),
+        counts.false_derivatives.len()
+    );
+    let wrong: Vec<String> = counts.false_values.iter().chain(&counts.false_derivatives).take(8).cloned().collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(counts.derivatives > 0 && counts.converged > counts.solvable / 2, "{counts:?}");
+}
