@@ -6,12 +6,12 @@ mod common;
 use ndarray::{Array1, Array2, array};
 
 use proxjet::certificate::Verdict;
-use proxjet::data::Dataset;
+use proxjet::data::{Dataset, Synthetic};
 use proxjet::engine::Status;
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::objective::{Derivative, Loss, Objective, Penalty};
 use proxjet::program::Precision;
-use proxjet::schedule::{Algorithm, Step, TangentStart};
+use proxjet::schedule::{Algorithm, Phase, Restart, Step, TangentStart};
 use proxjet::solve::{Alphas, Sweep, SweepResult};
 
 fn cpu(sweep: &Sweep) -> SweepResult {
@@ -237,4 +237,30 @@ fn the_affine_bound_needs_the_signs_of_the_solution() {
     let result = sweep.run(&mut cpu).unwrap();
     let crossed = (0..60).filter(|k| result.trace.active_change[[*k, 0]] != 0.0).count();
     assert!(crossed > 0, "a crossing of zero changes the active set");
+}
+
+#[test]
+fn derivatives_that_grow_are_named_and_a_restart_tames_them() {
+    let data = Synthetic {
+        rows: 60,
+        features: 300,
+        scale: (1.0, 1.0),
+        relevant: 30,
+        effect: 1.0,
+        noise: 0.5,
+        classes: false,
+        seed: 5,
+    };
+    let objective =
+        Objective::builder(data.draw().unwrap().standardize()).penalty(Penalty::l1()).build().unwrap();
+    let plain = Sweep::new(objective.clone()).alphas(Alphas::Path { epsilon: 1e-3, count: 50 });
+    let named = |result: &SweepResult| result.info.warnings.iter().any(|w| w.contains("derivatives of"));
+    let grown = cpu(&plain);
+    let worst = grown.trace.dcoef.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+    assert_eq!(named(&grown), worst > 1e4, "{worst}: {:?}", grown.info.warnings);
+    let fista = Phase::new(Algorithm::Fista).restart(Restart::Gradient);
+    let tamed = cpu(&plain.schedule(fista).iterations(5000));
+    assert!(!named(&tamed), "{:?}", tamed.info.warnings);
+    let converged = tamed.lanes.iter().filter(|l| l.status == Status::Converged).count();
+    assert!(converged >= 48, "{converged}");
 }

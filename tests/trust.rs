@@ -46,7 +46,8 @@ impl Problem {
         let mut size = || uniform(0.0, 60f64.ln()).exp() as usize;
         let (n, p) = (size().max(2), size().max(1));
         let mut chance = |share: f64| uniform(0.0, 1.0) < share;
-        let (correlated, duplicated, constant, scaled) = (chance(0.3), chance(0.15), chance(0.1), chance(0.4));
+        let (correlated, duplicated, constant, scaled) =
+            (chance(0.3), chance(0.15), chance(0.1), chance(0.4));
         let (weighted, factored, intercept) = (chance(0.3), chance(0.3), chance(0.7));
         let common: Vec<f64> = (0..n).map(|_| uniform(-1.0, 1.0)).collect();
         let mut x = Array2::zeros((n, p));
@@ -232,7 +233,8 @@ fn check(seed: u64, engine: &mut dyn Engine, counts: &mut Counts) {
         }
         counts.converged += 1;
         let end = result.trace.iteration.len() - 1;
-        let frame = |array: &ndarray::Array3<f64>| array.index_axis(ndarray::Axis(0), end).row(lane).to_owned();
+        let frame =
+            |array: &ndarray::Array3<f64>| array.index_axis(ndarray::Axis(0), end).row(lane).to_owned();
         let last = frame(&result.trace.coef);
         let fit = result.lane(lane);
         // Penalties that are not convex have other minima nearby; a single sweep tells whether this is one.
@@ -263,13 +265,17 @@ fn check_derivative(
     let Some(bound) = certificate.iterate.derivative else { return };
     let sides = [2 * lane, 2 * lane + 1];
     let green = |i: &usize| {
-        exact.lanes[*i].certificate.as_ref().is_some_and(|c| {
-            c.unique && c.polished.is_some_and(|p| p.value.is_some_and(|v| v < 1e-9))
-        })
+        exact.lanes[*i]
+            .certificate
+            .as_ref()
+            .is_some_and(|c| c.unique && c.polished.is_some_and(|p| p.value.is_some_and(|v| v < 1e-9)))
     };
     let [low, high] = sides.map(|i| exact.lane(i).coef().to_owned());
     let same = |v: &Array1<f64>| v.mapv(|v| v.partial_cmp(&0.0));
-    if !sides.iter().all(|i| green(i)) || same(&low) != same(&high) || certificate.condition.unwrap_or(1e9) > 1e6 {
+    if !sides.iter().all(|i| green(i))
+        || same(&low) != same(&high)
+        || certificate.condition.unwrap_or(1e9) > 1e6
+    {
         return;
     }
     let expected = (&high - &low) / (2.0 * H);
@@ -323,7 +329,8 @@ fn nothing_is_called_converged_that_is_not() {
         counts.false_values.len(),
         counts.false_derivatives.len()
     );
-    let wrong: Vec<String> = counts.false_values.iter().chain(&counts.false_derivatives).take(8).cloned().collect();
+    let wrong: Vec<String> =
+        counts.false_values.iter().chain(&counts.false_derivatives).take(8).cloned().collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(counts.derivatives > 0 && counts.converged > counts.solvable / 2, "{counts:?}");
 }

@@ -9,7 +9,7 @@ use super::rates::{self, Rate};
 use crate::certificate::implicit::{self, Solution};
 use crate::engine::cpu::CpuEngine;
 use crate::error::{Error, Result};
-use crate::objective::Need;
+use crate::objective::{Need, Zeros};
 use crate::program::Precision;
 use crate::schedule::{Algorithm, Momentum, Phase, Step, TangentStart};
 use crate::solve::{Prepared, Sweep, SweepResult};
@@ -134,6 +134,17 @@ fn state(sweep: &Sweep, result: &SweepResult, frame: usize, lane: usize) -> Arra
     sweep.problem().state_of(frames.row(lane), result.trace.intercept[[frame, lane]], true)
 }
 
+/// True if an iterate has the active set and the signs of a solution.
+fn same_manifold(sweep: &Sweep, last: &Array1<f64>, solution: &Solution) -> bool {
+    let penalty = sweep.problem().penalty();
+    let by_sign = penalty.capabilities().zeros != Zeros::Absent;
+    (0..sweep.problem().features()).all(|j| {
+        let (a, b) = (last[j], solution.state[j]);
+        penalty.is_active(a) == penalty.is_active(b)
+            && (!by_sign || a.partial_cmp(&0.0) == b.partial_cmp(&0.0))
+    })
+}
+
 fn last_tangent(sweep: &Sweep, result: &SweepResult, lane: usize, t: usize) -> Array1<f64> {
     let frame = result.trace.iteration.len() - 1;
     let of_frame = result.trace.dcoef.index_axis(ndarray::Axis(0), frame);
@@ -212,7 +223,9 @@ impl Run<'_> {
             analysis.derivative_error[t] = (size > 0.0).then(|| error / size);
         }
         if sweep.rules().tangents_from() != TangentStart::Iteration(0) && !errors.is_empty() {
-            let identified = analysis.identified;
+            // The manifold of the last iterate must be the solution's, sign by sign.
+            let last = last_state(sweep, result, lane);
+            let identified = analysis.identified.filter(|_| same_manifold(sweep, &last, solution));
             let course = Course { lane, steps: &steps, from: tangents_from, identified, start_error };
             let bound = match late_start::bound(sweep.problem(), self.prepared, solution, &course) {
                 Ok(bound) => bound.map(|bound| self.with_rounding(bound, lane, solution)),

@@ -148,9 +148,11 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
 
     fn finish(self, prepared: &Prepared, infos: Vec<EngineInfo>, plan: Plan) -> SweepResult {
         let (sweep, problem) = (self.sweep, &self.sweep.problem);
+        let growing = growing_tangents(&self.certificates);
         let (trace, polished) = self.recorder.trace();
         let lanes = prepared.results(problem, &self.outcomes, self.certificates, &trace);
-        let warnings = prepared.unreached(&self.outcomes);
+        let mut warnings = prepared.unreached(&self.outcomes);
+        warnings.extend(growing);
         warnings.iter().for_each(|w| log::warn!("{w}"));
         let spectrum = problem.spectrum();
         let mut infos = infos.into_iter();
@@ -176,4 +178,23 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
         };
         SweepResult { lanes, trace, info, columns: Columns::new(problem), polished }
     }
+}
+
+/// Error of a derivative, relative, from which it does not follow an iterate that settles.
+const GROWN: f64 = 100.0;
+/// Bound on the value of an iterate that settles.
+const SETTLED: f64 = 1e-3;
+
+/// A warning about derivatives that grow although their iterates settle.
+fn growing_tangents(certificates: &[Option<Certificate>]) -> Option<String> {
+    let grows = |c: &&Certificate| {
+        c.iterate.value.is_some_and(|v| v <= SETTLED) && c.iterate.derivative.is_some_and(|d| d >= GROWN)
+    };
+    let count = certificates.iter().flatten().filter(grows).count();
+    (count > 0).then(|| {
+        format!(
+            "the derivatives of {count} lane(s) grow, by {GROWN} times their size or more, although the iterates \
+             settle: the sequence amplifies them. Use `restart gradient`, or `tangent_start identified`."
+        )
+    })
 }
