@@ -1,7 +1,9 @@
-//! "Converged" is true: random problems of every awkward kind, checked by coordinate descent and by differences.
+//! "Converged" is true: random problems of every awkward kind, checked by coordinate descent and by
+//! differences.
 //!
-//! A few hundred lanes run with the other tests; `PROXJET_TRUST=FIRST..LAST cargo test --release --workspace --test
-//! trust -- --nocapture` runs problems of those seeds and prints the counts. `PROXJET_TRUST_ENGINE=gpu` takes the GPU.
+//! A few hundred lanes run with the other tests; `PROXJET_TRUST=FIRST..LAST cargo test --release --workspace
+//! --test trust -- --nocapture` runs problems of those seeds and prints the counts.
+//! `PROXJET_TRUST_ENGINE=gpu` takes the GPU.
 
 mod common;
 
@@ -135,11 +137,11 @@ impl Problem {
         loss + (0..coef.len()).map(penalty).sum::<f64>()
     }
 
-    /// The decrease of the objective by sweeps of coordinate descent from a model, relative to the loss of zero
-    /// coefficients.
+    /// The decrease of the objective by sweeps of coordinate descent from a model, relative to the loss of
+    /// zero coefficients.
     fn excess(&self, alpha: f64, coef: &Array1<f64>, intercept: f64, sweeps: usize) -> f64 {
-        let (mut coef, mut b) = (coef.clone(), intercept);
-        let mut z = self.x.dot(&coef) + b;
+        let mut coef = coef.clone();
+        let mut z = self.x.dot(&coef) + intercept;
         let (l1, l2) = self.strengths(alpha);
         let (_, in_loss, _) = penalty_kind(&self.penalty);
         let shares = self.shares();
@@ -156,7 +158,9 @@ impl Problem {
                 }
                 let f = self.factors[j];
                 let ridge = if in_loss { l2 * f } else { 0.0 };
-                let step = 1.0 / (curvature * square + ridge);
+                // Half of what the proximal map of a penalty without convexity permits, at most.
+                let most = self.penalty.step_limit().map_or(f64::INFINITY, |(_, limit)| 0.5 * limit);
+                let step = (1.0 / (curvature * square + ridge)).min(most);
                 let g: f64 = (0..z.len()).map(|i| column[i] * slope(&z, i)).sum::<f64>() + ridge * coef[j];
                 let to = penalty_prox(&self.penalty, coef[j] - step * g, step, l1 * f, l2 * f)[0];
                 z.scaled_add(to - coef[j], &column);
@@ -164,7 +168,6 @@ impl Problem {
             }
             if self.intercept {
                 let step = (0..z.len()).map(|i| slope(&z, i)).sum::<f64>() / curvature;
-                b -= step;
                 z -= step;
             }
             let now = self.value(alpha, &coef, &z);
@@ -207,6 +210,8 @@ struct Counts {
     ratios: Vec<f64>,
     false_values: Vec<String>,
     false_derivatives: Vec<String>,
+    /// Solvable lanes that did not converge.
+    open: Vec<String>,
 }
 
 /// Checks the lanes of one problem.
@@ -229,6 +234,18 @@ fn check(seed: u64, engine: &mut dyn Engine, counts: &mut Counts) {
         counts.solvable += usize::from(of.status != Status::Unbounded);
         counts.green += usize::from(certificate.verdict == proxjet::certificate::Verdict::Green);
         if of.status != Status::Converged {
+            if of.status != Status::Unbounded {
+                let shape = problem.x.dim();
+                counts.open.push(format!(
+                    "open: seed {seed}, lane {lane}, {shape:?}, {} {}, {:?}, {}, {:?}, {}",
+                    problem.loss,
+                    problem.penalty,
+                    problem.precision,
+                    of.status.name(),
+                    certificate.iterate,
+                    certificate.reason
+                ));
+            }
             continue;
         }
         counts.converged += 1;
@@ -317,8 +334,8 @@ fn nothing_is_called_converged_that_is_not() {
     counts.ratios.sort_by(f64::total_cmp);
     let median = counts.ratios.get(counts.ratios.len() / 2).copied();
     println!(
-        "{} problems, {} lanes: {} solvable, {} converged, {} green; {} derivatives compared, bound over error {median:?} \
-         in the median of {}; {} false values, {} false derivatives",
+        "{} problems, {} lanes: {} solvable, {} converged, {} green; {} derivatives compared, \
+         bound over error {median:?} in the median of {}; {} false values, {} false derivatives",
         counts.problems,
         counts.lanes,
         counts.solvable,
@@ -329,8 +346,9 @@ fn nothing_is_called_converged_that_is_not() {
         counts.false_values.len(),
         counts.false_derivatives.len()
     );
-    let wrong: Vec<String> =
-        counts.false_values.iter().chain(&counts.false_derivatives).take(8).cloned().collect();
+    counts.open.iter().for_each(|lane| println!("{lane}"));
+    let few = |list: &[String]| list.iter().take(4).cloned().collect::<Vec<_>>();
+    let wrong = [few(&counts.false_values), few(&counts.false_derivatives)].concat();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(counts.derivatives > 0 && counts.converged > counts.solvable / 2, "{counts:?}");
 }

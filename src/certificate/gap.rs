@@ -1,9 +1,9 @@
 //! The duality gap in f64, also with an intercept and with unpenalised columns.
 //!
-//! For `u_i = ω_i ũ_i` with `X_Uᵀ u = 0` for the unpenalised columns `U`, and `v = −Xᵀ u`, the gap is the sum of the
-//! Fenchel–Young terms of loss and penalty, all of which are non-negative (Fenchel 1949). The candidate `ũ = φ'(z)`
-//! is made orthogonal to `X_U` by a weighted projection, which is a Newton step on `U` in first order, and then
-//! scaled so that the penalty's conjugate is finite.
+//! For `u_i = ω_i ũ_i` with `X_Uᵀ u = 0` for the unpenalised columns `U`, and `v = −Xᵀ u`, the gap is the sum
+//! of the Fenchel–Young terms of loss and penalty, all of which are non-negative (Fenchel 1949). The
+//! candidate `ũ = φ'(z)` is made orthogonal to `X_U` by a weighted projection, which is a Newton step on `U`
+//! in first order, and then scaled so that the penalty's conjugate is finite.
 
 use faer::linalg::solvers::Solve;
 use faer::{Mat, Side};
@@ -49,8 +49,8 @@ impl Manifold<'_> {
             || (self.strengths(j) == (0.0, 0.0) && lower.is_infinite() && upper.is_infinite())
     }
 
-    /// The duality gap at a point; `None` if loss or penalty have no dual, or if no scaling makes the projected
-    /// dual point feasible.
+    /// The duality gap at a point; `None` if loss or penalty have no dual, or if no scaling makes the
+    /// projected dual point feasible.
     pub(super) fn gap(&self, at: &Point) -> Option<f64> {
         let objective = self.objective;
         objective.require(Need::DualityGap).ok()?;

@@ -1,9 +1,9 @@
 //! Certificates: how far a lane's iterate and its derivatives are from the solution, in f64.
 //!
-//! The value of a lane is bounded by the duality gap where there is a dual, else by the objective of a stationary
-//! point that Newton's method finds on the active set, with that point's Newton decrement. The derivatives are
-//! compared with those of the linear system at that point (Mehmood & Ochs 2025), whose error follows from its
-//! condition number. The point and its derivatives are the polished result of the lane.
+//! The value of a lane is bounded by the duality gap where there is a dual, else by the objective of a
+//! stationary point that Newton's method finds on the active set, with that point's Newton decrement. The
+//! derivatives are compared with those of the linear system at that point (Mehmood & Ochs 2025), whose error
+//! follows from its condition number. The point and its derivatives are the polished result of the lane.
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 
@@ -58,8 +58,9 @@ impl Verdict {
 pub struct Bounds {
     /// Bound on `F(x) − F*`, relative to the loss of zero coefficients; absent if there is none.
     pub value: Option<f64>,
-    /// Bound on `‖dx − dx*‖ / max(‖dx*‖, natural length)`, the largest over the derivatives by hyperparameters, in
-    /// the norm that weights each coefficient by its column's mean square; absent if there is none.
+    /// Bound on `‖dx − dx*‖ / max(‖dx*‖, natural length)`, the largest over the derivatives by
+    /// hyperparameters, in the norm that weights each coefficient by its column's mean square; absent if
+    /// there is none.
     pub derivative: Option<f64>,
 }
 
@@ -76,13 +77,13 @@ pub struct Certificate {
     pub measure: Option<Measure>,
     /// True if the iterate has the active set and the signs of the solution.
     pub identified: bool,
-    /// `1 − max_j |∂_j f| / l1_j` over the inactive coefficients of the solution: 1 is far from a change of the
-    /// active set, 0 is at one.
+    /// `1 − max_j |∂_j f| / l1_j` over the inactive coefficients of the solution: 1 is far from a change of
+    /// the active set, 0 is at one.
     pub margin: Option<f64>,
     /// Condition number of the Hessian on the active set, scaled to a unit diagonal.
     pub condition: Option<f64>,
-    /// False if the solution has several derivatives, or none: a coefficient is about to enter or leave, or active
-    /// columns depend on each other.
+    /// False if the solution has several derivatives, or none: a coefficient is about to enter or leave, or
+    /// active columns depend on each other.
     pub unique: bool,
     /// Summary of the delivered result.
     pub verdict: Verdict,
@@ -106,7 +107,8 @@ pub(crate) struct Certified {
     pub(crate) unbounded: bool,
 }
 
-/// Distance to a kink, relative to the threshold or to the natural length of a coefficient, that counts as zero.
+/// Distance to a kink, relative to the threshold or to the natural length of a coefficient, that counts as
+/// zero.
 const KINK: f64 = 1e-7;
 /// Factor of the rounding errors of a solved linear system over its condition number.
 const SOLVED: f64 = 16.0 * f64::EPSILON;
@@ -294,8 +296,8 @@ impl<'a> Certifier<'a> {
 }
 
 impl Certified {
-    /// True if the last iterate is within the tolerances; a derivative that is not unique cannot be certified, so
-    /// its residual decides.
+    /// True if the last iterate is within the tolerances; a derivative that is not unique cannot be
+    /// certified, so its residual decides.
     pub(crate) fn meets(&self, tol: f64, has_derivatives: bool, residual: f64) -> bool {
         let Bounds { value, derivative } = self.certificate.iterate;
         let derivative_meets = match derivative {
@@ -339,8 +341,8 @@ impl Certified {
     }
 }
 
-/// The tolerance of derivatives: a value within `tol` leaves a relative error of about `√tol` in the coefficients,
-/// and derivatives are asked for as much.
+/// The tolerance of derivatives: a value within `tol` leaves a relative error of about `√tol` in the
+/// coefficients, and derivatives are asked for as much.
 pub(crate) fn derivative_tolerance(tol: f64) -> f64 {
     tol.sqrt()
 }

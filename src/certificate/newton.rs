@@ -1,5 +1,5 @@
-//! Newton's method on the active set, in f64: coefficients enter where the optimality conditions fail, and leave
-//! where a step meets a kink.
+//! Newton's method on the active set, in f64: coefficients enter where the optimality conditions fail, and
+//! leave where a step meets a kink.
 
 use faer::linalg::solvers::{Llt, Solve};
 use faer::{Mat, Side};
@@ -82,8 +82,8 @@ impl System {
         (0..right.len()).map(|a| solved[(a, 0)] * self.scale[a]).collect()
     }
 
-    /// An estimate of the condition number of the scaled matrix, by a few power and inverse iterations; infinite if
-    /// it has no factor.
+    /// An estimate of the condition number of the scaled matrix, by a few power and inverse iterations;
+    /// infinite if it has no factor.
     pub(super) fn condition(&self) -> f64 {
         let k = self.scale.len();
         let Some(factor) = &self.factor else { return f64::INFINITY };
@@ -206,8 +206,8 @@ impl Newton<'_, '_> {
         sum
     }
 
-    /// Adds inactive coefficients that a proximal step moves; a coefficient at zero gets the sign of its move and
-    /// almost no size. Returns the largest relative violation.
+    /// Adds inactive coefficients that a proximal step moves; a coefficient at zero gets the sign of its move
+    /// and almost no size. Returns the largest relative violation.
     fn enter(&mut self, at: &mut Point) -> f64 {
         let objective = self.manifold.objective;
         let (penalty, step) = (objective.penalty(), self.manifold.step);
@@ -285,8 +285,8 @@ impl Newton<'_, '_> {
         None
     }
 
-    /// True if some direction of unpenalised coefficients separates the classes: the loss then decreases along it
-    /// for ever. The iterate and the Newton step are tried as directions.
+    /// True if some direction of unpenalised coefficients separates the classes: the loss then decreases
+    /// along it for ever. The iterate and the Newton step are tried as directions.
     fn is_unbounded(&self, at: &Point, step: &[f64]) -> bool {
         let objective = self.manifold.objective;
         if !objective.loss().classes() {

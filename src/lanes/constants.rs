@@ -40,7 +40,8 @@ pub(crate) struct LaneNumbers {
     pub(crate) objective_limit: f64,
     /// The tolerance of its stop rule.
     pub(crate) tol: f64,
-    /// Least length of the iterate in relative measures: below it, changes are negligible whatever the iterate.
+    /// Least length of the iterate in relative measures: below it, changes are negligible whatever the
+    /// iterate.
     pub(crate) least_norm: f64,
     /// `[d]`: the same of a tangent, per unit of the iterate's length.
     pub(crate) least_tangents: Vec<f64>,
@@ -48,8 +49,9 @@ pub(crate) struct LaneNumbers {
     pub(crate) bases: Vec<f64>,
 }
 
-/// Share of the natural length of an iterate, or of a tangent, that relative measures use at least. The natural
-/// length of an iterate is that of a step `1/L` that reduces the objective by the loss of zero coefficients.
+/// Share of the natural length of an iterate, or of a tangent, that relative measures use at least. The
+/// natural length of an iterate is that of a step `1/L` that reduces the objective by the loss of zero
+/// coefficients.
 const LEAST: f64 = 1e-3;
 
 impl RunNumbers {

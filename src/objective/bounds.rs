@@ -4,8 +4,8 @@ use ndarray::Array1;
 
 use super::{Intercept, Objective, Ridge, Spectrum};
 
-/// Ratio of the scales of columns from which a diagonal metric pays: below it, the strategies that have no metric
-/// gain more.
+/// Ratio of the scales of columns from which a diagonal metric pays: below it, the strategies that have no
+/// metric gain more.
 const SCALES: f64 = 4.0;
 
 impl Objective {

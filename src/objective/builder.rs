@@ -49,9 +49,10 @@ impl ObjectiveBuilder {
         self.penalty_factors = Some(factors);
         self
     }
-    /// True if the columns are centred when there is an intercept, and the target of a loss on numbers is shifted by
-    /// its median; default true. Both are undone in every result; they change the conditioning, not the objective.
-    /// Squared loss is always centred, because its intercept follows from the means.
+    /// True if the columns are centred when there is an intercept, and the target of a loss on numbers is
+    /// shifted by a round number near its median; default true. Both are undone in every result; they change
+    /// the conditioning, not the objective. Squared loss is always centred, because its intercept follows
+    /// from the means.
     pub fn centre(mut self, centre: bool) -> Self {
         self.centre = centre;
         self
@@ -183,7 +184,7 @@ fn column(
         return (intercept, data.design().clone().with_ones(), y);
     }
     let (design, x_mean) = data.design().clone().centred(weight.view());
-    let shift = if loss.classes() { 0.0 } else { robust_scale::median_of(data) };
+    let shift = if loss.classes() { 0.0 } else { robust_scale::centre_of(data) };
     (Intercept::Column { x_mean, shift }, design.with_ones(), y - shift)
 }
 

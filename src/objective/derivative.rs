@@ -172,8 +172,8 @@ impl Derivative {
         }
     }
 
-    /// The natural length of a tangent, per unit of the iterate's length: the logarithmic change of the strengths,
-    /// or the relative change of the target, per unit of the hyperparameter.
+    /// The natural length of a tangent, per unit of the iterate's length: the logarithmic change of the
+    /// strengths, or the relative change of the target, per unit of the hyperparameter.
     pub(crate) fn natural_size(&self, objective: &Objective, alpha: f64, l1_ratio: f64) -> f64 {
         if let Some((direction, _)) = self.target_tangent(objective) {
             let size = |v: &Array1<f64>| (v * v).dot(&objective.weight).sqrt();

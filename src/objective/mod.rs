@@ -42,8 +42,8 @@ pub(crate) enum Intercept {
     Absent,
     /// Squared loss: design and target are centred, and the intercept follows from their means.
     Centred { x_mean: Array1<f64>, y_mean: f64 },
-    /// Otherwise: a last column of ones, exempt from the penalty. The other columns are centred by `x_mean`, and
-    /// the target is shifted by `shift` (zeros if the design is used as given).
+    /// Otherwise: a last column of ones, exempt from the penalty. The other columns are centred by `x_mean`,
+    /// and the target is shifted by `shift` (zeros if the design is used as given).
     Column { x_mean: Array1<f64>, shift: f64 },
 }
 

@@ -25,9 +25,16 @@ pub(super) fn of(data: &Dataset, intercept: bool) -> Result<f64> {
     ))
 }
 
-/// The weighted median of the target.
-pub(super) fn median_of(data: &Dataset) -> f64 {
-    median(data.target().iter().copied().zip(data.sample_weight().iter().copied()).collect())
+/// A round number near the weighted median of the target, in units of a power of two near its robust scale:
+/// it does not move with a small change of the target, and so has no derivative.
+pub(super) fn centre_of(data: &Dataset) -> f64 {
+    let weighted = |of: &dyn Fn(f64) -> f64| {
+        data.target().iter().map(|y| of(*y)).zip(data.sample_weight().iter().copied()).collect()
+    };
+    let centre = median(weighted(&|y| y));
+    let scale = median(weighted(&|y| (y - centre).abs()));
+    let unit = scale.log2().ceil().exp2();
+    if unit > 0.0 && unit.is_finite() { (centre / unit).round() * unit } else { centre }
 }
 
 /// The weighted median: the mean of both middle values where the weights split evenly.

@@ -74,7 +74,8 @@ impl Judge<'_> {
                 state.tol = (FINER * state.tol).max(finest);
                 return Decided::Resume(state);
             }
-            let limited = self.tol < resolution(self.precision) || (!ends && state.tol <= finest);
+            // The engine can do no better: its measures are rounding.
+            let limited = !ends || outcome.meets(resolution(self.precision));
             outcome.status = if limited { Status::PrecisionLimit } else { Status::MaxIterations };
         }
         certified.judge(tol, self.has_derivatives, self.polishes);

@@ -22,8 +22,8 @@ pub struct SweepResult {
 }
 
 impl SweepResult {
-    /// The final model of a lane, in the units of the original data: polished, if the lane's certificate has a
-    /// polished result, else the last iterate.
+    /// The final model of a lane, in the units of the original data: polished, if the lane's certificate has
+    /// a polished result, else the last iterate.
     ///
     /// # Panics
     /// A lane that the sweep does not have.

@@ -176,8 +176,8 @@ impl Sweep {
         self.sparsity = sparsity;
         self
     }
-    /// True if the final models are polished: solved again in f64 by Newton's method on the active set, from the
-    /// last iterate. Default true. The recorded sequence does not change.
+    /// True if the final models are polished: solved again in f64 by Newton's method on the active set, from
+    /// the last iterate. Default true. The recorded sequence does not change.
     pub fn polish(mut self, polish: bool) -> Self {
         self.polish = polish;
         self

@@ -26,8 +26,8 @@ pub(super) struct Worker<'a> {
     /// `[lanes of the sweep]`: true if the lane is in a slot and is not known to have ended.
     active: Vec<bool>,
     active_count: usize,
-    /// Lanes that the engine stopped but whose certificate fails, each with the number of chunks in flight that
-    /// still hold it.
+    /// Lanes that the engine stopped but whose certificate fails, each with the number of chunks in flight
+    /// that still hold it.
     resuming: Vec<(usize, LaneState)>,
     /// Chunks collected.
     pub(super) chunks: usize,
@@ -163,8 +163,8 @@ impl<'a> Worker<'a> {
         self.interrupted.extend(ready.into_iter().map(|(_, state)| state));
     }
 
-    /// Emits a chunk, then the lanes that ended in it. A lane that the engine stopped but whose certificate fails
-    /// goes on.
+    /// Emits a chunk, then the lanes that ended in it. A lane that the engine stopped but whose certificate
+    /// fails goes on.
     fn finish_ended(&mut self, run: &dyn Run, mut chunk: Chunk, emit: &mut dyn FnMut(Event)) {
         let mut ended = Vec::new();
         for (i, slot) in chunk.slots.iter_mut().enumerate() {

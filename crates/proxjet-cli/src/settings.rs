@@ -62,8 +62,8 @@ pub(crate) struct Settings {
     /// Adaptive restart of the momentum: none, function or gradient [default: gradient with fista, else none]
     #[arg(long, value_name = "SCHEME")]
     restart: Option<String>,
-    /// Diagonal metric: auto (diagonal if the scales of columns differ), none, diagonal, hessian:EVERY:GAIN, or
-    /// table:FILE.npy of shape [p], [iterations, p] or [iterations, lanes, p]
+    /// Diagonal metric: auto (diagonal if the scales of columns differ), none, diagonal, hessian:EVERY:GAIN,
+    /// or table:FILE.npy of shape [p], [iterations, p] or [iterations, lanes, p]
     #[arg(long, value_name = "RULE", default_value = "auto")]
     metric: String,
     /// Carry derivatives from this iteration on, or from where the active set has settled ('identified')
@@ -110,8 +110,8 @@ pub(crate) struct Settings {
     /// Compute on all coefficients at every iteration, also on those that provably rest at zero
     #[arg(long)]
     no_sparsity: bool,
-    /// Deliver the last iterate as it is, instead of solving once more in f64 from its active set. The recorded
-    /// sequence is the same
+    /// Deliver the last iterate as it is, instead of solving once more in f64 from its active set. The
+    /// recorded sequence is the same
     #[arg(long)]
     no_polish: bool,
     /// Seconds that the run may take; lanes still going then end with the status 'deadline'

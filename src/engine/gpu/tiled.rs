@@ -186,7 +186,8 @@ impl Product {
     fn keep_plain(&self, out: &mut String, from: &str, i: usize) {
         let _ = writeln!(
             out,
-            "                let k = 4u * (block % {0}u);\n                let four = block / {0}u;\n                \
+            "                let k = 4u * (block % {0}u);\n                \
+             let four = block / {0}u;\n                \
              let inside = {from} + k < end;",
             self.tile.depth / 4
         );
