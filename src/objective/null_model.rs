@@ -204,13 +204,13 @@ mod tests {
             _ => Loss::logistic(),
         };
         if loss.classes() {
-            y = Array1::from_shape_fn(n, |i| if i % 2 == 0 || uniform() > 0.7 { 1.0 } else { 0.0 });
+            y = Array1::from_shape_fn(n, |i| if i.is_multiple_of(2) || uniform() > 0.7 { 1.0 } else { 0.0 });
         }
         let weight = Array1::from_shape_fn(n, |_| 1.1 + uniform());
-        let factors = Array1::from_shape_fn(p, |j| if j % 2 == 0 { 0.0 } else { 1.0 });
+        let factors = Array1::from_shape_fn(p, |j| if j.is_multiple_of(2) { 0.0 } else { 1.0 });
         let data = Dataset::weighted(x, y, weight).unwrap();
         let builder = Objective::builder(data).loss(loss).penalty(Penalty::l1());
-        builder.penalty_factors(factors).intercept(seed % 5 > 0).build().unwrap()
+        builder.penalty_factors(factors).intercept(!seed.is_multiple_of(5)).build().unwrap()
     }
 
     #[test]
