@@ -10,7 +10,7 @@ use crate::program::Precision;
 /// Certifies lanes that ended, and sends back those that are not there yet.
 pub(super) struct Judge<'a> {
     pub(super) certifier: Certifier<'a>,
-    /// Tolerance of the sweep; 0 for exactly the planned iterations.
+    /// Tolerance of the sweep; 0 for exactly the planned iterations, which are not certified.
     pub(super) tol: f64,
     pub(super) iterations: usize,
     pub(super) precision: Precision,
@@ -35,8 +35,6 @@ impl Decided {
     }
 }
 
-/// The tolerance of verdicts if the sweep has none.
-const TOL: f64 = 1e-6;
 /// Factor of the engine's tolerance when a certificate fails.
 const FINER: f64 = 0.1;
 /// The engine's tolerance is not refined below this many roundings: its measures are rounding there.
@@ -57,17 +55,16 @@ impl Judge<'_> {
     }
 
     fn decide(&self, mut state: LaneState, mut outcome: LaneOutcome) -> Decided {
-        if !matches!(outcome.status, Status::Converged | Status::MaxIterations) {
+        if self.tol == 0.0 || !matches!(outcome.status, Status::Converged | Status::MaxIterations) {
             return Decided::Finish(state, outcome, None);
         }
         let mut certified = self.certifier.certify(state.lane, state.state.view());
-        let tol = if self.tol > 0.0 { self.tol } else { TOL };
-        let meets = certified.meets(tol, self.has_derivatives, outcome.derivative_residual);
+        let meets = certified.meets(self.tol, self.has_derivatives, outcome.derivative_residual);
         if certified.unbounded {
             outcome.status = Status::Unbounded;
-        } else if self.tol > 0.0 && meets {
+        } else if meets {
             outcome.status = Status::Converged;
-        } else if self.tol > 0.0 {
+        } else {
             let finest = FINEST * resolution(self.precision);
             let ends = outcome.iterations >= self.iterations;
             if !ends && state.tol > finest {
@@ -78,7 +75,7 @@ impl Judge<'_> {
             let limited = !ends || outcome.meets(resolution(self.precision));
             outcome.status = if limited { Status::PrecisionLimit } else { Status::MaxIterations };
         }
-        certified.judge(tol, self.has_derivatives, self.polishes);
+        certified.judge(self.tol, self.has_derivatives, self.polishes);
         Decided::Finish(state, outcome, Some(certified))
     }
 }

@@ -59,7 +59,7 @@ impl Sweep {
             tol: self.tol,
             iterations: self.iterations,
             precision: self.precision,
-            polishes: self.polish,
+            polishes: self.delivers_polished(&prepared),
             has_derivatives: prepared.derivatives.iter().any(|d| !d.is_of_process()),
         };
         let mut warnings = prepared.schedule.warnings(self.iterations);
@@ -67,6 +67,7 @@ impl Sweep {
         warnings.iter().for_each(|w| log::warn!("{w}"));
 
         let mut collector = Collector::new(self, &prepared, &first, watch);
+        collector.polishes = judge.polishes;
         // A limit beyond what the clock can count never passes.
         let deadline = self.deadline.and_then(|limit| clock.checked_add(limit));
         // A replacement engine chooses its own strategy.
@@ -84,6 +85,14 @@ impl Sweep {
     }
 }
 
+impl Sweep {
+    /// True if the delivered models are polished: derivatives by a setting of the solver are those of the
+    /// sequence.
+    fn delivers_polished(&self, prepared: &Prepared) -> bool {
+        self.polish && !prepared.derivatives.iter().any(Derivative::is_of_process)
+    }
+}
+
 /// Collects the events of a run.
 struct Collector<'a, W> {
     sweep: &'a Sweep,
@@ -91,6 +100,8 @@ struct Collector<'a, W> {
     recorder: Recorder<'a>,
     outcomes: Vec<LaneOutcome>,
     certificates: Vec<Option<Certificate>>,
+    /// True if polished models are delivered.
+    polishes: bool,
     progress: Progress,
     faults: Vec<String>,
     skipped: f64,
@@ -107,6 +118,7 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
             recorder: Recorder::new(&sweep.problem, &prepared.derivatives, plan, alphas, l1_ratios),
             outcomes: vec![LaneOutcome::open(0); lanes.len()],
             certificates: vec![None; lanes.len()],
+            polishes: false,
             progress: Progress { lanes: lanes.len(), ..Progress::default() },
             faults: Vec::new(),
             skipped: 0.0,
@@ -130,7 +142,7 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
                 self.recorder.finish(&state);
                 if let Some(Certified { certificate, polished, .. }) = certified {
                     self.certificates[state.lane] = Some(certificate);
-                    if let Some(polished) = polished.filter(|_| self.sweep.polish) {
+                    if let Some(polished) = polished.filter(|_| self.polishes) {
                         self.recorder.polish(state.lane, polished.state.view());
                     }
                 }

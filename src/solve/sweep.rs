@@ -177,7 +177,8 @@ impl Sweep {
         self
     }
     /// True if the final models are polished: solved again in f64 by Newton's method on the active set, from
-    /// the last iterate. Default true. The recorded sequence does not change.
+    /// the last iterate. Default true; never with `tol` 0, nor if a derivative is by a setting of the solver.
+    /// The recorded sequence does not change.
     pub fn polish(mut self, polish: bool) -> Self {
         self.polish = polish;
         self

@@ -137,7 +137,9 @@ impl Case {
         let uneven = setting.factors && penalty.uses_alpha();
         let factors: Array1<f64> =
             (0..p).map(|j| if uneven { 0.5 + 0.1 * ((5 * j) % 37) as f64 } else { 1.0 }).collect();
+        // The textbook iterates on the columns as given.
         let mut builder = Objective::builder(data.clone())
+            .centre(false)
             .loss(loss)
             .penalty(penalty)
             .intercept(setting.intercept)
