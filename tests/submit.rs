@@ -191,7 +191,7 @@ fn cancelling_keeps_lanes_that_ended() {
         handle.result().await.unwrap()
     });
     let statuses: Vec<Status> = result.lanes.iter().map(|l| l.status).collect();
-    assert_eq!(statuses, [Status::Converged, Status::Converged, Status::Cancelled]);
+    assert_eq!(statuses, [Status::PrecisionLimit, Status::PrecisionLimit, Status::Cancelled]);
     assert!(result.lanes[2].iterations > 0 && result.lanes[2].objective.is_some());
 }
 

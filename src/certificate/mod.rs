@@ -96,6 +96,12 @@ pub struct Certificate {
 pub(crate) struct Polished {
     /// `[1 + d, q]`: coefficients, then their derivatives; those by settings of the solver are zero.
     pub(crate) state: Array2<f64>,
+    /// The objective.
+    pub(crate) objective: f64,
+    /// Coefficients that are not zero, without the intercept.
+    pub(crate) support: usize,
+    /// Mean loss over the held-out rows, and its derivatives.
+    pub(crate) held_out: Option<(f64, Vec<f64>)>,
 }
 
 /// The result of certifying a lane.
@@ -159,7 +165,7 @@ impl<'a> Certifier<'a> {
                 let best = newton.value(&found.at);
                 let of_found = self.value_bound(&manifold, &found);
                 let above = ((value - best) / self.unit).max(0.0) + of_found.0;
-                self.compare(&manifold, &found, (state, &start), (gap, above), of_found)
+                self.compare(&manifold, &found, (state, &start), (gap, above), of_found, best)
             }
             Err(obstacle) => self.without_solution(gap, obstacle),
         }
@@ -187,6 +193,7 @@ impl<'a> Certifier<'a> {
         (state, start): (ArrayView2<'_, f64>, &[usize]),
         (gap, above): (Option<f64>, f64),
         (of_found, measure): (f64, Measure),
+        objective: f64,
     ) -> Certified {
         let x = &found.at.x;
         let condition = found.system.condition();
@@ -243,7 +250,27 @@ impl<'a> Certifier<'a> {
                 String::new()
             },
         };
-        Certified { certificate, polished: Some(Polished { state: solution }), unbounded: false }
+        let polished = Polished {
+            objective,
+            support: solution.row(0).iter().take(self.objective.features()).filter(|v| **v != 0.0).count(),
+            held_out: self.held_out(&solution),
+            state: solution,
+        };
+        Certified { certificate, polished: Some(polished), unbounded: false }
+    }
+
+    /// The mean loss of a state `[1 + d, q]` over the held-out rows, and its derivatives at fixed targets.
+    fn held_out(&self, state: &Array2<f64>) -> Option<(f64, Vec<f64>)> {
+        let held_out = self.objective.held_out.as_ref()?;
+        let z = held_out.design.apply_vector(state.row(0));
+        let rows = || held_out.target.iter().zip(&held_out.weight).zip(&z);
+        let loss = rows().map(|((y, w), z)| w * self.objective.loss().value(*z, *y)).sum();
+        let d1: Array1<f64> = rows().map(|((y, w), z)| w * self.objective.loss().d1(*z, *y)).collect();
+        let of = |(t, derivative): (usize, &Derivative)| {
+            let moved = derivative.target_tangent(self.objective).map_or(0.0, |(_, mean)| mean);
+            d1.dot(&held_out.design.apply_vector(state.row(1 + t))) + moved * d1.sum()
+        };
+        Some((loss, self.derivatives.iter().enumerate().map(of).collect()))
     }
 
     /// The certificate of an iterate whose solution was not found.

@@ -1,6 +1,6 @@
 //! What a sweep found.
 
-use crate::certificate::Certificate;
+use crate::certificate::{Certificate, Polished};
 use crate::engine::{EngineInfo, Status};
 use crate::objective::Shape;
 use crate::program::{Precision, Strategy};
@@ -56,7 +56,7 @@ pub struct LaneResult {
     pub status: Status,
     /// Iterations done.
     pub iterations: usize,
-    /// Final objective.
+    /// Objective of the delivered model.
     pub objective: Option<f64>,
     /// Final duality gap, relative to the loss of zero coefficients; absent if there is no dual.
     pub gap: Option<f64>,
@@ -78,6 +78,19 @@ pub struct LaneResult {
     pub lipschitz: f64,
     /// Its strong convexity.
     pub strong_convexity: f64,
+}
+
+impl LaneResult {
+    /// Takes the numbers of the polished model.
+    pub(super) fn deliver(&mut self, polished: Polished) {
+        self.objective = Some(polished.objective);
+        self.support = polished.support;
+        if let Some((loss, gradient)) = polished.held_out {
+            self.validation_loss = Some(loss);
+            self.hypergradient =
+                Some(gradient.into_iter().map(|v| Some(v).filter(|v| v.is_finite())).collect());
+        }
+    }
 }
 
 /// The settings and the device of a run, for every report.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::judge::{Judge, resolution};
 use super::scheduler::{Event, Scheduler};
 use super::{Prepared, Progress, RunInfo, Sweep, SweepResult};
-use crate::certificate::{Certificate, Certified, Certifier};
+use crate::certificate::{Certificate, Certified, Certifier, Polished};
 use crate::engine::{Chunk, Engine, EngineInfo, LaneOutcome, Slot};
 use crate::error::{Error, Result};
 use crate::objective::Derivative;
@@ -102,6 +102,7 @@ struct Collector<'a, W> {
     certificates: Vec<Option<Certificate>>,
     /// True if polished models are delivered.
     polishes: bool,
+    polished: Vec<Option<Polished>>,
     progress: Progress,
     faults: Vec<String>,
     skipped: f64,
@@ -119,6 +120,7 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
             outcomes: vec![LaneOutcome::open(0); lanes.len()],
             certificates: vec![None; lanes.len()],
             polishes: false,
+            polished: vec![None; lanes.len()],
             progress: Progress { lanes: lanes.len(), ..Progress::default() },
             faults: Vec::new(),
             skipped: 0.0,
@@ -144,6 +146,7 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
                     self.certificates[state.lane] = Some(certificate);
                     if let Some(polished) = polished.filter(|_| self.polishes) {
                         self.recorder.polish(state.lane, polished.state.view());
+                        self.polished[state.lane] = Some(polished);
                     }
                 }
                 self.progress.running -= 1;
@@ -162,7 +165,12 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
         let (sweep, problem) = (self.sweep, &self.sweep.problem);
         let growing = growing_tangents(&self.certificates);
         let (trace, polished) = self.recorder.trace();
-        let lanes = prepared.results(problem, &self.outcomes, self.certificates, &trace);
+        let mut lanes = prepared.results(problem, &self.outcomes, self.certificates, &trace);
+        lanes.iter_mut().zip(self.polished).for_each(|(lane, polished)| {
+            if let Some(polished) = polished {
+                lane.deliver(polished);
+            }
+        });
         let mut warnings = prepared.unreached(&self.outcomes);
         warnings.extend(growing);
         warnings.iter().for_each(|w| log::warn!("{w}"));

@@ -27,13 +27,15 @@ pub(crate) struct Args {
 
 /// Exit code 0 when every derivative passes and at least one lane was compared, else 3.
 pub(crate) fn run(args: &Args) -> Result<u8> {
-    let (mut engine, precision) = args.settings.engine.open(args.settings.precision()?)?;
+    // Differences need the same branches on both sides: by default without restart.
+    let settings = args.settings.clone().or_without_restart();
+    let (mut engine, precision) = settings.engine.open(settings.precision()?)?;
     if precision == Precision::F32 {
         log::warn!(
             "central differences lose half the digits: in f32 expect errors near 1e-2; use --precision f64"
         );
     }
-    let sweep = args.settings.sweep(precision)?;
+    let sweep = settings.sweep(precision)?;
     let rows = check(&sweep, engine.as_mut(), args.width)?;
     if rows.is_empty() {
         let remedy = "Name one with --derivative, as in --derivative log_alpha.";

@@ -141,6 +141,12 @@ pub(crate) fn budget(gib: f64) -> Result<u64> {
 }
 
 impl Settings {
+    /// The same without restart, unless one was given.
+    pub(crate) fn or_without_restart(mut self) -> Self {
+        self.restart.get_or_insert_with(|| "none".into());
+        self
+    }
+
     /// The requested precision, if any.
     pub(crate) fn precision(&self) -> Result<Option<Precision>> {
         self.precision.as_deref().map(str::parse).transpose()

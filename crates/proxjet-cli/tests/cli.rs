@@ -290,7 +290,7 @@ fn bad_settings_are_usage_errors() {
     with(&["--iterations", "-3"], &["'-3'", "--iterations", "a whole number, zero or larger"]);
     with(&["--every", "1.5"], &["'1.5'", "a whole number"]);
     with(&["--memory-budget", "-1"], &["--memory-budget", "-1", "a positive number"]);
-    with(&["--deadline", "-1"], &["--deadline", "-1", "zero or more"]);
+    with(&["--deadline", "-1"], &["--deadline", "-1", "seconds from 0"]);
     for (other, known) in [
         ("--lambda=1", "--alphas"),
         ("--max-iter", "--iterations"),

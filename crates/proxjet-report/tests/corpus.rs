@@ -125,11 +125,12 @@ fn svmlight_indices() {
 fn text_labels_count() {
     let text = format!("x,y\n{}", "1,a\n1,b\n".repeat(50_000));
     let options = |max_bytes| ReadOptions { max_bytes, ..ReadOptions::default() };
-    let error = parse(text.as_bytes(), "a.csv", &options(4 << 20)).unwrap_err();
-    assert!(error.kind == ErrorKind::Memory && error.to_string().contains("rows of"), "{error}");
+    // No text is kept, so a budget of a few numbers a row suffices, and is not exceeded.
+    let error = parse(text.as_bytes(), "a.csv", &options(1 << 19)).unwrap_err();
+    assert!(error.kind == ErrorKind::Memory, "{error}");
     let region = Region::new(ALLOCATOR);
     let data = parse(text.as_bytes(), "a.csv", &options(32 << 20)).unwrap();
     let allocated = region.change().bytes_allocated;
-    assert!(allocated < 64 << 20, "{allocated} bytes");
+    assert!(allocated < 32 << 20, "{allocated} bytes");
     assert_eq!((data.rows(), data.class_names().unwrap()[1].as_str()), (100_000, "b"));
 }
