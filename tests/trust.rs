@@ -24,7 +24,7 @@ const SEEDS: std::ops::Range<u64> = 0..120;
 /// Tolerance of the sweeps.
 const TOL: f64 = 1e-6;
 /// Half of the relative difference of alphas.
-const H: f64 = 1e-4;
+const H: f64 = 1e-5;
 /// Errors of a derivative that the differences themselves may have, relative.
 const OF_DIFFERENCES: f64 = 1e-4;
 

@@ -16,7 +16,7 @@ pub(super) struct MetricCurvature {
 }
 
 impl MetricCurvature {
-    pub(super) fn new(problem: &Objective, metric: &Metric) -> Self {
+    pub(super) fn new(problem: &Objective, metric: &Metric, lanes: &[Lane]) -> Self {
         let q = problem.state_rows();
         let inverse = || problem.curvature_bound().mapv(|h| if h > 0.0 { 1.0 / h } else { 1.0 });
         let one = |d: Array1<f64>, source| MetricCurvature {
@@ -26,13 +26,16 @@ impl MetricCurvature {
             source,
         };
         match metric {
-            // A sweep resolves `auto` before.
-            Metric::None | Metric::Auto => MetricCurvature {
+            Metric::None => MetricCurvature {
                 source: MetricSource::None,
                 spectrum: *problem.spectrum(),
                 lower: Array1::ones(q),
                 upper: Array1::ones(q),
             },
+            Metric::Auto => {
+                let d = with_ridge(problem, lanes);
+                one(d.clone(), MetricSource::Fixed(d))
+            }
             Metric::Diagonal => one(inverse(), MetricSource::Fixed(inverse())),
             Metric::Hessian { every, gain } => {
                 let bound = problem.curvature_bound();
@@ -107,4 +110,17 @@ impl MetricCurvature {
         };
         lanes.iter().map(of).unzip()
     }
+}
+
+/// `1/(ĥ_j + r_j)`, `[q]`: `r` is the curvature of a ridge that belongs to the loss, in the geometric mean
+/// over the lanes. Without it, a column of small scale would limit the step of all others.
+fn with_ridge(problem: &Objective, lanes: &[Lane]) -> Array1<f64> {
+    let ridges: Vec<f64> = lanes.iter().map(|l| l.alpha * (1.0 - l.l1_ratio)).filter(|r| *r > 0.0).collect();
+    let mean = (ridges.iter().map(|r| r.ln()).sum::<f64>() / ridges.len() as f64).exp();
+    let in_loss = problem.penalty().ridge_in_loss() && !ridges.is_empty();
+    let mut all = problem.curvature_bound();
+    for (h, factor) in all.iter_mut().zip(problem.penalty_factors()) {
+        *h += if in_loss { mean * factor } else { 0.0 };
+    }
+    all.mapv(|h| if h > 0.0 { 1.0 / h } else { 1.0 })
 }

@@ -291,7 +291,7 @@ impl Sweep {
         derivatives: &[Derivative],
     ) -> Result<(LaneSchedule, MetricCurvature)> {
         let with = |rule: Metric| {
-            let metric = MetricCurvature::new(&self.problem, &rule);
+            let metric = MetricCurvature::new(&self.problem, &rule, lanes);
             let (curvatures, tangents) = metric.of_lanes(&self.problem, lanes, derivatives);
             let rules = self.schedule.clone().metric(rule);
             let schedule = LaneSchedule::new(rules, self.iterations, curvatures, tangents, derivatives)?;
@@ -300,7 +300,7 @@ impl Sweep {
         match &self.schedule.metric {
             Metric::Auto if self.problem.scales_differ() => {
                 // Some step rules do without a metric, and some penalties limit its steps.
-                let diagonal = with(Metric::Diagonal).ok().filter(|(schedule, metric)| {
+                let diagonal = with(Metric::Auto).ok().filter(|(schedule, metric)| {
                     step_limit::check(&self.problem, lanes, schedule, &metric.source, self.iterations).is_ok()
                 });
                 diagonal.map_or_else(|| with(Metric::None), Ok)
