@@ -5,7 +5,7 @@
 //! derivatives are compared with those of the linear system at that point (Mehmood & Ochs 2025), whose error
 //! follows from its condition number. The point and its derivatives are the polished result of the lane.
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
 use crate::lanes::{Lane, RunNumbers};
 use crate::objective::{Derivative, Objective, Zeros};
@@ -200,7 +200,7 @@ impl<'a> Certifier<'a> {
         let mut solution = Array2::zeros(state.dim());
         solution.row_mut(0).assign(&x.mapv(|v| if v.abs() <= f64::MIN_POSITIVE { 0.0 } else { v }));
         let tested = self.derivatives.iter().enumerate().filter(|(_, d)| !d.is_of_process());
-        let length = self.norm(x.view()).max(1e-3 * (2.0 * self.unit).sqrt());
+        let length = self.norm(self.coefficients(x.view())).max(1e-3 * (2.0 * self.unit).sqrt());
         let unit_error = SOLVED * condition;
         let mut errors: [Option<f64>; 2] = [None; 2];
         for (t, derivative) in tested {
@@ -210,7 +210,8 @@ impl<'a> Certifier<'a> {
             let exact = solution.row(1 + t);
             let natural =
                 derivative.natural_size(self.objective, manifold.lane.alpha, manifold.lane.l1_ratio);
-            let size = self.norm(exact).max(1e-3 * natural * length);
+            // Relative to the coefficients alone: an intercept may be much larger.
+            let size = self.norm(self.coefficients(exact)).max(1e-3 * natural * length);
             let error = self.norm((&state.row(1 + t) - &exact).view());
             let relative = if error == 0.0 { 0.0 } else { error / size };
             for (worst, own) in errors.iter_mut().zip([relative + unit_error, unit_error]) {
@@ -294,6 +295,11 @@ impl<'a> Certifier<'a> {
             .into(),
         };
         Certified { certificate, polished: None, unbounded: obstacle == Obstacle::Unbounded }
+    }
+
+    /// A row of a state without the intercept.
+    fn coefficients<'v>(&self, row: ArrayView1<'v, f64>) -> ArrayView1<'v, f64> {
+        row.split_at(Axis(0), self.objective.features()).0
     }
 
     /// The length of coefficients, each weighted by its column's mean square.

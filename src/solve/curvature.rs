@@ -122,5 +122,10 @@ fn with_ridge(problem: &Objective, lanes: &[Lane]) -> Array1<f64> {
     for (h, factor) in all.iter_mut().zip(problem.penalty_factors()) {
         *h += if in_loss { mean * factor } else { 0.0 };
     }
-    all.mapv(|h| if h > 0.0 { 1.0 / h } else { 1.0 })
+    // Steps stay within the limit of the penalty.
+    let most = problem.penalty().step_limit().map_or(f64::INFINITY, |(_, limit)| WITHIN * limit);
+    all.mapv(|h| if h > 0.0 { f64::min(1.0 / h, most) } else { 1.0 })
 }
+
+/// Share of a penalty's step limit that the automatic metric uses at most.
+const WITHIN: f64 = 0.9;

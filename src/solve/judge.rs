@@ -67,11 +67,12 @@ impl Judge<'_> {
         } else {
             let finest = FINEST * resolution(self.precision);
             let ends = outcome.iterations >= self.iterations;
-            if !ends && state.tol > finest {
-                state.tol = (FINER * state.tol).max(finest);
+            let resolved = self.tol >= resolution(self.precision);
+            if !ends && (state.tol > finest || resolved) {
+                // Below the finest tolerance the engine's measures are rounding, and the lane runs to its end.
+                state.tol = if state.tol > finest { (FINER * state.tol).max(finest) } else { 0.0 };
                 return Decided::Resume(state);
             }
-            // The engine can do no better: its measures are rounding.
             let limited = !ends || outcome.meets(resolution(self.precision));
             outcome.status = if limited { Status::PrecisionLimit } else { Status::MaxIterations };
         }

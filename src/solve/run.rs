@@ -214,7 +214,8 @@ fn growing_tangents(certificates: &[Option<Certificate>]) -> Option<String> {
     (count > 0).then(|| {
         format!(
             "the derivatives of {count} lane(s) grow, by {GROWN} times their size or more, although the \
-             iterates settle: the sequence amplifies them. Use `restart gradient`, or `tangent_start identified`."
+             iterates settle: the sequence amplifies them. Use `restart gradient`, or `tangent_start \
+             identified`."
         )
     })
 }
