@@ -16,8 +16,12 @@ const MAX_ACTIVE: usize = 4000;
 const MAX_OPERATIONS: f64 = 2e10;
 /// A violated optimality condition, relative to the largest gradient that the column can have.
 const VIOLATED: f64 = 1e-9;
-/// Newton decrement, relative to the loss of zero coefficients, of a solution to rounding.
+/// Newton decrement, relative to the loss of zero coefficients, of a solution to rounding: after a last step
+/// without regard to values, and before it.
 const ROUNDING: f64 = 1e-18;
+const EXACT: f64 = 1e-28;
+/// Decrement from which the last step is taken.
+const REFINED: f64 = 1e-13;
 /// The same of a point at which no further decrease is possible in f64.
 const STALLED: f64 = 1e-11;
 /// A margin of a class, relative to the largest one, that counts as zero.
@@ -127,6 +131,7 @@ impl Newton<'_, '_> {
         let mut value = self.value(&at);
         let mut hessian: Option<(Vec<usize>, Mat<f64>)> = None;
         let fixed = self.manifold.objective.loss().capabilities().least_squares;
+        let mut refined = false;
         for _ in 0..ROUNDS {
             let violation = self.enter(&mut at);
             self.check_size(at.z.len())?;
@@ -146,8 +151,16 @@ impl Newton<'_, '_> {
             if self.is_unbounded(&at, &step) {
                 return Err(Obstacle::Unbounded);
             }
-            if decrement <= ROUNDING && violation <= VIOLATED {
+            let limit = if refined { ROUNDING } else { EXACT };
+            if decrement <= limit && violation <= VIOLATED {
                 return Ok(Stationary { at, decrement: decrement.max(0.0), violation, system });
+            }
+            if decrement <= REFINED && violation <= VIOLATED && !refined {
+                // Values no longer tell the better point; Newton's step doubles the digits that are right.
+                at = self.moved(&at, &step, 1.0);
+                value = self.value(&at);
+                refined = true;
+                continue;
             }
             match self.line_search(&at, &step, value) {
                 Some((next, lower)) => {
@@ -265,17 +278,22 @@ impl Newton<'_, '_> {
         self.manifold.is_free(j) || self.manifold.objective.penalty().capabilities().zeros == Zeros::Absent
     }
 
+    /// The point after a step of a size, each coefficient within its segment.
+    fn moved(&self, at: &Point, step: &[f64], size: f64) -> Point {
+        let mut x = at.x.clone();
+        for (&j, d) in self.manifold.active.iter().zip(step) {
+            let (lower, upper) = self.segment(j, x[j]);
+            x[j] = (x[j] - size * d).max(lower).min(upper);
+        }
+        Point::new(self.manifold, x)
+    }
+
     /// The longest of the steps 1, ½, ¼, … that does not increase the objective, each coefficient within its
     /// segment.
     fn line_search(&self, at: &Point, step: &[f64], value: f64) -> Option<(Point, f64)> {
         let mut size = 1.0;
         while size > 1e-12 {
-            let mut x = at.x.clone();
-            for (&j, d) in self.manifold.active.iter().zip(step) {
-                let (lower, upper) = self.segment(j, x[j]);
-                x[j] = (x[j] - size * d).max(lower).min(upper);
-            }
-            let next = Point::new(self.manifold, x);
+            let next = self.moved(at, step, size);
             let lower = self.value(&next);
             if lower <= value {
                 return Some((next, lower));

@@ -69,7 +69,8 @@ impl Judge<'_> {
             let ends = outcome.iterations >= self.iterations;
             let resolved = self.tol >= resolution(self.precision);
             if !ends && (state.tol > finest || resolved) {
-                // Below the finest tolerance the engine's measures are rounding, and the lane runs to its end.
+                // Below the finest tolerance the engine's measures are rounding, and the lane runs to its
+                // end.
                 state.tol = if state.tol > finest { (FINER * state.tol).max(finest) } else { 0.0 };
                 return Decided::Resume(state);
             }
