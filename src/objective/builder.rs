@@ -184,7 +184,10 @@ fn column(
         return (intercept, data.design().clone().with_ones(), y);
     }
     let (design, x_mean) = data.design().clone().centred(weight.view());
-    let shift = if loss.classes() { 0.0 } else { robust_scale::centre_of(data) };
+    let at = |shift: f64| y.iter().zip(weight).map(|(y, w)| w * loss.value(shift, *y)).sum::<f64>();
+    let centre = if loss.classes() { 0.0 } else { robust_scale::centre_of(data) };
+    // The loss of zero coefficients is the unit of the tolerance, which no shift may loosen.
+    let shift = if at(centre) < at(0.0) { centre } else { 0.0 };
     (Intercept::Column { x_mean, shift }, design.with_ones(), y - shift)
 }
 
