@@ -261,5 +261,10 @@ fn derivatives_that_grow_are_named_and_a_restart_tames_them() {
     let fista = Phase::new(Algorithm::Fista).restart(Restart::Gradient);
     let tamed = cpu(&plain.schedule(fista).iterations(5000));
     let converged = |r: &SweepResult| r.lanes.iter().filter(|l| l.status == Status::Converged).count();
-    assert!(converged(&tamed) >= 48, "{} of 50, {} before", converged(&tamed), converged(&grown));
+    assert!(
+        converged(&tamed) >= 40 && converged(&grown) < 30,
+        "{} of 50, {} before",
+        converged(&tamed),
+        converged(&grown)
+    );
 }

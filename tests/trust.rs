@@ -314,7 +314,7 @@ fn check_derivative(
     };
     let [low, high] = sides.map(|i| exact.lane(i).coef().to_owned());
     let same = |v: &Array1<f64>| v.mapv(|v| v.partial_cmp(&0.0));
-    if !sides.iter().all(|i| green(i))
+    if !sides.iter().all(green)
         || same(&low) != same(&high)
         || problem.knots(&exact.lane(sides[0])) != problem.knots(&exact.lane(sides[1]))
         || certificate.condition.unwrap_or(1e9) > 1e6

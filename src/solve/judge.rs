@@ -22,7 +22,7 @@ pub(super) struct Judge<'a> {
 
 /// What becomes of a lane.
 pub(super) enum Decided {
-    Finish(LaneState, LaneOutcome, Option<Certified>),
+    Finish(LaneState, LaneOutcome, Option<Box<Certified>>),
     /// It goes on, with a finer tolerance in the engine.
     Resume(LaneState),
 }
@@ -78,6 +78,6 @@ impl Judge<'_> {
             outcome.status = if limited { Status::PrecisionLimit } else { Status::MaxIterations };
         }
         certified.judge(self.tol, self.has_derivatives, self.polishes);
-        Decided::Finish(state, outcome, Some(certified))
+        Decided::Finish(state, outcome, Some(Box::new(certified)))
     }
 }

@@ -142,7 +142,8 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
             Event::Finish(state, outcome, certified) => {
                 self.outcomes[state.lane] = outcome;
                 self.recorder.finish(&state);
-                if let Some(Certified { certificate, polished, .. }) = certified {
+                if let Some(certified) = certified {
+                    let Certified { certificate, polished, .. } = *certified;
                     self.certificates[state.lane] = Some(certificate);
                     if let Some(polished) = polished.filter(|_| self.polishes) {
                         self.recorder.polish(state.lane, polished.state.view());

@@ -71,7 +71,7 @@ pub(super) enum Event {
     /// A chunk was collected.
     Chunk(Chunk),
     /// A lane ended, in this state; with its certificate, unless it has no finite iterate.
-    Finish(LaneState, LaneOutcome, Option<Certified>),
+    Finish(LaneState, LaneOutcome, Option<Box<Certified>>),
     /// A device failed, and the run continues.
     Fault(String),
 }

@@ -103,20 +103,35 @@ pub fn summary(result: &SweepResult) -> String {
         );
         out.push_str(end_of_path(lanes, best));
     }
+    let open =
+        || lanes.iter().filter(|l| l.status == Status::MaxIterations).filter_map(|l| l.certificate.as_ref());
     if count(Status::MaxIterations) > 0 && result.info.tol > 0.0 {
         let _ = writeln!(
             out,
-            "{} lane(s) stopped at {} iterations before tolerance {:e}: their coefficients and derivatives \
-             may still move. Raise `iterations` or `tol`{}{}.",
+            "{} lane(s) stopped at {} iterations before tolerance {:e}: {}. Raise `iterations` or `tol`{}{}.",
             count(Status::MaxIterations),
             result.info.iterations,
             result.info.tol,
+            if open().all(|c| c.verdict == Verdict::Green) {
+                "their iterates still move, but the delivered models are certified"
+            } else {
+                "their coefficients and derivatives may still move"
+            },
             if result.info.schedule.phases.iter().all(|p| p.algorithm == Algorithm::Pgd) {
                 ", use `algorithm fista`"
             } else {
                 ""
             },
             if result.is_standardized() { "" } else { ", or standardise the features (`standardize`)" },
+        );
+    }
+    if count(Status::PrecisionLimit) > 0 {
+        let _ = writeln!(
+            out,
+            "{} lane(s) reached the precision of the arithmetic before tolerance {:e}. Use `precision f64`, or a \
+             larger `tol`.",
+            count(Status::PrecisionLimit),
+            result.info.tol
         );
     }
     out.push_str(&advice_on_divergence(result, count(Status::Diverged), count(Status::NotFinite)));
