@@ -20,8 +20,11 @@ const VIOLATED: f64 = 1e-9;
 /// without regard to values, and before it.
 const ROUNDING: f64 = 1e-18;
 const EXACT: f64 = 1e-28;
-/// Decrement from which the last step is taken.
+/// Decrement, and length of a step relative to the iterate, from which the last step is taken.
 const REFINED: f64 = 1e-13;
+const NEAR: f64 = 1e-3;
+/// Relative length of a step at a solution.
+const SETTLED: f64 = 1e-7;
 /// The same of a point at which no further decrease is possible in f64.
 const STALLED: f64 = 1e-11;
 /// A margin of a class, relative to the largest one, that counts as zero.
@@ -152,10 +155,11 @@ impl Newton<'_, '_> {
                 return Err(Obstacle::Unbounded);
             }
             let limit = if refined { ROUNDING } else { EXACT };
-            if decrement <= limit && violation <= VIOLATED {
+            let length = self.relative_length(&step, &at.x);
+            if decrement <= limit && violation <= VIOLATED && length <= SETTLED {
                 return Ok(Stationary { at, decrement: decrement.max(0.0), violation, system });
             }
-            if decrement <= REFINED && violation <= VIOLATED && !refined {
+            if decrement <= REFINED && violation <= VIOLATED && length <= NEAR && !refined {
                 // Values no longer tell the better point; Newton's step doubles the digits that are right.
                 at = self.moved(&at, &step, 1.0);
                 value = self.value(&at);
@@ -278,6 +282,15 @@ impl Newton<'_, '_> {
         self.manifold.is_free(j) || self.manifold.objective.penalty().capabilities().zeros == Zeros::Absent
     }
 
+    /// The length of a step relative to the iterate, each coefficient weighted by its column's mean square.
+    /// Where the loss is almost flat a decrement is small long before the iterate settles.
+    fn relative_length(&self, step: &[f64], x: &Array1<f64>) -> f64 {
+        let active = || self.manifold.active.iter();
+        let of_step: f64 = active().zip(step).map(|(j, d)| d * d * self.squares[*j]).sum();
+        let of_x: f64 = active().map(|j| x[*j] * x[*j] * self.squares[*j]).sum();
+        if of_step == 0.0 { 0.0 } else { (of_step / of_x).sqrt() }
+    }
+
     /// The point after a step of a size, each coefficient within its segment.
     fn moved(&self, at: &Point, step: &[f64], size: f64) -> Point {
         let mut x = at.x.clone();
@@ -310,7 +323,20 @@ impl Newton<'_, '_> {
         if !objective.loss().classes() {
             return false;
         }
-        let free: Vec<usize> = (0..at.x.len()).filter(|j| self.manifold.is_free(*j)).collect();
+        // Where a penalty is constant, as in the tails of those without convexity, it does not hold a
+        // coefficient.
+        let flat = |j: usize| {
+            let of_penalty = self.manifold.penalty(j, at.x[j]);
+            self.manifold.is_free(j) || (of_penalty.d1 == 0.0 && of_penalty.d2 == 0.0)
+        };
+        let bounded = self.manifold.objective.penalty().domain() != (f64::NEG_INFINITY, f64::INFINITY);
+        let free: Vec<usize> = self
+            .manifold
+            .active
+            .iter()
+            .copied()
+            .filter(|j| flat(*j) && !bounded || self.manifold.is_free(*j))
+            .collect();
         if free.is_empty() {
             return false;
         }
@@ -318,7 +344,7 @@ impl Newton<'_, '_> {
         let mut of_step = Array1::zeros(at.x.len());
         free.iter().for_each(|j| of_iterate[*j] = at.x[*j]);
         for (&j, d) in self.manifold.active.iter().zip(step) {
-            if self.manifold.is_free(j) {
+            if free.contains(&j) {
                 of_step[j] = -d;
             }
         }
