@@ -185,7 +185,9 @@ impl Problem {
 
     fn null_loss(&self) -> f64 {
         let shares = self.shares();
-        (0..self.y.len()).map(|i| shares[i] * loss_value(&self.loss, 0.0, self.y[i])).sum()
+        let centred = self.intercept && self.loss.name() == "squared";
+        let mean = if centred { self.y.dot(&shares) } else { 0.0 };
+        (0..self.y.len()).map(|i| shares[i] * loss_value(&self.loss, 0.0, self.y[i] - mean)).sum()
     }
 
     /// The side of its knots on which every row lies, for a loss that has some.

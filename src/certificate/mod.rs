@@ -56,7 +56,8 @@ impl Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Bounds {
-    /// Bound on `F(x) − F*`, relative to the loss of zero coefficients; absent if there is none.
+    /// Bound on `F(x) − F*` (to the local minimum, for a penalty without convexity), relative to the loss of
+    /// zero coefficients; absent if there is none.
     pub value: Option<f64>,
     /// Bound on `‖dx − dx*‖ / max(‖dx*‖, natural length)`, the largest over the derivatives by
     /// hyperparameters, in the norm that weights each coefficient by its column's mean square; absent if
@@ -111,6 +112,8 @@ pub(crate) struct Certified {
     pub(crate) polished: Option<Polished>,
     /// True if the objective has no minimiser.
     pub(crate) unbounded: bool,
+    /// True if the active set is too large to certify derivatives.
+    pub(crate) too_large: bool,
 }
 
 /// Distance to a kink, relative to the threshold or to the natural length of a coefficient, that counts as
@@ -163,6 +166,9 @@ impl<'a> Certifier<'a> {
         match newton.solve(at) {
             Ok(found) => {
                 let best = newton.value(&found.at);
+                if !(value.is_finite() && best.is_finite()) {
+                    return self.without_solution(gap, Obstacle::Stalled);
+                }
                 let of_found = self.value_bound(&manifold, &found);
                 let above = ((value - best) / self.unit).max(0.0) + of_found.0;
                 self.compare(&manifold, &found, (state, &start), (gap, above), of_found, best)
@@ -201,7 +207,9 @@ impl<'a> Certifier<'a> {
         solution.row_mut(0).assign(&x.mapv(|v| if v.abs() <= f64::MIN_POSITIVE { 0.0 } else { v }));
         let tested = self.derivatives.iter().enumerate().filter(|(_, d)| !d.is_of_process());
         let length = self.norm(self.coefficients(x.view())).max(1e-3 * (2.0 * self.unit).sqrt());
-        let unit_error = SOLVED * condition;
+        // Rounding of the system, and the point's own error where the Hessian moves with it.
+        let moves = !self.objective.loss().capabilities().least_squares;
+        let unit_error = SOLVED * condition + if moves { (2.0 * found.decrement).sqrt() } else { 0.0 };
         let mut errors: [Option<f64>; 2] = [None; 2];
         for (t, derivative) in tested {
             let right = manifold.mixed(x, derivative);
@@ -257,7 +265,7 @@ impl<'a> Certifier<'a> {
             held_out: self.held_out(&solution),
             state: solution,
         };
-        Certified { certificate, polished: Some(polished), unbounded: false }
+        Certified { certificate, polished: Some(polished), unbounded: false, too_large: false }
     }
 
     /// The mean loss of a state `[1 + d, q]` over the held-out rows, and its derivatives at fixed targets.
@@ -294,7 +302,12 @@ impl<'a> Certifier<'a> {
             }
             .into(),
         };
-        Certified { certificate, polished: None, unbounded: obstacle == Obstacle::Unbounded }
+        Certified {
+            certificate,
+            polished: None,
+            unbounded: obstacle == Obstacle::Unbounded,
+            too_large: obstacle == Obstacle::TooLarge,
+        }
     }
 
     /// A row of a state without the intercept.
@@ -320,7 +333,11 @@ impl<'a> Certifier<'a> {
     /// True if an active coefficient is almost at a kink.
     fn is_at_kink(&self, manifold: &Manifold<'_>, x: &Array1<f64>) -> bool {
         let length = (2.0 * self.unit).sqrt();
-        manifold.active.iter().filter(|j| !manifold.is_free(**j)).any(|&j| {
+        let rests = self.objective.penalty().capabilities().zeros != Zeros::Absent;
+        let has_kinks = |j: &&usize| {
+            !manifold.is_free(**j) && self.squares[**j] > 0.0 && !(rests && manifold.strengths(**j).0 == 0.0)
+        };
+        manifold.active.iter().filter(has_kinks).any(|&j| {
             let near = KINK * length / self.squares[j].sqrt();
             let kinks = self.objective.penalty().kinks(manifold.strengths(j).0);
             kinks.iter().any(|kink| (x[j] - kink).abs() < near)
@@ -336,7 +353,7 @@ impl Certified {
         let derivative_meets = match derivative {
             _ if !has_derivatives => true,
             Some(error) => error <= derivative_tolerance(tol),
-            None => !self.certificate.unique && residual <= tol,
+            None => (self.too_large || !self.certificate.unique) && residual <= tol,
         };
         value.is_some_and(|v| v <= tol) && derivative_meets
     }
@@ -349,7 +366,7 @@ impl Certified {
         let Bounds { value, derivative } = polished.unwrap_or(certificate.iterate);
         let why = std::mem::take(&mut certificate.reason);
         let because = if why.is_empty() { String::new() } else { format!(": {why}") };
-        let value_meets = value.is_some_and(|v| v <= tol);
+        let value_meets = !self.unbounded && value.is_some_and(|v| v <= tol);
         let derivative_meets = !has_derivatives || derivative.is_some_and(|d| d <= derivative_tolerance(tol));
         let number = |v: Option<f64>| v.map_or("unknown".to_string(), |v| format!("{v:.1e}"));
         (certificate.verdict, certificate.reason) = match (value_meets, derivative_meets) {

@@ -28,7 +28,7 @@ const SETTLED: f64 = 1e-7;
 /// The same of a point at which no further decrease is possible in f64.
 const STALLED: f64 = 1e-11;
 /// A margin of a class, relative to the largest one, that counts as zero.
-const NO_MARGIN: f64 = 1e-3;
+const NO_MARGIN: f64 = 1e-9;
 
 /// Why there is no solution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,8 @@ pub(super) struct System {
     factor: Option<Llt<f64>>,
     /// True if a multiple of the identity was added, because the matrix is singular or not positive.
     pub(super) damped: bool,
+    /// The multiple.
+    shift: f64,
 }
 
 impl System {
@@ -67,7 +69,8 @@ impl System {
         let scale: Vec<f64> =
             (0..k).map(|a| if hessian[(a, a)] > 0.0 { 1.0 / hessian[(a, a)].sqrt() } else { 1.0 }).collect();
         let matrix = Mat::from_fn(k, k, |a, b| hessian[(a, b)] * scale[a] * scale[b]);
-        let mut system = System { factor: matrix.llt(Side::Lower).ok(), scale, matrix, damped: false };
+        let mut system =
+            System { factor: matrix.llt(Side::Lower).ok(), scale, matrix, damped: false, shift: 0.0 };
         if system.factor.is_some() && system.condition() > SINGULAR {
             system.factor = None;
         }
@@ -75,7 +78,7 @@ impl System {
         while system.factor.is_none() && shift < 1e3 {
             let shifted = Mat::from_fn(k, k, |a, b| system.matrix[(a, b)] + if a == b { shift } else { 0.0 });
             system.factor = shifted.llt(Side::Lower).ok();
-            system.damped = true;
+            (system.damped, system.shift) = (true, shift);
             shift *= 100.0;
         }
         system
@@ -113,6 +116,17 @@ impl System {
         grow(&|v| &self.matrix * v) * grow(&|v| factor.solve(v))
     }
 }
+
+/// A point as stationary, unless it is a saddle or not finite.
+fn stationary(at: Point, decrement: f64, violation: f64, system: System) -> Result<Stationary, Obstacle> {
+    if !decrement.is_finite() || system.shift > SADDLE {
+        return Err(Obstacle::Stalled);
+    }
+    Ok(Stationary { at, decrement: decrement.max(0.0), violation, system })
+}
+
+/// A shift of the scaled Hessian above which it is not singular but indefinite.
+const SADDLE: f64 = 1e-5;
 
 /// A condition number from which a matrix counts as singular.
 pub(super) const SINGULAR: f64 = 1e13;
@@ -157,10 +171,10 @@ impl Newton<'_, '_> {
             let limit = if refined { ROUNDING } else { EXACT };
             let length = self.relative_length(&step, &at.x);
             if decrement <= limit && violation <= VIOLATED && length <= SETTLED {
-                return Ok(Stationary { at, decrement: decrement.max(0.0), violation, system });
+                return stationary(at, decrement, violation, system);
             }
             if decrement <= REFINED && violation <= VIOLATED && length <= NEAR && !refined {
-                // Values no longer tell the better point; Newton's step doubles the digits that are right.
+                // Differences of values are rounding; Newton's step doubles the number of right digits.
                 at = self.moved(&at, &step, 1.0);
                 value = self.value(&at);
                 refined = true;
@@ -173,10 +187,10 @@ impl Newton<'_, '_> {
                     value = lower;
                     self.leave(&at.x);
                     if gain <= 0.0 && decrement <= STALLED && violation <= VIOLATED {
-                        return Ok(self.at_rounding(at));
+                        return self.at_rounding(at);
                     }
                 }
-                None if decrement <= STALLED && violation <= VIOLATED => return Ok(self.at_rounding(at)),
+                None if decrement <= STALLED && violation <= VIOLATED => return self.at_rounding(at),
                 None => return Err(Obstacle::Stalled),
             }
         }
@@ -184,13 +198,13 @@ impl Newton<'_, '_> {
     }
 
     /// The stationary point at which no step decreases the objective in f64.
-    fn at_rounding(&mut self, mut at: Point) -> Stationary {
+    fn at_rounding(&mut self, mut at: Point) -> Result<Stationary, Obstacle> {
         let violation = self.enter(&mut at);
         let system = System::new(&self.with_penalty(&self.manifold.loss_hessian(&at.x), &at.x));
         let slope = self.slope(&at);
         let step = system.solve(&slope);
         let decrement = 0.5 * slope.iter().zip(&step).map(|(s, d)| s * d).sum::<f64>() / self.unit;
-        Stationary { at, decrement: decrement.max(0.0), violation, system }
+        stationary(at, decrement, violation, system)
     }
 
     fn check_size(&self, rows: usize) -> Result<(), Obstacle> {
@@ -231,16 +245,19 @@ impl Newton<'_, '_> {
         let mut active = vec![false; at.x.len()];
         self.manifold.active.iter().for_each(|j| active[*j] = true);
         let mut worst: f64 = 0.0;
+        let slope =
+            |i: usize| objective.weight[i] * objective.loss().d1(at.z[i], objective.target[i]).powi(2);
+        let scale = self.pull.max((0..at.z.len()).map(slope).sum::<f64>().sqrt());
         for j in (0..at.x.len()).filter(|j| !active[*j]) {
-            let size = self.pull * self.squares[j].sqrt();
-            if size == 0.0 {
+            if self.squares[j] == 0.0 {
                 continue;
             }
+            let size = scale * self.squares[j].sqrt();
             let (l1, l2) = self.manifold.strengths(j);
             let ridge = if penalty.ridge_in_loss() { l2 * at.x[j] } else { 0.0 };
             let w = at.x[j] - step * (at.g[j] + ridge);
             let moved = penalty.prox(w, step, l1, l2).value - at.x[j];
-            let violation = moved.abs() / (step * size);
+            let violation = if moved == 0.0 { 0.0 } else { moved.abs() / (step * size) };
             worst = worst.max(violation);
             if violation > VIOLATED {
                 self.manifold.active.push(j);

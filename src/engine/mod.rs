@@ -151,7 +151,7 @@ pub struct EngineInfo {
 }
 
 /// A device that does not answer for this long has failed.
-pub(crate) const DEVICE_PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const DEVICE_TIMEOUT: Duration = Duration::from_secs(120);
 
 mod sealed {
     /// Engines are defined in this crate only, so that this trait may change.

@@ -1,4 +1,4 @@
-//! Decides about lanes that the engine stopped: the certificate has the last word.
+//! Decides about lanes that the engine stopped, by their certificates.
 
 use rayon::prelude::*;
 
@@ -7,7 +7,7 @@ use crate::engine::{LaneOutcome, Status};
 use crate::lanes::LaneState;
 use crate::program::Precision;
 
-/// Certifies lanes that ended, and sends back those that are not there yet.
+/// Certifies lanes that ended; those whose certificate fails resume.
 pub(super) struct Judge<'a> {
     pub(super) certifier: Certifier<'a>,
     /// Tolerance of the sweep; 0 for exactly the planned iterations, which are not certified.
@@ -74,7 +74,8 @@ impl Judge<'_> {
                 state.tol = if state.tol > finest { (FINER * state.tol).max(finest) } else { 0.0 };
                 return Decided::Resume(state);
             }
-            let limited = !ends || outcome.meets(resolution(self.precision));
+            let limited =
+                !ends || (certified.polished.is_some() && outcome.meets(resolution(self.precision)));
             outcome.status = if limited { Status::PrecisionLimit } else { Status::MaxIterations };
         }
         certified.judge(self.tol, self.has_derivatives, self.polishes);

@@ -52,7 +52,11 @@ impl Sweep {
             return Err(Error::usage("engines", "none", "at least one", ""));
         };
         let infos: Vec<EngineInfo> = engines.iter().map(|e| e.info()).collect();
-        let engine_tol = if self.tol > 0.0 { self.tol.max(resolution(self.precision)) } else { 0.0 };
+        // Lanes that cannot resume on their own, as under a metric that is tabulated by iteration, run to
+        // their end.
+        let resumes = plans.iter().all(|plan| plan.refills);
+        let engine_tol =
+            if self.tol > 0.0 && resumes { self.tol.max(resolution(self.precision)) } else { 0.0 };
         let job = prepared.job(&self.problem, engine_tol);
         let judge = Judge {
             certifier: Certifier::new(&self.problem, &prepared.derivatives, &prepared.lanes, job.null_loss),

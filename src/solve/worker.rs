@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use super::chunk_sizer::ChunkSizer;
 use super::judge::Decided;
 use super::scheduler::{Event, Scheduler};
-use crate::engine::{Chunk, DEVICE_PATIENCE, Engine, LaneOutcome, Run, Status};
+use crate::engine::{Chunk, DEVICE_TIMEOUT, Engine, LaneOutcome, Run, Status};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lanes::LaneState;
 use crate::program::Plan;
 
-/// Time between two looks at cancelling and at the deadline while a chunk runs.
+/// Time between two tests of cancelling and of the deadline while a chunk runs.
 const POLL: Duration = Duration::from_millis(50);
 /// Time that a chunk has to end after the run was stopped, before it is given up.
 const GRACE: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ pub(super) struct Worker<'a> {
     active_count: usize,
     /// Lanes that the engine stopped but whose certificate fails, each with the number of chunks in flight
     /// that still hold it.
-    resuming: Vec<(usize, LaneState)>,
+    resuming: Vec<(Option<usize>, LaneState)>,
     /// Chunks collected.
     pub(super) chunks: usize,
 }
@@ -103,9 +103,12 @@ impl<'a> Worker<'a> {
         let ended: Vec<usize> = self.loaded.iter().copied().filter(|lane| !self.active[*lane]).collect();
         if !ended.is_empty() {
             run.evict(&ended);
+            // Chunks that were submitted before hold the lane's last load.
+            self.resuming.iter_mut().for_each(|(waits, _)| *waits = waits.or(Some(run.in_flight())));
+            self.release_resuming();
             self.loaded.retain(|lane| self.active[*lane]);
         }
-        if !self.plan.refills && !self.loaded.is_empty() && self.interrupted.is_empty() {
+        if !self.plan.refills && !self.loaded.is_empty() {
             return Ok(());
         }
         let free = run.free();
@@ -141,9 +144,9 @@ impl<'a> Worker<'a> {
                 run.abandon();
                 return Ok(false);
             }
-            if clock.elapsed() >= DEVICE_PATIENCE {
+            if clock.elapsed() >= DEVICE_TIMEOUT {
                 run.abandon();
-                let found = format!("no answer for {} s", DEVICE_PATIENCE.as_secs());
+                let found = format!("no answer for {} s", DEVICE_TIMEOUT.as_secs());
                 let remedy = "Run again with `CpuEngine`, or with fewer lanes; a driver update may help.";
                 let expected = "a device that runs to the end";
                 return Err(Error::new(ErrorKind::Device, "device", found, expected, remedy));
@@ -155,11 +158,16 @@ impl<'a> Worker<'a> {
     /// Counts a collected chunk for the lanes that wait for it, and releases those that no chunk holds.
     fn count_resuming(&mut self) {
         for (waits, _) in &mut self.resuming {
-            *waits = waits.saturating_sub(1);
+            *waits = waits.map(|waits| waits.saturating_sub(1));
         }
-        let (ready, waiting) = self.resuming.drain(..).partition(|(waits, _)| *waits == 0);
+        self.release_resuming();
+    }
+
+    /// Makes lanes ready to be loaded that no chunk in flight holds.
+    fn release_resuming(&mut self) {
+        let held = |(waits, _): &(Option<usize>, LaneState)| *waits != Some(0);
+        let (waiting, ready): (Vec<_>, Vec<_>) = self.resuming.drain(..).partition(held);
         self.resuming = waiting;
-        let ready: Vec<(usize, LaneState)> = ready;
         self.interrupted.extend(ready.into_iter().map(|(_, state)| state));
     }
 
@@ -171,6 +179,12 @@ impl<'a> Worker<'a> {
             if !self.active[slot.lane] {
                 // The lane had ended before this chunk, which was already in flight.
                 slot.first = slot.outcome.iterations;
+                let resumes = |state: &LaneState| state.lane == slot.lane;
+                if self.resuming.iter().any(|(_, state)| resumes(state))
+                    || self.interrupted.iter().any(resumes)
+                {
+                    slot.outcome.status = Status::Running;
+                }
             } else if slot.outcome.status != Status::Running {
                 ended.push((i, run.state(slot.lane), slot.outcome));
             }
@@ -191,8 +205,7 @@ impl<'a> Worker<'a> {
                     self.scheduler.finish(&state, &outcome);
                     emit(Event::Finish(state, outcome, certified));
                 }
-                Decided::Resume(state) if run.in_flight() == 0 => self.interrupted.push(state),
-                Decided::Resume(state) => self.resuming.push((run.in_flight(), state)),
+                Decided::Resume(state) => self.resuming.push((None, state)),
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::engine::DEVICE_PATIENCE;
+use crate::engine::DEVICE_TIMEOUT;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Remedy if there is no adapter at all: what the environment hides, else how to get a driver.
@@ -339,11 +339,11 @@ impl GpuContext {
     /// # Errors
     /// The device failed, or does not answer.
     pub(super) fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
-        if self.wait_for(submission, DEVICE_PATIENCE)? {
+        if self.wait_for(submission, DEVICE_TIMEOUT)? {
             return Ok(());
         }
         self.keep_forever();
-        Err(self.error(format!("no answer for {} s", DEVICE_PATIENCE.as_secs())))
+        Err(self.error(format!("no answer for {} s", DEVICE_TIMEOUT.as_secs())))
     }
 
     /// Keeps the device until the program ends: wgpu panics when it drops one that does not answer.
