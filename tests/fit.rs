@@ -102,7 +102,7 @@ fn the_best_lane_has_the_lowest_held_out_loss() {
     let held_out = held_out.standardize_like(&fitted).unwrap();
     let (x, y) = (held_out.x().to_owned(), held_out.target().to_owned());
     let objective = Objective::builder(fitted).validation(held_out).build().unwrap();
-    let sweep = Sweep::new(objective).alphas(Alphas::path(1e-2, 20)).iterations(3000);
+    let sweep = Sweep::new(objective).alphas(Alphas::path(1e-2, 20)).iterations(3000).polish(false);
     let result = sweep.run(&mut CpuEngine::new()).unwrap();
     let end = result.trace.iteration.len() - 1;
     let losses: Vec<f64> = (0..20)

@@ -15,7 +15,7 @@ pub(crate) struct NullModel {
 }
 
 /// Newton steps at most.
-const STEPS: usize = 200;
+const STEPS: usize = 2000;
 /// Steps before a separating direction is looked for.
 const EARLY: usize = 8;
 

@@ -72,6 +72,8 @@ pub(crate) struct Lane {
     ridge: Array1<f64>,
     seeds: Vec<Seed>,
     derivatives: Vec<Derivative>,
+    /// alpha and l1_ratio.
+    hyperparameters: (f64, f64),
 }
 
 fn encoded(data: &Dataset, classes: bool) -> Array1<f64> {
@@ -135,6 +137,7 @@ impl Lane {
             algorithm: setting.algorithm,
             seeds: case.derivatives.iter().map(seed).collect(),
             derivatives: case.derivatives.clone(),
+            hyperparameters: (alpha, ratio),
             features: data.features(),
             l1: &factors * (alpha * ratio),
             ridge: if ridge_in_loss { l2.clone() } else { Array1::zeros(l2.len()) },
@@ -314,14 +317,19 @@ impl Lane {
     /// The measures of the stop rule at the last iterate.
     fn finish(&self, out: &mut Sequence, x: &Array1<f64>, dx: &[Array1<f64>], lipschitz: f64) {
         let norm = |v: &Array1<f64>| v.dot(v).sqrt();
-        let relative = |a: &Array1<f64>, b: &Array1<f64>| {
-            let size = worse(norm(a), norm(b));
+        // Below a thousandth of the natural length an iterate or a tangent counts as zero.
+        let relative = |a: &Array1<f64>, b: &Array1<f64>, natural: f64| {
+            let size = worse(worse(norm(a), norm(b)), 1e-3 * natural);
             if size == 0.0 { 0.0 } else { norm(&(a - b)) / size }
         };
         let a = 1.0 / lipschitz;
+        let at_zero: f64 =
+            (0..self.y.len()).map(|i| self.weight[i] * loss_value(&self.loss, 0.0, self.y[i])).sum();
+        let reach = (2.0 * a * at_zero).sqrt();
         let w = x - &(self.gradient(x) * a);
         let (image, partials) = self.prox(&w, a);
-        out.stationarity = relative(x, &image);
+        out.stationarity = relative(x, &image, reach);
+        let length = worse(worse(norm(x), norm(&image)), 1e-3 * reach);
         for (t, seed) in self.seeds.iter().enumerate() {
             // Derivatives by the solver's own settings vanish at the solution and are not tested.
             if matches!(
@@ -335,7 +343,15 @@ impl Lane {
                 let [_, by_w, by_l1, by_l2] = partials[j];
                 by_w * dw[j] + by_l1 * seed.dl1[j] + by_l2 * seed.dl2[j]
             });
-            let residual = relative(&dx[t], &image);
+            let (alpha, ratio) = self.hyperparameters;
+            let weighted = |v: &Array1<f64>| (v * v).dot(&self.weight).sqrt();
+            let natural = match &self.derivatives[t] {
+                Derivative::Alpha => 1.0 / alpha,
+                Derivative::L1Ratio => 1.0 / ratio.max(1.0 - ratio),
+                Derivative::Target(_) => weighted(&seed.dy) / weighted(&self.y),
+                _ => 1.0,
+            };
+            let residual = relative(&dx[t], &image, natural * length);
             out.derivative_residual = worse(out.derivative_residual, residual);
         }
         out.gap = self.gap(x);

@@ -128,8 +128,8 @@ pub fn summary(result: &SweepResult) -> String {
     if count(Status::PrecisionLimit) > 0 {
         let _ = writeln!(
             out,
-            "{} lane(s) reached the precision of the arithmetic before tolerance {:e}. Use `precision f64`, or a \
-             larger `tol`.",
+            "{} lane(s) reached the precision of the arithmetic before tolerance {:e}. Use \
+             `precision f64`, or a larger `tol`.",
             count(Status::PrecisionLimit),
             result.info.tol
         );
