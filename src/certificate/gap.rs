@@ -28,20 +28,12 @@ pub(super) struct Point {
 impl Point {
     pub(super) fn new(of: &Manifold<'_>, x: Array1<f64>) -> Self {
         let z = of.objective.design.apply_vector(x.view());
-        let r = of.residual_at(&z);
-        let g = of.objective.design.apply_t_vector(r.view());
+        let g = of.objective.design.apply_t_vector(of.objective.weighted_d1(&z).view());
         Point { x, z, g }
     }
 }
 
 impl Manifold<'_> {
-    /// `ω φ'(z)`.
-    pub(super) fn residual_at(&self, z: &Array1<f64>) -> Array1<f64> {
-        let objective = self.objective;
-        let of = |i: usize| objective.weight[i] * objective.loss().d1(z[i], objective.target[i]);
-        (0..z.len()).map(of).collect()
-    }
-
     /// True if nothing restricts or penalises a row of the state.
     pub(super) fn is_free(&self, j: usize) -> bool {
         let (lower, upper) = self.objective.penalty().domain();

@@ -117,12 +117,9 @@ pub(super) struct Manifold<'a> {
 
 impl Manifold<'_> {
     pub(super) fn strengths(&self, j: usize) -> (f64, f64) {
-        let objective = self.objective;
-        if j >= objective.features() || !objective.penalty().uses_alpha() {
-            return (0.0, 0.0);
-        }
-        let strength = self.lane.alpha * objective.penalty_factors()[j];
-        (strength * self.lane.l1_ratio, strength * (1.0 - self.lane.l1_ratio))
+        let Some(factor) = self.objective.penalty_factors.get(j) else { return (0.0, 0.0) };
+        let (l1, l2) = self.lane.strengths(self.objective);
+        (l1 * factor, l2 * factor)
     }
 
     fn prox(&self, j: usize, x: f64, gradient: f64) -> Prox<f64> {
@@ -162,10 +159,7 @@ impl Manifold<'_> {
     fn d1(&self, state: &Array1<f64>) -> (Vec<f64>, Array1<f64>) {
         let objective = self.objective;
         let z = objective.design.apply_vector(state.view());
-        let r: Array1<f64> = (0..z.len())
-            .map(|i| objective.weight[i] * objective.loss().d1(z[i], objective.target[i]))
-            .collect();
-        let gradient = objective.design.apply_t_vector(r.view());
+        let gradient = objective.design.apply_t_vector(objective.weighted_d1(&z).view());
         let of = |j: &usize| gradient[*j] + self.penalty(*j, state[*j]).d1;
         (self.active.iter().map(of).collect(), gradient)
     }

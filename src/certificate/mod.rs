@@ -83,8 +83,8 @@ pub struct Certificate {
     pub margin: Option<f64>,
     /// Condition number of the Hessian on the active set, scaled to a unit diagonal.
     pub condition: Option<f64>,
-    /// False if the solution has several derivatives, or none: a coefficient is about to enter or leave, or
-    /// active columns depend on each other.
+    /// False if the solution has several derivatives, or none: a coefficient is about to enter or leave,
+    /// active columns depend on each other, or a residual is at a knot of the loss.
     pub unique: bool,
     /// Summary of the delivered result.
     pub verdict: Verdict,
@@ -229,8 +229,9 @@ impl<'a> Certifier<'a> {
         }
         let margin = manifold.margin(&found.at.g);
         let dependent = found.system.damped || condition > SINGULAR;
-        let at_kink = margin < KINK || self.is_at_kink(manifold, x) || self.is_at_knot(&found.at.z);
-        let unique = !dependent && !at_kink;
+        let at_kink = margin < KINK || self.is_at_kink(manifold, x);
+        let at_knot = self.is_at_knot(&found.at.z);
+        let unique = !(dependent || at_kink || at_knot);
         let [of_iterate, of_polished] = errors.map(|error| error.filter(|e| unique && e.is_finite()));
         let iterate = Bounds {
             value: Some(gap.map_or(above, |gap| gap.max(f64::EPSILON).min(above))),
@@ -255,6 +256,8 @@ impl<'a> Certifier<'a> {
                 "active columns depend on each other".into()
             } else if at_kink {
                 "a coefficient is about to enter or leave the active set".into()
+            } else if at_knot {
+                "a residual is at a knot of the loss".into()
             } else {
                 String::new()
             },

@@ -25,7 +25,7 @@ const REFINED: f64 = 1e-13;
 const NEAR: f64 = 1e-3;
 /// Relative length of a step at a solution.
 const SETTLED: f64 = 1e-7;
-/// The same of a point at which no further decrease is possible in f64.
+/// Decrement of a point at which no further decrease is possible in f64.
 const STALLED: f64 = 1e-11;
 /// A margin of a class, relative to the largest one, that counts as zero.
 const NO_MARGIN: f64 = 1e-9;
@@ -177,6 +177,7 @@ impl Newton<'_, '_> {
                 // Differences of values are rounding; Newton's step doubles the number of right digits.
                 at = self.moved(&at, &step, 1.0);
                 value = self.value(&at);
+                self.leave(&at.x);
                 refined = true;
                 continue;
             }
@@ -215,13 +216,8 @@ impl Newton<'_, '_> {
 
     /// The objective.
     pub(super) fn value(&self, at: &Point) -> f64 {
-        let Manifold { objective, .. } = *self.manifold;
-        let loss = |i: usize| objective.weight[i] * objective.loss().value(at.z[i], objective.target[i]);
-        let penalty = |j: usize| {
-            let (l1, l2) = self.manifold.strengths(j);
-            objective.penalty().value(at.x[j], l1, l2)
-        };
-        (0..at.z.len()).map(loss).sum::<f64>() + (0..objective.features()).map(penalty).sum::<f64>()
+        let Manifold { objective, lane, .. } = *self.manifold;
+        objective.value(&at.z, at.x.view(), lane.strengths(objective))
     }
 
     /// Gradient of loss and penalty on the active set.
@@ -245,9 +241,9 @@ impl Newton<'_, '_> {
         let mut active = vec![false; at.x.len()];
         self.manifold.active.iter().for_each(|j| active[*j] = true);
         let mut worst: f64 = 0.0;
-        let slope =
+        let square =
             |i: usize| objective.weight[i] * objective.loss().d1(at.z[i], objective.target[i]).powi(2);
-        let scale = self.pull.max((0..at.z.len()).map(slope).sum::<f64>().sqrt());
+        let scale = self.pull.max((0..at.z.len()).map(square).sum::<f64>().sqrt());
         for j in (0..at.x.len()).filter(|j| !active[*j]) {
             if self.squares[j] == 0.0 {
                 continue;

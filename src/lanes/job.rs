@@ -1,6 +1,6 @@
 //! The inputs of a run.
 
-use ndarray::{Array1, Array2, ArrayView1};
+use ndarray::{Array2, ArrayView1};
 
 use super::control::Control;
 use super::{DIVERGED, Lane, LaneState, MetricSource, Start};
@@ -68,9 +68,7 @@ impl OwnedJob {
 impl Job<'_> {
     /// Strengths `(l1, l2)` of a lane's penalty.
     pub(crate) fn strengths(&self, lane: usize) -> (f64, f64) {
-        let of = &self.lanes[lane];
-        let alpha = if self.problem.penalty().uses_alpha() { of.alpha } else { 0.0 };
-        (alpha * of.l1_ratio, alpha * (1.0 - of.l1_ratio))
+        self.lanes[lane].strengths(self.problem)
     }
 
     /// A lane before its first iteration. `source` is the last iterate `[q]` of the lane that it starts from,
@@ -106,11 +104,7 @@ impl Job<'_> {
 
     /// The objective of a lane at `x`, `[q]`.
     fn objective_at(&self, lane: usize, x: ArrayView1<'_, f64>) -> f64 {
-        let (problem, (l1, l2)) = (self.problem, self.strengths(lane));
-        let z: Array1<f64> = problem.design.apply_vector(x);
-        let loss = |i: usize| problem.weight[i] * problem.loss().value(z[i], problem.target[i]);
-        let factors = &problem.penalty_factors;
-        let penalty = |j: usize| problem.penalty().value(x[j], l1 * factors[j], l2 * factors[j]);
-        (0..z.len()).map(loss).sum::<f64>() + (0..factors.len()).map(penalty).sum::<f64>()
+        let z = self.problem.design.apply_vector(x);
+        self.problem.value(&z, x, self.strengths(lane))
     }
 }

@@ -3,6 +3,8 @@
 
 use ndarray::Array2;
 
+use crate::objective::Objective;
+
 mod constants;
 mod control;
 pub(crate) mod fields;
@@ -46,6 +48,12 @@ impl Lane {
     /// A candidate that trains on all rows and starts at zero.
     pub fn new(alpha: f64, l1_ratio: f64) -> Self {
         Lane { alpha, l1_ratio, fold: None, start: Start::Zero }
+    }
+
+    /// Strengths `(l1, l2)` of the penalty at factor 1; 0 if the penalty does not depend on alpha.
+    pub(crate) fn strengths(&self, objective: &Objective) -> (f64, f64) {
+        let alpha = if objective.penalty().uses_alpha() { self.alpha } else { 0.0 };
+        (alpha * self.l1_ratio, alpha * (1.0 - self.l1_ratio))
     }
 }
 

@@ -175,6 +175,12 @@ impl Objective {
         }
     }
 
+    /// The objective at coefficients `x`, `[q]`, with predictions `z`, for strengths `(l1, l2)`.
+    pub(crate) fn value(&self, z: &Array1<f64>, x: ArrayView1<'_, f64>, (l1, l2): (f64, f64)) -> f64 {
+        let factors = self.penalty_factors.iter().zip(x);
+        self.loss_at(z) + factors.map(|(f, x)| self.penalty.value(*x, l1 * f, l2 * f)).sum::<f64>()
+    }
+
     /// The intercept of a state column `[q]`. `dy_mean` is the mean of the target's tangent in this
     /// direction, and `primal` is true for the iterate and false for a tangent.
     pub(crate) fn intercept_of(&self, column: ArrayView1<'_, f64>, primal: bool, dy_mean: f64) -> f64 {

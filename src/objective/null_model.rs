@@ -43,7 +43,7 @@ impl Objective {
     }
 
     /// `ω φ'(z)`, `[n]`.
-    fn weighted_d1(&self, z: &Array1<f64>) -> Array1<f64> {
+    pub(crate) fn weighted_d1(&self, z: &Array1<f64>) -> Array1<f64> {
         Zip::from(z).and(&self.target).and(&self.weight).map_collect(|z, y, w| w * self.loss.d1(*z, *y))
     }
 
@@ -96,7 +96,8 @@ impl Objective {
         NullModel { prediction: z, bounded: true }
     }
 
-    fn loss_at(&self, z: &Array1<f64>) -> f64 {
+    /// The loss of predictions `z`.
+    pub(crate) fn loss_at(&self, z: &Array1<f64>) -> f64 {
         Zip::from(z)
             .and(&self.target)
             .and(&self.weight)

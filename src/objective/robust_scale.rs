@@ -9,11 +9,8 @@ const NORMAL: f64 = 0.6745;
 /// The weighted median absolute deviation of the target about its median (about 0 without intercept), as the
 /// standard deviation of a normal distribution.
 pub(super) fn of(data: &Dataset, intercept: bool) -> Result<f64> {
-    let weighted = |of: &dyn Fn(f64) -> f64| {
-        data.target().iter().map(|y| of(*y)).zip(data.sample_weight().iter().copied()).collect()
-    };
-    let centre = if intercept { median(weighted(&|y| y)) } else { 0.0 };
-    let scale = median(weighted(&|y| (y - centre).abs())) / NORMAL;
+    let centre = if intercept { median(weighted(data, |y| y)) } else { 0.0 };
+    let scale = median(weighted(data, |y| (y - centre).abs())) / NORMAL;
     if scale > 0.0 {
         return Ok(scale);
     }
@@ -28,13 +25,15 @@ pub(super) fn of(data: &Dataset, intercept: bool) -> Result<f64> {
 /// A round number near the weighted median of the target, in units of a power of two near its robust scale:
 /// it does not move with a small change of the target, and so has no derivative.
 pub(super) fn centre_of(data: &Dataset) -> f64 {
-    let weighted = |of: &dyn Fn(f64) -> f64| {
-        data.target().iter().map(|y| of(*y)).zip(data.sample_weight().iter().copied()).collect()
-    };
-    let centre = median(weighted(&|y| y));
-    let scale = median(weighted(&|y| (y - centre).abs()));
+    let centre = median(weighted(data, |y| y));
+    let scale = median(weighted(data, |y| (y - centre).abs()));
     let unit = scale.log2().ceil().exp2();
     if unit > 0.0 && unit.is_finite() { (centre / unit).round() * unit } else { centre }
+}
+
+/// A function of every target, with the weight of its row.
+fn weighted(data: &Dataset, of: impl Fn(f64) -> f64) -> Vec<(f64, f64)> {
+    data.target().iter().map(|y| of(*y)).zip(data.sample_weight().iter().copied()).collect()
 }
 
 /// The weighted median: the mean of both middle values where the weights split evenly.
