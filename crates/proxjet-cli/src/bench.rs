@@ -17,7 +17,6 @@ use crate::{print, print_json};
 
 /// Arguments of `bench`.
 #[derive(Debug, clap::Args)]
-#[command(allow_negative_numbers = true)]
 pub(crate) struct Args {
     /// How much is measured
     #[arg(long, value_enum, default_value_t = Suite::Quick)]

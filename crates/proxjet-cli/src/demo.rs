@@ -18,7 +18,6 @@ use proxjet_report::{DataInfo, OutputDir, ResultFile, errors_against, plot};
 
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
-#[command(allow_negative_numbers = true)]
 pub(crate) struct Args {
     /// Folder for files and pictures
     #[arg(long, value_name = "DIR", default_value = "proxjet-demo")]

@@ -10,7 +10,6 @@ use proxjet::program::Precision;
 
 /// Arguments of `grad-check`.
 #[derive(Debug, clap::Args)]
-#[command(allow_negative_numbers = true)]
 pub(crate) struct Args {
     #[command(flatten)]
     settings: Settings,
@@ -59,7 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         );
     }
     for row in rows.iter().filter(|r| r.compared == 0) {
-        eprintln!(
+        note!(
             "derivative '{}' fails: nothing was compared, because every lane was excluded. Use other \
              --alphas, fewer --iterations or a smaller --width.",
             row.derivative

@@ -20,7 +20,6 @@ use proxjet_report::{
 
 /// Arguments of `sweep`.
 #[derive(Debug, clap::Args)]
-#[command(allow_negative_numbers = true)]
 pub(crate) struct Args {
     #[command(flatten)]
     settings: Settings,
