@@ -12,9 +12,11 @@ use rand::{RngExt, SeedableRng};
 use rayon::prelude::*;
 
 use common::formulas::{loss_derivatives, loss_value, penalty_kind, penalty_prox, penalty_value};
+use proxjet::certificate::Verdict;
 use proxjet::data::Dataset;
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::engine::{Engine, Status};
+use proxjet::error::ErrorKind;
 use proxjet::objective::{Loss, Objective, Penalty};
 use proxjet::program::Precision;
 use proxjet::result::Fit;
@@ -249,7 +251,12 @@ fn check(seed: u64, engine: &mut dyn Engine, counts: &mut Counts) {
     let reference = if reference.is_finite() && reference > 0.0 { reference } else { 1.0 };
     let alphas: Vec<f64> = [0.5, 0.05, 0.005].iter().map(|share| share * reference).collect();
     let sweep = problem.sweep(&objective, alphas.clone()).precision(problem.precision);
-    let Ok(result) = sweep.run(engine) else { return };
+    let result = match sweep.run(engine) {
+        Ok(result) => result,
+        // Data that f32 cannot hold, and steps beyond the limit of a penalty, are refused.
+        Err(e) if e.kind == ErrorKind::Usage => return,
+        Err(e) => panic!("seed {seed}: {e}"),
+    };
     counts.problems += 1;
     let uses_alpha = penalty_kind(&problem.penalty).0;
     let around: Vec<f64> = alphas.iter().flat_map(|a| [a * (-H).exp(), a * H.exp()]).collect();
@@ -259,7 +266,19 @@ fn check(seed: u64, engine: &mut dyn Engine, counts: &mut Counts) {
         let what = format!("seed {seed}, lane {lane}, {} {}: {of:?}", problem.loss, problem.penalty);
         let Some(certificate) = &of.certificate else { continue };
         counts.solvable += usize::from(of.status != Status::Unbounded);
-        counts.green += usize::from(certificate.verdict == proxjet::certificate::Verdict::Green);
+        // Penalties that are not convex have other minima nearby; a single sweep tells whether this is one.
+        let sweeps = if problem.penalty.capabilities().convex { 500 } else { 1 };
+        let mut check = |coef: &Array1<f64>, intercept: f64| {
+            let excess = problem.excess(of.alpha, coef, intercept, sweeps);
+            if excess.is_nan() || excess > 1.01 * TOL + 1e-9 {
+                counts.false_values.push(format!("excess {excess:.1e}, {what}"));
+            }
+        };
+        if certificate.verdict == Verdict::Green {
+            let fit = result.lane(lane);
+            check(&fit.coef().to_owned(), fit.intercept());
+            counts.green += 1;
+        }
         if of.status != Status::Converged {
             if of.status != Status::Unbounded {
                 let shape = problem.x.dim();
@@ -280,17 +299,7 @@ fn check(seed: u64, engine: &mut dyn Engine, counts: &mut Counts) {
         let frame =
             |array: &ndarray::Array3<f64>| array.index_axis(ndarray::Axis(0), end).row(lane).to_owned();
         let last = frame(&result.trace.coef);
-        let fit = result.lane(lane);
-        // Penalties that are not convex have other minima nearby; a single sweep tells whether this is one.
-        let sweeps = if problem.penalty.capabilities().convex { 500 } else { 1 };
-        for (coef, intercept) in
-            [(last, result.trace.intercept[[end, lane]]), (fit.coef().to_owned(), fit.intercept())]
-        {
-            let excess = problem.excess(of.alpha, &coef, intercept, sweeps);
-            if excess.is_nan() || excess > 1.01 * TOL + 1e-9 {
-                counts.false_values.push(format!("excess {excess:.1e}, {what}"));
-            }
-        }
+        check(&last, result.trace.intercept[[end, lane]]);
         if uses_alpha {
             check_derivative(&problem, (&result, &exact), lane, &what, counts);
         }
@@ -388,5 +397,8 @@ fn nothing_is_called_converged_that_is_not() {
     let few = |list: &[String]| list.iter().take(4).cloned().collect::<Vec<_>>();
     let wrong = [few(&counts.false_values), few(&counts.false_derivatives)].concat();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(counts.derivatives > 0 && counts.converged > counts.solvable / 2, "{counts:?}");
+    // Of 10^5 lanes 94 % converge; a few hundred scatter by 2 %.
+    let share = counts.converged as f64 / counts.solvable as f64;
+    assert!(counts.derivatives > 0 && share > 0.88, "{share}: {} of {}", counts.converged, counts.solvable);
+    assert!(median.is_some_and(|ratio| ratio < 30.0), "{median:?}");
 }
