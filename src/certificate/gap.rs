@@ -3,14 +3,14 @@
 //! For `u_i = ω_i ũ_i` with `X_Uᵀ u = 0` for the unpenalised columns `U`, and `v = −Xᵀ u`, the gap is the sum
 //! of the Fenchel–Young terms of loss and penalty, all of which are non-negative (Fenchel 1949). The
 //! candidate `ũ = φ'(z)` is made orthogonal to `X_U` by a weighted projection, which is a Newton step on `U`
-//! in first order, and then scaled so that the penalty's conjugate is finite.
+//! in first order, and then scaled so that the penalty's conjugate is finite. Another candidate is zero.
 
 use faer::linalg::solvers::Solve;
 use faer::{Mat, Side};
 use ndarray::Array1;
 
 use super::implicit::Manifold;
-use crate::objective::Need;
+use crate::objective::{Need, Objective};
 
 /// More unpenalised columns are not projected out: the system would be too large.
 const MAX_UNPENALISED: usize = 2000;
@@ -41,9 +41,32 @@ impl Manifold<'_> {
             || (self.strengths(j) == (0.0, 0.0) && lower.is_infinite() && upper.is_infinite())
     }
 
-    /// The duality gap at a point; `None` if loss or penalty have no dual, or if no scaling makes the
-    /// projected dual point feasible.
+    /// The duality gap at a point, the smaller of two dual points: the gradient of the loss, projected and
+    /// scaled, and zero. `None` if the loss has no dual.
     pub(super) fn gap(&self, at: &Point) -> Option<f64> {
+        [self.gap_at_gradient(at), self.gap_at_zero(at)].into_iter().flatten().reduce(f64::min)
+    }
+
+    /// The gap at the dual point zero, which is feasible for every penalty that is not negative: the distance
+    /// of the objective to the infimum of the loss. It certifies fits that are almost perfect.
+    fn gap_at_zero(&self, at: &Point) -> Option<f64> {
+        let Objective { target, weight, .. } = self.objective;
+        let loss = self.objective.loss();
+        let of_row = |i: usize| {
+            if weight[i] > 0.0 { weight[i] * loss.divergence(at.z[i], target[i], 0.0) } else { 0.0 }
+        };
+        let of_loss: f64 = (0..at.z.len()).map(of_row).sum();
+        let of_penalty = |j: usize| {
+            let (l1, l2) = self.strengths(j);
+            self.objective.penalty().value(at.x[j], l1, l2)
+        };
+        let gap = of_loss + (0..self.objective.features()).map(of_penalty).sum::<f64>();
+        Some(gap).filter(|gap| gap.is_finite())
+    }
+
+    /// The gap at the gradient of the loss; `None` if loss or penalty have no dual, or if no scaling makes the
+    /// projected dual point feasible.
+    fn gap_at_gradient(&self, at: &Point) -> Option<f64> {
         let objective = self.objective;
         objective.require(Need::DualityGap).ok()?;
         let (n, q) = (at.z.len(), at.x.len());

@@ -6,13 +6,16 @@
 
 use std::cell::LazyCell;
 
-use faer::linalg::solvers::Solve;
 use faer::{Mat, Side};
 use ndarray::{Array1, Array2, ArrayView1};
 
-use crate::error::{Error, ErrorKind, Result, bytes};
+use crate::error::{Error, ErrorKind, Result};
 use crate::lanes::{Lane, MetricSource};
-use crate::objective::{Derivative, Need, Objective, PenaltyDerivatives, Prox, Zeros};
+use crate::objective::{Derivative, Need, Objective, PenaltyDerivatives, Zeros};
+
+use super::Obstacle;
+use super::gap::Point;
+use super::newton::{Newton, Scales};
 
 /// A solution with its derivatives, and the spectrum that determines the rate of convergence.
 #[derive(Debug, Clone)]
@@ -37,14 +40,8 @@ pub struct Solution {
     pub prox_curvature: Option<f64>,
 }
 
-/// Maximum bytes of the dense system on the manifold.
-const MAX_BYTES: u64 = 1 << 30;
-/// If the fixed-point residual is larger, the manifold is not that of the solution.
-const RESIDUAL: f64 = 1e-8;
 /// A smaller distance to a change of the active set counts as zero.
 const KINK: f64 = 1e-10;
-/// Maximum number of Newton steps; from an identified iterate a few suffice.
-const STEPS: usize = 50;
 
 /// The solution of a lane near `start`, `[q]`, an iterate whose active set is that of the solution.
 ///
@@ -59,50 +56,39 @@ pub fn solve(
     start: ArrayView1<'_, f64>,
 ) -> Result<Solution> {
     objective.require(Need::ImplicitSolution).map_err(|missing| missing.at("implicit derivative"))?;
-    let penalty = objective.penalty();
     let q = objective.state_rows();
-    let active: Vec<usize> =
-        (0..q).filter(|j| *j >= objective.features() || penalty.is_active(start[*j])).collect();
-    let needed = 8 * (active.len() as u64).pow(2);
-    if needed > MAX_BYTES {
-        let found = format!("{} active coefficients, a system of {}", active.len(), bytes(needed));
-        let remedy = "Choose a larger alpha, or do without the reference solution.";
-        return Err(Error::new(ErrorKind::Memory, "implicit derivative", found, bytes(MAX_BYTES), remedy));
-    }
-    let mut manifold = Manifold { objective, lane, active, step: objective.probe_step(0.0) };
-    let mut state = start.to_owned();
-    let mut size = f64::INFINITY;
-    for _ in 0..STEPS {
-        manifold.drop_kinks(&mut state);
-        let (slope, _) = manifold.d1(&state);
-        let change = manifold.solve(&manifold.hessian(&state), &slope)?;
-        manifold.active.iter().zip(&change).for_each(|(j, c)| state[*j] -= c);
-        let norm = change.iter().map(|c| c * c).sum::<f64>().sqrt();
-        // Newton's method has converged: steps that no longer shrink are rounding errors.
-        if norm == 0.0 || (norm >= 0.5 * size && norm <= 1e-10 * state.dot(&state).sqrt()) {
-            break;
-        }
-        size = norm;
-    }
-    let (_, gradient) = manifold.d1(&state);
-    let residual = manifold.residual(&state, &gradient);
-    if residual.is_nan() || residual > RESIDUAL {
+    let mut manifold = Manifold::new(objective, lane, start);
+    let point = Point::new(&manifold, start.to_owned());
+    let scales = Scales::new(objective);
+    let mut newton = Newton { manifold: &mut manifold, scales: &scales };
+    let found = newton.solve(point).map_err(|obstacle| {
+        let (kind, remedy) = match obstacle {
+            Obstacle::TooLarge => {
+                (ErrorKind::Memory, "Choose a larger alpha, or do without the reference solution.")
+            }
+            Obstacle::Unbounded => (ErrorKind::Data, "Penalise every coefficient."),
+            _ => (ErrorKind::Data, "Run more iterations, so that the active set settles."),
+        };
+        Error::new(kind, "implicit derivative", obstacle.words(), "an isolated minimum", remedy)
+    })?;
+    if found.system.is_damped() {
         return Err(Error::data(
             "implicit derivative",
-            format!("a fixed-point residual of {residual:.1e} on the active set of the last iterate"),
-            "the active set of the solution",
-            "Run more iterations, so that the active set settles.",
+            "a Hessian that is not positive definite on the active set",
+            "an isolated minimum",
+            "Active columns depend on each other, or the penalty bends down more than the loss bends up: use \
+             a larger alpha, a penalty with a ridge part, fewer features, or weaker concavity.",
         ));
     }
-    let hessian = manifold.hessian(&state);
+    let state = found.at.x.mapv(|v| if v.abs() <= f64::MIN_POSITIVE { 0.0 } else { v });
     let mut dstate = Array2::zeros((derivatives.len(), q));
     for (t, derivative) in derivatives.iter().enumerate() {
-        let solved = manifold.solve(&hessian, &manifold.mixed(&state, derivative))?;
+        let solved = found.system.solve(&manifold.mixed(&state, derivative));
         manifold.active.iter().zip(&solved).for_each(|(j, v)| dstate[[t, *j]] = -v);
     }
     let (eigenvalues, prox_curvature) = manifold.spectrum(&state, metric, index)?;
-    let margin = manifold.margin(&gradient);
-    let at_kink = margin < KINK || manifold.at_kink(&state);
+    let margin = manifold.margin(&found.at.g);
+    let at_kink = margin < KINK || manifold.is_at_kink(&state, &scales, KINK);
     Ok(Solution { margin, at_kink, state, dstate, active: manifold.active, eigenvalues, prox_curvature })
 }
 
@@ -111,39 +97,21 @@ pub(super) struct Manifold<'a> {
     pub(super) objective: &'a Objective,
     pub(super) lane: &'a Lane,
     pub(super) active: Vec<usize>,
-    /// Any step will do: the penalty's derivatives are computed from its proximal map.
-    pub(super) step: f64,
 }
 
-impl Manifold<'_> {
+impl<'a> Manifold<'a> {
+    /// The manifold of the active rows of a state.
+    pub(super) fn new(objective: &'a Objective, lane: &'a Lane, x: ArrayView1<'_, f64>) -> Self {
+        let mut manifold = Manifold { objective, lane, active: Vec::new() };
+        let active = |j: &usize| manifold.is_free(*j) || objective.penalty().is_active(x[*j]);
+        manifold.active = (0..x.len()).filter(active).collect();
+        manifold
+    }
+
     pub(super) fn strengths(&self, j: usize) -> (f64, f64) {
         let Some(factor) = self.objective.penalty_factors.get(j) else { return (0.0, 0.0) };
         let (l1, l2) = self.lane.strengths(self.objective);
         (l1 * factor, l2 * factor)
-    }
-
-    fn prox(&self, j: usize, x: f64, gradient: f64) -> Prox<f64> {
-        let (l1, l2) = self.strengths(j);
-        self.objective.penalty().prox(x - self.step * gradient, self.step, l1, l2)
-    }
-
-    /// Drops active rows that a proximal step makes inactive: at a kink, as at alpha_max, a coefficient that
-    /// is almost zero belongs to neither side. A coefficient that a step moves across zero is set to zero.
-    fn drop_kinks(&mut self, state: &mut Array1<f64>) {
-        let (_, gradient) = self.d1(state);
-        let rests = self.objective.penalty().capabilities().zeros != Zeros::Absent;
-        let mut active = std::mem::take(&mut self.active);
-        active.retain(|&j| {
-            if j >= self.objective.features() {
-                return true;
-            }
-            let Prox { value, by_input, .. } = self.prox(j, state[j], gradient[j]);
-            if by_input == 0.0 || (rests && value.signum() != state[j].signum()) {
-                state[j] = value;
-            }
-            by_input != 0.0
-        });
-        self.active = active;
     }
 
     /// Derivatives of the penalty at an active row.
@@ -155,15 +123,6 @@ impl Manifold<'_> {
         self.objective.penalty().derivatives(x, l1, l2)
     }
 
-    /// `∇f + ∇g` on the active rows, and `∇f` without a ridge on all.
-    fn d1(&self, state: &Array1<f64>) -> (Vec<f64>, Array1<f64>) {
-        let objective = self.objective;
-        let z = objective.design.apply_vector(state.view());
-        let gradient = objective.design.apply_t_vector(objective.weighted_d1(&z).view());
-        let of = |j: &usize| gradient[*j] + self.penalty(*j, state[*j]).d1;
-        (self.active.iter().map(of).collect(), gradient)
-    }
-
     /// `X_Sᵀ diag(ω φ'') X_S`.
     pub(super) fn loss_hessian(&self, state: &Array1<f64>) -> Mat<f64> {
         let objective = self.objective;
@@ -171,14 +130,6 @@ impl Manifold<'_> {
         let of = |i: usize| (objective.weight[i] * objective.loss().d2(z[i], objective.target[i])).max(0.0);
         let weight: Vec<f64> = (0..z.len()).map(of).collect();
         objective.design.weighted_gram(&weight, &self.active)
-    }
-
-    fn hessian(&self, state: &Array1<f64>) -> Mat<f64> {
-        let mut hessian = self.loss_hessian(state);
-        for (a, &j) in self.active.iter().enumerate() {
-            hessian[(a, a)] += self.penalty(j, state[j]).d2;
-        }
-        hessian
     }
 
     /// `∂_u (∇f + ∇g)` on the active rows.
@@ -205,48 +156,17 @@ impl Manifold<'_> {
         self.active.iter().map(of).collect()
     }
 
-    /// `‖x − prox(x − step ∇f(x))‖ / max(‖x‖, ‖step ∇f(x)‖)` over all coefficients, active or not: if they
-    /// are almost zero, as at alpha_max, the gradient gives the scale.
-    fn residual(&self, state: &Array1<f64>, gradient: &Array1<f64>) -> f64 {
-        let penalty = self.objective.penalty();
-        let in_loss = penalty.ridge_in_loss();
-        let of = |j: usize| {
-            let (l1, l2) = self.strengths(j);
-            let ridge = if in_loss { l2 * state[j] } else { 0.0 };
-            let w = state[j] - self.step * (gradient[j] + ridge);
-            state[j]
-                - if j < self.objective.features() { penalty.prox(w, self.step, l1, l2).value } else { w }
+    /// True if an active coefficient is almost at a kink, relative to its natural length.
+    pub(super) fn is_at_kink(&self, x: &Array1<f64>, scales: &Scales, tolerance: f64) -> bool {
+        let length = (2.0 * scales.loss).sqrt();
+        let rests = self.objective.penalty().capabilities().zeros != Zeros::Absent;
+        let has_kinks = |j: &&usize| {
+            !self.is_free(**j) && scales.squares[**j] > 0.0 && !(rests && self.strengths(**j).0 == 0.0)
         };
-        let gap = (0..state.len()).map(|j| of(j).powi(2)).sum::<f64>().sqrt();
-        let scale = state.dot(state).sqrt().max(self.step * gradient.dot(gradient).sqrt());
-        if gap == 0.0 { 0.0 } else { gap / scale }
-    }
-
-    fn solve(&self, hessian: &Mat<f64>, right: &[f64]) -> Result<Vec<f64>> {
-        if right.is_empty() {
-            return Ok(Vec::new());
-        }
-        let factor = hessian.llt(Side::Lower).map_err(|_| {
-            Error::data(
-                "implicit derivative",
-                "a Hessian that is not positive definite on the active set",
-                "an isolated minimum",
-                "Active columns depend on each other, or the penalty bends down more than the loss bends up: \
-                    use \
-                 a larger alpha, a penalty with a ridge part, fewer features, or weaker concavity.",
-            )
-        })?;
-        let right = Mat::from_fn(right.len(), 1, |i, _| right[i]);
-        let solved = factor.solve(&right);
-        Ok((0..solved.nrows()).map(|i| solved[(i, 0)]).collect())
-    }
-
-    /// True if an active coefficient is almost at a kink, relative to the change by the penalty's step.
-    fn at_kink(&self, state: &Array1<f64>) -> bool {
-        let penalty = self.objective.penalty();
-        self.active.iter().any(|&j| {
-            let (l1, _) = self.strengths(j);
-            penalty.kinks(l1).iter().any(|kink| (state[j] - kink).abs() < KINK * self.step * l1)
+        self.active.iter().filter(has_kinks).any(|&j| {
+            let near = tolerance * length / scales.squares[j].sqrt();
+            let kinks = self.objective.penalty().kinks(self.strengths(j).0);
+            kinks.iter().any(|kink| (x[j] - kink).abs() < near)
         })
     }
 

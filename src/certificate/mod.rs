@@ -7,7 +7,7 @@
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
-use crate::lanes::{Lane, RunNumbers};
+use crate::lanes::Lane;
 use crate::objective::{Derivative, Objective, Zeros};
 
 mod gap;
@@ -16,7 +16,7 @@ mod newton;
 
 use gap::Point;
 use implicit::Manifold;
-use newton::{Newton, Obstacle, SINGULAR, Stationary};
+use newton::{Newton, SINGULAR, Scales, Stationary};
 
 /// What bounds the value of a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,41 @@ impl Verdict {
     }
 }
 
+/// What keeps a lane from a certificate of its value or of its derivatives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Obstacle {
+    /// The active set is too large for a dense system.
+    TooLarge,
+    /// The objective decreases without end in some direction.
+    Unbounded,
+    /// Newton's method did not reach a solution.
+    Stalled,
+    /// Active columns depend on each other.
+    Dependent,
+    /// A coefficient is at a kink of the penalty.
+    AtKink,
+    /// A residual is at a knot of the loss.
+    AtKnot,
+}
+
+impl Obstacle {
+    /// In words, as part of a sentence.
+    pub fn words(self) -> &'static str {
+        match self {
+            Obstacle::TooLarge => "the active set is too large for Newton's method",
+            Obstacle::Unbounded => {
+                "the classes can be separated by unpenalised coefficients, so there is no minimiser"
+            }
+            Obstacle::Stalled => "Newton's method found no solution on the active set",
+            Obstacle::Dependent => "active columns depend on each other",
+            Obstacle::AtKink => "a coefficient is about to enter or leave the active set",
+            Obstacle::AtKnot => "a residual is at a knot of the loss",
+        }
+    }
+}
+
 /// Bounds on the error of a value and of its derivatives.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -66,13 +101,12 @@ pub struct Bounds {
 }
 
 /// How far a lane is from the solution.
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Certificate {
     /// Of the last iterate.
     pub iterate: Bounds,
-    /// Of the polished result; absent if there is none.
+    /// Of the polished result; absent if none is delivered.
     pub polished: Option<Bounds>,
     /// What bounds the value; absent if nothing does.
     pub measure: Option<Measure>,
@@ -81,15 +115,60 @@ pub struct Certificate {
     /// `1 − max_j |∂_j f| / l1_j` over the inactive coefficients of the solution: 1 is far from a change of
     /// the active set, 0 is at one.
     pub margin: Option<f64>,
-    /// Condition number of the Hessian on the active set, scaled to a unit diagonal.
+    /// Condition number of the Hessian on the active set, scaled to a unit diagonal; absent if it is singular.
     pub condition: Option<f64>,
     /// False if the solution has several derivatives, or none: a coefficient is about to enter or leave,
     /// active columns depend on each other, or a residual is at a knot of the loss.
     pub unique: bool,
     /// Summary of the delivered result.
     pub verdict: Verdict,
-    /// The reason in words.
-    pub reason: String,
+    /// What keeps it from a full certificate.
+    pub obstacle: Option<Obstacle>,
+}
+
+impl Certificate {
+    /// The bounds on the delivered result.
+    pub fn delivered(&self) -> Bounds {
+        self.polished.unwrap_or(self.iterate)
+    }
+
+    /// The reason of the verdict, in words.
+    pub fn reason(&self) -> String {
+        let what = if self.polished.is_some() { "the polished result" } else { "the last iterate" };
+        let because = self.obstacle.map_or(String::new(), |obstacle| format!(": {}", obstacle.words()));
+        let number = |v: Option<f64>| v.map_or("unknown".to_string(), |v| format!("{v:.1e}"));
+        let Bounds { value, derivative } = self.delivered();
+        match self.verdict {
+            Verdict::Green => {
+                let of = derivative.map_or(String::new(), |d| format!(", its derivatives within {d:.1e}"));
+                format!("{what} is within {} of the minimum{of}", number(value))
+            }
+            Verdict::Amber if !self.unique => {
+                format!("the value is certified, the derivative is one of several{because}")
+            }
+            Verdict::Amber => format!("the value is certified, the derivatives are not{because}"),
+            Verdict::Red => format!("{what} is not certified, its error is {}{because}", number(value)),
+        }
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for Certificate {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut fields = serializer.serialize_struct("Certificate", 10)?;
+        fields.serialize_field("iterate", &self.iterate)?;
+        fields.serialize_field("polished", &self.polished)?;
+        fields.serialize_field("measure", &self.measure)?;
+        fields.serialize_field("identified", &self.identified)?;
+        fields.serialize_field("margin", &self.margin)?;
+        fields.serialize_field("condition", &self.condition)?;
+        fields.serialize_field("unique", &self.unique)?;
+        fields.serialize_field("verdict", &self.verdict)?;
+        fields.serialize_field("obstacle", &self.obstacle)?;
+        fields.serialize_field("reason", &self.reason())?;
+        fields.end()
+    }
 }
 
 /// The solution that belongs to a lane's iterate.
@@ -97,6 +176,12 @@ pub struct Certificate {
 pub(crate) struct Polished {
     /// `[1 + d, q]`: coefficients, then their derivatives; those by settings of the solver are zero.
     pub(crate) state: Array2<f64>,
+    pub(crate) of: PolishedNumbers,
+}
+
+/// What a polished model reports.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PolishedNumbers {
     /// The objective.
     pub(crate) objective: f64,
     /// Coefficients that are not zero, without the intercept.
@@ -110,10 +195,6 @@ pub(crate) struct Polished {
 pub(crate) struct Certified {
     pub(crate) certificate: Certificate,
     pub(crate) polished: Option<Polished>,
-    /// True if the objective has no minimiser.
-    pub(crate) unbounded: bool,
-    /// True if the active set is too large to certify derivatives.
-    pub(crate) too_large: bool,
 }
 
 /// Distance to a kink, relative to the threshold or to the natural length of a coefficient, that counts as
@@ -127,41 +208,23 @@ pub(crate) struct Certifier<'a> {
     objective: &'a Objective,
     derivatives: &'a [Derivative],
     lanes: &'a [Lane],
-    squares: Array1<f64>,
-    pull: f64,
-    unit: f64,
+    scales: Scales,
 }
 
 impl<'a> Certifier<'a> {
-    pub(crate) fn new(
-        objective: &'a Objective,
-        derivatives: &'a [Derivative],
-        lanes: &'a [Lane],
-        null_loss: f64,
-    ) -> Self {
-        let pull = |i: usize| objective.weight[i] * objective.loss().d1(0.0, objective.target[i]).powi(2);
-        Certifier {
-            objective,
-            derivatives,
-            lanes,
-            squares: objective.design.column_squares(objective.weight.view()),
-            pull: (0..objective.target.len()).map(pull).sum::<f64>().sqrt(),
-            unit: RunNumbers::unit(null_loss),
-        }
+    pub(crate) fn new(objective: &'a Objective, derivatives: &'a [Derivative], lanes: &'a [Lane]) -> Self {
+        Certifier { objective, derivatives, lanes, scales: Scales::new(objective) }
     }
 
     /// The certificate of a lane at its state, `[1 + d, q]`.
     pub(crate) fn certify(&self, lane: usize, state: ArrayView2<'_, f64>) -> Certified {
         let lane = &self.lanes[lane];
-        let step = self.objective.probe_step(0.0);
-        let mut manifold = Manifold { objective: self.objective, lane, active: Vec::new(), step };
         let x = state.row(0);
-        manifold.active = self.active(&manifold, x);
+        let mut manifold = Manifold::new(self.objective, lane, x);
         let at = Point::new(&manifold, x.to_owned());
-        let gap = manifold.gap(&at).map(|gap| gap / self.unit);
+        let gap = manifold.gap(&at).map(|gap| gap / self.scales.loss);
         let start = manifold.active.clone();
-        let mut newton =
-            Newton { manifold: &mut manifold, squares: &self.squares, pull: self.pull, unit: self.unit };
+        let mut newton = Newton { manifold: &mut manifold, scales: &self.scales };
         let value = newton.value(&at);
         match newton.solve(at) {
             Ok(found) => {
@@ -170,22 +233,17 @@ impl<'a> Certifier<'a> {
                     return self.without_solution(gap, Obstacle::Stalled);
                 }
                 let of_found = self.value_bound(&manifold, &found);
-                let above = ((value - best) / self.unit).max(0.0) + of_found.0;
+                let above = ((value - best) / self.scales.loss).max(0.0) + of_found.0;
                 self.compare(&manifold, &found, (state, &start), (gap, above), of_found, best)
             }
             Err(obstacle) => self.without_solution(gap, obstacle),
         }
     }
 
-    fn active(&self, manifold: &Manifold<'_>, x: ArrayView1<'_, f64>) -> Vec<usize> {
-        let penalty = self.objective.penalty();
-        (0..x.len()).filter(|j| manifold.is_free(*j) || penalty.is_active(x[*j])).collect()
-    }
-
     /// The bound on the value of a stationary point, and what gives it.
     fn value_bound(&self, manifold: &Manifold<'_>, found: &Stationary) -> (f64, Measure) {
         let decrement = 2.0 * found.decrement + found.violation;
-        match manifold.gap(&found.at).map(|gap| gap / self.unit) {
+        match manifold.gap(&found.at).map(|gap| gap / self.scales.loss) {
             Some(gap) if gap <= decrement.max(1e-9) => (gap.max(f64::EPSILON), Measure::DualityGap),
             _ => (decrement.max(f64::EPSILON), Measure::NewtonDecrement),
         }
@@ -202,11 +260,11 @@ impl<'a> Certifier<'a> {
         objective: f64,
     ) -> Certified {
         let x = &found.at.x;
-        let condition = found.system.condition();
+        let condition = found.system.condition;
         let mut solution = Array2::zeros(state.dim());
         solution.row_mut(0).assign(&x.mapv(|v| if v.abs() <= f64::MIN_POSITIVE { 0.0 } else { v }));
         let tested = self.derivatives.iter().enumerate().filter(|(_, d)| !d.is_of_process());
-        let length = self.norm(self.coefficients(x.view())).max(1e-3 * (2.0 * self.unit).sqrt());
+        let length = self.norm(self.coefficients(x.view())).max(1e-3 * (2.0 * self.scales.loss).sqrt());
         // Rounding of the system, and the point's own error where the Hessian moves with it.
         let moves = !self.objective.loss().capabilities().least_squares;
         let unit_error = SOLVED * condition + if moves { (2.0 * found.decrement).sqrt() } else { 0.0 };
@@ -228,10 +286,12 @@ impl<'a> Certifier<'a> {
             }
         }
         let margin = manifold.margin(&found.at.g);
-        let dependent = found.system.damped || condition > SINGULAR;
-        let at_kink = margin < KINK || self.is_at_kink(manifold, x);
+        let dependent = found.system.is_damped() || condition > SINGULAR;
+        let at_kink = margin < KINK || manifold.is_at_kink(x, &self.scales, KINK);
         let at_knot = self.is_at_knot(&found.at.z);
-        let unique = !(dependent || at_kink || at_knot);
+        let of = [(dependent, Obstacle::Dependent), (at_kink, Obstacle::AtKink), (at_knot, Obstacle::AtKnot)];
+        let obstacle = of.into_iter().find(|(is, _)| *is).map(|(_, obstacle)| obstacle);
+        let unique = obstacle.is_none();
         let [of_iterate, of_polished] = errors.map(|error| error.filter(|e| unique && e.is_finite()));
         let iterate = Bounds {
             value: Some(gap.map_or(above, |gap| gap.max(f64::EPSILON).min(above))),
@@ -249,26 +309,18 @@ impl<'a> Certifier<'a> {
             measure: Some(measure),
             identified,
             margin: Some(margin),
-            condition: Some(condition),
+            condition: Some(condition).filter(|c| c.is_finite()),
             unique,
             verdict: Verdict::Red,
-            reason: if dependent {
-                "active columns depend on each other".into()
-            } else if at_kink {
-                "a coefficient is about to enter or leave the active set".into()
-            } else if at_knot {
-                "a residual is at a knot of the loss".into()
-            } else {
-                String::new()
-            },
+            obstacle,
         };
-        let polished = Polished {
+        let of = PolishedNumbers {
             objective,
             support: solution.row(0).iter().take(self.objective.features()).filter(|v| **v != 0.0).count(),
             held_out: self.held_out(&solution),
-            state: solution,
         };
-        Certified { certificate, polished: Some(polished), unbounded: false, too_large: false }
+        let polished = Polished { state: solution, of };
+        Certified { certificate, polished: Some(polished) }
     }
 
     /// The mean loss of a state `[1 + d, q]` over the held-out rows, and its derivatives at fixed targets.
@@ -296,21 +348,9 @@ impl<'a> Certifier<'a> {
             condition: None,
             unique: true,
             verdict: Verdict::Red,
-            reason: match obstacle {
-                Obstacle::TooLarge => "the active set is too large for Newton's method",
-                Obstacle::Unbounded => {
-                    "the classes can be separated by unpenalised coefficients, so there is no minimiser"
-                }
-                Obstacle::Stalled => "Newton's method found no solution on the active set",
-            }
-            .into(),
+            obstacle: Some(obstacle),
         };
-        Certified {
-            certificate,
-            polished: None,
-            unbounded: obstacle == Obstacle::Unbounded,
-            too_large: obstacle == Obstacle::TooLarge,
-        }
+        Certified { certificate, polished: None }
     }
 
     /// A row of a state without the intercept.
@@ -320,7 +360,7 @@ impl<'a> Certifier<'a> {
 
     /// The length of coefficients, each weighted by its column's mean square.
     fn norm(&self, v: ArrayView1<'_, f64>) -> f64 {
-        v.iter().zip(&self.squares).map(|(v, s)| v * v * s).sum::<f64>().sqrt()
+        v.iter().zip(&self.scales.squares).map(|(v, s)| v * v * s).sum::<f64>().sqrt()
     }
 
     /// True if a prediction is almost where the loss changes its curvature.
@@ -328,23 +368,9 @@ impl<'a> Certifier<'a> {
         if self.objective.curvature().d3_max.is_finite() {
             return false;
         }
-        let near = KINK * (2.0 * self.unit).sqrt();
+        let near = KINK * (2.0 * self.scales.loss).sqrt();
         let knots = |i: usize| self.objective.loss().kinks(self.objective.target[i]);
         (0..z.len()).any(|i| knots(i).iter().any(|knot| (z[i] - knot).abs() < near))
-    }
-
-    /// True if an active coefficient is almost at a kink.
-    fn is_at_kink(&self, manifold: &Manifold<'_>, x: &Array1<f64>) -> bool {
-        let length = (2.0 * self.unit).sqrt();
-        let rests = self.objective.penalty().capabilities().zeros != Zeros::Absent;
-        let has_kinks = |j: &&usize| {
-            !manifold.is_free(**j) && self.squares[**j] > 0.0 && !(rests && manifold.strengths(**j).0 == 0.0)
-        };
-        manifold.active.iter().filter(has_kinks).any(|&j| {
-            let near = KINK * length / self.squares[j].sqrt();
-            let kinks = self.objective.penalty().kinks(manifold.strengths(j).0);
-            kinks.iter().any(|kink| (x[j] - kink).abs() < near)
-        })
     }
 }
 
@@ -352,44 +378,29 @@ impl Certified {
     /// True if the last iterate is within the tolerances; a derivative that is not unique cannot be
     /// certified, so its residual decides.
     pub(crate) fn meets(&self, tol: f64, has_derivatives: bool, residual: f64) -> bool {
-        let Bounds { value, derivative } = self.certificate.iterate;
+        let certificate = &self.certificate;
+        let Bounds { value, derivative } = certificate.iterate;
+        let too_large = certificate.obstacle == Some(Obstacle::TooLarge);
         let derivative_meets = match derivative {
             _ if !has_derivatives => true,
             Some(error) => error <= derivative_tolerance(tol),
-            None => (self.too_large || !self.certificate.unique) && residual <= tol,
+            None => (too_large || !certificate.unique) && residual <= tol,
         };
         value.is_some_and(|v| v <= tol) && derivative_meets
     }
 
-    /// Decides the verdict on the delivered result, and completes its reason.
+    /// Decides the verdict on the delivered result.
     pub(crate) fn judge(&mut self, tol: f64, has_derivatives: bool, delivers_polished: bool) {
         let certificate = &mut self.certificate;
-        let polished = certificate.polished.filter(|_| delivers_polished);
-        let what = if polished.is_some() { "the polished result" } else { "the last iterate" };
-        let Bounds { value, derivative } = polished.unwrap_or(certificate.iterate);
-        let why = std::mem::take(&mut certificate.reason);
-        let because = if why.is_empty() { String::new() } else { format!(": {why}") };
-        let value_meets = !self.unbounded && value.is_some_and(|v| v <= tol);
+        certificate.polished = certificate.polished.filter(|_| delivers_polished);
+        let Bounds { value, derivative } = certificate.delivered();
+        let unbounded = certificate.obstacle == Some(Obstacle::Unbounded);
+        let value_meets = !unbounded && value.is_some_and(|v| v <= tol);
         let derivative_meets = !has_derivatives || derivative.is_some_and(|d| d <= derivative_tolerance(tol));
-        let number = |v: Option<f64>| v.map_or("unknown".to_string(), |v| format!("{v:.1e}"));
-        (certificate.verdict, certificate.reason) = match (value_meets, derivative_meets) {
-            (true, true) => {
-                let derivatives = if has_derivatives {
-                    format!(", its derivatives within {}", number(derivative))
-                } else {
-                    String::new()
-                };
-                (Verdict::Green, format!("{what} is within {} of the minimum{derivatives}", number(value)))
-            }
-            (true, false) if !certificate.unique => {
-                (Verdict::Amber, format!("the value is certified, the derivative is one of several{because}"))
-            }
-            (true, false) => {
-                (Verdict::Amber, format!("the value is certified, the derivatives are not{because}"))
-            }
-            (false, _) => {
-                (Verdict::Red, format!("{what} is not certified, its error is {}{because}", number(value)))
-            }
+        certificate.verdict = match (value_meets, derivative_meets) {
+            (true, true) => Verdict::Green,
+            (true, false) => Verdict::Amber,
+            (false, _) => Verdict::Red,
         };
     }
 }

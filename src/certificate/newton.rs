@@ -2,12 +2,14 @@
 //! leave where a step meets a kink.
 
 use faer::linalg::solvers::{Llt, Solve};
-use faer::{Mat, Side};
+use faer::{Mat, MatMut, Side};
 use ndarray::Array1;
 
+use super::Obstacle;
 use super::gap::Point;
 use super::implicit::Manifold;
-use crate::objective::Zeros;
+use crate::lanes::RunNumbers;
+use crate::objective::{Objective, Zeros};
 
 /// Most rounds: each changes the active set, or takes a Newton step on it.
 const ROUNDS: usize = 60;
@@ -30,17 +32,6 @@ const STALLED: f64 = 1e-11;
 /// A margin of a class, relative to the largest one, that counts as zero.
 const NO_MARGIN: f64 = 1e-9;
 
-/// Why there is no solution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Obstacle {
-    /// The active set is too large for a dense system.
-    TooLarge,
-    /// The objective decreases without end in some direction.
-    Unbounded,
-    /// The method did not reach rounding.
-    Stalled,
-}
-
 /// A stationary point.
 pub(super) struct Stationary {
     pub(super) at: Point,
@@ -55,11 +46,10 @@ pub(super) struct Stationary {
 /// `S H S` with a unit diagonal, factored; `S` is diagonal.
 pub(super) struct System {
     scale: Vec<f64>,
-    matrix: Mat<f64>,
     factor: Option<Llt<f64>>,
-    /// True if a multiple of the identity was added, because the matrix is singular or not positive.
-    pub(super) damped: bool,
-    /// The multiple.
+    /// An estimate of its condition number; infinite if it is not positive.
+    pub(super) condition: f64,
+    /// The multiple of the identity that was added, because the matrix is singular or not positive.
     shift: f64,
 }
 
@@ -69,52 +59,62 @@ impl System {
         let scale: Vec<f64> =
             (0..k).map(|a| if hessian[(a, a)] > 0.0 { 1.0 / hessian[(a, a)].sqrt() } else { 1.0 }).collect();
         let matrix = Mat::from_fn(k, k, |a, b| hessian[(a, b)] * scale[a] * scale[b]);
+        let factor = matrix.llt(Side::Lower).ok();
+        let condition = factor.as_ref().map_or(f64::INFINITY, |factor| condition(&matrix, factor));
         let mut system =
-            System { factor: matrix.llt(Side::Lower).ok(), scale, matrix, damped: false, shift: 0.0 };
-        if system.factor.is_some() && system.condition() > SINGULAR {
-            system.factor = None;
-        }
+            System { factor: factor.filter(|_| condition <= SINGULAR), scale, condition, shift: 0.0 };
         let mut shift = 1e-10;
         while system.factor.is_none() && shift < 1e3 {
-            let shifted = Mat::from_fn(k, k, |a, b| system.matrix[(a, b)] + if a == b { shift } else { 0.0 });
+            let shifted = Mat::from_fn(k, k, |a, b| matrix[(a, b)] + if a == b { shift } else { 0.0 });
             system.factor = shifted.llt(Side::Lower).ok();
-            (system.damped, system.shift) = (true, shift);
+            system.shift = shift;
             shift *= 100.0;
         }
         system
     }
 
+    /// True if a multiple of the identity was added, because the matrix is singular or not positive.
+    pub(super) fn is_damped(&self) -> bool {
+        self.shift > 0.0
+    }
+
     /// `H⁻¹ right`.
     pub(super) fn solve(&self, right: &[f64]) -> Vec<f64> {
         let Some(factor) = &self.factor else { return vec![f64::NAN; right.len()] };
-        let scaled = Mat::from_fn(right.len(), 1, |a, _| right[a] * self.scale[a]);
-        let solved = factor.solve(&scaled);
-        (0..right.len()).map(|a| solved[(a, 0)] * self.scale[a]).collect()
+        let mut solved: Vec<f64> = right.iter().zip(&self.scale).map(|(v, s)| v * s).collect();
+        factor.solve_in_place(MatMut::from_column_major_slice_mut(&mut solved, right.len(), 1));
+        solved.iter_mut().zip(&self.scale).for_each(|(v, s)| *v *= s);
+        solved
     }
+}
 
-    /// An estimate of the condition number of the scaled matrix, by a few power and inverse iterations;
-    /// infinite if it has no factor.
-    pub(super) fn condition(&self) -> f64 {
-        let k = self.scale.len();
-        let Some(factor) = &self.factor else { return f64::INFINITY };
-        if k == 0 {
-            return 1.0;
-        }
-        let start = || {
-            Mat::from_fn(k, 1, |a, _| 1.0 + 0.1 * ((a * 7 % 11) as f64) * if a % 2 == 0 { 1.0 } else { -1.0 })
-        };
-        let grow = |step: &dyn Fn(&Mat<f64>) -> Mat<f64>| {
-            let (mut v, mut size) = (start(), 1.0);
-            for _ in 0..8 {
-                let length = v.norm_l2();
-                let unit = Mat::from_fn(k, 1, |a, _| v[(a, 0)] / length);
-                v = step(&unit);
-                size = v.norm_l2();
-            }
-            size
-        };
-        grow(&|v| &self.matrix * v) * grow(&|v| factor.solve(v))
+/// An estimate of the condition number, by a few power and inverse iterations.
+fn condition(matrix: &Mat<f64>, factor: &Llt<f64>) -> f64 {
+    let k = matrix.nrows();
+    if k == 0 {
+        return 1.0;
     }
+    let norm = |v: &[f64]| v.iter().map(|v| v * v).sum::<f64>().sqrt();
+    let mut image = vec![0.0; k];
+    let mut grow = |step: &dyn Fn(&mut [f64], &mut [f64])| {
+        let sign = |a: usize| if a.is_multiple_of(2) { 1.0 } else { -1.0 };
+        let mut v: Vec<f64> = (0..k).map(|a| 1.0 + 0.1 * ((a * 7 % 11) as f64) * sign(a)).collect();
+        let mut size = norm(&v);
+        for _ in 0..8 {
+            v.iter_mut().for_each(|v| *v /= size);
+            step(&mut v, &mut image);
+            size = norm(&v);
+        }
+        size
+    };
+    let largest = grow(&|v, image| {
+        image.fill(0.0);
+        for (b, along) in v.iter().enumerate() {
+            image.iter_mut().zip(matrix.col(b).iter()).for_each(|(sum, m)| *sum += along * m);
+        }
+        v.copy_from_slice(image);
+    });
+    largest * grow(&|v, _| factor.solve_in_place(MatMut::from_column_major_slice_mut(v, k, 1)))
 }
 
 /// A point as stationary, unless it is a saddle or not finite.
@@ -134,12 +134,28 @@ pub(super) const SINGULAR: f64 = 1e13;
 /// Newton's method of a lane.
 pub(super) struct Newton<'a, 'b> {
     pub(super) manifold: &'b mut Manifold<'a>,
+    pub(super) scales: &'b Scales,
+}
+
+/// What sizes are relative to.
+pub(super) struct Scales {
     /// `[q]`: `Σ_i ω_i X_ij²`.
-    pub(super) squares: &'b Array1<f64>,
+    pub(super) squares: Array1<f64>,
     /// `(Σ ω φ'(0)²)^½`: with `√squares_j`, the largest gradient that a column can have at zero.
-    pub(super) pull: f64,
+    pub(super) residual: f64,
     /// The loss of zero coefficients.
-    pub(super) unit: f64,
+    pub(super) loss: f64,
+}
+
+impl Scales {
+    pub(super) fn new(objective: &Objective) -> Self {
+        let square = |i: usize| objective.weight[i] * objective.loss().d1(0.0, objective.target[i]).powi(2);
+        Scales {
+            squares: objective.design.column_squares(objective.weight.view()),
+            residual: (0..objective.target.len()).map(square).sum::<f64>().sqrt(),
+            loss: RunNumbers::unit(objective.null_loss()),
+        }
+    }
 }
 
 impl Newton<'_, '_> {
@@ -161,7 +177,7 @@ impl Newton<'_, '_> {
             hessian = Some((active.clone(), matrix));
             let slope = self.slope(&at);
             let step = system.solve(&slope);
-            let decrement = 0.5 * slope.iter().zip(&step).map(|(s, d)| s * d).sum::<f64>() / self.unit;
+            let decrement = 0.5 * slope.iter().zip(&step).map(|(s, d)| s * d).sum::<f64>() / self.scales.loss;
             if decrement.is_nan() {
                 return Err(Obstacle::Stalled);
             }
@@ -204,7 +220,7 @@ impl Newton<'_, '_> {
         let system = System::new(&self.with_penalty(&self.manifold.loss_hessian(&at.x), &at.x));
         let slope = self.slope(&at);
         let step = system.solve(&slope);
-        let decrement = 0.5 * slope.iter().zip(&step).map(|(s, d)| s * d).sum::<f64>() / self.unit;
+        let decrement = 0.5 * slope.iter().zip(&step).map(|(s, d)| s * d).sum::<f64>() / self.scales.loss;
         stationary(at, decrement, violation, system)
     }
 
@@ -237,18 +253,21 @@ impl Newton<'_, '_> {
     /// and almost no size. Returns the largest relative violation.
     fn enter(&mut self, at: &mut Point) -> f64 {
         let objective = self.manifold.objective;
-        let (penalty, step) = (objective.penalty(), self.manifold.step);
+        let penalty = objective.penalty();
+        let most = penalty.step_limit().map_or(f64::INFINITY, |(_, limit)| 0.5 * limit);
         let mut active = vec![false; at.x.len()];
         self.manifold.active.iter().for_each(|j| active[*j] = true);
         let mut worst: f64 = 0.0;
         let square =
             |i: usize| objective.weight[i] * objective.loss().d1(at.z[i], objective.target[i]).powi(2);
-        let scale = self.pull.max((0..at.z.len()).map(square).sum::<f64>().sqrt());
+        let scale = self.scales.residual.max((0..at.z.len()).map(square).sum::<f64>().sqrt());
         for j in (0..at.x.len()).filter(|j| !active[*j]) {
-            if self.squares[j] == 0.0 {
+            if self.scales.squares[j] == 0.0 {
                 continue;
             }
-            let size = scale * self.squares[j].sqrt();
+            let size = scale * self.scales.squares[j].sqrt();
+            // The step of the coefficient alone: one for all would vanish in the rounding of small columns.
+            let step = (1.0 / (objective.curvature().d2_max * self.scales.squares[j])).min(most);
             let (l1, l2) = self.manifold.strengths(j);
             let ridge = if penalty.ridge_in_loss() { l2 * at.x[j] } else { 0.0 };
             let w = at.x[j] - step * (at.g[j] + ridge);
@@ -299,8 +318,8 @@ impl Newton<'_, '_> {
     /// Where the loss is almost flat a decrement is small long before the iterate settles.
     fn relative_length(&self, step: &[f64], x: &Array1<f64>) -> f64 {
         let active = || self.manifold.active.iter();
-        let of_step: f64 = active().zip(step).map(|(j, d)| d * d * self.squares[*j]).sum();
-        let of_x: f64 = active().map(|j| x[*j] * x[*j] * self.squares[*j]).sum();
+        let of_step: f64 = active().zip(step).map(|(j, d)| d * d * self.scales.squares[*j]).sum();
+        let of_x: f64 = active().map(|j| x[*j] * x[*j] * self.scales.squares[*j]).sum();
         if of_step == 0.0 { 0.0 } else { (of_step / of_x).sqrt() }
     }
 

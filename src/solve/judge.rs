@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::certificate::{Certified, Certifier};
+use crate::certificate::{Certified, Certifier, Obstacle};
 use crate::engine::{LaneOutcome, Status};
 use crate::lanes::LaneState;
 use crate::program::Precision;
@@ -60,7 +60,7 @@ impl Judge<'_> {
         }
         let mut certified = self.certifier.certify(state.lane, state.state.view());
         let meets = certified.meets(self.tol, self.has_derivatives, outcome.derivative_residual);
-        if certified.unbounded {
+        if certified.certificate.obstacle == Some(Obstacle::Unbounded) {
             outcome.status = Status::Unbounded;
         } else if meets {
             outcome.status = Status::Converged;

@@ -1,6 +1,6 @@
 //! What a sweep found.
 
-use crate::certificate::{Certificate, Polished};
+use crate::certificate::{Certificate, PolishedNumbers};
 use crate::engine::{EngineInfo, Status};
 use crate::objective::Shape;
 use crate::program::{Precision, Strategy};
@@ -82,7 +82,7 @@ pub struct LaneResult {
 
 impl LaneResult {
     /// Takes the numbers of the polished model.
-    pub(super) fn deliver(&mut self, polished: Polished) {
+    pub(super) fn deliver(&mut self, polished: PolishedNumbers) {
         self.objective = Some(polished.objective);
         self.support = polished.support;
         if let Some((loss, gradient)) = polished.held_out {

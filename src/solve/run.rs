@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::judge::{Judge, resolution};
 use super::scheduler::{Event, Scheduler};
 use super::{Prepared, Progress, RunInfo, Sweep, SweepResult};
-use crate::certificate::{Certificate, Certified, Certifier, Polished};
+use crate::certificate::{Certificate, Certified, Certifier, Polished, PolishedNumbers};
 use crate::engine::{Chunk, Engine, EngineInfo, LaneOutcome, Slot};
 use crate::error::{Error, Result};
 use crate::objective::Derivative;
@@ -59,7 +59,7 @@ impl Sweep {
             if self.tol > 0.0 && resumes { self.tol.max(resolution(self.precision)) } else { 0.0 };
         let job = prepared.job(&self.problem, engine_tol);
         let judge = Judge {
-            certifier: Certifier::new(&self.problem, &prepared.derivatives, &prepared.lanes, job.null_loss),
+            certifier: Certifier::new(&self.problem, &prepared.derivatives, &prepared.lanes),
             tol: self.tol,
             iterations: self.iterations,
             precision: self.precision,
@@ -106,7 +106,7 @@ struct Collector<'a, W> {
     certificates: Vec<Option<Certificate>>,
     /// True if polished models are delivered.
     polishes: bool,
-    polished: Vec<Option<Polished>>,
+    polished: Vec<Option<PolishedNumbers>>,
     progress: Progress,
     faults: Vec<String>,
     skipped: f64,
@@ -149,9 +149,9 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
                 if let Some(certified) = certified {
                     let Certified { certificate, polished, .. } = *certified;
                     self.certificates[state.lane] = Some(certificate);
-                    if let Some(polished) = polished.filter(|_| self.polishes) {
-                        self.recorder.polish(state.lane, polished.state.view());
-                        self.polished[state.lane] = Some(polished);
+                    if let Some(Polished { state: solution, of }) = polished.filter(|_| self.polishes) {
+                        self.recorder.polish(state.lane, solution.view());
+                        self.polished[state.lane] = Some(of);
                     }
                 }
                 self.progress.running -= 1;

@@ -50,7 +50,7 @@ fn engine_line(info: &RunInfo) -> String {
 fn certificates(lanes: &[LaneResult]) -> String {
     let of = |verdict: Verdict| {
         lanes.iter().enumerate().filter_map(move |(i, lane)| {
-            lane.certificate.as_ref().filter(|c| c.verdict == verdict).map(|c| (i, &c.reason))
+            lane.certificate.as_ref().filter(|c| c.verdict == verdict).map(|c| (i, c))
         })
     };
     let all = [Verdict::Green, Verdict::Amber, Verdict::Red];
@@ -60,8 +60,8 @@ fn certificates(lanes: &[LaneResult]) -> String {
     let counts = all.map(|verdict| format!("{} {}", of(verdict).count(), verdict.name()));
     let mut out = format!("certificates of the delivered results: {}\n", counts.join(", "));
     for verdict in [Verdict::Amber, Verdict::Red] {
-        if let Some((lane, reason)) = of(verdict).next() {
-            let _ = writeln!(out, "  {}, lane {lane}: {reason}", verdict.name());
+        if let Some((lane, certificate)) = of(verdict).next() {
+            let _ = writeln!(out, "  {}, lane {lane}: {}", verdict.name(), certificate.reason());
         }
     }
     out
