@@ -188,6 +188,18 @@ impl<T: Real> Run for CpuRun<'_, T> {
             let found = "no chunk to collect";
             return Err(Error::new(ErrorKind::Device, "CPU engine", found, "one", "Please report this."));
         };
+        // Within the thread pool an operation need not be handed over to it.
+        Ok(rayon::scope(|_| self.chunk(iterations)))
+    }
+
+    fn state(&self, lane: usize) -> LaneState {
+        self.state.lane(lane)
+    }
+}
+
+impl<T: Real> CpuRun<'_, T> {
+    /// Iterates the loaded lanes.
+    fn chunk(&mut self, iterations: usize) -> Chunk {
         let mut records = Array3::zeros((iterations, self.state.lanes.len(), self.plan.record_fields));
         let mut frames = Vec::new();
         let skipped = self.state.skipped();
@@ -204,15 +216,11 @@ impl<T: Real> Run for CpuRun<'_, T> {
             records = records.slice_axis(Axis(0), (..rows).into()).to_owned();
         }
         let slot = |s: &ActiveLane<T>| Slot { lane: s.lane, first: s.first, outcome: s.outcome };
-        Ok(Chunk {
+        Chunk {
             slots: self.state.lanes.iter().map(slot).collect(),
             records,
             frames,
             skipped: self.state.skipped() - skipped,
-        })
-    }
-
-    fn state(&self, lane: usize) -> LaneState {
-        self.state.lane(lane)
+        }
     }
 }
