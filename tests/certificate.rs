@@ -273,7 +273,9 @@ fn derivatives_that_grow_are_named_and_a_restart_tames_them() {
     };
     let objective =
         Objective::builder(data.draw().unwrap().standardize()).penalty(Penalty::l1()).build().unwrap();
-    let plain = Sweep::new(objective.clone()).alphas(Alphas::Path { epsilon: 1e-3, count: 50 });
+    let plain = Sweep::new(objective.clone())
+        .alphas(Alphas::Path { epsilon: 1e-3, count: 50 })
+        .restart(Restart::None);
     let named = |result: &SweepResult| result.info.warnings.iter().any(|w| w.contains("derivatives of"));
     let grown = cpu(&plain);
     let worst = grown.trace.dcoef.iter().fold(0.0, |m: f64, v| m.max(v.abs()));

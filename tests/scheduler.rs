@@ -9,6 +9,7 @@ use proxjet::error::{Error, ErrorKind, Result};
 use proxjet::lanes::{Job, LaneState};
 use proxjet::objective::Objective;
 use proxjet::program::{Limits, Plan, Precision, Strategy};
+use proxjet::schedule::Restart;
 use proxjet::solve::{Alphas, OnFault, Progress, Sweep, SweepResult};
 use rand::RngExt;
 
@@ -269,7 +270,7 @@ fn a_slow_lane_does_not_hold_those_that_wait() {
             (0..40).map(|i| if i == 0 { 1e-9 } else { 1.0 + 0.01 * f64::from(i) }).collect();
         let sweep =
             Sweep::new(problem()).alphas(Alphas::List(alphas)).iterations(4000).tol(1e-13).check_every(10);
-        let sweep = sweep.every(100).chunk(10).precision(Precision::F64);
+        let sweep = sweep.restart(Restart::None).every(100).chunk(10).precision(Precision::F64);
         let mut together = std::collections::BTreeSet::new();
         let mut watch = |chunk: &Chunk, _: &Progress| {
             if chunk.slots.iter().any(|s| s.lane == 0 && s.outcome.status == Status::Running) {

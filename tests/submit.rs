@@ -13,6 +13,7 @@ use proxjet::error::{ErrorKind, Result};
 use proxjet::lanes::{Job, LaneState};
 use proxjet::objective::Objective;
 use proxjet::program::{Limits, Plan, Precision};
+use proxjet::schedule::Restart;
 use proxjet::solve::{Alphas, Sweep};
 
 mod common;
@@ -99,7 +100,7 @@ fn sweep() -> Sweep {
 fn endless() -> Sweep {
     let top = problem().alpha_max(1.0);
     let alphas = Alphas::List(vec![2.0 * top, 1.5 * top, 1e-9 * top]);
-    let sweep = Sweep::new(problem()).alphas(alphas).tol(1e-300).check_every(10);
+    let sweep = Sweep::new(problem()).alphas(alphas).tol(1e-300).check_every(10).restart(Restart::None);
     sweep.iterations(5_000_000).every(5_000_000).memory_budget(1 << 36).chunk(10)
 }
 

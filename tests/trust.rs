@@ -405,8 +405,8 @@ fn nothing_is_called_converged_that_is_not() {
     let few = |list: &[String]| list.iter().take(4).cloned().collect::<Vec<_>>();
     let wrong = [few(&counts.false_values), few(&counts.false_derivatives)].concat();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    // Of 10^5 lanes 94 % converge; a few hundred scatter by 2 %.
+    // Of 10^5 lanes 95 % converge; a few hundred scatter by 2 %.
     let share = counts.converged as f64 / counts.solvable as f64;
-    assert!(counts.derivatives > 0 && share > 0.88, "{share}: {} of {}", counts.converged, counts.solvable);
+    assert!(counts.derivatives > 0 && share > 0.9, "{share}: {} of {}", counts.converged, counts.solvable);
     assert!(median.is_some_and(|ratio| ratio < 30.0), "{median:?}");
 }

@@ -86,7 +86,7 @@ fn several_engines_finish_a_chain() {
 
 #[test]
 fn lanes_behind_a_cancelled_one_never_begin() {
-    let result = warm().run_with(&mut CpuEngine::new(), |_, _| ControlFlow::Break(())).unwrap();
+    let result = warm().chunk(2).run_with(&mut CpuEngine::new(), |_, _| ControlFlow::Break(())).unwrap();
     assert!(result.lanes.iter().all(|lane| lane.status == Status::Cancelled));
     assert!((0..LANES).filter(|i| i % 4 != 0).all(|i| result.lanes[i].iterations == 0));
 }

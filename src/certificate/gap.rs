@@ -64,8 +64,8 @@ impl Manifold<'_> {
         Some(gap).filter(|gap| gap.is_finite())
     }
 
-    /// The gap at the gradient of the loss; `None` if loss or penalty have no dual, or if no scaling makes the
-    /// projected dual point feasible.
+    /// The gap at the gradient of the loss; `None` if loss or penalty have no dual, or if no scaling makes
+    /// the projected dual point feasible.
     fn gap_at_gradient(&self, at: &Point) -> Option<f64> {
         let objective = self.objective;
         objective.require(Need::DualityGap).ok()?;

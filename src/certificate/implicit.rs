@@ -15,7 +15,7 @@ use crate::objective::{Derivative, Need, Objective, PenaltyDerivatives, Zeros};
 
 use super::Obstacle;
 use super::gap::Point;
-use super::newton::{Newton, Scales};
+use super::newton::{Limits, Newton, Scales};
 
 /// A solution with its derivatives, and the spectrum that determines the rate of convergence.
 #[derive(Debug, Clone)]
@@ -60,7 +60,7 @@ pub fn solve(
     let mut manifold = Manifold::new(objective, lane, start);
     let point = Point::new(&manifold, start.to_owned());
     let scales = Scales::new(objective);
-    let mut newton = Newton { manifold: &mut manifold, scales: &scales };
+    let mut newton = Newton { manifold: &mut manifold, scales: &scales, limits: Limits::NONE };
     let found = newton.solve(point).map_err(|obstacle| {
         let (kind, remedy) = match obstacle {
             Obstacle::TooLarge => {

@@ -16,6 +16,7 @@ mod newton;
 
 use gap::Point;
 use implicit::Manifold;
+pub(crate) use newton::{Limits, most_active};
 use newton::{Newton, SINGULAR, Scales, Stationary};
 
 /// What bounds the value of a lane.
@@ -63,6 +64,8 @@ pub enum Obstacle {
     Unbounded,
     /// Newton's method did not reach a solution.
     Stalled,
+    /// The run was stopped before Newton's method ended.
+    Stopped,
     /// Active columns depend on each other.
     Dependent,
     /// A coefficient is at a kink of the penalty.
@@ -80,6 +83,7 @@ impl Obstacle {
                 "the classes can be separated by unpenalised coefficients, so there is no minimiser"
             }
             Obstacle::Stalled => "Newton's method found no solution on the active set",
+            Obstacle::Stopped => "the run was stopped before Newton's method ended",
             Obstacle::Dependent => "active columns depend on each other",
             Obstacle::AtKink => "a coefficient is about to enter or leave the active set",
             Obstacle::AtKnot => "a residual is at a knot of the loss",
@@ -115,7 +119,8 @@ pub struct Certificate {
     /// `1 − max_j |∂_j f| / l1_j` over the inactive coefficients of the solution: 1 is far from a change of
     /// the active set, 0 is at one.
     pub margin: Option<f64>,
-    /// Condition number of the Hessian on the active set, scaled to a unit diagonal; absent if it is singular.
+    /// Condition number of the Hessian on the active set, scaled to a unit diagonal; absent if it is
+    /// singular.
     pub condition: Option<f64>,
     /// False if the solution has several derivatives, or none: a coefficient is about to enter or leave,
     /// active columns depend on each other, or a residual is at a knot of the loss.
@@ -217,14 +222,14 @@ impl<'a> Certifier<'a> {
     }
 
     /// The certificate of a lane at its state, `[1 + d, q]`.
-    pub(crate) fn certify(&self, lane: usize, state: ArrayView2<'_, f64>) -> Certified {
+    pub(crate) fn certify(&self, lane: usize, state: ArrayView2<'_, f64>, limits: Limits<'_>) -> Certified {
         let lane = &self.lanes[lane];
         let x = state.row(0);
         let mut manifold = Manifold::new(self.objective, lane, x);
         let at = Point::new(&manifold, x.to_owned());
         let gap = manifold.gap(&at).map(|gap| gap / self.scales.loss);
         let start = manifold.active.clone();
-        let mut newton = Newton { manifold: &mut manifold, scales: &self.scales };
+        let mut newton = Newton { manifold: &mut manifold, scales: &self.scales, limits };
         let value = newton.value(&at);
         match newton.solve(at) {
             Ok(found) => {

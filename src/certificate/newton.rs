@@ -13,8 +13,7 @@ use crate::objective::{Objective, Zeros};
 
 /// Most rounds: each changes the active set, or takes a Newton step on it.
 const ROUNDS: usize = 60;
-/// Most active coefficients, and most operations to compute their Hessian.
-const MAX_ACTIVE: usize = 4000;
+/// Most operations to compute the Hessian of the active coefficients.
 const MAX_OPERATIONS: f64 = 2e10;
 /// A violated optimality condition, relative to the largest gradient that the column can have.
 const VIOLATED: f64 = 1e-9;
@@ -135,6 +134,32 @@ pub(super) const SINGULAR: f64 = 1e13;
 pub(super) struct Newton<'a, 'b> {
     pub(super) manifold: &'b mut Manifold<'a>,
     pub(super) scales: &'b Scales,
+    pub(super) limits: Limits<'b>,
+}
+
+/// What Newton's method may use.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits<'a> {
+    /// Most active coefficients.
+    pub(crate) active: usize,
+    /// True if the run was stopped.
+    pub(crate) stopped: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Limits<'_> {
+    pub(super) const NONE: Limits<'static> = Limits { active: MAX_ACTIVE, stopped: &|| false };
+}
+
+/// Most active coefficients whatever the memory.
+const MAX_ACTIVE: usize = 4000;
+/// Bytes of Newton's method for each pair of active coefficients: the Hessian, its sum with the penalty, the
+/// scaled matrix, its factor, and one in spare.
+const PAIR_BYTES: usize = 40;
+
+/// Most active coefficients of methods that run on all threads within some memory.
+pub(crate) fn most_active(bytes: u64) -> usize {
+    let pairs = bytes as f64 / (PAIR_BYTES * rayon::current_num_threads()) as f64;
+    (pairs.sqrt() as usize).min(MAX_ACTIVE)
 }
 
 /// What sizes are relative to.
@@ -166,6 +191,9 @@ impl Newton<'_, '_> {
         let fixed = self.manifold.objective.loss().capabilities().least_squares;
         let mut refined = false;
         for _ in 0..ROUNDS {
+            if (self.limits.stopped)() {
+                return Err(Obstacle::Stopped);
+            }
             let violation = self.enter(&mut at);
             self.check_size(at.z.len())?;
             let active = &self.manifold.active;
@@ -226,7 +254,7 @@ impl Newton<'_, '_> {
 
     fn check_size(&self, rows: usize) -> Result<(), Obstacle> {
         let k = self.manifold.active.len();
-        let too_large = k > MAX_ACTIVE || (rows as f64) * (k as f64).powi(2) > MAX_OPERATIONS;
+        let too_large = k > self.limits.active || (rows as f64) * (k as f64).powi(2) > MAX_OPERATIONS;
         if too_large { Err(Obstacle::TooLarge) } else { Ok(()) }
     }
 

@@ -81,9 +81,7 @@ impl Job<'_> {
             Start::Zero => None,
         };
         let mut state = Array2::zeros((1 + d, self.problem.state_rows()));
-        if let Some(x) = given {
-            state.row_mut(0).assign(&x);
-        }
+        state.row_mut(0).assign(&given.map_or_else(|| self.problem.start_of(None), |x| x.to_owned()));
         LaneState {
             lane,
             iteration: 0,

@@ -164,7 +164,7 @@ impl Intercept {
                 y -= *y_mean;
                 (x.shifted(x_mean), y)
             }
-            Intercept::Column { x_mean, shift } => {
+            Intercept::Column { x_mean, shift, .. } => {
                 y -= *shift;
                 (x.shifted(x_mean).with_ones(), y)
             }
@@ -180,7 +180,7 @@ fn column(
     (centre, loss): (bool, &Loss),
 ) -> (Intercept, Design, Array1<f64>) {
     if !centre {
-        let intercept = Intercept::Column { x_mean: Array1::zeros(data.features()), shift: 0.0 };
+        let intercept = Intercept::Column { x_mean: Array1::zeros(data.features()), shift: 0.0, start: 0.0 };
         return (intercept, data.design().clone().with_ones(), y);
     }
     let (design, x_mean) = data.design().clone().centred(weight.view());
@@ -188,7 +188,25 @@ fn column(
     let centre = if loss.classes() { 0.0 } else { robust_scale::centre_of(data) };
     // The loss of zero coefficients is the unit of the tolerance, which no shift may loosen.
     let shift = if at(centre) < at(0.0) { centre } else { 0.0 };
-    (Intercept::Column { x_mean, shift }, design.with_ones(), y - shift)
+    let start = if loss.classes() { constant_fit(loss, &y, weight) } else { 0.0 };
+    (Intercept::Column { x_mean, shift, start }, design.with_ones(), y - shift)
+}
+
+/// The constant prediction of least loss, by Newton's method: the log-odds of the classes for logistic loss.
+/// Zero if the method does not settle.
+fn constant_fit(loss: &Loss, y: &Array1<f64>, weight: &Array1<f64>) -> f64 {
+    let mut z = 0.0;
+    for _ in 0..50 {
+        let sum =
+            |of: fn(&Loss, f64, f64) -> f64| y.iter().zip(weight).map(|(y, w)| w * of(loss, z, *y)).sum();
+        let (d1, d2): (f64, f64) = (sum(Loss::d1), sum(Loss::d2));
+        let step = d1 / d2;
+        z -= step;
+        if step.abs() <= 1e-12 * z.abs().max(1.0) {
+            return z;
+        }
+    }
+    0.0
 }
 
 /// The target with its weighted mean subtracted, and the mean. A target that is constant to rounding becomes

@@ -43,8 +43,9 @@ pub(crate) enum Intercept {
     /// Squared loss: design and target are centred, and the intercept follows from their means.
     Centred { x_mean: Array1<f64>, y_mean: f64 },
     /// Otherwise: a last column of ones, exempt from the penalty. The other columns are centred by `x_mean`,
-    /// and the target is shifted by `shift` (zeros if the design is used as given).
-    Column { x_mean: Array1<f64>, shift: f64 },
+    /// and the target is shifted by `shift`; iterations start at `start` (zeros if the design is used as
+    /// given).
+    Column { x_mean: Array1<f64>, shift: f64, start: f64 },
 }
 
 /// Rows held out of the fit, in the coordinates of the fitted design.
@@ -190,18 +191,28 @@ impl Objective {
                 let coef = column.slice_axis(Axis(0), (..self.features()).into());
                 (if primal { *y_mean } else { dy_mean }) - x_mean.dot(&coef)
             }
-            Intercept::Column { x_mean, shift } => {
+            Intercept::Column { x_mean, shift, .. } => {
                 let coef = column.slice_axis(Axis(0), (..self.features()).into());
                 column[self.features()] - x_mean.dot(&coef) + if primal { *shift } else { 0.0 }
             }
         }
     }
 
+    /// A state column `[q]` at which iterations start: these coefficients, or zeros, and the intercept of
+    /// the null model.
+    pub(crate) fn start_of(&self, coef: Option<ArrayView1<'_, f64>>) -> Array1<f64> {
+        let mut all = coef.map_or_else(|| vec![0.0; self.features()], |coef| coef.to_vec());
+        if let Intercept::Column { start, .. } = &self.intercept {
+            all.push(*start);
+        }
+        all.into()
+    }
+
     /// A state column `[q]` with these coefficients and this intercept: the inverse of
     /// [`intercept_of`](Self::intercept_of).
     pub(crate) fn state_of(&self, coef: ArrayView1<'_, f64>, intercept: f64, primal: bool) -> Array1<f64> {
         let mut all = coef.to_vec();
-        if let Intercept::Column { x_mean, shift } = &self.intercept {
+        if let Intercept::Column { x_mean, shift, .. } = &self.intercept {
             all.push(intercept + x_mean.dot(&coef) - if primal { *shift } else { 0.0 });
         }
         all.into()

@@ -29,7 +29,7 @@ impl fmt::Display for Plan {
         write!(f, "{}", self.program)?;
         writeln!(
             f,
-            "  memory: {} device + {} trace on the host, of a budget of {}",
+            "  memory: {} device + {} trace and results on the host, of a budget of {}",
             bytes(self.device_bytes),
             bytes(self.host_bytes),
             bytes(r.memory_budget)

@@ -22,8 +22,12 @@ pub(super) fn host_bytes(r: &Request, layout: RecordLayout) -> u64 {
     let frame = b.saturating_mul(1 + r.tangents as u64).saturating_mul(r.state_rows as u64);
     let records = k.saturating_mul(b).saturating_mul(layout.fields() as u64 + 1);
     // Twice: the chunks as received, and the trace made of them.
-    frames.saturating_mul(frame).saturating_add(records).saturating_mul(16)
+    let trace = frames.saturating_mul(frame).saturating_add(records).saturating_mul(16);
+    trace.saturating_add(b.saturating_mul(LANE_BYTES))
 }
+
+/// Bytes of a lane's settings, outcome, certificate and result; measured with a million lanes.
+const LANE_BYTES: u64 = 750;
 
 /// Most seconds of an iteration, so that a run of many lanes can be cancelled soon.
 const ITERATION_SECONDS: f64 = 0.1;

@@ -43,7 +43,9 @@ impl Strategy {
             }
             _ if !limits.wide => Some("the adapter has no f64 to sum XᵀX in"),
             Strategy::Gram => None,
-            Strategy::Persistent if r.metric != MetricKind::None => Some("there is a metric"),
+            Strategy::Persistent if r.metric != MetricKind::None => {
+                Some("there is a metric, which `metric none` leaves out")
+            }
             Strategy::Persistent if r.validation_rows > 0 => {
                 Some("held-out rows are predicted at every iteration")
             }

@@ -124,9 +124,10 @@ impl From<Phase> for Schedule {
 }
 
 impl Default for Schedule {
-    /// FISTA with step `1/L`.
+    /// FISTA with step `1/L`, restarted by the gradient, in the metric [`Metric::Auto`]: works on data as it
+    /// is. A schedule that is built from a [`Phase`] runs as given.
     fn default() -> Self {
-        Phase::new(Algorithm::Fista).into()
+        Schedule::from(Phase::new(Algorithm::Fista).restart(Restart::Gradient)).metric(Metric::Auto)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::certificate::{Certified, Certifier, Obstacle};
+use crate::certificate::{Certified, Certifier, Limits, Obstacle};
 use crate::engine::{LaneOutcome, Status};
 use crate::lanes::LaneState;
 use crate::program::Precision;
@@ -18,6 +18,8 @@ pub(super) struct Judge<'a> {
     pub(super) polishes: bool,
     /// True if some derivative is by a hyperparameter.
     pub(super) has_derivatives: bool,
+    /// Most active coefficients of a certificate, by the memory that the plan leaves.
+    pub(super) most_active: usize,
 }
 
 /// What becomes of a lane.
@@ -49,18 +51,33 @@ pub(crate) fn resolution(precision: Precision) -> f64 {
 }
 
 impl Judge<'_> {
-    /// Decides about lanes, each given with an index; in parallel.
-    pub(super) fn all(&self, ended: Vec<(usize, LaneState, LaneOutcome)>) -> Vec<(usize, Decided)> {
-        ended.into_par_iter().map(|(i, state, outcome)| (i, self.decide(state, outcome))).collect()
+    /// Decides about lanes, each given with an index; in parallel. `stop` gives the reason to stop the run,
+    /// if there is one.
+    pub(super) fn all(
+        &self,
+        ended: Vec<(usize, LaneState, LaneOutcome)>,
+        stop: &(dyn Fn() -> Option<Status> + Sync),
+    ) -> Vec<(usize, Decided)> {
+        ended.into_par_iter().map(|(i, state, outcome)| (i, self.decide(state, outcome, stop))).collect()
     }
 
-    fn decide(&self, mut state: LaneState, mut outcome: LaneOutcome) -> Decided {
+    fn decide(
+        &self,
+        mut state: LaneState,
+        mut outcome: LaneOutcome,
+        stop: &(dyn Fn() -> Option<Status> + Sync),
+    ) -> Decided {
         if self.tol == 0.0 || !matches!(outcome.status, Status::Converged | Status::MaxIterations) {
             return Decided::Finish(state, outcome, None);
         }
-        let mut certified = self.certifier.certify(state.lane, state.state.view());
+        let limits = Limits { active: self.most_active, stopped: &|| stop().is_some() };
+        let mut certified = self.certifier.certify(state.lane, state.state.view(), limits);
+        let obstacle = certified.certificate.obstacle;
+        if let Some(status) = stop().filter(|_| obstacle == Some(Obstacle::Stopped)) {
+            return Decided::Finish(state, LaneOutcome { status, ..outcome }, None);
+        }
         let meets = certified.meets(self.tol, self.has_derivatives, outcome.derivative_residual);
-        if certified.certificate.obstacle == Some(Obstacle::Unbounded) {
+        if obstacle == Some(Obstacle::Unbounded) {
             outcome.status = Status::Unbounded;
         } else if meets {
             outcome.status = Status::Converged;

@@ -1,6 +1,6 @@
 //! A sweep laid out into lanes.
 
-use ndarray::{Array1, Array2};
+use ndarray::Array2;
 
 use super::LaneResult;
 use crate::certificate::Certificate;
@@ -105,7 +105,7 @@ impl Prepared {
     }
 }
 
-/// The start in state rows: an intercept column starts at zero.
+/// The start in state rows, with the intercept of the null model.
 pub(super) fn expand_start(start: &Array2<f64>, problem: &Objective, lanes: usize) -> Result<Array2<f64>> {
     let (rows, p) = start.dim();
     if p != problem.features() || (rows != 1 && rows != lanes) {
@@ -121,8 +121,7 @@ pub(super) fn expand_start(start: &Array2<f64>, problem: &Objective, lanes: usiz
     }
     let mut wide = Array2::zeros((rows, problem.state_rows()));
     for (mut to, from) in wide.rows_mut().into_iter().zip(start.rows()) {
-        let from: Array1<f64> = from.to_owned();
-        to.slice_axis_mut(ndarray::Axis(0), (..p).into()).assign(&from);
+        to.assign(&problem.start_of(Some(from)));
     }
     Ok(wide)
 }

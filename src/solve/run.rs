@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::judge::{Judge, resolution};
 use super::scheduler::{Event, Scheduler};
 use super::{Prepared, Progress, RunInfo, Sweep, SweepResult};
-use crate::certificate::{Certificate, Certified, Certifier, Polished, PolishedNumbers};
+use crate::certificate::{Certificate, Certified, Certifier, Polished, PolishedNumbers, most_active};
 use crate::engine::{Chunk, Engine, EngineInfo, LaneOutcome, Slot};
 use crate::error::{Error, Result};
 use crate::objective::Derivative;
@@ -64,6 +64,7 @@ impl Sweep {
             iterations: self.iterations,
             precision: self.precision,
             polishes: self.delivers_polished(&prepared),
+            most_active: most_active(self.spare_memory(&plans)),
             has_derivatives: prepared.derivatives.iter().any(|d| !d.is_of_process()),
         };
         let mut warnings = prepared.schedule.warnings(self.iterations);
@@ -90,6 +91,13 @@ impl Sweep {
 }
 
 impl Sweep {
+    /// Bytes of the memory budget that the plans leave.
+    fn spare_memory(&self, plans: &[Plan]) -> u64 {
+        let host = plans.iter().map(|plan| plan.host_bytes).max().unwrap_or(0);
+        let devices: u64 = plans.iter().map(|plan| plan.device_bytes).sum();
+        self.memory_budget.saturating_sub(host.saturating_add(devices))
+    }
+
     /// True if the delivered models are polished: derivatives by a setting of the solver are those of the
     /// sequence.
     fn delivers_polished(&self, prepared: &Prepared) -> bool {

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::lanes::{Lane, MetricSource, Start};
 use crate::objective::{Derivative, Need, Objective};
 use crate::program::{Keep, MetricKind, Plan, Precision, Request, Strategy};
-use crate::schedule::{Algorithm, LaneSchedule, Metric, Momentum, Schedule, Step, TangentStart};
+use crate::schedule::{Algorithm, LaneSchedule, Metric, Momentum, Restart, Schedule, Step, TangentStart};
 
 /// Default memory budget: 4 GiB, for the device's buffers and the host's trace together.
 pub const DEFAULT_MEMORY_BUDGET: u64 = 4 << 30;
@@ -37,7 +37,7 @@ pub struct Sweep {
     lane_starts: Option<Vec<Start>>,
     pub(super) precision: Precision,
     strategy: Option<Strategy>,
-    memory_budget: u64,
+    pub(super) memory_budget: u64,
     sparsity: bool,
     pub(super) polish: bool,
     chunk: Option<usize>,
@@ -47,8 +47,9 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// A sweep of 100 alphas on a path ([`Alphas::Path`] with epsilon 1e-3, or 1e-4 with a ridge), FISTA with
-    /// step `1/L`, at most 1000 iterations, tolerance 1e-6, with the derivative by `log_alpha`, in f64.
+    /// A sweep of 100 alphas on a path ([`Alphas::Path`] with epsilon 1e-3, or 1e-4 with a ridge), the
+    /// default [`Schedule`], at most 1000 iterations, tolerance 1e-6, with the derivative by `log_alpha`, in
+    /// f64.
     pub fn new(problem: Objective) -> Self {
         Sweep {
             problem,
@@ -89,9 +90,18 @@ impl Sweep {
         self.schedule = schedule.into();
         self
     }
-    /// The algorithm of the schedule's last (or only) phase.
+    /// The algorithm of the schedule's last (or only) phase; one without momentum has no restart.
     pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
-        self.schedule.last_mut().algorithm = algorithm;
+        let phase = self.schedule.last_mut();
+        phase.algorithm = algorithm;
+        if algorithm != Algorithm::Fista {
+            phase.restart = Restart::None;
+        }
+        self
+    }
+    /// The restart of the momentum in the schedule's last (or only) phase.
+    pub fn restart(mut self, restart: Restart) -> Self {
+        self.schedule.last_mut().restart = restart;
         self
     }
     /// The step rule of the schedule's last (or only) phase.
@@ -99,9 +109,11 @@ impl Sweep {
         self.schedule.last_mut().step = step;
         self
     }
-    /// The momentum rule of the schedule's last (or only) phase; by default the algorithm's own.
+    /// The momentum rule of the schedule's last (or only) phase, without restart; by default the algorithm's
+    /// own.
     pub fn momentum(mut self, momentum: Momentum) -> Self {
-        self.schedule.last_mut().momentum = Some(momentum);
+        let phase = self.schedule.last_mut();
+        (phase.momentum, phase.restart) = (Some(momentum), Restart::None);
         self
     }
     /// The metric of the run.
@@ -141,7 +153,8 @@ impl Sweep {
         self
     }
     /// Starts from these coefficients, `[1, p]` for all lanes or `[b, p]`, in the units of the fitted design;
-    /// by default zeros. An intercept column starts at zero.
+    /// by default zeros. The intercept starts at the null model, at zero
+    /// if columns are not centred.
     pub fn start(mut self, start: Array2<f64>) -> Self {
         self.start = Some(start);
         self

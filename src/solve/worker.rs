@@ -189,7 +189,7 @@ impl<'a> Worker<'a> {
                 ended.push((i, run.state(slot.lane), slot.outcome));
             }
         }
-        let ended = self.scheduler.judge.all(ended);
+        let ended = self.scheduler.judge.all(ended, &|| self.scheduler.stop());
         for (i, decided) in &ended {
             if let Decided::Resume(_) = decided {
                 chunk.slots[*i].outcome.status = Status::Running;

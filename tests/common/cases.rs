@@ -4,7 +4,7 @@
 use ndarray::Array1;
 use proxjet::data::Dataset;
 use proxjet::objective::{Derivative, Loss, Objective, Penalty};
-use proxjet::schedule::{Algorithm, Step};
+use proxjet::schedule::{Algorithm, Phase, Step};
 use proxjet::solve::{Alphas, Sweep};
 
 use super::synthetic;
@@ -160,7 +160,7 @@ impl Case {
         };
         let sweep = Sweep::new(problem)
             .alphas(Alphas::List(alphas))
-            .algorithm(setting.algorithm)
+            .schedule(Phase::new(setting.algorithm))
             .step(step)
             .iterations(150)
             .every(setting.every)

@@ -29,7 +29,7 @@ fn sweeps() -> Vec<(&'static str, Sweep)> {
     let large = Objective::builder(crate::data::Dataset::new(x, y).unwrap()).build().unwrap();
     let sweep = |problem: &Objective| {
         let sweep = Sweep::new(problem.clone()).alphas(Alphas::List(vec![0.1; 37])).algorithm(Algorithm::Pgd);
-        sweep.iterations(20).every(5).tol(0.0).precision(Precision::F32)
+        sweep.metric(Metric::None).iterations(20).every(5).tol(0.0).precision(Precision::F32)
     };
     let table = ndarray::ArrayD::from_elem(vec![20, 37, 64], 0.5);
     let in_strategy = |strategy| sweep(&plain).strategy(Some(strategy));
