@@ -17,7 +17,7 @@ fn main() -> Result<()> {
     let result = sweep.run(&mut CpuEngine::new())?;
 
     for lane in result.lanes.iter().step_by(10) {
-        let slope = lane.hypergradient.as_ref().and_then(|h| h[0]).unwrap_or(f64::NAN);
+        let slope = lane.hypergradient.as_ref().map_or(f64::NAN, |h| h[0]);
         println!(
             "alpha {:8.4}: {} features, held-out loss {:.1}, slope by log alpha {slope:+.1}, {} after {} \
                 iterations",

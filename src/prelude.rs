@@ -1,8 +1,8 @@
 //! The types that most programs use.
 
-pub use ndarray::Axis;
+pub use ndarray::{self, Axis};
 
-pub use crate::data::{Dataset, bundled};
+pub use crate::data::{Dataset, Validation, bundled};
 #[cfg(feature = "readers")]
 pub use crate::data::{ReadOptions, read};
 pub use crate::engine::cpu::CpuEngine;
@@ -12,5 +12,6 @@ pub use crate::engine::{Engine, Status};
 pub use crate::error::{Error, Result};
 pub use crate::objective::{Derivative, Loss, Objective, Penalty};
 pub use crate::program::{Precision, Strategy};
+pub use crate::result::Fit;
 pub use crate::schedule::{Algorithm, Metric, Momentum, Phase, Restart, Schedule, Step, TangentStart, Until};
-pub use crate::solve::{Alphas, Sweep, SweepResult};
+pub use crate::solve::{Alphas, Handle, LaneResult, Sweep, SweepResult, Update};

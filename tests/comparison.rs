@@ -163,7 +163,7 @@ fn ends_of_lanes_that_differ_are_named() {
         ("stationarity", |l| l.stationarity = None),
         ("derivative residual", |l| l.derivative_residual = Some(f64::NAN)),
         ("validation loss", |l| l.validation_loss = Some(f64::NAN)),
-        ("hypergradients", |l| l.hypergradient.as_mut().unwrap()[0] = None),
+        ("hypergradients", |l| l.hypergradient.as_mut().unwrap()[0] = f64::NAN),
     ];
     for (name, change) in changes {
         let mut other = lane.clone();

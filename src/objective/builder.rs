@@ -111,7 +111,7 @@ impl ObjectiveBuilder {
             Some(v) => {
                 let (design, target) = intercept.coordinates(v.design().clone(), encode(v)?);
                 let weight = &v.sample_weight() / v.sample_weight().sum();
-                Some(HeldOut { design, target, weight })
+                Some(HeldOut { design, target, weight, rows: v.given_rows().to_vec() })
             }
         };
         let spectrum = design.spectral_bound(weight.view(), (curvature.d2_max, curvature.d2_min));

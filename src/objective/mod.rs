@@ -20,6 +20,7 @@ mod null_model;
 mod penalty;
 mod requirements;
 mod robust_scale;
+mod score;
 
 pub use crate::design::{Real, Spectrum};
 pub use builder::ObjectiveBuilder;
@@ -54,6 +55,8 @@ pub(crate) struct HeldOut {
     pub(crate) design: Design,
     pub(crate) target: Array1<f64>,
     pub(crate) weight: Array1<f64>,
+    /// Numbers of the rows in the data as given.
+    pub(crate) rows: Vec<usize>,
 }
 
 /// The minimised function. Built by [`Objective::builder`]; immutable.

@@ -27,15 +27,20 @@ impl Columns {
         self.standardization.is_some()
     }
 
-    /// The final model of a lane: the polished one, if there is one.
-    pub(crate) fn fit(&self, trace: &Trace, polished: &Polish, lane: usize) -> Fit<'_> {
+    /// The final model of a lane in the units of the fit: the polished one, if there is one.
+    pub(crate) fn model(&self, trace: &Trace, polished: &Polish, lane: usize) -> Model {
         let end = trace.iteration.len() - 1;
-        let Model { coef, intercept, dcoef, dintercept } = polished[lane].clone().unwrap_or_else(|| Model {
+        polished[lane].clone().unwrap_or_else(|| Model {
             coef: trace.coef.index_axis(Axis(0), end).row(lane).to_owned(),
             intercept: trace.intercept[[end, lane]],
             dcoef: trace.dcoef.index_axis(Axis(0), end).index_axis(Axis(0), lane).to_owned(),
             dintercept: trace.dintercept.index_axis(Axis(0), end).row(lane).to_owned(),
-        });
+        })
+    }
+
+    /// The same in the units of the original data.
+    pub(crate) fn fit(&self, trace: &Trace, polished: &Polish, lane: usize) -> Fit<'_> {
+        let Model { coef, intercept, dcoef, dintercept } = self.model(trace, polished, lane);
         let mut fit = Fit { names: &self.names, coef, intercept, dcoef, dintercept };
         if let Some(standardization) = &self.standardization {
             fit.intercept += standardization.to_given_units(fit.coef.view_mut());

@@ -3,6 +3,7 @@
 use ndarray::Array2;
 
 use super::LaneResult;
+use super::result::finite_or_nan;
 use crate::certificate::Certificate;
 use crate::engine::LaneOutcome;
 use crate::error::{Error, Result};
@@ -93,8 +94,10 @@ impl Prepared {
                 support: at(&trace.support).unwrap_or(0.0) as usize,
                 validation_loss: trace.validation_loss.as_ref().and_then(at),
                 hypergradient: trace.hypergradient.as_ref().and_then(|h| {
-                    last.map(|k| (0..self.derivatives.len()).map(|t| finite(h[[k, i, t]])).collect())
+                    let of = |t: usize, k: usize| finite_or_nan(h[[k, i, t]]);
+                    last.map(|k| (0..self.derivatives.len()).map(|t| of(t, k)).collect())
                 }),
+                score: None,
                 identified: trace.identified(i, outcome.iterations),
                 certificate,
                 lipschitz,

@@ -70,14 +70,22 @@ pub struct LaneResult {
     pub identified: Option<usize>,
     /// Mean loss over the held-out rows.
     pub validation_loss: Option<f64>,
-    /// Its derivatives, in the order of [`RunInfo::derivative`].
-    pub hypergradient: Option<Vec<Option<f64>>>,
+    /// `[d]`: its derivatives, in the order of [`RunInfo::derivative`]; NaN where there is none.
+    pub hypergradient: Option<Vec<f64>>,
+    /// R² of the delivered model, for classes its accuracy: over the held-out rows, or over the fitted rows if
+    /// there are none. Absent if it is not defined.
+    pub score: Option<f64>,
     /// How far the lane is from the solution; absent if it was cancelled, diverged or not finite.
     pub certificate: Option<Certificate>,
     /// Lipschitz constant of the smooth part of this lane's objective.
     pub lipschitz: f64,
     /// Its strong convexity.
     pub strong_convexity: f64,
+}
+
+/// A number, or NaN for infinities.
+pub(super) fn finite_or_nan(v: f64) -> f64 {
+    if v.is_finite() { v } else { f64::NAN }
 }
 
 impl LaneResult {
@@ -87,8 +95,7 @@ impl LaneResult {
         self.support = polished.support;
         if let Some((loss, gradient)) = polished.held_out {
             self.validation_loss = Some(loss);
-            self.hypergradient =
-                Some(gradient.into_iter().map(|v| Some(v).filter(|v| v.is_finite())).collect());
+            self.hypergradient = Some(gradient.into_iter().map(finite_or_nan).collect());
         }
     }
 }
@@ -120,6 +127,8 @@ pub struct RunInfo {
     pub strategy: Strategy,
     /// The schedule.
     pub schedule: ScheduleInfo,
+    /// What the lanes' score is: `"r2"` or `"accuracy"`.
+    pub score: &'static str,
     /// Maximum number of iterations.
     pub iterations: usize,
     /// Tolerance.

@@ -3,6 +3,8 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+use rayon::prelude::*;
+
 use super::judge::{Judge, resolution};
 use super::scheduler::{Event, Scheduler};
 use super::{Prepared, Progress, RunInfo, Sweep, SweepResult};
@@ -184,6 +186,11 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
                 lane.deliver(polished);
             }
         });
+        let columns = Columns::new(problem);
+        lanes.par_iter_mut().enumerate().for_each(|(i, lane)| {
+            let model = columns.model(&trace, &polished, i);
+            lane.score = problem.score(problem.state_of(model.coef.view(), model.intercept, true).view());
+        });
         let mut warnings = prepared.unreached(&self.outcomes);
         warnings.extend(growing);
         warnings.iter().for_each(|w| log::warn!("{w}"));
@@ -201,6 +208,7 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
             precision: sweep.precision,
             strategy: plan.strategy,
             schedule: prepared.schedule.schedule().info(),
+            score: problem.score_name(),
             iterations: sweep.iterations,
             tol: sweep.tol,
             derivative: prepared.derivatives.iter().map(Derivative::name).collect(),
@@ -209,7 +217,7 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
             warnings,
             seconds: 0.0,
         };
-        SweepResult { lanes, trace, info, columns: Columns::new(problem), polished }
+        SweepResult { lanes, trace, info, columns, polished }
     }
 }
 

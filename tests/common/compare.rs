@@ -93,9 +93,12 @@ pub(crate) fn ends_differ(a: &LaneResult, b: &LaneResult, bound: f64) -> String 
             return format!("{name} {a:?} and {b:?}");
         }
     }
+    let number = |v: f64| Some(v).filter(|v| !v.is_nan());
     match (&a.hypergradient, &b.hypergradient) {
         (None, None) => String::new(),
-        (Some(x), Some(y)) if x.len() == y.len() && x.iter().zip(y).all(|(x, y)| near(*x, *y, bound)) => {
+        (Some(x), Some(y))
+            if x.len() == y.len() && x.iter().zip(y).all(|(x, y)| near(number(*x), number(*y), bound)) =>
+        {
             String::new()
         }
         (x, y) => format!("hypergradients {x:?} and {y:?}"),
