@@ -88,8 +88,9 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
             precision.name()
         );
         let fista = &runs[0].1;
-        plot::path(fista, 0, problem.feature_names(), case.title, &subtitle)?
-            .write(&out, &format!("{}-path", case.name))?;
+        if let Some(picture) = plot::path(fista, &problem, case.title, &subtitle)? {
+            picture.write(&out, &format!("{}-path", case.name))?;
+        }
         let reference = reference(&case, &problem)?;
         let curves: Vec<plot::ConvergenceCurve> =
             runs.iter().map(|(label, r)| curve(label, r, &reference)).collect();
@@ -173,7 +174,7 @@ fn describe(case: &Case, problem: &Objective, runs: &[(&str, SweepResult)]) -> R
     let fista = &runs[0].1;
     if let Some(i) = fista.best() {
         let lane = &fista.lanes[i];
-        let slope = lane.hypergradient.as_ref().and_then(|h| h[0]).unwrap_or(f64::NAN);
+        let slope = lane.hypergradient.as_ref().map_or(f64::NAN, |h| h[0]);
         print(&format!(
             "  lowest held-out loss {:.5} at alpha = {:.5} (lane {i}, {} of {} coefficients non-zero); its \
                 slope by log alpha \
@@ -202,8 +203,7 @@ fn closing(out: &OutputDir, engines: &[Box<dyn Engine>], precision: Precision, s
         "\nRan on the {} engine ({}) in {}, {seconds:.1} s in all.\n\
          Pictures and files are in {}/: *-path.png, *-convergence.png, *-result.json, *-trace.npz.\n\n\
          Try next:\n  \
-         proxjet sweep --data YOUR.csv --target NAME --standardize --loss squared --penalty l1 --validation \
-         0.25:1 --out out\n  \
+         proxjet sweep --data YOUR.csv --target NAME --standardize --validation 0.25:1 --out out\n  \
          proxjet grad-check --data bundled:diabetes --standardize --loss squared --penalty l1 --iterations \
          200\n  \
          proxjet doctor      which adapters this machine has\n  \

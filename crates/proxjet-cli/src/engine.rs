@@ -24,15 +24,15 @@ pub(crate) enum Choice {
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct EngineArgs {
     /// Which engine runs
-    #[arg(long, value_enum, default_value_t = Choice::Auto)]
+    #[arg(help_heading = "Run", long, value_enum, default_value_t = Choice::Auto)]
     engine: Choice,
     /// GPU engine on these adapters, by their numbers in `proxjet doctor`: a list as in 0,1, or all (real
     /// GPUs where there are any, else software adapters). Several take lanes from one queue, each within the
     /// memory budget; an adapter that is named twice gets two devices
-    #[arg(long, value_name = "LIST|all")]
+    #[arg(help_heading = "Run", long, value_name = "LIST|all")]
     device: Option<String>,
     /// Do not time how products are best cut on this GPU, and use none of what was timed before
-    #[arg(long)]
+    #[arg(help_heading = "Run", long)]
     no_tuner: bool,
 }
 

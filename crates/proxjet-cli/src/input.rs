@@ -9,13 +9,13 @@ use proxjet::error::{Error, Result};
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct FormatArgs {
     /// The character between the cells of a CSV file, or 'tab' [default: a comma, in .tsv files a tab]
-    #[arg(long, value_name = "CHAR", allow_hyphen_values = true)]
+    #[arg(help_heading = "Data", long, value_name = "CHAR", allow_hyphen_values = true)]
     separator: Option<String>,
     /// The first line of the CSV file names the columns, although some names are numbers
-    #[arg(long, conflicts_with = "no_header")]
+    #[arg(help_heading = "Data", long, conflicts_with = "no_header")]
     header: bool,
     /// The first line of the CSV file is data; columns are then called x0, x1, …
-    #[arg(long)]
+    #[arg(help_heading = "Data", long)]
     no_header: bool,
 }
 
@@ -23,20 +23,26 @@ pub(crate) struct FormatArgs {
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct InputArgs {
     /// Target column of a CSV or NPY file [default: the last one]
-    #[arg(long, value_name = "NAME|INDEX", requires = "data")]
+    #[arg(help_heading = "Data", long, value_name = "NAME|INDEX", requires = "data")]
     target: Option<String>,
     /// Column of sample weights of a CSV file; rows of weight 0 are left out
-    #[arg(long, value_name = "NAME|INDEX", requires = "data")]
+    #[arg(help_heading = "Data", long, value_name = "NAME|INDEX", requires = "data")]
     weights: Option<String>,
     /// Columns to leave out
-    #[arg(long, value_name = "COLUMN[,COLUMN]", value_delimiter = ',', requires = "data")]
+    #[arg(
+        help_heading = "Data",
+        long,
+        value_name = "COLUMN[,COLUMN]",
+        value_delimiter = ',',
+        requires = "data"
+    )]
     drop: Vec<String>,
     /// Missing values in a CSV file (empty cells, NA, N/A, NaN, ?, None, NULL, -): error, drop-rows, or mean
     /// (of the column, over all rows)
-    #[arg(long, value_name = "WHAT", default_value = "error")]
+    #[arg(help_heading = "Data", long, value_name = "WHAT", default_value = "error")]
     missing: String,
     /// Code columns of text in a CSV file as indicators, one per distinct text, named COLUMN=TEXT
-    #[arg(long, requires = "data")]
+    #[arg(help_heading = "Data", long, requires = "data")]
     one_hot: bool,
     #[command(flatten)]
     format: FormatArgs,

@@ -2,17 +2,23 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use proxjet::error::{Error, ErrorKind, Result};
 
-/// Writes a line to stderr, if that can be written: what it says must not change the exit code.
+/// Writes a line to stderr, if that can be written and is wanted: what it says must not change the exit code.
 macro_rules! note {
     ($($text:tt)*) => {{
         use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), $($text)*);
+        if !$crate::QUIET.load(std::sync::atomic::Ordering::Relaxed) {
+            let _ = writeln!(std::io::stderr(), $($text)*);
+        }
     }};
 }
+
+/// True if only errors are written to stderr.
+static QUIET: AtomicBool = AtomicBool::new(false);
 
 mod bench;
 mod demo;
@@ -42,6 +48,9 @@ const INTERRUPTED: u8 = 130;
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Write nothing but errors to stderr
+    #[arg(long, short, global = true, help_heading = "Output")]
+    quiet: bool,
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 all lanes converged, 1 output not written, 2 usage, 3 some lanes not \
@@ -91,7 +100,7 @@ fn main() -> ExitCode {
     .init();
     quiet::restart();
     ExitCode::from(run().unwrap_or_else(|error: Error| {
-        note!("error: {}", flags::message(&error));
+        let _ = writeln!(std::io::stderr(), "error: {}", flags::message(&error));
         flags::exit_code(error.kind)
     }))
 }
@@ -120,6 +129,10 @@ fn run() -> Result<u8> {
         Ok(cli) => cli,
         Err(code) => return Ok(code),
     };
+    if cli.quiet {
+        QUIET.store(true, Ordering::Relaxed);
+        log::set_max_level(log::LevelFilter::Error);
+    }
     match cli.command {
         Command::Sweep(args) => sweep::run(&args),
         Command::Predict(args) => predict::run(&args),
@@ -144,6 +157,12 @@ fn run() -> Result<u8> {
 /// Any other failure, for example a full disk.
 fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// Prints text with ANSI styles; they are left out where stdout is no terminal, and with `NO_COLOR`.
+fn print_styled(text: &str) -> Result<()> {
+    let mut out = anstream::AutoStream::auto(std::io::stdout().lock());
     written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 

@@ -18,111 +18,117 @@ use proxjet::solve::{Alphas, DEFAULT_MEMORY_BUDGET, Sweep};
 pub(crate) struct Settings {
     /// Data: a .csv, .tsv, .npy, .npz or .svm file (each also .gz), or bundled:diabetes,
     /// bundled:breast_cancer, bundled:digits
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = "Data", long, value_name = "FILE")]
     data: String,
     #[command(flatten)]
     input: InputArgs,
     /// Centre and scale every feature; coefficients are then in standardised units
-    #[arg(long)]
+    #[arg(help_heading = "Data", long)]
     standardize: bool,
-    #[arg(long, value_name = "LOSS",
+    #[arg(help_heading = "Model", long, value_name = "LOSS", default_value = "squared",
         help = format!("{}; huber:1.35s is in units of a robust scale of the target", Loss::usage()))]
     loss: String,
-    #[arg(long, value_name = "PENALTY", help = Penalty::usage())]
+    #[arg(help_heading = "Model", long, value_name = "PENALTY", default_value = "l1", help = Penalty::usage())]
     penalty: String,
     /// Per-feature factors on the penalty, one row of numbers
-    #[arg(long, value_name = "FILE.npy")]
+    #[arg(help_heading = "Model", long, value_name = "FILE.npy")]
     penalty_factors: Option<PathBuf>,
     /// A list (0.1,0.05), geom:HI:LO:N, or path:EPS:N from alpha_max down to EPS*alpha_max. With a ridge part
     /// it goes down to EPS*c/(1-l1_ratio) if that is lower, c the median curvature along a feature; for
     /// penalty l2 it starts at 10 times the largest curvature [default: path:1e-3:100, with a ridge
     /// path:1e-4:100]
-    #[arg(long, value_name = "ALPHAS", allow_hyphen_values = true)]
+    #[arg(help_heading = "Model", long, value_name = "ALPHAS", allow_hyphen_values = true)]
     alphas: Option<String>,
     /// Share of l1 in elastic_net, from 0 to 1 [default: 0.5]
-    #[arg(long, value_name = "R", allow_hyphen_values = true)]
+    #[arg(help_heading = "Model", long, value_name = "R", allow_hyphen_values = true)]
     l1_ratio: Option<f64>,
     /// Fit an unpenalised intercept (the default)
-    #[arg(long, overrides_with = "no_intercept")]
+    #[arg(help_heading = "Model", long, overrides_with = "no_intercept")]
     intercept: bool,
     /// Fit no intercept
-    #[arg(long)]
+    #[arg(help_heading = "Model", long)]
     no_intercept: bool,
     /// pgd, fista or heavy_ball
-    #[arg(long, value_name = "A", default_value = "fista")]
+    #[arg(help_heading = "Iteration", long, value_name = "A", default_value = "fista")]
     algorithm: String,
     /// 1/L, 2/(L+m), constant:V, uniform:LO:HI:SEED, cyclic:LO:HI:PERIOD, decreasing:V:POWER,
     /// backtracking:START:SHRINK, barzilai_borwein:HI (in units of 1/L), manifold, or table:FILE.npy of shape
     /// [iterations] or [iterations, lanes]
-    #[arg(long, value_name = "RULE", default_value = "1/L")]
+    #[arg(help_heading = "Iteration", long, value_name = "RULE", default_value = "1/L")]
     step: String,
     /// none, fista, nesterov:A, strongly_convex, constant:V, or table:FILE.npy [default: the algorithm's own]
-    #[arg(long, value_name = "RULE")]
+    #[arg(help_heading = "Iteration", long, value_name = "RULE")]
     momentum: Option<String>,
     /// Adaptive restart of the momentum: none, function or gradient [default: gradient with fista, else none]
-    #[arg(long, value_name = "SCHEME")]
+    #[arg(help_heading = "Iteration", long, value_name = "SCHEME")]
     restart: Option<String>,
     /// Diagonal metric: auto (diagonal if the scales of columns differ), none, diagonal, hessian:EVERY:GAIN,
     /// or table:FILE.npy of shape [p], [iterations, p] or [iterations, lanes, p]
-    #[arg(long, value_name = "RULE", default_value = "auto")]
+    #[arg(help_heading = "Iteration", long, value_name = "RULE", default_value = "auto")]
     metric: String,
     /// Carry derivatives from this iteration on, or from where the active set has settled ('identified')
-    #[arg(long, value_name = "K", default_value = "0")]
+    #[arg(help_heading = "Derivatives", long, value_name = "K", default_value = "0")]
     tangent_start: String,
     /// Iterations without a change of the active set that count as identification
-    #[arg(long, value_name = "K", default_value_t = 10, value_parser = whole)]
+    #[arg(help_heading = "Iteration", long, value_name = "K", default_value_t = 10, value_parser = whole)]
     patience: usize,
     /// Everything that varies with the iteration, in phases, from a TOML file (docs/schedules.md)
-    #[arg(long, value_name = "FILE.toml",
+    #[arg(help_heading = "Iteration", long, value_name = "FILE.toml",
         conflicts_with_all = [
             "algorithm", "step", "momentum", "restart", "metric", "tangent_start", "patience",
         ])]
     schedule: Option<PathBuf>,
     /// Iterations at most
-    #[arg(long, value_name = "K", default_value_t = 1000, value_parser = whole)]
+    #[arg(help_heading = "Iteration", long, value_name = "K", default_value_t = 1000, value_parser = whole)]
     iterations: usize,
     /// Tolerance on the iterate and on its derivatives; 0 for exactly K iterations
-    #[arg(long, value_name = "T", default_value_t = 1e-6, allow_hyphen_values = true)]
+    #[arg(
+        help_heading = "Iteration",
+        long,
+        value_name = "T",
+        default_value_t = 1e-6,
+        allow_hyphen_values = true
+    )]
     tol: f64,
     /// What to differentiate with respect to: log_alpha, alpha, l1_ratio, penalty_factor:FEATURE,
     /// target:FILE.npy, log_step, step:K, momentum:K, or none [default: log_alpha where the penalty has an
     /// alpha]
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(help_heading = "Derivatives", long, value_name = "LIST", value_delimiter = ',')]
     derivative: Option<Vec<String>>,
     /// Keep a full frame every so many iterations [default: a fiftieth of them]
-    #[arg(long, value_name = "E", value_parser = whole)]
+    #[arg(help_heading = "Output", long, value_name = "E", value_parser = whole)]
     every: Option<usize>,
     /// Start from these coefficients, [p] or [lanes, p]
-    #[arg(long, value_name = "FILE.npy")]
+    #[arg(help_heading = "Iteration", long, value_name = "FILE.npy")]
     start: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
     /// f32 or f64 [default: f64 on the CPU engine, f32 on a GPU]
-    #[arg(long, value_name = "P")]
+    #[arg(help_heading = "Run", long, value_name = "P")]
     precision: Option<String>,
     /// How a GPU computes an iteration: direct (products with the design), gram (with its XᵀX), or persistent
     /// (the same, many iterations at a time) [default: the fastest by the plan's estimate]
-    #[arg(alias = "form", long, value_name = "STRATEGY")]
+    #[arg(help_heading = "Run", alias = "form", long, value_name = "STRATEGY")]
     strategy: Option<String>,
     /// Hold rows out of the fit and trace their loss and its derivative
-    #[arg(long, value_name = "FRACTION:SEED")]
+    #[arg(help_heading = "Data", long, value_name = "FRACTION:SEED")]
     validation: Option<String>,
     /// Compute on all coefficients at every iteration, also on those that provably rest at zero
-    #[arg(long)]
+    #[arg(help_heading = "Run", long)]
     no_sparsity: bool,
     /// Deliver the last iterate as it is, instead of solving once more in f64 from its active set. The
     /// recorded sequence is the same
-    #[arg(long)]
+    #[arg(help_heading = "Iteration", long)]
     no_polish: bool,
     /// Seconds that the run may take; lanes still going then end with the status 'deadline'
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(help_heading = "Run", long, value_name = "SECONDS")]
     deadline: Option<f64>,
     /// When a device fails: go on from the last chunk on a fresh one (retry), on the CPU engine (cpu), or
     /// fail
-    #[arg(long, value_name = "WHAT", default_value = "retry")]
+    #[arg(help_heading = "Run", long, value_name = "WHAT", default_value = "retry")]
     on_fault: String,
     /// Memory budget in GiB, for the device and the trace together
-    #[arg(long, value_name = "GIB", default_value_t = (DEFAULT_MEMORY_BUDGET >> 30) as f64)]
+    #[arg(help_heading = "Run", long, value_name = "GIB", default_value_t = (DEFAULT_MEMORY_BUDGET >> 30) as f64)]
     memory_budget: f64,
 }
 

@@ -7,42 +7,56 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::flags::translated;
 use crate::settings::Settings;
-use crate::{INTERRUPTED, SOME_NOT_CONVERGED, interrupt, print, print_json};
+use crate::{INTERRUPTED, QUIET, SOME_NOT_CONVERGED, interrupt, print, print_json, print_styled};
 use proxjet::diff::{analyse, solutions};
 use proxjet::engine::{Engine, Status};
-use proxjet::error::{Error, Result};
+use proxjet::error::Result;
 use proxjet::schedule::TangentStart;
 use proxjet::solve::{Sweep, SweepResult};
 use proxjet_report::{
-    DataInfo, Model, OutputDir, ResultFile, convergence_summary, lane_table, summary, write_coefficients,
-    write_trace,
+    DataInfo, Model, OutputDir, ResultFile, convergence_summary, lane_table, plot, summary,
+    write_coefficients, write_lanes, write_trace,
 };
 
 /// Arguments of `sweep`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     settings: Settings,
-    /// Folder for result.json, trace.npz, coefficients.csv and model.json; may be left out with --json
-    #[arg(long, value_name = "DIR")]
+    /// Folder for the results; without it no files are kept
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
     out: Option<PathBuf>,
     /// Measure and predict the rates of iterates and derivatives; needs a dense system of the active
     /// coefficients per lane
-    #[arg(long)]
+    #[arg(long, help_heading = "Derivatives")]
     rates: bool,
-    /// Print result.json on stdout instead of a table
-    #[arg(long)]
+    /// Print result.json on stdout instead of a short table
+    #[arg(long, help_heading = "Output")]
     json: bool,
+    /// Print every lane on stdout as CSV instead of a short table
+    #[arg(long, conflicts_with = "json", help_heading = "Output")]
+    csv: bool,
     /// Print the plan with its bytes and an estimate of the time, and run nothing
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     dry_run: bool,
 }
+
+const EXAMPLES: &str = "Examples:
+  proxjet sweep --data houses.csv --target price --standardize --validation 0.25:1 --out out
+      the lasso path of a CSV file: the model of the lowest held-out loss, coefficients, a picture
+  proxjet sweep --data bundled:breast_cancer --loss logistic --penalty elastic_net --l1-ratio 0.5 \\
+                --derivative log_alpha,l1_ratio --validation 0.3:1
+      which of two settings matters, by the slope of the held-out loss
+  proxjet sweep --data big.npz --alphas geom:1:1e-3:1000 --engine gpu --deadline 60 --out out
+      a thousand candidates on a GPU, for a minute at most";
 
 pub(crate) fn run(args: &Args) -> Result<u8> {
     let (mut engines, precision) = args.settings.engine.open_all(args.settings.precision()?)?;
     let sweep = args.settings.sweep(precision)?;
+    // Before a folder is made.
+    let plan = sweep.plan(engines[0].as_ref())?;
     if args.dry_run {
-        let plan = sweep.plan(engines[0].as_ref())?;
         if engines.len() > 1 {
             note!("the plan of the first of {} devices, if it ran alone", engines.len());
         }
@@ -53,14 +67,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         }
         return Ok(0);
     }
-    let out = match &args.out {
-        Some(path) => Some(OutputDir::create(path)?),
-        None if args.json => None,
-        None => {
-            let remedy = "Give --out DIR, or --json to print the result and keep no files.";
-            return Err(Error::usage("--out", "no folder", "a folder for the results", remedy));
-        }
-    };
+    let out = args.out.as_ref().map(|path| OutputDir::create(path)).transpose()?;
     let result = run_with_progress(&sweep, &mut engines, "sweep")?;
     let validation = args.settings.validation()?;
     // A late start is analysed because its error needs a bound.
@@ -78,25 +85,64 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
             out.write("model.json", |w| Ok(serde_json::to_writer_pretty(w, model)?))?;
         }
     }
+    let pictured = out.as_ref().map(|out| picture(out, &sweep, &result)).transpose()?.unwrap_or(false);
     if args.json {
         print_json(&file)?;
+    } else if args.csv {
+        let mut rows = Vec::new();
+        write_lanes(&result, &mut rows).expect("memory takes any text");
+        print(&String::from_utf8_lossy(&rows))?;
     } else {
-        print(&lane_table(&result.lanes))?;
+        print_styled(&lane_table(&result))?;
     }
-    note!("{}", translated(&summary(&result)).trim_end());
+    note!("{}", translated(&summary(&result, sweep.problem())).trim_end());
     if let Some(lanes) = &convergence {
         note!("{}", convergence_summary(lanes).trim_end());
     }
-    if let Some(out) = &out {
-        note!("results: {}", out.path().display());
-        if model.is_none() {
-            note!(
-                "no model.json: that is the lane of the lowest held-out loss; give --validation, or a single \
-                    alpha"
-            );
-        }
+    match &out {
+        Some(out) => note!("{}", contents(out, model.is_some(), pictured)),
+        None if args.json || args.csv => {}
+        None => note!("no files are kept; --out DIR keeps models, coefficients, pictures and the sequence"),
     }
     Ok(exit_code(&result))
+}
+
+/// Draws the path of two or more alphas; false if there is none to draw.
+fn picture(out: &OutputDir, sweep: &Sweep, result: &SweepResult) -> Result<bool> {
+    let problem = sweep.problem();
+    if !problem.penalty().uses_alpha() {
+        return Ok(false);
+    }
+    let shape = problem.shape();
+    let title = format!("{} with {} on {}", problem.loss(), problem.penalty(), problem.source());
+    let held_out = match shape.validation_rows {
+        0 => String::new(),
+        rows => format!(", {rows} held out"),
+    };
+    let subtitle = format!(
+        "{} by {} features; {} rows fitted{held_out}",
+        problem.target_name(),
+        shape.features,
+        shape.rows
+    );
+    let picture = plot::path(result, problem, &title, &subtitle)?;
+    picture.as_ref().map(|picture| picture.write(out, "path")).transpose()?;
+    Ok(picture.is_some())
+}
+
+/// What a folder of results has.
+fn contents(out: &OutputDir, has_model: bool, pictured: bool) -> String {
+    let folder = out.path().display();
+    let mut files = vec!["result.json", "coefficients.csv", "trace.npz"];
+    files.extend(has_model.then_some("model.json"));
+    files.extend(pictured.then_some("path.svg, path.png"));
+    let next = if has_model {
+        format!("predict other rows: proxjet predict --model {folder}/model.json --data FILE")
+    } else {
+        "no model.json: that is the lane of the lowest held-out loss; give --validation, or a single alpha"
+            .into()
+    };
+    format!("{folder}/ has {}\n{next}", files.join(", "))
 }
 
 /// Writes `result.json` and `trace.npz`, their names preceded by `prefix`.
@@ -115,7 +161,9 @@ pub(crate) fn run_with_progress(
     interrupt::listen();
     let plan = sweep.plan(engines[0].as_ref())?;
     let total = (plan.request.iterations * plan.request.lanes) as u64;
-    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+    let quiet = QUIET.load(std::sync::atomic::Ordering::Relaxed);
+    let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let bar = ProgressBar::with_draw_target(Some(total), target);
     let style = ProgressStyle::with_template("{prefix:28} [{bar:30}] {percent} %, {msg} ({eta} left)");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
     bar.set_prefix(name.to_string());

@@ -24,6 +24,9 @@ pub struct DataInfo {
     pub standardize: Option<Standardization>,
     /// The held-out split.
     pub validation: Option<Validation>,
+    /// The rows that are held out, by their numbers in the data, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out_rows: Option<Vec<usize>>,
 }
 
 impl DataInfo {
@@ -36,6 +39,7 @@ impl DataInfo {
             features: problem.feature_names().to_vec(),
             standardize: problem.standardization().cloned(),
             validation,
+            held_out_rows: problem.held_out_rows().map(<[usize]>::to_vec),
         }
     }
 }

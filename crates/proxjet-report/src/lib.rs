@@ -9,10 +9,12 @@ mod npz;
 mod output;
 pub mod plot;
 mod summary;
+mod table;
 
 pub use convergence::errors_against;
 pub use json::{DataInfo, ResultFile};
 pub use model::{Model, write_coefficients};
 pub use npz::write_trace;
 pub use output::OutputDir;
-pub use summary::{convergence_summary, lane_table, summary};
+pub use summary::{convergence_summary, summary};
+pub use table::{lane_table, write_lanes};

@@ -5,33 +5,10 @@ use std::fmt::Write;
 use proxjet::certificate::Verdict;
 use proxjet::diff::{LaneAnalysis, LateStart};
 use proxjet::engine::Status;
+use proxjet::objective::Objective;
 use proxjet::program::Precision;
 use proxjet::schedule::Algorithm;
 use proxjet::solve::{LaneResult, RunInfo, SweepResult};
-
-/// A table of the lanes, tab-separated with a header: for stdout.
-pub fn lane_table(lanes: &[LaneResult]) -> String {
-    let mut out = String::from(
-        "alpha\tl1_ratio\tstatus\titerations\tobjective\tgap\tsupport\tvalidation_loss\tverdict\n",
-    );
-    let number = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.6e}"));
-    for lane in lanes {
-        let _ = writeln!(
-            out,
-            "{:.6e}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
-            lane.alpha,
-            lane.l1_ratio,
-            lane.status.name(),
-            lane.iterations,
-            number(lane.objective),
-            number(lane.gap),
-            lane.support,
-            number(lane.validation_loss),
-            lane.certificate.as_ref().map_or("-", |c| c.verdict.name()),
-        );
-    }
-    out
-}
 
 /// The engine of a run, in one line.
 fn engine_line(info: &RunInfo) -> String {
@@ -69,11 +46,15 @@ fn certificates(lanes: &[LaneResult]) -> String {
 
 /// A few lines on a sweep: the engine, the status of the lanes, the best lane, and advice on lanes that did
 /// not converge.
-pub fn summary(result: &SweepResult) -> String {
+pub fn summary(result: &SweepResult, problem: &Objective) -> String {
     let lanes = &result.lanes;
     let count = |status: Status| lanes.iter().filter(|l| l.status == status).count();
     let mut out = engine_line(&result.info);
-    let _ = write!(out, "\n{} lanes in {:.2} s:", lanes.len(), result.info.seconds);
+    let candidates = match lanes.len() {
+        1 => "1 candidate (lane)".to_string(),
+        many => format!("{many} candidates (lanes)"),
+    };
+    let _ = write!(out, "\n{candidates} in {:.2} s:", result.info.seconds);
     let all = [
         Status::Converged,
         Status::MaxIterations,
@@ -93,15 +74,7 @@ pub fn summary(result: &SweepResult) -> String {
         let _ = writeln!(out, "{skipped:.0} % of the work left out: on coefficients that are zero");
     }
     if let Some(best) = result.best() {
-        let lane = &lanes[best];
-        let _ = writeln!(
-            out,
-            "lowest validation loss: {:.6e} at alpha = {:.6e} (lane {best}, {} non-zero coefficients)",
-            lane.validation_loss.unwrap_or(f64::NAN),
-            lane.alpha,
-            lane.support
-        );
-        out.push_str(end_of_path(lanes, best));
+        out.push_str(&best_lane(result, problem, best));
     }
     let open =
         || lanes.iter().filter(|l| l.status == Status::MaxIterations).filter_map(|l| l.certificate.as_ref());
@@ -138,6 +111,59 @@ pub fn summary(result: &SweepResult) -> String {
     out
 }
 
+/// The best lane, the slope of its held-out loss, and its largest effects.
+fn best_lane(result: &SweepResult, problem: &Objective, best: usize) -> String {
+    let lane = &result.lanes[best];
+    let score = match (result.info.score, lane.score) {
+        (_, None) => String::new(),
+        ("r2", Some(score)) => format!(", R² {score:.4} on the held-out rows"),
+        (_, Some(score)) => format!(", accuracy {score:.4} on the held-out rows"),
+    };
+    let mut out = format!(
+        "best: lane {best}, alpha {:.6e}: lowest held-out loss {:.6e}{score}, {} non-zero coefficient{}\n",
+        lane.alpha,
+        lane.validation_loss.unwrap_or(f64::NAN),
+        lane.support,
+        if lane.support == 1 { "" } else { "s" }
+    );
+    let slopes = lane.hypergradient.iter().flatten().zip(&result.info.derivative);
+    let slopes: Vec<String> =
+        slopes.filter(|(v, _)| v.is_finite()).map(|(v, name)| format!("{v:+.1e} by {name}")).collect();
+    if !slopes.is_empty() {
+        let _ = writeln!(out, "  slope of its held-out loss: {}", slopes.join(", "));
+    }
+    let fit = result.lane(best);
+    let effects = problem.feature_scales() * fit.coef();
+    let mut order: Vec<usize> =
+        (0..effects.len()).filter(|j| effects[*j].is_finite() && effects[*j] != 0.0).collect();
+    order.sort_by(|a, b| effects[*b].abs().total_cmp(&effects[*a].abs()));
+    let named: Vec<String> =
+        order.iter().take(EFFECTS).map(|j| format!("{} {:+.3e}", fit.names()[*j], effects[*j])).collect();
+    if !named.is_empty() {
+        let _ = writeln!(out, "  largest effects of one standard deviation: {}", named.join(", "));
+    }
+    out.push_str(end_of_path(&result.lanes, best));
+    if problem.penalty().uses_alpha() && problem.standardization().is_none() {
+        let used = problem.feature_scales().into_iter().filter(|s| *s > 0.0);
+        let (least, most) = used.fold((f64::INFINITY, 0.0f64), |(l, m), s| (l.min(s), m.max(s)));
+        if most > UNEQUAL * least {
+            let _ = writeln!(
+                out,
+                "the standard deviations of the features differ {:.0e}-fold, so that the penalty hardly holds \
+                 those of large scale; `standardize` treats them alike",
+                most / least
+            );
+        }
+    }
+    out
+}
+
+/// Ratio of the scales of features from which a penalty treats them very unequally.
+const UNEQUAL: f64 = 30.0;
+
+/// Features that are named in a summary.
+const EFFECTS: usize = 5;
+
 /// What to do about lanes that diverged, or whose numbers are not finite.
 fn advice_on_divergence(result: &SweepResult, diverged: usize, not_finite: usize) -> String {
     let mut out = String::new();
@@ -164,11 +190,11 @@ fn end_of_path(lanes: &[LaneResult], best: usize) -> &'static str {
     let (smaller, larger) = (lanes.iter().any(|l| l.alpha < alpha), lanes.iter().any(|l| l.alpha > alpha));
     match (smaller, larger) {
         (false, true) => {
-            "the lowest validation loss is at the smallest alpha: an even smaller one may be better. Extend \
+            "the lowest held-out loss is at the smallest alpha: an even smaller one may be better. Extend \
              `alphas` downwards, as in geom:HI:LO:N.\n"
         }
         (true, false) => {
-            "the lowest validation loss is at the largest alpha: an even larger one, or a model without \
+            "the lowest held-out loss is at the largest alpha: an even larger one, or a model without \
              these features, may be better. Extend `alphas` upwards, as in geom:HI:LO:N.\n"
         }
         _ => "",

@@ -307,3 +307,67 @@ fn reproduce_makes_its_page() {
     let result: serde_json::Value = serde_json::from_str(&read("result.json")).unwrap();
     assert_eq!(result.as_array().unwrap().len(), 3);
 }
+
+#[test]
+fn a_sweep_ends_with_a_short_table_and_every_lane_on_request() {
+    let args = ["--engine", "cpu", "--validation", "0.25:1"];
+    let out = proxjet(&lasso(&args));
+    assert_eq!(out.status.code(), Some(0), "{}", stderr(&out));
+    let table = String::from_utf8(out.stdout.clone()).unwrap();
+    assert!(table.lines().count() <= 20 && !table.contains('\x1b'), "{table}");
+    let marked: Vec<&str> = table.lines().filter(|line| line.starts_with('*')).collect();
+    let talk = stderr(&out);
+    assert!(talk.contains("100 candidates (lanes)") && talk.contains("no files are kept"), "{talk}");
+
+    let quiet = proxjet(&lasso(&[&args[..], &["--csv", "--quiet"]].concat()));
+    assert!(stderr(&quiet).is_empty(), "{}", stderr(&quiet));
+    let mut rows = csv::Reader::from_reader(&quiet.stdout[..]);
+    let column = |head: &csv::StringRecord, name: &str| head.iter().position(|h| h == name).unwrap();
+    let head = rows.headers().unwrap().clone();
+    let (loss, score) = (column(&head, "validation_loss"), column(&head, "r2"));
+    let rows: Vec<csv::StringRecord> = rows.records().map(|row| row.unwrap()).collect();
+    assert_eq!(rows.len(), 100);
+    let number = |row: &csv::StringRecord, at: usize| row[at].parse::<f64>().unwrap();
+    let best = rows.iter().min_by(|a, b| number(a, loss).total_cmp(&number(b, loss))).unwrap();
+    // The squared loss is half the mean square of the residuals.
+    let (_, held_out) = proxjet::data::bundled("diabetes").unwrap().split("0.25:1".parse().unwrap()).unwrap();
+    let variance = held_out.target().var(0.0);
+    let expected = 1.0 - 2.0 * number(best, loss) / variance;
+    assert!((number(best, score) - expected).abs() < 1e-9, "{} for {expected}", number(best, score));
+    assert!(marked.len() == 1 && marked[0].contains(&format!("{expected:.4}")), "{marked:?}");
+}
+
+#[test]
+fn accuracy_is_the_share_of_right_classes_and_the_picture_names_every_feature() {
+    let f = Folder::new();
+    let dir = f.path("out").display().to_string();
+    let data = ["--data", "bundled:breast_cancer", "--standardize"];
+    let args = ["--loss", "logistic", "--penalty", "l1", "--engine", "cpu", "--alphas", "0.1,0.01"];
+    let out = proxjet(&[&["sweep"], &data[..], &args, &["--validation", "0.3:2", "--out", &dir]].concat());
+    assert_eq!(out.status.code(), Some(0), "{}", stderr(&out));
+    let read =
+        |name: &str| -> Value { serde_json::from_slice(&std::fs::read(f.path(name)).unwrap()).unwrap() };
+    let (result, model) = (read("out/result.json"), read("out/model.json"));
+    let rows = result["data"]["held_out_rows"].as_array().unwrap();
+    let all = proxjet::data::bundled("breast_cancer").unwrap();
+    assert_eq!(rows.len(), (0.3f64 * 569.0).round() as usize);
+    let coef: Vec<f64> = model["coef"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+    let z = all.x().dot(&ndarray::Array1::from(coef.clone())) + model["intercept"].as_f64().unwrap();
+    let classes = model["classes"].as_array().unwrap();
+    let second: f64 = classes[1].as_str().unwrap().parse().unwrap();
+    let right = |row: &&Value| {
+        let i = row.as_u64().unwrap() as usize;
+        (z[i] > 0.0) == (all.target()[i] == second)
+    };
+    let expected = rows.iter().filter(right).count() as f64 / rows.len() as f64;
+    let lane = model["lane"].as_u64().unwrap() as usize;
+    let said = result["lanes"][lane]["score"].as_f64().unwrap();
+    assert_eq!(result["score"], "accuracy");
+    assert!((said - expected).abs() < 1e-12 && said > 0.9, "{said} for {expected}");
+
+    let svg = std::fs::read_to_string(f.path("out/path.svg")).unwrap();
+    let names = model["features"].as_array().unwrap();
+    for (name, _) in names.iter().zip(&coef).filter(|(_, c)| **c != 0.0) {
+        assert!(svg.contains(&format!("<title>{}</title>", name.as_str().unwrap())), "{name}");
+    }
+}

@@ -4,7 +4,7 @@ use ndarray::Array2;
 use plotters::prelude::*;
 
 use super::path::{HEADING, heading};
-use super::{COLORS, Canvas, FONT, Picture};
+use super::{Axes, COLORS, Canvas, FONT, Picture, Shapes};
 use proxjet::error::Result;
 
 /// One rule: distances of all lanes to the reference, relative to the start.
@@ -30,12 +30,12 @@ pub struct ConvergenceCurve {
 pub fn convergence(curves: &[ConvergenceCurve], title: &str, subtitle: &str) -> Result<Picture> {
     let rows = curves.len().div_ceil(COLUMNS) as i32;
     let height = PANELS + ROW * rows + 12;
-    Picture::draw::<Box<dyn std::error::Error>>((1000, (HEADING + height) as u32), |canvas| {
+    Picture::draw::<Box<dyn std::error::Error>>((1000, (HEADING + height) as u32), |canvas, shapes| {
         let canvas = heading(canvas, title, subtitle)?;
         let (panels, below) = canvas.split_vertically(PANELS);
         let (left, right) = panels.split_horizontally(500);
-        panel(&left, curves, |c| &c.error, "‖x(k) − x*‖ / ‖x(0) − x*‖")?;
-        panel(&right, curves, |c| &c.derivative_error, "‖dx(k) − dx*‖ / ‖dx(0) − dx*‖")?;
+        panel(&left, shapes, curves, |c| &c.error, "‖x(k) − x*‖ / ‖x(0) − x*‖")?;
+        panel(&right, shapes, curves, |c| &c.derivative_error, "‖dx(k) − dx*‖ / ‖dx(0) − dx*‖")?;
         legend(&below, curves)
     })
 }
@@ -65,6 +65,7 @@ const FLOOR: f64 = 1e-15;
 
 fn panel(
     area: &Canvas<'_>,
+    shapes: &mut Shapes,
     curves: &[ConvergenceCurve],
     errors: impl Fn(&ConvergenceCurve) -> &Array2<f64>,
     caption: &str,
@@ -96,6 +97,8 @@ fn panel(
         .label_style((FONT, 13))
         .axis_desc_style((FONT, 13))
         .draw()?;
+    let corners = [(0.0, low), (last as f64, high)];
+    let axes = Axes::new(corners, corners.map(|corner| chart.backend_coord(&corner)), (false, true));
     for (i, (curve, band)) in curves.iter().zip(&bands).enumerate() {
         let color = COLORS[i % COLORS.len()];
         let at = |k: usize, q: usize| (curve.iteration[k] as f64, band[k][q].clamp(low, high));
@@ -106,8 +109,8 @@ fn panel(
             chart.draw_series(DashedLineSeries::new(line, 4, 4, color.mix(0.8).stroke_width(1)))?;
         }
         let edge = (0..band.len()).map(|k| at(k, 0)).chain((0..band.len()).rev().map(|k| at(k, 2)));
-        chart.draw_series(std::iter::once(Polygon::new(edge.collect::<Vec<_>>(), color.mix(0.15))))?;
-        chart.draw_series(LineSeries::new((0..band.len()).map(|k| at(k, 1)), color.stroke_width(2)))?;
+        shapes.area(&axes, edge, (color, 0.15));
+        shapes.line(&axes, (0..band.len()).map(|k| at(k, 1)), (color, 2));
     }
     Ok(())
 }

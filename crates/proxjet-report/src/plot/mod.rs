@@ -11,9 +11,11 @@ use proxjet::error::{Error, ErrorKind, Result};
 
 mod convergence;
 mod path;
+mod smooth;
 
 pub use convergence::{ConvergenceCurve, convergence};
 pub use path::path;
+use smooth::{Axes, Shapes};
 
 /// Family name of the embedded font.
 const FONT: &str = "DejaVu Sans";
@@ -75,7 +77,7 @@ impl Picture {
     /// Draws on a canvas of the given size; plotters cannot fail when it draws to memory.
     fn draw<E: std::fmt::Display>(
         size: (u32, u32),
-        content: impl FnOnce(&Canvas<'_>) -> std::result::Result<(), E>,
+        content: impl FnOnce(&Canvas<'_>, &mut Shapes) -> std::result::Result<(), E>,
     ) -> Result<Picture> {
         use plotters::prelude::*;
         static FONTS: Once = Once::new();
@@ -83,15 +85,16 @@ impl Picture {
             // The only failure is a broken font file, and this font is embedded in the program.
             let _ = register_font(FONT, FontStyle::Normal, dejavu::sans::regular());
         });
-        let mut svg = String::new();
+        let (mut svg, mut shapes) = (String::new(), Shapes::default());
         let failed =
             |e: String| Error::new(ErrorKind::Output, "picture", e, "a picture", "Please report this.");
         {
             let canvas = SVGBackend::with_string(&mut svg, size).into_drawing_area();
             canvas.fill(&WHITE).map_err(|e| failed(e.to_string()))?;
-            content(&canvas).map_err(|e| failed(e.to_string()))?;
+            content(&canvas, &mut shapes).map_err(|e| failed(e.to_string()))?;
             canvas.present().map_err(|e| failed(e.to_string()))?;
         }
+        shapes.over(&mut svg);
         Ok(Picture { svg })
     }
 }

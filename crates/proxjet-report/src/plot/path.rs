@@ -4,8 +4,11 @@ use plotters::coord::combinators::LogCoord;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
-use super::{COLORS, Canvas, FONT, Picture, label};
+use super::{Axes, COLORS, Canvas, FONT, Picture, Shapes, label};
+use ndarray::ArrayView1;
 use proxjet::error::Result;
+use proxjet::objective::Objective;
+use proxjet::result::Fit;
 use proxjet::solve::SweepResult;
 
 type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<LogCoord<f64>, RangedCoordf64>>;
@@ -16,30 +19,103 @@ const BAND: f64 = 0.223_143_551_314_209_7; // ln 1.25
 /// Features drawn in colour and named; the others are grey.
 const NAMED: usize = 8;
 
-/// Coefficients against alpha, each with the band `coef ± |dcoef/dlog alpha| · ln 1.25`. `derivative` is the
-/// index of `log_alpha` among the derivatives. With held-out rows, their loss is drawn below, with its slope
-/// at every tenth lane.
+/// Most features and lanes that are drawn: those of the largest effects, and lanes at even distances.
+const FEATURES: usize = 400;
+const LANES: usize = 400;
+
+/// The path of the delivered models, feature by feature, in units of `coef · standard deviation`.
+struct Effects<'a> {
+    result: &'a SweepResult,
+    /// Lanes of positive alpha with finite coefficients, smallest alpha first.
+    lanes: Vec<usize>,
+    names: &'a [String],
+    /// Features that are not zero everywhere, those of the largest effects first.
+    features: Vec<usize>,
+    /// Features left out.
+    left_out: usize,
+    /// `[lane][feature]`: effects, and their change by log alpha if that is among the derivatives.
+    effect: Vec<Vec<f64>>,
+    change: Option<Vec<Vec<f64>>>,
+}
+
+impl<'a> Effects<'a> {
+    fn new(result: &'a SweepResult, problem: &'a Objective) -> Self {
+        let scales = problem.feature_scales();
+        let fits: Vec<(usize, Fit<'_>)> = by_alpha(result)
+            .into_iter()
+            .map(|i| (i, result.lane(i)))
+            .filter(|(_, fit)| fit.coef().iter().all(|v| v.is_finite()))
+            .collect();
+        let largest =
+            |j: usize| fits.iter().map(|(_, f)| (f.coef()[j] * scales[j]).abs()).fold(0.0, f64::max);
+        let sizes: Vec<f64> = (0..scales.len()).map(largest).collect();
+        let mut features: Vec<usize> = (0..sizes.len()).filter(|j| sizes[*j] > 0.0).collect();
+        features.sort_by(|a, b| sizes[*b].total_cmp(&sizes[*a]));
+        let left_out = features.len().saturating_sub(FEATURES);
+        features.truncate(FEATURES);
+        let of =
+            |row: ArrayView1<'_, f64>| features.iter().map(|j| row[*j] * scales[*j]).collect::<Vec<f64>>();
+        let by_alpha = result.info.derivative.iter().position(|d| d == "log_alpha");
+        Effects {
+            lanes: fits.iter().map(|(i, _)| *i).collect(),
+            names: problem.feature_names(),
+            left_out,
+            effect: fits.iter().map(|(_, f)| of(f.coef())).collect(),
+            change: by_alpha.map(|t| fits.iter().map(|(_, f)| of(f.dcoef().row(t))).collect()),
+            features,
+            result,
+        }
+    }
+
+    fn alpha(&self, i: usize) -> f64 {
+        self.result.lanes[self.lanes[i]].alpha
+    }
+
+    /// The line of a feature, by its rank.
+    fn line(&self, rank: usize) -> Vec<(f64, f64)> {
+        (0..self.lanes.len()).map(|i| (self.alpha(i), self.effect[i][rank])).collect()
+    }
+
+    /// The outline of its band.
+    fn band(&self, rank: usize) -> Vec<(f64, f64)> {
+        let Some(change) = &self.change else { return Vec::new() };
+        let edge = |sign: f64| {
+            move |i: usize| (self.alpha(i), self.effect[i][rank] + sign * BAND * change[i][rank].abs())
+        };
+        let lower = (0..self.lanes.len()).map(edge(-1.0));
+        lower.chain((0..self.lanes.len()).rev().map(edge(1.0))).filter(|(_, v)| v.is_finite()).collect()
+    }
+}
+
+/// Coefficients against alpha, times the standard deviations of their features, each with the band of its
+/// first-order change when alpha moves by a quarter. With held-out rows, their loss is drawn below, with its
+/// slope at some lanes. In the SVG every line says its feature when the pointer is on it. `None` for fewer
+/// than two alphas with finite coefficients.
 ///
 /// # Errors
 /// A picture that cannot be drawn.
 pub fn path(
     result: &SweepResult,
-    derivative: usize,
-    names: &[String],
+    problem: &Objective,
     title: &str,
     subtitle: &str,
-) -> Result<Picture> {
+) -> Result<Option<Picture>> {
+    let effects = Effects::new(result, problem);
+    if effects.lanes.len() < 2 {
+        return Ok(None);
+    }
     let validation = result.lanes.iter().all(|l| l.validation_loss.is_some());
     let height = if validation { 760 } else { 540 };
-    Picture::draw::<Box<dyn std::error::Error>>((900, height), |canvas| {
+    let picture = Picture::draw::<Box<dyn std::error::Error>>((900, height), |canvas, shapes| {
         let canvas = heading(canvas, title, subtitle)?;
         let (top, bottom) = canvas.split_vertically(if validation { 460 } else { height as i32 - 60 });
-        coefficients(&top, result, derivative, names)?;
+        coefficients(&top, shapes, &effects)?;
         if validation {
-            held_out(&bottom, result, derivative)?;
+            held_out(&bottom, shapes, result)?;
         }
         Ok(())
-    })
+    })?;
+    Ok(Some(picture))
 }
 
 /// Draws the heading and returns the area below it.
@@ -62,50 +138,34 @@ pub(super) fn heading<'a>(
 
 fn coefficients(
     area: &Canvas<'_>,
-    result: &SweepResult,
-    derivative: usize,
-    names: &[String],
+    shapes: &mut Shapes,
+    effects: &Effects<'_>,
 ) -> std::result::Result<(), Box<dyn std::error::Error>> {
-    let trace = &result.trace;
-    let f = trace.iteration.len() - 1;
-    let p = trace.coef.dim().2;
-    let order = by_alpha(result);
-    let coef =
-        |j: usize| order.iter().map(move |&i| (trace.alpha[i], trace.coef[[f, i, j]])).collect::<Vec<_>>();
-    let band = |j: usize| {
-        let half = move |i: usize| BAND * trace.dcoef[[f, i, derivative, j]].abs();
-        let lower = order.iter().map(move |&i| (trace.alpha[i], trace.coef[[f, i, j]] - half(i)));
-        let upper = order.iter().rev().map(move |&i| (trace.alpha[i], trace.coef[[f, i, j]] + half(i)));
-        lower.chain(upper).filter(|(_, v)| v.is_finite()).collect::<Vec<_>>()
-    };
-    let Some(&last) = order.first() else {
-        return Err("a path needs lanes with a positive alpha".into());
-    };
-    let mut largest: Vec<usize> = (0..p).collect();
-    largest.sort_by(|a, b| trace.coef[[f, last, *b]].abs().total_cmp(&trace.coef[[f, last, *a]].abs()));
-
-    let finite = (0..p).flat_map(coef).map(|(_, v)| v).filter(|v| v.is_finite());
-    let (low, high) = finite.fold((0.0f64, 0.0f64), |(l, h), v| (l.min(v), h.max(v)));
+    let ranks = effects.features.len();
+    let all = effects.effect.iter().flatten();
+    let (low, high) = all.fold((0.0f64, 0.0f64), |(l, h), v| (l.min(*v), h.max(*v)));
     let pad = 0.06 * (high - low).max(1e-12);
-    let (x_low, x_high) = alpha_range(result);
-    let caption = "coefficient; band: first-order change when alpha moves by 25 %";
-    let mut chart = over_alpha(area, (x_low, x_high), (low - pad, high + pad), caption)?;
+    let (x_low, x_high) = alpha_range(effects.result);
+    let caption = match &effects.change {
+        Some(_) => "coefficient x sd of feature; band: change when alpha moves by 25 %",
+        None => "coefficient x sd of feature",
+    };
+    let (chart, axes) = over_alpha(area, (x_low, x_high), (low - pad, high + pad), caption)?;
     let grey = RGBColor(170, 170, 170);
     let color = |rank: usize| if rank < NAMED { COLORS[rank] } else { grey };
-    for (rank, j) in largest.iter().enumerate().rev() {
-        chart.draw_series(std::iter::once(Polygon::new(band(*j), color(rank).mix(0.18))))?;
+    for rank in (0..ranks).rev() {
+        shapes.area(&axes, effects.band(rank).into_iter(), (color(rank), 0.18));
     }
-    for (rank, j) in largest.iter().enumerate().rev() {
-        let line = coef(*j).into_iter().filter(|(_, v)| v.is_finite());
-        chart.draw_series(LineSeries::new(line, color(rank).stroke_width(2)))?;
+    for rank in (0..ranks).rev() {
+        shapes.line(&axes, effects.line(rank).into_iter(), (color(rank), 2));
+    }
+    for rank in (0..ranks).rev() {
+        let name = &effects.names[effects.features[rank]];
+        shapes.title(&axes, effects.line(rank).into_iter(), name);
     }
     // Names beside the ends of the lines, moved apart if they would overlap.
-    let mut ends: Vec<(i32, usize)> = largest
-        .iter()
-        .take(NAMED)
-        .enumerate()
-        .map(|(rank, j)| (chart.backend_coord(&(x_low, trace.coef[[f, last, *j]])).1, rank))
-        .collect();
+    let end = |rank: usize| chart.backend_coord(&(x_low, effects.effect[0][rank])).1;
+    let mut ends: Vec<(i32, usize)> = (0..ranks.min(NAMED)).map(|rank| (end(rank), rank)).collect();
     let right = chart.backend_coord(&(x_high, low)).0;
     drop(chart);
     ends.sort_unstable();
@@ -113,27 +173,29 @@ fn coefficients(
     let origin = area.get_base_pixel();
     for (y, rank) in &ends {
         let at = (right + 14 - origin.0, *y - 7 - origin.1);
-        let name: String = names[largest[*rank]].chars().take(20).collect();
+        let name: String = effects.names[effects.features[*rank]].chars().take(20).collect();
         area.draw(&Rectangle::new([(at.0, at.1 + 5), (at.0 + 10, at.1 + 9)], color(*rank).filled()))?;
         area.draw(&Text::new(name, (at.0 + 16, at.1), (FONT, 13).into_font()))?;
     }
-    if p > NAMED {
+    if ranks > NAMED {
         let at = (right + 30 - origin.0, ends.last().map_or(0, |e| e.0) + 12 - origin.1);
-        area.draw(&Text::new(
-            format!("{} more in grey", p - NAMED),
-            at,
-            (FONT, 12).into_font().color(&grey),
-        ))?;
+        let left_out = match effects.left_out {
+            0 => String::new(),
+            many => format!(", {many} not drawn"),
+        };
+        let text = format!("{} more in grey{left_out}", ranks - NAMED);
+        area.draw(&Text::new(text, at, (FONT, 12).into_font().color(&grey)))?;
     }
     Ok(())
 }
 
 fn held_out(
     area: &Canvas<'_>,
+    shapes: &mut Shapes,
     result: &SweepResult,
-    derivative: usize,
 ) -> std::result::Result<(), Box<dyn std::error::Error>> {
     let order = by_alpha(result);
+    let derivative = result.info.derivative.iter().position(|d| d == "log_alpha");
     let points: Vec<(f64, f64)> = order
         .iter()
         .filter_map(|&i| Some((result.lanes[i].alpha, result.lanes[i].validation_loss?)))
@@ -141,17 +203,17 @@ fn held_out(
     let (low, high) = points.iter().fold((f64::MAX, f64::MIN), |(l, h), (_, v)| (l.min(*v), h.max(*v)));
     let pad = 0.08 * (high - low).max(1e-12);
     let (x_low, x_high) = alpha_range(result);
-    let mut chart = over_alpha(area, (x_low, x_high), (low - pad, high + pad), "held-out loss")?;
-    chart.draw_series(LineSeries::new(points.iter().copied(), COLORS[0].stroke_width(2)))?;
+    let (chart, axes) = over_alpha(area, (x_low, x_high), (low - pad, high + pad), "held-out loss")?;
+    shapes.line(&axes, points.iter().copied(), (COLORS[0], 2));
     for &i in order.iter().step_by((order.len() / 12).max(1)) {
         let lane = &result.lanes[i];
-        let slope = lane.hypergradient.as_ref().and_then(|h| h.get(derivative).copied().flatten());
+        let slope = lane.hypergradient.as_ref().and_then(|h| Some(h[derivative?]));
         let (Some(slope), Some(loss)) = (slope, lane.validation_loss) else { continue };
         let ends = [-0.12f64, 0.12].map(|t| (lane.alpha * t.exp(), loss + slope * t));
-        chart.draw_series(LineSeries::new(ends, COLORS[1].stroke_width(3)))?;
+        shapes.line(&axes, ends.into_iter(), (COLORS[1], 3));
     }
     if let Some(best) = points.iter().min_by(|a, b| a.1.total_cmp(&b.1)) {
-        chart.draw_series([Circle::new(*best, 5, COLORS[2].filled())])?;
+        shapes.point(&axes, *best, (COLORS[2], 5));
     }
     let right = chart.backend_coord(&(x_high, high));
     drop(chart);
@@ -174,7 +236,7 @@ fn over_alpha<'a>(
     x: (f64, f64),
     y: (f64, f64),
     caption: &str,
-) -> std::result::Result<Chart<'a>, Box<dyn std::error::Error>> {
+) -> std::result::Result<(Chart<'a>, Axes), Box<dyn std::error::Error>> {
     let mut chart = ChartBuilder::on(area)
         .margin_left(12)
         .margin_right(170)
@@ -193,14 +255,17 @@ fn over_alpha<'a>(
         .label_style((FONT, 13))
         .axis_desc_style((FONT, 13))
         .draw()?;
-    Ok(chart)
+    let corners = [(x.0, y.0), (x.1, y.1)];
+    let axes = Axes::new(corners, corners.map(|corner| chart.backend_coord(&corner)), (true, false));
+    Ok((chart, axes))
 }
 
-/// Lanes in the order of alpha, smallest first.
+/// Lanes in the order of alpha, smallest first; if there are many, at even distances.
 fn by_alpha(result: &SweepResult) -> Vec<usize> {
     let mut order: Vec<usize> = (0..result.lanes.len()).filter(|i| result.lanes[*i].alpha > 0.0).collect();
     order.sort_by(|a, b| result.lanes[*a].alpha.total_cmp(&result.lanes[*b].alpha));
-    order
+    let step = order.len().div_ceil(LANES).max(1);
+    order.into_iter().step_by(step).collect()
 }
 
 fn alpha_range(result: &SweepResult) -> (f64, f64) {
