@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::table::number;
 use proxjet::certificate::Verdict;
 use proxjet::diff::{LaneAnalysis, LateStart};
 use proxjet::engine::Status;
@@ -120,9 +121,9 @@ fn best_lane(result: &SweepResult, problem: &Objective, best: usize) -> String {
         (_, Some(score)) => format!(", accuracy {score:.4} on the held-out rows"),
     };
     let mut out = format!(
-        "best: lane {best}, alpha {:.6e}: lowest held-out loss {:.6e}{score}, {} non-zero coefficient{}\n",
-        lane.alpha,
-        lane.validation_loss.unwrap_or(f64::NAN),
+        "best: lane {best}, alpha {}: lowest held-out loss {}{score}, {} non-zero coefficient{}\n",
+        number(Some(lane.alpha)),
+        number(lane.validation_loss),
         lane.support,
         if lane.support == 1 { "" } else { "s" }
     );
@@ -138,7 +139,7 @@ fn best_lane(result: &SweepResult, problem: &Objective, best: usize) -> String {
         (0..effects.len()).filter(|j| effects[*j].is_finite() && effects[*j] != 0.0).collect();
     order.sort_by(|a, b| effects[*b].abs().total_cmp(&effects[*a].abs()));
     let named: Vec<String> =
-        order.iter().take(EFFECTS).map(|j| format!("{} {:+.3e}", fit.names()[*j], effects[*j])).collect();
+        order.iter().take(EFFECTS).map(|j| format!("{} {}", fit.names()[*j], signed(effects[*j]))).collect();
     if !named.is_empty() {
         let _ = writeln!(out, "  largest effects of one standard deviation: {}", named.join(", "));
     }
@@ -160,6 +161,11 @@ fn best_lane(result: &SweepResult, problem: &Objective, best: usize) -> String {
 
 /// Ratio of the scales of features from which a penalty treats them very unequally.
 const UNEQUAL: f64 = 30.0;
+
+/// A number with its sign.
+fn signed(v: f64) -> String {
+    format!("{}{}", if v < 0.0 { '-' } else { '+' }, number(Some(v.abs())))
+}
 
 /// Features that are named in a summary.
 const EFFECTS: usize = 5;

@@ -71,7 +71,7 @@ fn verdict(lane: &LaneResult) -> String {
 }
 
 /// Five digits, in plain notation where that is short.
-fn number(v: Option<f64>) -> String {
+pub(crate) fn number(v: Option<f64>) -> String {
     match v {
         None => "-".into(),
         Some(0.0) => "0".into(),

@@ -2,6 +2,7 @@
 
 mod bench;
 mod data;
+mod pages;
 mod runs;
 
 use std::path::{Path, PathBuf};
