@@ -75,6 +75,8 @@
 //! None by default. `gpu`: the GPU engine. `readers`: data from CSV, NPY, NPZ and svmlight files, schedules
 //! from TOML. `serde`: results, plans and settings can be serialised.
 
+pub use ndarray;
+
 pub mod certificate;
 pub mod data;
 pub mod design;

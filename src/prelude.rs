@@ -11,7 +11,7 @@ pub use crate::engine::gpu::{GpuEngine, Pick};
 pub use crate::engine::{Engine, Status};
 pub use crate::error::{Error, Result};
 pub use crate::objective::{Derivative, Loss, Objective, Penalty};
-pub use crate::program::{Precision, Strategy};
+pub use crate::program::{Keep, Precision, Strategy};
 pub use crate::result::Fit;
 pub use crate::schedule::{Algorithm, Metric, Momentum, Phase, Restart, Schedule, Step, TangentStart, Until};
 pub use crate::solve::{Alphas, Handle, LaneResult, Sweep, SweepResult, Update};

@@ -33,7 +33,14 @@ fn files_that_the_readme_names_exist() {
         "docs/derivatives.md",
         "docs/gpu.md",
         "docs/benchmarks.md",
+        "docs/certificates.md",
+        "docs/coming_from.md",
+        "docs/data.md",
         "docs/embedding.md",
+        "docs/glossary.md",
+        "docs/program.md",
+        "docs/schedules.md",
+        "docs/tutorial.md",
         "shaders/README.md",
     ] {
         let text = fs::read_to_string(root.join(page)).unwrap();

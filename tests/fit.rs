@@ -10,6 +10,7 @@ use proxjet::data::{Dataset, Validation, bundled};
 use proxjet::design::Design;
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::objective::{Loss, Objective, Penalty};
+use proxjet::program::Keep;
 use proxjet::solve::{Alphas, Sweep, SweepResult};
 
 fn run(data: Dataset, loss: Loss, penalty: Penalty, intercept: bool, alphas: &[f64]) -> SweepResult {
@@ -118,4 +119,32 @@ fn the_best_lane_has_the_lowest_held_out_loss() {
     let without =
         run(bundled("diabetes").unwrap().standardize(), Loss::squared(), Penalty::l1(), true, &[1.0]);
     assert_eq!(without.best(), None);
+}
+
+#[test]
+fn a_sweep_that_keeps_nothing_has_the_same_models() {
+    let (fitted, held_out) = bundled("diabetes").unwrap().split("0.25:1".parse().unwrap()).unwrap();
+    let fitted = fitted.standardize();
+    let held_out = held_out.standardize_like(&fitted).unwrap();
+    let objective = Objective::builder(fitted).validation(held_out).build().unwrap();
+    for polish in [true, false] {
+        let sweep = Sweep::new(objective.clone()).alphas(Alphas::path(1e-2, 20)).polish(polish);
+        let run = |keep: Keep| sweep.clone().keep(keep).run(&mut CpuEngine::new()).unwrap();
+        let whole = run(Keep::Frames);
+        for keep in [Keep::Records, Keep::Nothing] {
+            let lean = run(keep);
+            for lane in 0..20 {
+                assert_eq!(lean.lane(lane), whole.lane(lane), "{keep:?}");
+                let (a, b) = (&lean.lanes[lane], &whole.lanes[lane]);
+                assert_eq!((a.objective, a.support, a.iterations), (b.objective, b.support, b.iterations));
+                assert_eq!((a.validation_loss, a.score), (b.validation_loss, b.score));
+                assert_eq!(&a.hypergradient, &b.hypergradient);
+            }
+            assert_eq!(lean.trace.coef.dim().0, 1);
+            let rows = if keep == Keep::Nothing { 1 } else { whole.trace.objective.nrows() };
+            assert_eq!(lean.trace.objective.nrows(), rows);
+            let analysed = proxjet::diff::analyse(&sweep, &lean, &[]).map(|_| ());
+            assert!(analysed.unwrap_err().to_string().contains("without its start"));
+        }
+    }
 }

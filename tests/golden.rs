@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array1, Array2, ArrayD, Axis, Ix1, Ix2};
-use proxjet::data::{Dataset, read_array};
+use proxjet::data::{Dataset, bundled, read_array};
+use proxjet::engine::cpu::CpuEngine;
 use proxjet::objective::{Derivative, Objective};
 use proxjet::program::Precision;
 use proxjet::schedule::{Momentum, Step};
@@ -88,4 +89,33 @@ fn gpu_f64() {
 #[test]
 fn gpu_f32() {
     run("gpu", Precision::F32, 1e-4);
+}
+
+#[test]
+fn solutions_are_those_of_scikit_learn() {
+    // By tests/golden/scikit_learn.py, with the names and scales of docs/coming_from.md.
+    let text = std::fs::read_to_string(folder().join("scikit_learn.csv")).unwrap();
+    let mut rows = 0;
+    for line in text.lines().skip(1) {
+        let cell: Vec<&str> = line.split(',').collect();
+        let number = |i: usize| cell[i].parse::<f64>().unwrap();
+        let data = bundled(cell[0]).unwrap().standardize();
+        let objective = Objective::builder(data)
+            .loss(cell[1].parse().unwrap())
+            .penalty(cell[2].parse().unwrap())
+            .build()
+            .unwrap();
+        let sweep = Sweep::new(objective).alphas(Alphas::List(vec![number(3)])).l1_ratio(number(4));
+        let result = sweep.run(&mut CpuEngine::new()).unwrap();
+        // In the units of the standardised columns, as scikit-learn's.
+        let scales = sweep.problem().feature_scales();
+        let coef = &result.lane(0).coef() * &scales;
+        let expected: Array1<f64> = cell[6].split(';').map(|v| v.parse::<f64>().unwrap()).collect();
+        // What saga leaves: it has no duality gap.
+        let bound = if line.contains("logistic,l1") { 1e-6 } else { 1e-8 };
+        let error = relative_diff(&expected, &coef);
+        assert!(error <= bound, "{}: {error:e}", &line[..40]);
+        rows += 1;
+    }
+    assert_eq!(rows, 6);
 }

@@ -155,12 +155,16 @@ fn last_tangent(sweep: &Sweep, result: &SweepResult, lane: usize, t: usize) -> A
 /// Analyses every lane of a run, given the solutions.
 ///
 /// # Errors
-/// As [`Sweep::prepare`].
+/// As [`Sweep::prepare`], and a trace that does not have the whole sequence ([`Sweep::keep`]).
 pub fn analyse(
     sweep: &Sweep,
     result: &SweepResult,
     solutions: &[Result<Solution>],
 ) -> Result<Vec<LaneAnalysis>> {
+    if result.trace.iteration.first() != Some(&0) {
+        let remedy = "Run the sweep with `Keep::Frames`.";
+        return Err(Error::usage("trace", "a sequence without its start", "frames and records", remedy));
+    }
     let prepared = sweep.prepare()?;
     let run = Run { sweep, result, prepared: &prepared };
     Ok(solutions.par_iter().enumerate().map(|(lane, solution)| run.analyse(lane, solution)).collect())

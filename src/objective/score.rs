@@ -10,9 +10,9 @@ impl Objective {
         if self.loss.classes() { "accuracy" } else { "r2" }
     }
 
-    /// The score of a state, `[q]`, over the held-out rows, or over the fitted rows if there are none:
-    /// `1 − Σ w (y − z)² / Σ w (y − ȳ)²`, or the weighted share of rows on the right side of zero. `None` if it
-    /// is not defined.
+    /// The score of a state, `[q]`, over the held-out rows, or over the fitted rows if there are none: `1 − Σ
+    /// w (y − z)² / Σ w (y − ȳ)²`, or the weighted share of rows on the right side of zero. `None` if it is
+    /// not defined.
     pub(crate) fn score(&self, state: ArrayView1<'_, f64>) -> Option<f64> {
         let (design, y, w) = match &self.held_out {
             Some(HeldOut { design, target, weight, .. }) => (design, target, weight),

@@ -1,8 +1,8 @@
 //! The numbers of slots, and of iterations of a chunk, that fit the memory.
 
 use super::{
-    Buffer, CHUNK_MAX, CHUNK_SECONDS, FRAME_BYTES, FUSED_TANGENTS, Limits, MetricKind, Program, RecordLayout,
-    Request, Strategy,
+    Buffer, CHUNK_MAX, CHUNK_SECONDS, FRAME_BYTES, FUSED_TANGENTS, Keep, Limits, MetricKind, Program,
+    RecordLayout, Request, Strategy,
 };
 use crate::error::{Error, ErrorKind, Result, bytes};
 
@@ -18,7 +18,11 @@ pub(super) fn over_budget(what: &str, needed: u64, budget: u64, remedy: &str) ->
 
 pub(super) fn host_bytes(r: &Request, layout: RecordLayout) -> u64 {
     let (k, b) = (r.iterations as u64, r.lanes as u64);
-    let frames = (r.iterations / r.every + 2) as u64;
+    let frames = match r.keep {
+        Keep::Frames => (r.iterations / r.every + 2) as u64,
+        _ => 1,
+    };
+    let k = if r.keep == Keep::Nothing { 1 } else { k };
     let frame = b.saturating_mul(1 + r.tangents as u64).saturating_mul(r.state_rows as u64);
     let records = k.saturating_mul(b).saturating_mul(layout.fields() as u64 + 1);
     // Twice: the chunks as received, and the trace made of them.

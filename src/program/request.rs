@@ -140,12 +140,13 @@ pub enum MetricKind {
     },
 }
 
-/// The results of a finished chunk that a session on an application's device keeps. The status of
-/// lanes is always read back.
+/// What a sweep keeps of its sequence, and a session on an application's device of a finished chunk. The
+/// status of lanes is always read back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Keep {
-    /// Nothing: the application reads the device's buffers.
+    /// Nothing but the last iterates, in a session not even those: the application reads the device's
+    /// buffers.
     Nothing,
     /// The records of every iteration.
     Records,
@@ -168,6 +169,8 @@ pub struct Request {
     /// What a session keeps; `None` for a sweep. All lanes of a session run at the same time if they fit,
     /// however long an iteration takes, and the host keeps no trace.
     pub session: Option<Keep>,
+    /// What the host keeps of a sweep.
+    pub keep: Keep,
     /// Tangents `d` per lane.
     pub tangents: usize,
     /// Most iterations `K`.
@@ -223,6 +226,7 @@ impl Request {
             validation_rows: 0,
             lanes,
             session: None,
+            keep: Keep::Frames,
             tangents,
             iterations,
             every: iterations,

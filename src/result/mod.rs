@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::engine::Chunk;
 use crate::lanes::LaneState;
 use crate::objective::{Derivative, Objective};
-use crate::program::{Plan, RecordLayout};
+use crate::program::{Keep, Plan, RecordLayout};
 
 mod fit;
 
@@ -59,6 +59,7 @@ pub struct Trace {
 pub(crate) struct Recorder<'a> {
     problem: &'a Objective,
     every: usize,
+    keep: Keep,
     layout: RecordLayout,
     /// `[d]`: means of the target's tangents.
     dy_mean: Vec<f64>,
@@ -93,7 +94,9 @@ impl<'a> Recorder<'a> {
         let (b, d, p) = (alpha.len(), derivatives.len(), problem.features());
         let (iterations, every) = (plan.request.iterations, plan.request.every);
         // The multiples of `every`, and the last iterate.
-        let f = iterations / every + 2;
+        let keep = plan.request.keep;
+        let f = if keep == Keep::Frames { iterations / every + 2 } else { 1 };
+        let iterations = if keep == Keep::Nothing { iterations.min(1) } else { iterations };
         let of = || Array2::zeros((iterations, b));
         let held_out = problem.held_out.is_some();
         let trace = Trace {
@@ -119,6 +122,7 @@ impl<'a> Recorder<'a> {
         Recorder {
             problem,
             every,
+            keep,
             layout: RecordLayout::new(d),
             dy_mean,
             trace,
@@ -133,7 +137,11 @@ impl<'a> Recorder<'a> {
     }
 
     pub(crate) fn chunk(&mut self, chunk: &Chunk) {
-        self.columns().into_par_iter().for_each(|(field, column)| record(chunk, field, column));
+        let keep = self.keep;
+        self.columns().into_par_iter().for_each(|(field, column)| record(chunk, (field, keep), column));
+        if keep != Keep::Frames {
+            return;
+        }
         for frame in &chunk.frames {
             for ((lane, iteration), state) in frame.lanes.iter().zip(frame.state.outer_iter()) {
                 if iteration.is_multiple_of(self.every) {
@@ -167,7 +175,8 @@ impl<'a> Recorder<'a> {
     /// Records the final state of a lane that ended.
     pub(crate) fn finish(&mut self, state: &LaneState) {
         self.ends[state.lane] = Some(state.iteration);
-        self.put(state.iteration.div_ceil(self.every), state.lane, state.state.view());
+        let frame = if self.keep == Keep::Frames { state.iteration.div_ceil(self.every) } else { 0 };
+        self.put(frame, state.lane, state.state.view());
     }
 
     /// Keeps the polished model of a lane, from its state `[1 + d, q]`.
@@ -188,8 +197,10 @@ impl<'a> Recorder<'a> {
         let mut trace = self.trace;
         let done = self.ends.iter().flatten().copied().max().unwrap_or(0);
         let every = self.every;
-        trace.iteration = (0..=done).step_by(every).collect();
-        if !done.is_multiple_of(every) {
+        if self.keep == Keep::Frames {
+            trace.iteration = (0..=done).step_by(every).collect();
+        }
+        if self.keep != Keep::Frames || !done.is_multiple_of(every) {
             trace.iteration.push(done);
         }
         let f = trace.iteration.len();
@@ -239,11 +250,12 @@ impl<'a> Recorder<'a> {
 }
 
 /// Writes a field of a chunk's records into its column.
-fn record(chunk: &Chunk, field: usize, mut column: ArrayViewMut2<'_, f64>) {
+fn record(chunk: &Chunk, (field, keep): (usize, Keep), mut column: ArrayViewMut2<'_, f64>) {
     for (row, values) in chunk.records.index_axis(Axis(2), field).outer_iter().enumerate() {
         for (slot, value) in chunk.slots.iter().zip(values) {
             if row < slot.iterations() {
-                column[[slot.first + row, slot.lane]] = *value;
+                let k = if keep == Keep::Nothing { 0 } else { slot.first + row };
+                column[[k, slot.lane]] = *value;
             }
         }
     }
@@ -294,8 +306,11 @@ fn truncate<D: ndarray::RemoveAxis>(array: &mut Array<f64, D>, rows: usize) {
 
 impl Trace {
     /// Identification of a lane that ran `iterations`: the iterate from which on its active set did not
-    /// change; `None` if it changed at the last iterate.
+    /// change; `None` if it changed at the last iterate, or if the trace does not have every iteration.
     pub fn identified(&self, lane: usize, iterations: usize) -> Option<usize> {
+        if self.active_change.nrows() < iterations {
+            return None;
+        }
         let last = (0..iterations).rev().find(|k| self.active_change[[*k, lane]] != 0.0);
         let first = last.map_or(0, |k| k + 1);
         (iterations > 0 && first < iterations).then_some(first)

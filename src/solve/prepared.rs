@@ -80,7 +80,7 @@ impl Prepared {
         rows.map(|(i, ((lane, outcome), certificate))| {
             let l2 = if problem.penalty().uses_alpha() { lane.alpha * (1.0 - lane.l1_ratio) } else { 0.0 };
             let (lipschitz, strong_convexity) = problem.lipschitz(l2);
-            let last = outcome.iterations.checked_sub(1);
+            let last = outcome.iterations.min(trace.objective.nrows()).checked_sub(1);
             let at = |array: &Array2<f64>| last.and_then(|k| finite(array[[k, i]]));
             LaneResult {
                 alpha: lane.alpha,

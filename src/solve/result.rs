@@ -72,8 +72,8 @@ pub struct LaneResult {
     pub validation_loss: Option<f64>,
     /// `[d]`: its derivatives, in the order of [`RunInfo::derivative`]; NaN where there is none.
     pub hypergradient: Option<Vec<f64>>,
-    /// R² of the delivered model, for classes its accuracy: over the held-out rows, or over the fitted rows if
-    /// there are none. Absent if it is not defined.
+    /// R² of the delivered model, for classes its accuracy: over the held-out rows, or over the fitted rows
+    /// if there are none. Absent if it is not defined.
     pub score: Option<f64>,
     /// How far the lane is from the solution; absent if it was cancelled, diverged or not finite.
     pub certificate: Option<Certificate>,

@@ -33,6 +33,7 @@ pub struct Sweep {
     check_every: usize,
     derivatives: Option<Vec<Derivative>>,
     every: Option<usize>,
+    pub(super) keep: Keep,
     start: Option<Array2<f64>>,
     lane_starts: Option<Vec<Start>>,
     pub(super) precision: Precision,
@@ -61,6 +62,7 @@ impl Sweep {
             check_every: 10,
             derivatives: None,
             every: None,
+            keep: Keep::Frames,
             start: None,
             lane_starts: None,
             precision: Precision::F64,
@@ -150,6 +152,13 @@ impl Sweep {
     /// Records a full frame every `every` iterations; by default a fiftieth of the maximum number.
     pub fn every(mut self, every: usize) -> Self {
         self.every = Some(every);
+        self
+    }
+    /// What the trace keeps; by default frames and records. [`Keep::Records`] keeps the records of every
+    /// iteration and the last iterates, [`Keep::Nothing`] the last iterates and their records: the trace then
+    /// has a single entry along its first axes. The final models are the same.
+    pub fn keep(mut self, keep: Keep) -> Self {
+        self.keep = keep;
         self
     }
     /// Starts from these coefficients, `[1, p]` for all lanes or `[b, p]`, in the units of the fitted design;
@@ -275,8 +284,14 @@ impl Sweep {
         // Before lanes and tables are laid out.
         let sizes = (problem.shape().rows, problem.state_rows());
         let plain = Request::plain(sizes, alphas.len(), derivatives.len(), self.iterations, self.precision);
-        Request { session, every: self.period(), memory_budget: self.memory_budget, ..plain }
-            .check_trace()?;
+        Request {
+            session,
+            keep: self.keep,
+            every: self.period(),
+            memory_budget: self.memory_budget,
+            ..plain
+        }
+        .check_trace()?;
         let lanes = self.lay_out(&alphas, l1_ratio)?;
         let smallest = alphas.iter().copied().fold(f64::INFINITY, f64::min);
         for derivative in &derivatives {
@@ -390,6 +405,7 @@ impl Sweep {
             validation_rows: shape.validation_rows,
             lanes: prepared.lanes.len(),
             session: None,
+            keep: self.keep,
             tangents: prepared.derivatives.len(),
             iterations: self.iterations,
             every: self.period(),

@@ -28,7 +28,8 @@ pub(crate) struct Settings {
     #[arg(help_heading = "Model", long, value_name = "LOSS", default_value = "squared",
         help = format!("{}; huber:1.35s is in units of a robust scale of the target", Loss::usage()))]
     loss: String,
-    #[arg(help_heading = "Model", long, value_name = "PENALTY", default_value = "l1", help = Penalty::usage())]
+    #[arg(help_heading = "Model", long, value_name = "PENALTY", default_value = "l1",
+        help = Penalty::usage())]
     penalty: String,
     /// Per-feature factors on the penalty, one row of numbers
     #[arg(help_heading = "Model", long, value_name = "FILE.npy")]
@@ -128,7 +129,8 @@ pub(crate) struct Settings {
     #[arg(help_heading = "Run", long, value_name = "WHAT", default_value = "retry")]
     on_fault: String,
     /// Memory budget in GiB, for the device and the trace together
-    #[arg(help_heading = "Run", long, value_name = "GIB", default_value_t = (DEFAULT_MEMORY_BUDGET >> 30) as f64)]
+    #[arg(help_heading = "Run", long, value_name = "GIB",
+        default_value_t = (DEFAULT_MEMORY_BUDGET >> 30) as f64)]
     memory_budget: f64,
 }
 

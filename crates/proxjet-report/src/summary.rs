@@ -150,8 +150,8 @@ fn best_lane(result: &SweepResult, problem: &Objective, best: usize) -> String {
         if most > UNEQUAL * least {
             let _ = writeln!(
                 out,
-                "the standard deviations of the features differ {:.0e}-fold, so that the penalty hardly holds \
-                 those of large scale; `standardize` treats them alike",
+                "the standard deviations of the features differ {:.0e}-fold, so that the penalty hardly \
+                 holds those of large scale; `standardize` treats them alike",
                 most / least
             );
         }

@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// A command of a page with the lines that it is said to print. `…` on a line of its own stands for any lines,
-/// within a line for any text.
+/// A command of a page with the lines that it is said to print. `…` on a line of its own stands for any
+/// lines, within a line for any text.
 struct Shown {
     command: Vec<String>,
     lines: Vec<String>,
@@ -62,31 +62,51 @@ fn missing<'a>(shown: &'a [String], output: &str) -> Option<&'a str> {
     None
 }
 
-#[test]
-fn the_tutorial_prints_what_it_shows() {
+/// A folder with the files of `examples/`, and a command of the program in it.
+fn in_examples(f: &Folder, arguments: &[&str]) -> Output {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let f = Folder::new();
     for name in ["houses.csv", "new-houses.csv"] {
         f.file(name, std::fs::read(root.join("examples").join(name)).unwrap());
     }
-    let page = std::fs::read_to_string(root.join("docs/tutorial.md")).unwrap();
-    let list = commands(&page);
+    let fits = ["sweep", "grad-check"].contains(&arguments[0]);
+    let mut process = Command::new(env!("CARGO_BIN_EXE_proxjet"));
+    process.args(arguments).args(if fits { &["--engine", "cpu"][..] } else { &[] });
+    process.current_dir(f.path(".")).output().unwrap()
+}
+
+fn page(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)).unwrap()
+}
+
+#[test]
+fn the_tutorial_prints_what_it_shows() {
+    let f = Folder::new();
+    let list = commands(&page("docs/tutorial.md"));
     assert!(list.len() >= 6, "{} commands", list.len());
     for Shown { command, lines } in list {
-        let output = match &command[0][..] {
-            "cat" => std::fs::read_to_string(f.path(&command[1])).unwrap(),
+        let words: Vec<&str> = command.iter().map(String::as_str).collect();
+        let output = match words[0] {
+            "cat" => std::fs::read_to_string(f.path(words[1])).unwrap(),
             "proxjet" => {
-                let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_proxjet"));
-                process.args(&command[1..]);
-                let sweeps = ["sweep", "grad-check"].contains(&&command[1][..]);
-                let done = process.args(if sweeps { &["--engine", "cpu"][..] } else { &[] });
-                let done = done.current_dir(f.path(".")).output().unwrap();
+                let done = in_examples(&f, &words[1..]);
                 String::from_utf8(done.stdout.clone()).unwrap() + &stderr(&done)
             }
             other => panic!("{other}: neither proxjet nor cat"),
         };
-        let missing = missing(&lines, &output);
-        assert_eq!(missing, None, "{}\n{output}", command.join(" "));
+        assert_eq!(missing(&lines, &output), None, "{}\n{output}", command.join(" "));
+    }
+}
+
+#[test]
+fn the_commands_of_the_readme_run() {
+    let f = Folder::new();
+    let text = page("README.md");
+    let commands: Vec<&str> = text.lines().filter(|line| line.starts_with("proxjet ")).collect();
+    assert_eq!(commands.len(), 2, "{commands:?}");
+    for command in commands {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let done = in_examples(&f, &words[1..]);
+        assert_eq!(done.status.code(), Some(0), "{command}: {}", stderr(&done));
     }
 }
 
@@ -94,10 +114,13 @@ fn the_tutorial_prints_what_it_shows() {
 fn a_line_that_is_not_printed_is_found() {
     let shown = |lines: &[&str]| lines.iter().map(|line| line.to_string()).collect::<Vec<_>>();
     let output = "a\nb 1.25\n2 lanes in 0.03 s: 2 converged\nc\n";
-    for right in [&["a", "b 1.25"][..], &["…", "b 1.2…"], &["a", "…", "c"], &["…", "2 lanes in 7 s: 2 converged"]] {
+    for right in
+        [&["a", "b 1.25"][..], &["…", "b 1.2…"], &["a", "…", "c"], &["…", "2 lanes in 7 s: 2 converged"]]
+    {
         assert_eq!(missing(&shown(right), output), None, "{right:?}");
     }
-    for (wrong, line) in [(&["b 1.25"][..], "b 1.25"), (&["…", "b 1.3…"], "b 1.3…"), (&["…", "c", "a"], "a")] {
+    for (wrong, line) in [(&["b 1.25"][..], "b 1.25"), (&["…", "b 1.3…"], "b 1.3…"), (&["…", "c", "a"], "a")]
+    {
         assert_eq!(missing(&shown(wrong), output), Some(line), "{wrong:?}");
     }
 }
