@@ -20,14 +20,13 @@ pub struct Validation {
 
 impl FromStr for Validation {
     type Err = Error;
-    /// Reads `FRACTION:SEED`.
+    /// Reads `FRACTION` (with seed 1) or `FRACTION:SEED`.
     fn from_str(text: &str) -> Result<Self> {
-        let parsed = text.split_once(':').and_then(|(f, s)| {
-            let fraction = f.parse::<f64>().ok().filter(|f| *f > 0.0 && *f < 1.0)?;
-            Some(Validation { fraction, seed: s.parse().ok()? })
-        });
+        let (fraction, seed) = text.split_once(':').unwrap_or((text, "1"));
+        let fraction = fraction.parse::<f64>().ok().filter(|f| *f > 0.0 && *f < 1.0);
+        let parsed = fraction.zip(seed.parse().ok()).map(|(fraction, seed)| Validation { fraction, seed });
         parsed.ok_or_else(|| {
-            let expected = "FRACTION:SEED, a fraction between 0 and 1 and a whole seed";
+            let expected = "FRACTION or FRACTION:SEED, a fraction between 0 and 1 and a whole seed";
             Error::usage("validation", format!("'{text}'"), expected, "For example 0.25:1.")
         })
     }

@@ -22,7 +22,7 @@ pub(crate) struct Settings {
     data: String,
     #[command(flatten)]
     input: InputArgs,
-    /// Centre and scale every feature; coefficients are then in standardised units
+    /// Centre and scale every feature for the fit; models are in the units of the data all the same
     #[arg(help_heading = "Data", long)]
     standardize: bool,
     #[arg(help_heading = "Model", long, value_name = "LOSS", default_value = "squared",
@@ -112,7 +112,7 @@ pub(crate) struct Settings {
     #[arg(help_heading = "Run", alias = "form", long, value_name = "STRATEGY")]
     strategy: Option<String>,
     /// Hold rows out of the fit and trace their loss and its derivative
-    #[arg(help_heading = "Data", long, value_name = "FRACTION:SEED")]
+    #[arg(help_heading = "Data", long, value_name = "FRACTION[:SEED]")]
     validation: Option<String>,
     /// Compute on all coefficients at every iteration, also on those that provably rest at zero
     #[arg(help_heading = "Run", long)]

@@ -8,11 +8,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::flags::translated;
 use crate::settings::Settings;
 use crate::{INTERRUPTED, QUIET, SOME_NOT_CONVERGED, interrupt, print, print_json, print_styled};
+use proxjet::certificate::Verdict;
 use proxjet::diff::{analyse, solutions};
 use proxjet::engine::{Engine, Status};
 use proxjet::error::Result;
+use proxjet::objective::Objective;
 use proxjet::schedule::TangentStart;
-use proxjet::solve::{Sweep, SweepResult};
+use proxjet::solve::{LaneResult, Sweep, SweepResult};
 use proxjet_report::{
     DataInfo, Model, OutputDir, ResultFile, convergence_summary, lane_table, plot, summary,
     write_coefficients, write_lanes, write_trace,
@@ -68,6 +70,12 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         return Ok(0);
     }
     let out = args.out.as_ref().map(|path| OutputDir::create(path)).transpose()?;
+    // Files of an earlier sweep that this one may not have.
+    for (out, name) in
+        out.iter().flat_map(|out| ["model.json", "path.svg", "path.png"].map(|name| (out, name)))
+    {
+        out.remove(name)?;
+    }
     let result = run_with_progress(&sweep, &mut engines, "sweep")?;
     let validation = args.settings.validation()?;
     // A late start is analysed because its error needs a bound.
@@ -100,7 +108,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         note!("{}", convergence_summary(lanes).trim_end());
     }
     match &out {
-        Some(out) => note!("{}", contents(out, model.is_some(), pictured)),
+        Some(out) => note!("{}", contents(out, sweep.problem(), model.as_ref(), pictured)),
         None if args.json || args.csv => {}
         None => note!("no files are kept; --out DIR keeps models, coefficients, pictures and the sequence"),
     }
@@ -114,7 +122,8 @@ fn picture(out: &OutputDir, sweep: &Sweep, result: &SweepResult) -> Result<bool>
         return Ok(false);
     }
     let shape = problem.shape();
-    let title = format!("{} with {} on {}", problem.loss(), problem.penalty(), problem.source());
+    let source = problem.source().rsplit(['/', '\\']).next().unwrap_or_default();
+    let title = format!("{} with {} on {}", problem.loss(), problem.penalty(), source);
     let held_out = match shape.validation_rows {
         0 => String::new(),
         rows => format!(", {rows} held out"),
@@ -131,13 +140,23 @@ fn picture(out: &OutputDir, sweep: &Sweep, result: &SweepResult) -> Result<bool>
 }
 
 /// What a folder of results has.
-fn contents(out: &OutputDir, has_model: bool, pictured: bool) -> String {
+fn contents(out: &OutputDir, problem: &Objective, model: Option<&Model>, pictured: bool) -> String {
+    let has_model = model.is_some();
     let folder = out.path().display();
     let mut files = vec!["result.json", "coefficients.csv", "trace.npz"];
     files.extend(has_model.then_some("model.json"));
     files.extend(pictured.then_some("path.svg, path.png"));
     let next = if has_model {
-        format!("predict other rows: proxjet predict --model {folder}/model.json --data FILE")
+        let refit = match (problem.shape(), model) {
+            (shape, Some(model)) if shape.validation_rows > 0 => format!(
+                "\nthe model is fitted on {} of {} rows; on all of them without --validation, with --alphas {}",
+                shape.rows,
+                shape.rows + shape.validation_rows,
+                model.alpha
+            ),
+            _ => String::new(),
+        };
+        format!("predict other rows: proxjet predict --model {folder}/model.json --data FILE{refit}")
     } else {
         "no model.json: that is the lane of the lowest held-out loss; give --validation, or a single alpha"
             .into()
@@ -177,11 +196,16 @@ pub(crate) fn run_with_progress(
     result
 }
 
-/// 130 when interrupted, 3 when a lane did not converge, else 0.
+/// True if a lane converged, or if its delivered model is certified all the same.
+fn is_solved(lane: &LaneResult) -> bool {
+    lane.status == Status::Converged || lane.certificate.is_some_and(|c| c.verdict == Verdict::Green)
+}
+
+/// 130 when interrupted, 3 when a lane neither converged nor has a certified model, else 0.
 pub(crate) fn exit_code(result: &SweepResult) -> u8 {
     if interrupt::asked() {
         INTERRUPTED
-    } else if result.lanes.iter().all(|l| l.status == Status::Converged) {
+    } else if result.lanes.iter().all(is_solved) {
         0
     } else {
         SOME_NOT_CONVERGED

@@ -57,6 +57,18 @@ impl OutputDir {
         &self.path
     }
 
+    /// Removes the file `name` of an earlier run, if there is one.
+    ///
+    /// # Errors
+    /// A file that cannot be removed.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        let target = self.path.join(name);
+        match std::fs::remove_file(&target) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(failed(&target, e)),
+            _ => Ok(()),
+        }
+    }
+
     /// Writes the file `name`: under a temporary name, to the disk, then renamed. A failure keeps the
     /// previous file.
     ///

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::table::number;
-use proxjet::certificate::Verdict;
+use proxjet::certificate::{Certificate, Obstacle, Verdict};
 use proxjet::diff::{LaneAnalysis, LateStart};
 use proxjet::engine::Status;
 use proxjet::objective::Objective;
@@ -37,10 +37,18 @@ fn certificates(lanes: &[LaneResult]) -> String {
     }
     let counts = all.map(|verdict| format!("{} {}", of(verdict).count(), verdict.name()));
     let mut out = format!("certificates of the delivered results: {}\n", counts.join(", "));
+    // At alpha_max, where the first coefficient enters, a path has two derivatives, as it should.
+    let worth = |i: usize| lanes[i].support > 0 || lanes[i].status != Status::Converged;
     for verdict in [Verdict::Amber, Verdict::Red] {
-        if let Some((lane, certificate)) = of(verdict).next() {
+        if let Some((lane, certificate)) = of(verdict).find(|(i, _)| worth(*i)) {
             let _ = writeln!(out, "  {}, lane {lane}: {}", verdict.name(), certificate.reason());
         }
+    }
+    let dependent = |c: &&Certificate| c.obstacle == Some(Obstacle::Dependent);
+    if lanes.iter().filter_map(|l| l.certificate.as_ref()).any(|c| dependent(&c)) {
+        out.push_str(
+            "  columns of some models depend on each other, so that their coefficients are one choice of many\n",
+        );
     }
     out
 }
@@ -77,27 +85,9 @@ pub fn summary(result: &SweepResult, problem: &Objective) -> String {
     if let Some(best) = result.best() {
         out.push_str(&best_lane(result, problem, best));
     }
-    let open =
-        || lanes.iter().filter(|l| l.status == Status::MaxIterations).filter_map(|l| l.certificate.as_ref());
-    if count(Status::MaxIterations) > 0 && result.info.tol > 0.0 {
-        let _ = writeln!(
-            out,
-            "{} lane(s) stopped at {} iterations before tolerance {:e}: {}. Raise `iterations` or `tol`{}{}.",
-            count(Status::MaxIterations),
-            result.info.iterations,
-            result.info.tol,
-            if open().all(|c| c.verdict == Verdict::Green) {
-                "their iterates still move, but the delivered models are certified"
-            } else {
-                "their coefficients and derivatives may still move"
-            },
-            if result.info.schedule.phases.iter().all(|p| p.algorithm == Algorithm::Pgd) {
-                ", use `algorithm fista`"
-            } else {
-                ""
-            },
-            if result.is_standardized() { "" } else { ", or standardise the features (`standardize`)" },
-        );
+    let open: Vec<&LaneResult> = lanes.iter().filter(|l| l.status == Status::MaxIterations).collect();
+    if !open.is_empty() && result.info.tol > 0.0 {
+        out.push_str(&advice_on_iterations(result, &open));
     }
     if count(Status::PrecisionLimit) > 0 {
         let _ = writeln!(
@@ -117,7 +107,13 @@ fn best_lane(result: &SweepResult, problem: &Objective, best: usize) -> String {
     let lane = &result.lanes[best];
     let score = match (result.info.score, lane.score) {
         (_, None) => String::new(),
-        ("r2", Some(score)) => format!(", R² {score:.4} on the held-out rows"),
+        ("r2", Some(score)) => {
+            let error = lane.validation_loss.filter(|_| problem.loss().capabilities().least_squares);
+            let error = error.map_or(String::new(), |v| {
+                format!(" (root mean square error {})", number(Some((2.0 * v).sqrt())))
+            });
+            format!("{error}, R² {score:.4} on the held-out rows")
+        }
         (_, Some(score)) => format!(", accuracy {score:.4} on the held-out rows"),
     };
     let mut out = format!(
@@ -127,9 +123,12 @@ fn best_lane(result: &SweepResult, problem: &Objective, best: usize) -> String {
         lane.support,
         if lane.support == 1 { "" } else { "s" }
     );
+    let loss = lane.validation_loss.unwrap_or(f64::NAN);
     let slopes = lane.hypergradient.iter().flatten().zip(&result.info.derivative);
-    let slopes: Vec<String> =
-        slopes.filter(|(v, _)| v.is_finite()).map(|(v, name)| format!("{v:+.1e} by {name}")).collect();
+    let slopes: Vec<String> = slopes
+        .filter(|(v, _)| v.is_finite())
+        .map(|(v, name)| format!("{v:+.1e} ({:+.2} %) by {name}", 100.0 * v / loss))
+        .collect();
     if !slopes.is_empty() {
         let _ = writeln!(out, "  slope of its held-out loss: {}", slopes.join(", "));
     }
@@ -143,7 +142,7 @@ fn best_lane(result: &SweepResult, problem: &Objective, best: usize) -> String {
     if !named.is_empty() {
         let _ = writeln!(out, "  largest effects of one standard deviation: {}", named.join(", "));
     }
-    out.push_str(end_of_path(&result.lanes, best));
+    out.push_str(&end_of_path(&result.lanes, best));
     if problem.penalty().uses_alpha() && problem.standardization().is_none() {
         let used = problem.feature_scales().into_iter().filter(|s| *s > 0.0);
         let (least, most) = used.fold((f64::INFINITY, 0.0f64), |(l, m), s| (l.min(s), m.max(s)));
@@ -170,6 +169,30 @@ fn signed(v: f64) -> String {
 /// Features that are named in a summary.
 const EFFECTS: usize = 5;
 
+/// What lanes that used all iterations mean.
+fn advice_on_iterations(result: &SweepResult, open: &[&LaneResult]) -> String {
+    let (count, iterations) = (open.len(), result.info.iterations);
+    let green = |l: &&LaneResult| l.certificate.as_ref().is_some_and(|c| c.verdict == Verdict::Green);
+    if open.iter().all(green) {
+        return format!(
+            "the iterates of {count} lane(s) still move after {iterations} iterations; their delivered models, \
+             polished from there, are certified\n"
+        );
+    }
+    let fista = if result.info.schedule.phases.iter().all(|p| p.algorithm == Algorithm::Pgd) {
+        ", use `algorithm fista`"
+    } else {
+        ""
+    };
+    let standardize =
+        if result.is_standardized() { "" } else { ", or standardise the features (`standardize`)" };
+    format!(
+        "{count} lane(s) stopped at {iterations} iterations before tolerance {:e}: their coefficients and \
+         derivatives may still move. Raise `iterations` or `tol`{fista}{standardize}.\n",
+        result.info.tol
+    )
+}
+
 /// What to do about lanes that diverged, or whose numbers are not finite.
 fn advice_on_divergence(result: &SweepResult, diverged: usize, not_finite: usize) -> String {
     let mut out = String::new();
@@ -190,22 +213,38 @@ fn advice_on_divergence(result: &SweepResult, diverged: usize, not_finite: usize
     out
 }
 
-/// A warning if the lowest held-out loss is at an end of the path.
-fn end_of_path(lanes: &[LaneResult], best: usize) -> &'static str {
+/// A remark if the lowest held-out loss is at an end of the path: how to extend it, or that there is little
+/// to gain.
+fn end_of_path(lanes: &[LaneResult], best: usize) -> String {
     let alpha = lanes[best].alpha;
-    let (smaller, larger) = (lanes.iter().any(|l| l.alpha < alpha), lanes.iter().any(|l| l.alpha > alpha));
-    match (smaller, larger) {
-        (false, true) => {
-            "the lowest held-out loss is at the smallest alpha: an even smaller one may be better. Extend \
-             `alphas` downwards, as in geom:HI:LO:N.\n"
-        }
-        (true, false) => {
-            "the lowest held-out loss is at the largest alpha: an even larger one, or a model without \
-             these features, may be better. Extend `alphas` upwards, as in geom:HI:LO:N.\n"
-        }
-        _ => "",
+    let (low, high) =
+        lanes.iter().fold((f64::INFINITY, 0.0f64), |(l, h), v| (l.min(v.alpha), h.max(v.alpha)));
+    if low >= high || (alpha > low && alpha < high) {
+        return String::new();
     }
+    let (end, beyond) = if alpha == low { ("smallest", "smaller") } else { ("largest", "larger") };
+    // The loss a decade inside the path.
+    let apart = |lane: &LaneResult| ((lane.alpha / alpha).ln().abs() - 10f64.ln()).abs();
+    let inside = lanes.iter().filter(|l| l.alpha > 0.0).min_by(|a, b| apart(a).total_cmp(&apart(b)));
+    let loss = |lane: &LaneResult| lane.validation_loss.unwrap_or(f64::NAN);
+    let change = inside.map_or(f64::NAN, |lane| (loss(lane) - loss(&lanes[best])).abs() / loss(&lanes[best]));
+    if change < LITTLE {
+        return format!(
+            "the lowest held-out loss is at the {end} alpha, but it hardly changes there (by {:.1} % over a \
+             decade): alpha is not what limits this model\n",
+            100.0 * change
+        );
+    }
+    let (high, low) = if alpha == low { (high, low / 100.0) } else { (100.0 * high, low) };
+    let count = lanes.len();
+    format!(
+        "the lowest held-out loss is at the {end} alpha: an even {beyond} one may be better, as in `alphas` \
+         geom:{high:.3e}:{low:.3e}:{count}\n"
+    )
 }
+
+/// Relative change of a loss over a decade of alpha that is not worth following.
+const LITTLE: f64 = 0.02;
 
 /// A few lines on rates and late starts.
 pub fn convergence_summary(lanes: &[LaneAnalysis]) -> String {

@@ -29,7 +29,12 @@ pub fn lane_table(result: &SweepResult) -> String {
     let held_out = best.is_some();
     let (loss, score) = (
         if held_out { "held-out loss" } else { "objective" },
-        if result.info.score == "r2" { "R²" } else { "accuracy" },
+        match (result.info.score, held_out) {
+            ("r2", true) => "R²",
+            ("r2", false) => "R² fit",
+            (_, true) => "accuracy",
+            (_, false) => "acc. fit",
+        },
     );
     let slope = held_out.then(|| result.info.derivative.iter().position(|d| d == "log_alpha")).flatten();
     let mut out = format!("  {:>11}  {loss:>13}", "alpha");

@@ -119,7 +119,9 @@ pub(super) fn columns(
         let number = place(name).map(|j| Column::Number(j, f64::NAN));
         number.or_else(|| name.match_indices('=').find_map(indicator)).ok_or_else(|| {
             let known: Vec<&str> = text.names.iter().map(String::as_str).collect();
-            Error::unknown(ErrorKind::Data, format!("{file}: feature"), name, &known)
+            let remedy = Error::unknown(ErrorKind::Data, "", name, &known).remedy;
+            let found = format!("no column '{name}' among {}", known.len());
+            Error::data(format!("{file}: columns"), found, "every feature of the model", remedy)
         })
     };
     let columns: Vec<Column> = names.iter().map(find).collect::<Result<_>>()?;

@@ -22,6 +22,9 @@ pub(super) struct Facts {
     numbers: u64,
     sum: f64,
     weight: f64,
+    /// The last number, and true if some number is not its predecessor plus one.
+    last: Option<f64>,
+    jumps: bool,
     missing: Option<Found>,
     infinite: Option<Found>,
     pub(super) text: Option<Found>,
@@ -81,6 +84,8 @@ pub(super) fn scan(text: &Text<'_>, roles: &Roles, options: &ReadOptions) -> Res
             let place = || Some(Found { line, text: cell.into() });
             match Cell::of(cell) {
                 Cell::Number(v) => {
+                    of.jumps |= of.last.is_some_and(|last| v != last + 1.0);
+                    of.last = Some(v);
                     (of.numbers, of.sum, of.weight) =
                         (of.numbers + 1, of.sum + weight * v, of.weight + weight);
                     // The name of the class, if the other labels are text.
@@ -112,6 +117,7 @@ pub(super) fn scan(text: &Text<'_>, roles: &Roles, options: &ReadOptions) -> Res
         log::warn!("{}: {left_out} of {index} rows are left out for missing values", text.file);
     }
     let scan = Scan { rows, facts };
+    scan.warn_of_row_numbers(text, roles);
     scan.check(text, roles, options)?;
     Ok(scan)
 }
@@ -125,7 +131,23 @@ fn weight(cell: &str, options: &ReadOptions) -> std::result::Result<Option<f64>,
     }
 }
 
+/// Fewest rows from which consecutive whole numbers are taken for row numbers.
+const COUNTED: u64 = 10;
+
 impl Scan {
+    /// A column that counts the rows says nothing of other rows.
+    fn warn_of_row_numbers(&self, text: &Text<'_>, roles: &Roles) {
+        let counts = |j: &&usize| !self.facts[**j].jumps && self.facts[**j].numbers >= COUNTED;
+        for j in roles.features.iter().filter(counts) {
+            log::warn!(
+                "{}: column '{}' counts the rows; it is used as a feature. Leave it out with `drop {}`.",
+                text.file,
+                text.names[*j],
+                text.names[*j]
+            );
+        }
+    }
+
     /// Refuses values that cannot be used.
     fn check(&self, text: &Text<'_>, roles: &Roles, options: &ReadOptions) -> Result<()> {
         let at = |j: usize, found: &Found| {

@@ -160,10 +160,10 @@ fn alpha_max_and_paths_fit_the_data() {
 #[test]
 fn advice_fits_the_run() {
     // Standardised already.
-    let few = proxjet(&lasso(&["--engine", "cpu", "--json", "--iterations", "3"]));
+    let few = proxjet(&lasso(&["--engine", "cpu", "--json", "--iterations", "3", "--no-polish"]));
     assert!(!stderr(&few).contains("--standardize"), "{}", stderr(&few));
     let plain = ["sweep", "--data", "bundled:diabetes", "--loss", "squared", "--penalty", "l1", "--engine"];
-    let few = proxjet(&[&plain[..], &["cpu", "--json", "--iterations", "3"]].concat());
+    let few = proxjet(&[&plain[..], &["cpu", "--json", "--iterations", "3", "--no-polish"]].concat());
     assert!(stderr(&few).contains("--standardize"), "{}", stderr(&few));
     // A target beyond f32 is refused in words of f32.
     let f = Folder::new();
@@ -189,4 +189,30 @@ fn advice_fits_the_run() {
     assert!(!stderr(&none).contains("every alpha is above"), "{}", stderr(&none));
     fails(&[&check[..], &["--penalty", "none"]].concat(), 2, &["--derivative", "at least one derivative"]);
     fails(&[&check[..], &["--penalty", "l1", "--derivative", "none"]].concat(), 2, &["--derivative"]);
+}
+
+#[test]
+fn a_column_that_counts_the_rows_is_named() {
+    let f = Folder::new();
+    let row = |i: usize| format!("{},{},{}\n", 7 + i, (i * i) % 11, (3 * i * i + i) % 13);
+    let text: String = (0..12).map(row).collect();
+    let counted = f.file("d.csv", format!("id,a,y\n{text}"));
+    let out = proxjet(&["sweep", "--data", &counted, "--engine", "cpu"]);
+    assert!(stderr(&out).contains("column 'id' counts the rows"), "{}", stderr(&out));
+    let without = proxjet(&["sweep", "--data", &counted, "--engine", "cpu", "--drop", "id"]);
+    assert!(!stderr(&without).contains("counts the rows"), "{}", stderr(&without));
+}
+
+#[test]
+fn files_of_an_earlier_sweep_do_not_stay() {
+    let f = Folder::new();
+    let out = f.path("out").display().to_string();
+    let sweep = |more: &[&str]| {
+        let done = proxjet(&lasso(&[&["--engine", "cpu", "--out", &out], more].concat()));
+        assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+        f.names("out")
+    };
+    assert!(sweep(&["--validation", "0.25"]).contains(&"model.json".to_string()));
+    assert!(!sweep(&[]).contains(&"model.json".to_string()));
+    assert!(!sweep(&["--alphas", "1"]).contains(&"path.svg".to_string()));
 }

@@ -195,7 +195,7 @@ fn models_are_in_the_units_of_the_file_and_predict() {
     assert_eq!(predict(&new, &["--out", &csv]).1, "");
     assert_eq!(std::fs::read_to_string(&csv).unwrap(), text);
     let (code, _, talk) = predict(&f.file("e.csv", "a,b\n1,2\n"), &[]);
-    assert!(code == Some(4) && talk.contains("e.csv: feature: found 'c'"), "{talk}");
+    assert!(code == Some(4) && talk.contains("e.csv: columns: found no column 'c'"), "{talk}");
     std::fs::write(f.path("out/model.json"), "{}").unwrap();
     let (code, _, talk) = predict(&new, &[]);
     assert!(code == Some(4) && talk.contains("model.json") && talk.contains("missing field"), "{talk}");

@@ -150,7 +150,9 @@ fn coefficients(
         Some(_) => "coefficient x sd of feature; band: change when alpha moves by 25 %",
         None => "coefficient x sd of feature",
     };
-    let (chart, axes) = over_alpha(area, (x_low, x_high), (low - pad, high + pad), caption)?;
+    let range = (low - pad, high + pad);
+    let (chart, axes) = over_alpha(area, (x_low, x_high), range, caption)?;
+    mark_best(shapes, &axes, effects.result, range);
     let grey = RGBColor(170, 170, 170);
     let color = |rank: usize| if rank < NAMED { COLORS[rank] } else { grey };
     for rank in (0..ranks).rev() {
@@ -201,33 +203,48 @@ fn held_out(
         .filter_map(|&i| Some((result.lanes[i].alpha, result.lanes[i].validation_loss?)))
         .collect();
     let (low, high) = points.iter().fold((f64::MAX, f64::MIN), |(l, h), (_, v)| (l.min(*v), h.max(*v)));
-    let pad = 0.08 * (high - low).max(1e-12);
+    // Where the loss ranges over decades, its minimum shows on a logarithmic scale only.
+    let logarithmic = low > 0.0 && high > DECADES * low;
+    let scale = |v: f64| if logarithmic { v.log10() } else { v };
+    let caption = if logarithmic { "held-out loss (log10)" } else { "held-out loss" };
+    let pad = 0.08 * (scale(high) - scale(low)).max(1e-12);
     let (x_low, x_high) = alpha_range(result);
-    let (chart, axes) = over_alpha(area, (x_low, x_high), (low - pad, high + pad), "held-out loss")?;
-    shapes.line(&axes, points.iter().copied(), (COLORS[0], 2));
+    let range = (scale(low) - pad, scale(high) + pad);
+    let (chart, axes) = over_alpha(area, (x_low, x_high), range, caption)?;
+    mark_best(shapes, &axes, result, range);
+    shapes.line(&axes, points.iter().map(|(alpha, loss)| (*alpha, scale(*loss))), (COLORS[0], 2));
     for &i in order.iter().step_by((order.len() / 12).max(1)) {
         let lane = &result.lanes[i];
         let slope = lane.hypergradient.as_ref().and_then(|h| Some(h[derivative?]));
         let (Some(slope), Some(loss)) = (slope, lane.validation_loss) else { continue };
-        let ends = [-0.12f64, 0.12].map(|t| (lane.alpha * t.exp(), loss + slope * t));
+        let ends = [-0.12f64, 0.12].map(|t| (lane.alpha * t.exp(), scale(loss + slope * t)));
         shapes.line(&axes, ends.into_iter(), (COLORS[1], 3));
     }
     if let Some(best) = points.iter().min_by(|a, b| a.1.total_cmp(&b.1)) {
-        shapes.point(&axes, *best, (COLORS[2], 5));
+        shapes.point(&axes, (best.0, scale(best.1)), (COLORS[2], 5));
     }
-    let right = chart.backend_coord(&(x_high, high));
+    let right = chart.backend_coord(&(x_high, scale(high)));
     drop(chart);
     let origin = area.get_base_pixel();
     for (row, (text, color)) in
-        [("held-out loss", COLORS[0]), ("its hypergradient", COLORS[1]), ("lowest", COLORS[2])]
-            .iter()
-            .enumerate()
+        [("held-out loss", COLORS[0]), ("its slope", COLORS[1]), ("lowest", COLORS[2])].iter().enumerate()
     {
         let at = (right.0 + 14 - origin.0, right.1 - origin.1 + 20 * row as i32);
         area.draw(&Rectangle::new([(at.0, at.1 + 5), (at.0 + 10, at.1 + 9)], color.filled()))?;
         area.draw(&Text::new(*text, (at.0 + 16, at.1), (FONT, 13).into_font()))?;
     }
     Ok(())
+}
+
+/// Ratio of the largest to the smallest loss from which the scale is logarithmic.
+const DECADES: f64 = 5.0;
+
+/// A thin line at the alpha of the best lane.
+fn mark_best(shapes: &mut Shapes, axes: &Axes, result: &SweepResult, (low, high): (f64, f64)) {
+    if let Some(best) = result.best() {
+        let alpha = result.lanes[best].alpha;
+        shapes.line(axes, [(alpha, low), (alpha, high)].into_iter(), (COLORS[2], 1));
+    }
 }
 
 /// Axes with alpha on a logarithmic scale, and room for names on the right.
