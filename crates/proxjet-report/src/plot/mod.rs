@@ -12,7 +12,7 @@ use proxjet::error::{Error, ErrorKind, Result};
 mod convergence;
 mod path;
 
-pub use convergence::{ConvergenceCurve, convergence};
+pub use convergence::{ConvergenceCurve, convergence, convergence_parts};
 pub use path::path;
 
 /// Family name of the embedded font.
