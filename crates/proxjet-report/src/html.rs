@@ -43,7 +43,8 @@ font-size: .95rem; }
 figure h3 { display: none; font-size: 1rem; margin: 0; } svg.part { display: none; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .85rem; width: 100%; }
 th, td { padding: .22rem .3rem; text-align: right; vertical-align: bottom; }
-th, td { border-bottom: 1px solid #e6e6e6; } td { white-space: nowrap; } th:first-child, td:first-child { text-align: left; }
+th, td { border-bottom: 1px solid #e6e6e6; } td { white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
 @media (max-width: 1200px) {
 thead { display: none; } table, tbody { display: block; } td { display: block; border: 0; padding: 0; }
 tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .25rem .8rem; \
