@@ -14,6 +14,9 @@ use proxjet::schedule::{Algorithm, Metric, Phase, Schedule, Step};
 use proxjet::solve::{Sweep, SweepResult};
 
 mod common;
+#[allow(dead_code)]
+#[path = "../examples/wgpu.rs"]
+mod example;
 use common::host::Host;
 use common::synthetic;
 
@@ -227,6 +230,53 @@ fn a_budget_of_nothing_is_an_iteration_and_the_most_is_a_chunk() {
     session.wait().unwrap();
     assert_eq!(session.in_flight(), 0);
     session.read().unwrap();
+}
+
+#[test]
+fn calibration_measures_the_same_iterations_however_long_the_first_took() {
+    let Some(host) = Host::new() else { return };
+    let long = sweep().iterations(1000);
+    // A test of the stop rule, one more iteration for the other buffer, and twice the measured iterations.
+    let cases = [
+        ("a test every 10", long.clone().tol(1e-12), 11 + 2 * 10),
+        ("a test every 40", long.clone().tol(1e-12).check_every(40), 41 + 2 * 16),
+        ("a test at the end", long.clone().tol(0.0), 2 + 2 * 16),
+        ("chunks shorter than the period", long.clone().tol(1e-12).chunk(4), 11 + 2 * 4),
+        ("no more iterations than that", sweep().iterations(5).tol(0.0), 5),
+    ];
+    for (name, sweep, iterations) in cases {
+        for keep in [Keep::Nothing, Keep::Records] {
+            let mut session = open(&host, &sweep, keep);
+            let clock = std::time::Instant::now();
+            session.calibrate().unwrap();
+            assert_eq!((session.iteration(), session.in_flight()), (iterations, 0), "{name}, {keep:?}");
+            // The measured iterations are part of what it waited for; the shorter round is half of them.
+            let measured = (iterations / 2).min(16) as u32;
+            let rounds = session.seconds_per_iteration() * 2 * measured.min(4);
+            assert!(iterations == 5 || rounds <= clock.elapsed(), "{name}, {keep:?}: {session:?}");
+            let kept = std::iter::from_fn(|| session.collect()).map(|c| c.records.dim().0).sum::<usize>();
+            assert_eq!(kept, if keep == Keep::Records { iterations } else { 0 }, "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_example_sums_what_the_library_reads() {
+    if Host::new().is_none() {
+        return;
+    }
+    let mut frames = 0;
+    example::run(|session, sums| {
+        let state = session.read().unwrap();
+        for (lane, sum) in sums.iter().enumerate() {
+            let expected: f64 = state.index_axis(ndarray::Axis(0), lane).row(0).iter().map(|v| v.abs()).sum();
+            assert!((f64::from(*sum) - expected).abs() <= 1e-5 * expected, "lane {lane}: {sum}, {expected}");
+        }
+        assert!(sums[sums.len() - 1] > 100.0, "{sums:?}");
+        frames += 1;
+    })
+    .unwrap();
+    assert!(frames > 1);
 }
 
 #[test]

@@ -10,6 +10,7 @@ struct FinalizeParams {
     flags: u32,
 }
 
+var<workgroup> entry: FinalizeParams;
 var<private> totals: array<real, SUMS>;
 var<private> record_row: u32;
 var<private> table_row: u32;
@@ -21,18 +22,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) o
     // The first invocations finalize and control one lane each.
     let index = own.y * FINALIZE_LANE4S + own.x;
     let lane = group.x * FINALIZE_LANE4S * 4u + index;
-    record_row = params.record_row;
-    table_row = params.table_row;
-    let tested = (params.flags & CHECKED) != 0u;
+    // From workgroup memory: for uniforms in conditions, some drivers compile the kernel again when their
+    // values change.
+    if (index == 0u) {
+        entry = params;
+    }
+    let now = workgroupUniformLoad(&entry);
+    record_row = now.record_row;
+    table_row = now.table_row;
+    let tested = (now.flags & CHECKED) != 0u;
     checked = tested;
     let serves = index < FINALIZE_LANE4S * 4u && lane < LANES;
-    if ((params.flags & FINALIZES) != 0u) {
+    if ((now.flags & FINALIZES) != 0u) {
         add_up(select(SUMS_OF_EACH, SUMS, tested), group.x * FINALIZE_LANE4S, own.xy, serves);
         if (serves) {
             finalize_iteration(lane);
         }
     }
-    if ((params.flags & CONTROLS) != 0u && serves && is_running(lane)) {
+    if ((now.flags & CONTROLS) != 0u && serves && is_running(lane)) {
         control(lane);
     }
 }

@@ -90,12 +90,8 @@ fn main() -> ExitCode {
         env_logger::Env::default().default_filter_or("warn,wgpu_hal=off,wgpu_core=error"),
     )
     .format(|out, record| {
-        writeln!(
-            out,
-            "{}: {}",
-            record.level().as_str().to_lowercase(),
-            flags::translated(&record.args().to_string())
-        )
+        let text = record.args().to_string();
+        writeln!(out, "{}: {}", reproduce::label(record.level(), &text), flags::translated(&text))
     })
     .init();
     quiet::restart();

@@ -118,20 +118,20 @@ pub fn ridge(starts: usize) -> Result<Experiment> {
 ///
 /// # Errors
 /// None for these.
-pub fn real() -> Result<Vec<Experiment>> {
-    let lasso = |name: &str| on_data(name, bundled(name)?, Loss::squared(), Penalty::l1());
+pub fn real(starts: usize) -> Result<Vec<Experiment>> {
+    let lasso = |name: &str| on_data(name, bundled(name)?, Loss::squared(), Penalty::l1(), starts);
     Ok(vec![
         lasso("diabetes")?,
-        on_data("breast_cancer", bundled("breast_cancer")?, Loss::logistic(), Penalty::l2())?,
+        on_data("breast_cancer", bundled("breast_cancer")?, Loss::logistic(), Penalty::l2(), starts)?,
         lasso("digits")?,
     ])
 }
 
-/// An experiment on data, standardised: ten starts, `alpha = alpha_max/10` for an l1 penalty and 0.02 for l2.
+/// An experiment on data, standardised: `alpha = alpha_max/10` for an l1 penalty and 0.02 for l2.
 ///
 /// # Errors
 /// Data that do not fit the loss.
-pub fn on_data(name: &str, data: Dataset, loss: Loss, penalty: Penalty) -> Result<Experiment> {
+pub fn on_data(name: &str, data: Dataset, loss: Loss, penalty: Penalty, starts: usize) -> Result<Experiment> {
     let source = data.source().to_string();
     let (rows, features) = (data.rows(), data.features());
     let problem = Objective::builder(data.standardize()).loss(loss).penalty(penalty).build()?;
@@ -142,12 +142,12 @@ pub fn on_data(name: &str, data: Dataset, loss: Loss, penalty: Penalty) -> Resul
         title: format!("{what} on {source}"),
         short: format!("{what}, {source}, {rows} × {features}"),
         words: format!(
-            "{rows} rows, {features} features, standardised, with an intercept; alpha = {}; ten starts.",
+            "{rows} rows, {features} features, standardised, with an intercept; alpha = {}.",
             if l1 { "alpha_max/10" } else { "0.02" }
         ),
         alpha: if l1 { 0.1 * problem.alpha_max(1.0) } else { 0.02 },
         problem,
-        starts: 10,
+        starts,
         spread: 0.1,
         limit: 6000,
     })

@@ -72,6 +72,21 @@ fn statements() -> Markup {
     }
 }
 
+/// Titles of the table's columns; on narrow screens every cell has its own.
+const COLUMNS: [&str; 11] = [
+    "rule",
+    "theory",
+    "engine",
+    "q of x",
+    "q of Dx",
+    "predicted",
+    "identified at",
+    "iterations",
+    "final error of x",
+    "final error of Dx",
+    "diverged",
+];
+
 /// The rates of an experiment.
 pub fn table(file: &ExperimentFile) -> Markup {
     let rate = |v: &Option<[f64; 3]>| match v {
@@ -80,22 +95,20 @@ pub fn table(file: &ExperimentFile) -> Markup {
         None => "–".into(),
     };
     let small = |v: Option<f64>| v.map_or("–".into(), |v| format!("{v:.1e}"));
-    let row = |r: &RuleSummary| {
-        html! {
-            tr {
-                td { (r.rule) }
-                td { (r.theory) }
-                td { (r.engine) }
-                td { (rate(&r.q_x)) }
-                td { (rate(&r.q_d)) }
-                td { (r.predicted.map_or("–".into(), |v| format!("{v:.4}"))) }
-                td { (r.identified.map_or("–".into(), |k| format!("{k:.0}"))) }
-                td { (r.iterations) }
-                td { (small(r.error)) }
-                td { (small(r.derivative_error)) }
-                td { (if r.diverged > 0 { r.diverged.to_string() } else { "–".into() }) }
-            }
-        }
+    let cells = |r: &RuleSummary| {
+        [
+            r.rule.clone(),
+            r.theory.into(),
+            r.engine.clone(),
+            rate(&r.q_x),
+            rate(&r.q_d),
+            r.predicted.map_or("–".into(), |v| format!("{v:.4}")),
+            r.identified.map_or("–".into(), |k| format!("{k:.0}")),
+            r.iterations.to_string(),
+            small(r.error),
+            small(r.derivative_error),
+            if r.diverged > 0 { r.diverged.to_string() } else { "–".into() },
+        ]
     };
     html! {
         p {
@@ -105,16 +118,16 @@ pub fn table(file: &ExperimentFile) -> Markup {
                 file.lipschitz, file.active, file.restricted[0], file.restricted[1], file.margin, file.starts
             ))
         }
-        div.scroll {
-            table {
-                thead {
+        table {
+            thead { tr { @for title in COLUMNS { th { (title) } } } }
+            tbody {
+                @for rule in &file.rules {
                     tr {
-                        th { "rule" } th { "theory" } th { "engine" } th { "q of x" } th { "q of \
-                            Dx" } th { "predicted" } th { "identified at" }
-                        th { "iterations" } th { "final error of x" } th { "of Dx" } th { "diverged" }
+                        @for (title, cell) in COLUMNS.iter().zip(cells(rule)) {
+                            td data-title=(title) { (cell) }
+                        }
                     }
                 }
-                tbody { @for r in &file.rules { (row(r)) } }
             }
         }
         p { "Medians over the starts, with the 10 % and 90 % quantiles of the rates in brackets where they \

@@ -22,6 +22,18 @@ fn curve(label: String, run: &RuleRun) -> ConvergenceCurve {
     }
 }
 
+/// A picture of curves, written under its name.
+fn figure(
+    curves: &[ConvergenceCurve],
+    (title, subtitle): (&str, &str),
+    out: &OutputDir,
+    (name, words): (&str, String),
+) -> Result<Figure> {
+    let picture = plot::convergence(curves, title, subtitle)?;
+    picture.write(out, name)?;
+    Ok(Figure { picture, title: title.into(), parts: plot::convergence_parts(curves.len()), words })
+}
+
 /// Two pictures of an experiment: gradient rules, and rules with momentum.
 ///
 /// # Errors
@@ -51,11 +63,11 @@ pub fn figures(experiment: &Experiment, runs: &[RuleRun], out: &OutputDir) -> Re
             runs.first().map_or(String::new(), |r| engine_name(&r.result.info)),
             experiment.starts
         );
-        let picture = plot::convergence(&curves, &format!("{}: {title}", experiment.short), &subtitle)?;
-        picture.write(out, &format!("{}-{file}", experiment.name))?;
+        let title = format!("{}: {title}", experiment.short);
         let identified =
             if experiment.problem.penalty() == Penalty::l1() { IDENTIFIED_WORDS } else { SMOOTH_WORDS };
-        figures.push(Figure { picture, words: format!("{words} {identified}") });
+        let name = format!("{}-{file}", experiment.name);
+        figures.push(figure(&curves, (&title, &subtitle), out, (&name, format!("{words} {identified}")))?);
     }
     Ok(figures)
 }
@@ -112,10 +124,11 @@ pub fn curse(engine: &mut dyn Engine, precision: Precision, out: &OutputDir) -> 
         ));
         curves.push(curve(format!("{label} (peak {peak:.1})"), &run));
     }
-    let subtitle = "logistic regression with an l2 penalty, PGD 1/L; 20 starts 300 times farther away: \
-        median and 10–90 % band";
-    let picture = plot::convergence(&curves, "The curse of unrolling, and a late start", subtitle)?;
-    picture.write(out, "curse-of-unrolling")?;
+    let titles = (
+        "The curse of unrolling, and a late start",
+        "logistic regression with an l2 penalty, PGD 1/L; 20 starts 300 times farther away: median and \
+            10–90 % band",
+    );
     let words = "Far from the solution the Jacobians are not those of the solution, and what they feed into \
         the derivative must decay \
         first: the hump of the first curve. Derivatives that start late, from zero, have no hump, and soon \
@@ -124,9 +137,20 @@ pub fn curse(engine: &mut dyn Engine, precision: Precision, out: &OutputDir) -> 
     Ok(Section {
         title: "A caution: the curse of unrolling".into(),
         words: format!("{}.", lines.join("; ")),
-        figures: vec![Figure { picture, words: words.into() }],
+        expected: vec![
+            "The starts are far away on purpose: the large errors of the derivative in the early iterations \
+                are what this section shows."
+                .into(),
+        ],
+        figures: vec![figure(&curves, titles, out, ("curse-of-unrolling", words.into()))?],
         table: None,
     })
+}
+
+/// True of a warning that the runs of this module provoke: of steps outside the range in which convergence is
+/// proved.
+pub fn is_expected(warning: &str) -> bool {
+    warning.contains("step size") && warning.contains("/L, outside (0, 2")
 }
 
 /// Barzilai–Borwein steps, with and without a clamp.
@@ -137,6 +161,11 @@ pub fn secant(engine: &mut dyn Engine, precision: Precision, out: &OutputDir) ->
     let experiment = crate::ridge(20)?;
     let reference = experiment.reference()?;
     let (mut curves, mut lines) = (Vec::new(), Vec::new());
+    let mut expected = vec![
+        "The steps without a clamp leave (0, 2/L) on purpose: the errors of their derivative are what this \
+            section shows."
+            .to_string(),
+    ];
     for (high, label) in [(1e6, "without a clamp"), (1.9, "clamped below 1.9/L")] {
         let schedule = Phase::new(Algorithm::Pgd).step(Step::BarzilaiBorwein { high });
         let sweep = experiment.sweep(schedule, 1000).every(2).precision(precision);
@@ -155,6 +184,8 @@ pub fn secant(engine: &mut dyn Engine, precision: Precision, out: &OutputDir) ->
             last(&run.derivative_error),
             last(&run.error)
         ));
+        let warnings = run.result.info.warnings.iter().filter(|w| is_expected(w));
+        expected.extend(warnings.map(|w| format!("The run {label} warns: “{w}”")));
         curves.push(curve(format!("Barzilai–Borwein {label}"), &run));
     }
     let condition = reference.curvatures.lipschitz / reference.curvatures.restricted;
@@ -162,8 +193,7 @@ pub fn secant(engine: &mut dyn Engine, precision: Precision, out: &OutputDir) ->
         "least squares with an l2 penalty, L/m = {condition:.0}; 20 starts: median and 10–90 % band; \
             derivatives through the steps"
     );
-    let picture = plot::convergence(&curves, "Steps found from the iterates", &subtitle)?;
-    picture.write(out, "barzilai-borwein")?;
+    let titles = ("Steps found from the iterates", subtitle.as_str());
     let words = "Unclamped, steps leave (0, 2/L): there is no common contraction, and the derivative is that \
         of a chaotic map from alpha to the \
         iterate, although the iterates converge, and fast. Clamped, the derivative converges with the \
@@ -174,7 +204,8 @@ pub fn secant(engine: &mut dyn Engine, precision: Precision, out: &OutputDir) ->
     Ok(Section {
         title: "A caution: Barzilai–Borwein steps".into(),
         words: format!("{}.", lines.join("; ")),
-        figures: vec![Figure { picture, words: words.into() }],
+        expected,
+        figures: vec![figure(&curves, titles, out, ("barzilai-borwein", words.into()))?],
         table: None,
     })
 }

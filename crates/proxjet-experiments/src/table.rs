@@ -182,23 +182,31 @@ pub fn write_csv(files: &[ExperimentFile], out: impl Write) -> std::io::Result<(
     csv.flush()
 }
 
-/// The table of the documentation, in Markdown.
+/// The table of the terminal, in Markdown with columns of one width.
 pub fn markdown(file: &ExperimentFile) -> String {
-    let mut out = String::from(
-        "| rule | q_x | q_D | predicted | identified | derivative error after k \
-            |\n|---|---|---|---|---|---|\n",
-    );
     let rate = |v: Option<f64>| v.map_or("–".into(), |v| format!("{v:.5}"));
-    for r in &file.rules {
-        out.push_str(&format!(
-            "| {} | {} | {} | {} | {} | {} |\n",
-            r.rule,
+    let titles =
+        ["rule", "engine", "q_x", "q_D", "predicted", "identified", "derivative error after k", "diverged"];
+    let mut rows = vec![titles.map(String::from)];
+    rows.extend(file.rules.iter().map(|r| {
+        [
+            r.rule.clone(),
+            r.engine.clone(),
             rate(r.q_x.map(|b| b[1])),
             rate(r.q_d.map(|b| b[1])),
             rate(r.predicted),
             r.identified.map_or("–".into(), |k| format!("{k:.0}")),
             r.derivative_error.map_or("–".into(), |e| format!("{e:.0e} ({})", r.iterations)),
-        ));
-    }
-    out
+            if r.diverged > 0 { r.diverged.to_string() } else { "–".into() },
+        ]
+    }));
+    let widths: [usize; 8] =
+        std::array::from_fn(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0));
+    rows.insert(1, widths.map(|width| "-".repeat(width)));
+    let line = |row: &[String; 8]| {
+        let cells: Vec<String> =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        format!("| {} |\n", cells.join(" | "))
+    };
+    rows.iter().map(line).collect()
 }

@@ -19,6 +19,7 @@ use crate::program::{BufferId, Keep, Plan};
 use landing::{Flying, Kit};
 pub use state::StateLayout;
 
+mod calibrate;
 mod landing;
 mod state;
 
@@ -61,6 +62,8 @@ pub struct Session {
     /// Seconds of an iteration: the plan's estimate, later the measured time.
     seconds_per_iteration: f64,
     measured: bool,
+    /// Device time of the last finished chunk, if the device has a clock.
+    chunk_seconds: Option<f64>,
     failure: Option<Error>,
 }
 
@@ -122,6 +125,7 @@ impl GpuEngine {
             outcomes: vec![LaneOutcome::open(0); owner.job.lanes.len()],
             seconds_per_iteration: (owner.plan.seconds / iterations as f64).max(1e-9),
             measured: false,
+            chunk_seconds: None,
             flying: VecDeque::new(),
             spare: Vec::new(),
             chunks: VecDeque::new(),
@@ -145,18 +149,26 @@ impl Session {
     /// used any more then.
     pub fn encode(&mut self, encoder: &mut wgpu::CommandEncoder, budget: Duration) -> Result<usize> {
         self.take_note()?;
-        if self.is_done() || self.flying.len() + self.chunks.len() >= self.keep.depth() {
+        if self.flying.len() + self.chunks.len() >= self.keep.depth() {
+            return Ok(0);
+        }
+        self.record(encoder, (budget.as_secs_f64() / self.seconds_per_iteration) as usize)
+    }
+
+    /// Records this many iterations: at least one, at most a chunk and what is left.
+    fn record(&mut self, encoder: &mut wgpu::CommandEncoder, iterations: usize) -> Result<usize> {
+        if self.is_done() {
             return Ok(0);
         }
         let plan = self.plan();
         let left = plan.request.iterations - self.iteration();
-        let fitting = ((budget.as_secs_f64() / self.seconds_per_iteration) as usize).clamp(1, plan.chunk);
+        let fitting = iterations.clamp(1, plan.chunk).min(left);
         let kit = match self.spare.pop() {
             Some(kit) => kit,
             None => self.kit()?,
         };
         let flying = self.cell.with_dependent_mut(|owner, run| {
-            let ahead = run.prepare_chunk(fitting.min(left));
+            let ahead = run.prepare_chunk(fitting);
             let tables = run.tables(&ahead);
             {
                 let mut mapped = kit
@@ -190,10 +202,18 @@ impl Session {
     /// # Errors
     /// As [`encode`](Self::encode).
     pub fn submit(&mut self, budget: Duration) -> Result<usize> {
+        self.submit_recorded(|session, encoder| session.encode(encoder, budget))
+    }
+
+    /// Submits what is recorded into an encoder of its own.
+    fn submit_recorded(
+        &mut self,
+        record: impl FnOnce(&mut Self, &mut wgpu::CommandEncoder) -> Result<usize>,
+    ) -> Result<usize> {
         let context = self.cell.borrow_owner().context.clone();
         let mut encoder =
             context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("proxjet") });
-        let iterations = self.encode(&mut encoder, budget)?;
+        let iterations = record(self, &mut encoder)?;
         if iterations > 0 {
             context.queue.submit([encoder.finish()]);
         }
@@ -231,27 +251,6 @@ impl Session {
             return self.fail(error);
         }
         self.take_note()
-    }
-
-    /// Runs some iterations, including a test of the stop rule, and waits for them, since drivers
-    /// compile kernels when they run first; measures the time of an iteration. Call it once, while
-    /// loading. The iterations count.
-    ///
-    /// # Errors
-    /// As [`encode`](Self::encode).
-    pub fn calibrate(&mut self) -> Result<()> {
-        self.wait()?;
-        // The first chunk warms up, with the iterate in both buffers.
-        let warms = 2.0 * (self.plan().request.check_every + 1) as f64 * self.seconds_per_iteration;
-        for (warm, budget) in [(true, warms), (false, 8.0 * self.seconds_per_iteration)] {
-            let clock = std::time::Instant::now();
-            let iterations = self.submit(Duration::from_secs_f64(budget))?;
-            self.wait()?;
-            if !warm && iterations > 0 {
-                self.seconds_per_iteration = (clock.elapsed().as_secs_f64() / iterations as f64).max(1e-9);
-            }
-        }
-        Ok(())
     }
 
     /// The two buffers that hold the iterate alternately, laid out by [`layout`](Self::layout), with the
@@ -306,11 +305,6 @@ impl Session {
     /// True if there is nothing left to record: every lane has ended, or all iterations are recorded.
     pub fn is_done(&self) -> bool {
         self.running() == 0 || self.iteration() >= self.plan().request.iterations
-    }
-
-    /// Device time of an iteration: an estimate, or measured.
-    pub fn seconds_per_iteration(&self) -> Duration {
-        Duration::from_secs_f64(self.seconds_per_iteration)
     }
 }
 

@@ -265,7 +265,7 @@ fn exit_codes_tell_the_outcome() {
         proxjet(&lasso(&[more, &["--engine", "cpu", "--alphas", "path:0.1:5", "--out", &dir]].concat()))
     };
     assert_eq!(sweep(&[]).status.code(), Some(0));
-    let few = sweep(&["--iterations", "3"]);
+    let few = sweep(&["--iterations", "3", "--no-polish"]);
     assert_eq!(few.status.code(), Some(3));
     assert!(stderr(&few).contains("stopped at 3 iterations") && stderr(&few).contains("Raise --iterations"));
     let wild = sweep(&["--algorithm", "pgd", "--step", "constant:2.5"]);

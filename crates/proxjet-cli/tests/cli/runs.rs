@@ -252,6 +252,22 @@ fn schedules_come_from_a_file_and_errors_name_the_phase() {
 }
 
 #[test]
+fn reproduce_runs_only_the_users_data() {
+    let f = Folder::new();
+    let out = f.path("page");
+    let place = out.display().to_string();
+    let done = proxjet(&["reproduce", "--starts", "2", "--data", "bundled:diabetes", "--out", &place]);
+    assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+    let page = std::fs::read_to_string(out.join("index.html")).unwrap();
+    assert_eq!((page.matches("<h2 id").count(), page.matches("<svg class=\"whole\"").count()), (1, 2));
+    assert!(page.contains("Lasso on bundled:diabetes") && page.contains("2 starts"));
+    assert!(!page.contains("synthetic data") && !page.contains("class=\"expected\""));
+    assert!(page.contains("proxjet reproduce --data bundled:diabetes --starts 2 (version"));
+    let alone = proxjet(&["reproduce", "--synthetic", "--out", &place]);
+    assert!(stderr(&alone).contains("--data <FILE>"), "{}", stderr(&alone));
+}
+
+#[test]
 fn reproduce_makes_its_page() {
     let f = Folder::new();
     let out = f.path("page");
@@ -263,10 +279,27 @@ fn reproduce_makes_its_page() {
         "3",
         "--data",
         "bundled:diabetes",
+        "--synthetic",
         "--out",
         &out.display().to_string(),
     ]);
     assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+    // The user's data first; every row of a table names its engine.
+    let text = String::from_utf8(done.stdout.clone()).unwrap();
+    let titles: Vec<usize> = ["Lasso on bundled:diabetes", "Lasso on synthetic", "A caution: the curse"]
+        .iter()
+        .map(|title| text.find(title).unwrap_or_else(|| panic!("{title}: {text}")))
+        .collect();
+    assert!(titles.is_sorted(), "{text}");
+    let rows: Vec<&str> =
+        text.lines().filter(|line| line.starts_with("| PGD") || line.starts_with("| APG")).collect();
+    assert!(rows.len() == 3 * 14 && rows.iter().all(|row| row.contains("| cpu f64 |")), "{text}");
+    // The warning of the run that is meant to fail is labelled, and is the only one.
+    let log = stderr(&done);
+    assert!(
+        !log.contains("warn:") && log.contains("expected, as this run shows what happens then: step size"),
+        "{log}"
+    );
     let read = |name: &str| std::fs::read_to_string(out.join(name)).unwrap();
     let page = read("index.html");
     for words in [
@@ -277,10 +310,15 @@ fn reproduce_makes_its_page() {
         "Barzilai",
         "own",
         "How this page was made",
+        "The run without a clamp warns: “step size",
     ] {
         assert!(page.contains(words), "{words}");
     }
-    assert_eq!(page.matches("<svg").count(), 8);
+    assert_eq!(page.matches("<svg class=\"whole\"").count(), 8);
+    // On narrow screens: two panels and two columns of the legend of each, and a title in every cell.
+    assert_eq!(page.matches("<svg class=\"part\"").count(), 4 * 8);
+    assert_eq!(page.matches("<td data-title=\"engine\">cpu f64</td>").count(), 3 * 15);
+    assert_eq!(page.matches("<td").count(), page.matches("<td data-title").count());
     for picture in
         ["lasso-gradient", "logistic-momentum", "own-gradient", "curse-of-unrolling", "barzilai-borwein"]
     {
@@ -303,7 +341,7 @@ fn reproduce_makes_its_page() {
             );
         }
     }
-    assert_eq!(count, 15 * (3 + 3 + 10));
+    assert_eq!(count, 15 * (3 + 3 + 3));
     let result: serde_json::Value = serde_json::from_str(&read("result.json")).unwrap();
     assert_eq!(result.as_array().unwrap().len(), 3);
 }

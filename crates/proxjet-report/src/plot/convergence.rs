@@ -28,8 +28,7 @@ pub struct ConvergenceCurve {
 /// # Errors
 /// A picture that cannot be drawn.
 pub fn convergence(curves: &[ConvergenceCurve], title: &str, subtitle: &str) -> Result<Picture> {
-    let rows = curves.len().div_ceil(COLUMNS) as i32;
-    let height = PANELS + ROW * rows + 12;
+    let height = PANELS + legend_height(curves.len());
     Picture::draw::<Box<dyn std::error::Error>>((1000, (HEADING + height) as u32), |canvas, shapes| {
         let canvas = heading(canvas, title, subtitle)?;
         let (panels, below) = canvas.split_vertically(PANELS);
@@ -44,6 +43,23 @@ pub fn convergence(curves: &[ConvergenceCurve], title: &str, subtitle: &str) -> 
 const PANELS: i32 = 410;
 const ROW: i32 = 20;
 const COLUMNS: usize = 2;
+/// Left end of the legend, and width of its columns.
+const LEGEND: i32 = 76;
+const COLUMN: i32 = 480;
+
+fn legend_height(curves: usize) -> i32 {
+    ROW * curves.div_ceil(COLUMNS) as i32 + 12
+}
+
+/// Left, top, width and height of the two panels and the columns of the legend, for screens too narrow for
+/// the whole picture.
+pub fn convergence_parts(curves: usize) -> Vec<[u32; 4]> {
+    let panel = |left| [left, HEADING, 500, PANELS];
+    let column =
+        |i: usize| [LEGEND + COLUMN * i as i32, HEADING + PANELS, COLUMN - 10, legend_height(curves)];
+    let parts = (0..2).map(|i| panel(500 * i)).chain((0..COLUMNS.min(curves)).map(column));
+    parts.map(|part| part.map(|v| v as u32)).collect()
+}
 
 /// One legend for both panels, below them.
 fn legend(
@@ -53,7 +69,7 @@ fn legend(
     for (i, curve) in curves.iter().enumerate() {
         let color = COLORS[i % COLORS.len()];
         let rows = curves.len().div_ceil(COLUMNS);
-        let (x, y) = (76 + 480 * (i / rows) as i32, ROW * (i % rows) as i32 + 10);
+        let (x, y) = (LEGEND + COLUMN * (i / rows) as i32, ROW * (i % rows) as i32 + 10);
         area.draw(&PathElement::new([(x, y), (x + 22, y)], color.stroke_width(3)))?;
         area.draw(&Text::new(curve.label.clone(), (x + 32, y - 7), (FONT, 13)))?;
     }

@@ -13,7 +13,7 @@ mod convergence;
 mod path;
 mod smooth;
 
-pub use convergence::{ConvergenceCurve, convergence};
+pub use convergence::{ConvergenceCurve, convergence, convergence_parts};
 pub use path::path;
 use smooth::{Axes, Shapes};
 

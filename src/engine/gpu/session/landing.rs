@@ -93,10 +93,10 @@ impl Session {
             let found = format!("lane {} after {} of {end} iterations", slot.lane, slot.outcome.iterations);
             return Err(failed(&self.cell.borrow_owner().context, &found));
         }
-        if seconds > 0.0 {
+        self.chunk_seconds = Some(seconds).filter(|seconds| *seconds > 0.0);
+        if let Some(seconds) = self.chunk_seconds {
             let taken = (seconds / iterations as f64).max(1e-9);
-            // Limits the effect of a single slow chunk, such as the first with its compilation, on
-            // the size of later ones.
+            // Halves at most, so that one chunk that was measured too short makes no frame much too long.
             let least = if self.measured { self.seconds_per_iteration / 2.0 } else { 0.0 };
             self.seconds_per_iteration = taken.max(least);
             self.measured = true;
