@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Result of every fallible function of this crate.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The kind of an error, for callers that react to it. A solver that diverges is *not* an error: it is a
 /// [`Status`](crate::engine::Status) of its lane.

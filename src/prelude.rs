@@ -4,12 +4,13 @@ pub use ndarray::{self, Axis};
 
 pub use crate::data::{Dataset, Validation, bundled};
 #[cfg(feature = "readers")]
-pub use crate::data::{ReadOptions, read};
+pub use crate::data::{Header, Missing, ReadOptions, read};
+pub use crate::design::Design;
 pub use crate::engine::cpu::CpuEngine;
 #[cfg(feature = "gpu")]
 pub use crate::engine::gpu::{GpuEngine, Pick};
 pub use crate::engine::{Engine, Status};
-pub use crate::error::{Error, Result};
+pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::objective::{Derivative, Loss, Objective, Penalty};
 pub use crate::program::{Keep, Precision, Strategy};
 pub use crate::result::Fit;

@@ -148,3 +148,15 @@ fn a_sweep_that_keeps_nothing_has_the_same_models() {
         }
     }
 }
+
+#[test]
+fn held_out_rows_in_other_units_are_refused() {
+    let (fitted, held_out) = bundled("diabetes").unwrap().split("0.25:1".parse().unwrap()).unwrap();
+    let fitted = fitted.standardize();
+    for wrong in [held_out.clone(), held_out.clone().standardize()] {
+        let error = Objective::builder(fitted.clone()).validation(wrong).build().unwrap_err();
+        assert!(error.to_string().contains("standardize_like"), "{error}");
+    }
+    let right = held_out.standardize_like(&fitted).unwrap();
+    assert!(Objective::builder(fitted).validation(right).build().is_ok());
+}

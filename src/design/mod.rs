@@ -94,6 +94,12 @@ impl<T: Real> Design<T> {
     }
 }
 
+impl From<Array2<f64>> for Design {
+    fn from(entries: Array2<f64>) -> Self {
+        Design::dense(entries)
+    }
+}
+
 /// Constructors.
 impl Design {
     /// Creates a design from its entries, `[n, q]`.

@@ -87,6 +87,16 @@ impl ObjectiveBuilder {
                 "Hold out rows of the same data set.",
             ));
         }
+        if let Some(v) = validation.as_ref().filter(|v| v.standardization() != data.standardization()) {
+            let of =
+                |set: &Dataset| if set.standardization().is_some() { "standardised" } else { "as given" };
+            return Err(Error::data(
+                "validation rows",
+                format!("rows {} beside fitted rows {}, by other means and deviations", of(v), of(&data)),
+                "the means and deviations of the fitted rows",
+                "Use `held_out.standardize_like(&fitted)`.",
+            ));
+        }
         if !loss.classes() {
             classes::check_numbers(&data, &loss)?;
         }

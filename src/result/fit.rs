@@ -91,7 +91,8 @@ impl<'a> Fit<'a> {
     }
 
     /// `X coef + intercept` for a design of the same features, `[n]`: the predicted target, for logistic loss
-    /// the log-odds of the second class.
+    /// the log-odds of the second class. The columns are in the order of [`names`](Self::names); a matrix
+    /// becomes a design by `Design::dense(rows)`.
     ///
     /// # Errors
     /// A different number of columns.
@@ -120,6 +121,9 @@ impl<'a> Fit<'a> {
             return Ok(());
         }
         let expected = format!("{}, one per feature of the fit", self.coef.len());
-        Err(Error::data("x", format!("{} columns", x.columns()), expected, ""))
+        let named: Vec<&str> = self.names.iter().take(20).map(String::as_str).collect();
+        let more = if named.len() < self.names.len() { ", …" } else { "" };
+        let remedy = format!("The columns are {}{more}.", named.join(", "));
+        Err(Error::data("x", format!("{} columns", x.columns()), expected, remedy))
     }
 }

@@ -91,6 +91,15 @@ impl Handle {
     pub fn result(self) -> Finish {
         self.finish
     }
+
+    /// Waits for the result, without an executor.
+    ///
+    /// # Errors
+    /// As [`Sweep::run`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn wait(self) -> Result<SweepResult> {
+        pollster::block_on(self.finish)
+    }
 }
 
 impl Drop for Finish {

@@ -36,9 +36,12 @@ impl SweepResult {
         self.columns.is_standardized()
     }
 
-    /// The lane with the lowest loss over the held-out rows; `None` without such rows.
+    /// The lane with the lowest loss over the held-out rows, among those that ended by themselves; `None`
+    /// without such rows or lanes.
     pub fn best(&self) -> Option<usize> {
-        let losses = self.lanes.iter().enumerate().filter_map(|(i, lane)| Some((i, lane.validation_loss?)));
+        let ended = |lane: &LaneResult| !matches!(lane.status, Status::Cancelled | Status::Deadline);
+        let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| ended(lane));
+        let losses = lanes.filter_map(|(i, lane)| Some((i, lane.validation_loss?)));
         losses.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i)
     }
 }
@@ -66,7 +69,8 @@ pub struct LaneResult {
     pub derivative_residual: Option<f64>,
     /// Non-zero coefficients.
     pub support: usize,
-    /// The iterate from which on the active set did not change; absent if it changed at the last iterate.
+    /// The iterate from which on the active set did not change; absent if it changed at the last iterate, or
+    /// if the trace does not keep the records ([`Sweep::keep`](crate::solve::Sweep::keep)).
     pub identified: Option<usize>,
     /// Mean loss over the held-out rows.
     pub validation_loss: Option<f64>,
