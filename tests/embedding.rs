@@ -13,9 +13,8 @@ use proxjet::program::{Precision, RecordLayout};
 use proxjet::schedule::{Algorithm, Metric, Phase, Schedule, Step};
 use proxjet::solve::{Sweep, SweepResult};
 
-mod common;
-use common::host::Host;
-use common::synthetic;
+use crate::common::host::Host;
+use crate::common::synthetic;
 
 /// A sweep on the host's device, stepped by the host.
 fn open(host: &Host, sweep: &Sweep, keep: Keep) -> Session {

@@ -5,13 +5,13 @@
 //! --test trust -- --nocapture` runs problems of those seeds and prints the counts.
 //! `PROXJET_TRUST_ENGINE=gpu` takes the GPU.
 
-mod common;
+use crate::common;
 
 use ndarray::{Array1, Array2};
 use rand::{RngExt, SeedableRng};
 use rayon::prelude::*;
 
-use common::formulas::{loss_derivatives, loss_value, penalty_kind, penalty_prox, penalty_value};
+use crate::common::formulas::{loss_derivatives, loss_value, penalty_kind, penalty_prox, penalty_value};
 use proxjet::certificate::Verdict;
 use proxjet::data::Dataset;
 use proxjet::engine::cpu::CpuEngine;
