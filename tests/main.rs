@@ -1,4 +1,4 @@
-//! The tests of the library in one program: `cargo test --release --test library engines::` runs those of a file.
+//! The tests of the library in one program. Those of one file: `cargo test --release --test library engines::`.
 //! `memory.rs` is a program of its own, since it counts the allocations of a process.
 
 mod architecture;

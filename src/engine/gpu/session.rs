@@ -244,7 +244,7 @@ impl Session {
         // The first chunk warms up, with the iterate in both buffers.
         let warms = 2.0 * (self.plan().request.check_every + 1) as f64 * self.seconds_per_iteration;
         for (warm, budget) in [(true, warms), (false, 8.0 * self.seconds_per_iteration)] {
-            let clock = std::time::Instant::now();
+            let clock = crate::Instant::now();
             let iterations = self.submit(Duration::from_secs_f64(budget))?;
             self.wait()?;
             if !warm && iterations > 0 {
