@@ -1,4 +1,4 @@
-//! The tests of the library in one program. Those of one file: `cargo test --release --test library engines::`.
+//! The tests of the library in one program. Those of a file: `cargo test --release --test library engines::`.
 //! `memory.rs` is a program of its own, since it counts the allocations of a process.
 
 mod architecture;
