@@ -91,6 +91,12 @@ pub mod result;
 pub mod schedule;
 pub mod solve;
 
+// A page has a clock of its own.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use std::time::Instant;
+#[cfg(target_family = "wasm")]
+pub(crate) use web_time::Instant;
+
 /// The README's program compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

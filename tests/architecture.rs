@@ -238,6 +238,18 @@ fn every_file_is_part_of_its_crate() {
     }
 }
 
+/// Programs of the library's tests.
+const TESTS: [&str; 2] = ["main.rs", "memory.rs"];
+
+#[test]
+fn every_test_is_part_of_a_program() {
+    let folder = root().join("tests");
+    let mut seen = BTreeSet::new();
+    TESTS.iter().for_each(|name| reach(&folder.join(name), &mut seen));
+    let lost: Vec<PathBuf> = files(&folder, "rs").into_iter().filter(|path| !seen.contains(path)).collect();
+    assert!(lost.is_empty(), "no `mod` of tests/main.rs leads to {lost:?}");
+}
+
 #[test]
 fn a_file_that_no_module_declares_is_found() {
     let folder = tempfile::tempdir().unwrap();

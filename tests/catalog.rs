@@ -6,7 +6,7 @@
 use proxjet::objective::{Coupling, Curvature, Loss, Penalty, Ridge, TargetDomain, Zeros};
 use rand::RngExt;
 
-mod common;
+use crate::common;
 
 /// Half the width of a difference.
 const H: f64 = 1e-6;

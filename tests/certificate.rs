@@ -1,7 +1,7 @@
 //! What is called converged is: the inputs of people who were told otherwise, with right values from
 //! elsewhere (numpy, scipy, scikit-learn, closed forms).
 
-mod common;
+use crate::common;
 
 use ndarray::{Array1, Array2, array};
 

@@ -9,12 +9,11 @@ use proxjet::engine::cpu::CpuEngine;
 use proxjet::objective::{Derivative, Loss, Objective};
 use proxjet::solve::{LaneResult, Sweep, SweepResult};
 
-mod common;
-use common::compare::{
+use crate::common::compare::{
     Difference, Report, assert_close, assert_same, compare, ends_differ, max_abs, max_abs_diff, near,
     relative_diff, worse, worst,
 };
-use common::synthetic;
+use crate::common::synthetic;
 
 fn panics(f: impl FnOnce() + std::panic::UnwindSafe) -> bool {
     catch_unwind(f).is_err()

@@ -14,9 +14,7 @@ use proxjet::data::{
 };
 use proxjet::error::{Error, ErrorKind, Result};
 
-#[path = "data/csv.rs"]
 mod csv;
-#[path = "data/weights.rs"]
 mod weights;
 
 struct Folder(tempfile::TempDir);

@@ -6,9 +6,9 @@ use proxjet::objective::{Derivative, Loss, Objective, Penalty};
 use proxjet::schedule::{Algorithm, Momentum, Step};
 use proxjet::solve::{Alphas, Sweep};
 
-mod common;
-use common::cases::{losses, penalties, step_scale};
-use common::compare::Report;
+use crate::common;
+use crate::common::cases::{losses, penalties, step_scale};
+use crate::common::compare::Report;
 
 /// Every derivative that exists, under every algorithm, for every loss and penalty of the catalog.
 #[test]

@@ -13,12 +13,12 @@ use proxjet::program::{Precision, RecordLayout};
 use proxjet::schedule::{Algorithm, Metric, Phase, Schedule, Step};
 use proxjet::solve::{Sweep, SweepResult};
 
-mod common;
+use crate::common::host::Host;
+use crate::common::synthetic;
+
 #[allow(dead_code)]
 #[path = "../examples/wgpu.rs"]
 mod example;
-use common::host::Host;
-use common::synthetic;
 
 /// A sweep on the host's device, stepped by the host.
 fn open(host: &Host, sweep: &Sweep, keep: Keep) -> Session {

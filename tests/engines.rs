@@ -11,15 +11,13 @@ use proxjet::program::{Precision, Strategy};
 use proxjet::schedule::{Algorithm, Momentum, Phase, Restart, Schedule, Step};
 use proxjet::solve::{Alphas, Sweep, SweepResult};
 
-mod common;
-#[path = "engines/sparsity.rs"]
+use crate::common;
 mod sparsity;
-#[path = "engines/textbook.rs"]
 mod textbook;
 
-use common::cases::{Case, cases};
-use common::compare::{Report, compare, ends_differ, max_abs_diff};
-use common::synthetic;
+use crate::common::cases::{Case, cases};
+use crate::common::compare::{Report, compare, ends_differ, max_abs_diff};
+use crate::common::synthetic;
 
 /// Tolerances: 150 iterations amplify a rounding by the condition of the problem, a few hundred here.
 fn bound(precision: Precision) -> f64 {

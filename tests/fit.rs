@@ -1,9 +1,7 @@
 //! What a result offers: models in the units of the data as they were given.
 
-mod common;
-
-use common::compare::relative_diff;
-use common::synthetic;
+use crate::common::compare::relative_diff;
+use crate::common::synthetic;
 use faer::linalg::solvers::Solve;
 use ndarray::{Array1, Array2, ArrayView1, Axis};
 use proxjet::data::{Dataset, Validation, bundled};

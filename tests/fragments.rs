@@ -4,16 +4,12 @@
 
 use proxjet::program::Precision;
 
-mod common;
-#[path = "fragments/kernel.rs"]
 mod kernel;
-#[path = "fragments/losses.rs"]
 mod losses;
-#[path = "fragments/penalties.rs"]
 mod penalties;
 
-use common::compare::Report;
-use common::host::Host;
+use crate::common::compare::Report;
+use crate::common::host::Host;
 use kernel::{F32, F64, Kernel, Lanes};
 
 /// `exp` and `log(1 + x)`, which WGSL has not in f64, over all that fragments may ask of them.

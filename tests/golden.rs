@@ -11,8 +11,8 @@ use proxjet::program::Precision;
 use proxjet::schedule::{Momentum, Step};
 use proxjet::solve::{Alphas, Sweep};
 
-mod common;
-use common::compare::{Report, relative_diff};
+use crate::common;
+use crate::common::compare::{Report, relative_diff};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")

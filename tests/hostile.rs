@@ -15,9 +15,9 @@ use proxjet::program::{DeviceKind, Limits, Plan, Precision, Request};
 use proxjet::schedule::{Algorithm, LaneCurvature, LaneSchedule, Metric, Momentum, Schedule, Step};
 use proxjet::solve::{Alphas, Sweep};
 
-mod common;
-use common::compare::max_abs_diff;
-use common::synthetic;
+use crate::common;
+use crate::common::compare::max_abs_diff;
+use crate::common::synthetic;
 
 fn sweep() -> Sweep {
     Sweep::new(Objective::builder(synthetic(20, 4, false, 1)).build().unwrap())

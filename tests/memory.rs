@@ -10,6 +10,7 @@ use proxjet::program::Precision;
 use proxjet::solve::Sweep;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
+#[allow(dead_code)]
 mod common;
 use common::synthetic;
 

@@ -1,14 +1,14 @@
 //! Every penalty of the catalog that is not convex: engines against each other, solutions against an
 //! independent coordinate descent, derivatives against central differences, and what is refused in words.
 
-use common::compare::{compare, max_abs_diff};
-use common::synthetic;
+use crate::common::compare::{compare, max_abs_diff};
+use crate::common::synthetic;
 use ndarray::{Array1, Array2, Axis};
 use proxjet::diff::{analyse, check, solutions};
 use proxjet::engine::{Engine, Status};
 use proxjet::prelude::*;
 
-mod common;
+use crate::common;
 
 fn nonconvex(list: Vec<Penalty>) -> Vec<Penalty> {
     let list: Vec<Penalty> = list.into_iter().filter(|p| !p.capabilities().convex).collect();

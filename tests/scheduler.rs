@@ -13,9 +13,9 @@ use proxjet::schedule::Restart;
 use proxjet::solve::{Alphas, OnFault, Progress, Sweep, SweepResult};
 use rand::RngExt;
 
-mod common;
-use common::compare::{assert_close, assert_same};
-use common::synthetic;
+use crate::common;
+use crate::common::compare::{assert_close, assert_same};
+use crate::common::synthetic;
 
 /// An engine whose device fails now and then: before work is submitted, after it, or when it is to be
 /// collected.

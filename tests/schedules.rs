@@ -9,13 +9,12 @@ use proxjet::schedule::{Algorithm, Metric, Momentum, Phase, Restart, Schedule, S
 use proxjet::solve::{Alphas, Sweep, SweepResult};
 use rand::RngExt;
 
-mod common;
-#[path = "schedules/rules.rs"]
+use crate::common;
 mod rules;
 
-use common::cases::losses;
-use common::compare::{Report, compare, max_abs_diff, relative_diff};
-use common::synthetic;
+use crate::common::cases::losses;
+use crate::common::compare::{Report, compare, max_abs_diff, relative_diff};
+use crate::common::synthetic;
 
 const ITERATIONS: usize = 120;
 const LANES: usize = 5;

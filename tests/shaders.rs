@@ -13,8 +13,7 @@ use proxjet::program::{Access, Limits, Pass, Plan, Precision, Request, Strategy}
 use proxjet::schedule::{Algorithm, Metric, Phase, Restart, Schedule, Step, TangentStart, Until};
 use proxjet::solve::{Alphas, Sweep};
 
-mod common;
-use common::synthetic;
+use crate::common::synthetic;
 
 const KINDS: [DeviceKind; 3] = [DeviceKind::Software, DeviceKind::Integrated, DeviceKind::Discrete];
 const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::F64];

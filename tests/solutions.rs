@@ -10,10 +10,9 @@ use proxjet::objective::{Derivative, Loss, Objective, Penalty};
 use proxjet::schedule::{Algorithm, Step};
 use proxjet::solve::{Alphas, Sweep, SweepResult};
 
-mod common;
-use common::cases::{losses, penalties, step_scale};
-use common::compare::{Report, relative_diff};
-use common::synthetic;
+use crate::common::cases::{losses, penalties, step_scale};
+use crate::common::compare::{Report, relative_diff};
+use crate::common::synthetic;
 
 const ROWS: usize = 80;
 const FEATURES: usize = 6;

@@ -16,9 +16,8 @@ use proxjet::program::{Limits, Plan, Precision};
 use proxjet::schedule::Restart;
 use proxjet::solve::{Alphas, Sweep};
 
-mod common;
-use common::compare::assert_same;
-use common::synthetic;
+use crate::common::compare::assert_same;
+use crate::common::synthetic;
 
 /// A CPU engine that counts the chunks it has done, and that somebody holds.
 struct Counted {

@@ -2,16 +2,16 @@
 //! differences.
 //!
 //! A few hundred lanes run with the other tests; `PROXJET_TRUST=FIRST..LAST cargo test --release --workspace
-//! --test trust -- --nocapture` runs problems of those seeds and prints the counts.
+//! --test library trust:: -- --nocapture` runs problems of those seeds and prints the counts.
 //! `PROXJET_TRUST_ENGINE=gpu` takes the GPU.
 
-mod common;
+use crate::common;
 
 use ndarray::{Array1, Array2};
 use rand::{RngExt, SeedableRng};
 use rayon::prelude::*;
 
-use common::formulas::{loss_derivatives, loss_value, penalty_kind, penalty_prox, penalty_value};
+use crate::common::formulas::{loss_derivatives, loss_value, penalty_kind, penalty_prox, penalty_value};
 use proxjet::certificate::Verdict;
 use proxjet::data::Dataset;
 use proxjet::engine::cpu::CpuEngine;

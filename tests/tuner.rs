@@ -1,8 +1,6 @@
 //! Tuned tiles: kept, found again, used, and without any influence on results.
 
-mod common;
-
-use common::{gpu, synthetic};
+use crate::common::{gpu, synthetic};
 use proxjet::engine::gpu::{GpuEngine, Tile, TileCache, TunedTile, Tuning};
 use proxjet::objective::{Derivative, Objective};
 use proxjet::program::{Precision, Strategy};

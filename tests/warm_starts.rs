@@ -1,11 +1,11 @@
 //! Lanes that start from others: warm-started paths.
 
-mod common;
+use crate::common;
 
 use std::ops::ControlFlow;
 
-use common::compare::max_abs_diff;
-use common::synthetic;
+use crate::common::compare::max_abs_diff;
+use crate::common::synthetic;
 use ndarray::{Array2, Axis};
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::engine::{Engine, Status};

@@ -153,14 +153,9 @@ pub struct EngineInfo {
 /// A device that does not answer for this long has failed.
 pub(crate) const DEVICE_TIMEOUT: Duration = Duration::from_secs(120);
 
-mod sealed {
-    /// Engines are defined in this crate only, so that this trait may change.
-    pub trait Sealed {}
-}
-#[cfg(not(feature = "testing"))]
-pub(crate) use sealed::Sealed;
-#[cfg(feature = "testing")]
-pub use sealed::Sealed;
+/// Engines are defined in this crate and its tests only, so that [`Engine`] may change.
+#[doc(hidden)]
+pub trait Sealed {}
 
 /// An interpreter of plans. Sealed: the engines are [`cpu::CpuEngine`] and, with the feature
 /// `gpu`, `gpu::GpuEngine`.

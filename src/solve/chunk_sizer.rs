@@ -1,7 +1,6 @@
 //! Sizes chunks from the time of earlier ones.
 
-use std::time::Instant;
-
+use crate::Instant;
 use crate::program::CHUNK_SECONDS;
 
 /// Sizes chunks to about [`CHUNK_SECONDS`] each.

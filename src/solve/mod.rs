@@ -4,6 +4,7 @@
 mod alphas;
 mod chunk_sizer;
 mod curvature;
+#[cfg(not(target_family = "wasm"))]
 mod handle;
 mod judge;
 mod prepared;
@@ -17,6 +18,7 @@ mod timing;
 mod worker;
 
 pub use alphas::Alphas;
+#[cfg(not(target_family = "wasm"))]
 pub use handle::{Finish, Handle, Update};
 pub use prepared::Prepared;
 pub use result::{LaneResult, RunInfo, SweepResult};

@@ -1,13 +1,13 @@
 //! Runs a sweep to its end: plans it, runs the scheduler and collects its events.
 
 use std::ops::ControlFlow;
-use std::time::Instant;
 
 use rayon::prelude::*;
 
 use super::judge::{Judge, resolution};
 use super::scheduler::{Event, Scheduler};
 use super::{Prepared, Progress, RunInfo, Sweep, SweepResult};
+use crate::Instant;
 use crate::certificate::{Certificate, Certified, Certifier, Polished, PolishedNumbers, most_active};
 use crate::engine::{Chunk, Engine, EngineInfo, LaneOutcome, Slot};
 use crate::error::{Error, Result};

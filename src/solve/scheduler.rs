@@ -2,14 +2,13 @@
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use super::Sweep;
 use super::judge::Judge;
 use super::queue::Queue;
 use super::worker::Worker;
+use crate::Instant;
 use crate::certificate::Certified;
 use crate::engine::cpu::CpuEngine;
 use crate::engine::{Chunk, Engine, LaneOutcome, Status};
@@ -179,7 +178,21 @@ impl<'a> Scheduler<'a> {
         }
     }
 
+    /// Runs the engines one after the other, since a page has one thread; returns how each one ended.
+    #[cfg(target_family = "wasm")]
+    fn round(
+        &self,
+        engines: &mut [(&mut dyn Engine, &Plan)],
+        on_event: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Vec<Result<()>> {
+        let mut work = |engine: &mut dyn Engine, plan: &Plan| {
+            self.work(engine, plan, &mut |event| self.emit(on_event, event))
+        };
+        engines.iter_mut().map(|(engine, plan)| work(&mut **engine, plan)).collect()
+    }
+
     /// Runs all engines until each has finished; returns how each one ended.
+    #[cfg(not(target_family = "wasm"))]
     fn round(
         &self,
         engines: &mut [(&mut dyn Engine, &Plan)],
@@ -187,7 +200,7 @@ impl<'a> Scheduler<'a> {
     ) -> Vec<Result<()>> {
         std::thread::scope(|scope| {
             // The bound makes a slow listener slow the engines down instead of filling memory.
-            let (sender, events) = mpsc::sync_channel(2 * engines.len());
+            let (sender, events) = std::sync::mpsc::sync_channel(2 * engines.len());
             let workers: Vec<_> = engines
                 .iter_mut()
                 .map(|(engine, plan)| {

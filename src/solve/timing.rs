@@ -1,8 +1,7 @@
 //! Times iterations, without the work that a run does only once.
 
-use std::time::Instant;
-
 use super::Sweep;
+use crate::Instant;
 use crate::engine::{Engine, Run};
 use crate::error::{Error, Result};
 use crate::lanes::Job;

@@ -1,10 +1,11 @@
 //! Drives one engine: loads lanes into slots, keeps chunks in flight, and evicts lanes that have ended.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::chunk_sizer::ChunkSizer;
 use super::judge::Decided;
 use super::scheduler::{Event, Scheduler};
+use crate::Instant;
 use crate::engine::{Chunk, DEVICE_TIMEOUT, Engine, LaneOutcome, Run, Status};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lanes::LaneState;

@@ -1,5 +1,4 @@
-//! Shared by the test suites. Each suite uses a part of it.
-#![allow(dead_code)]
+//! Shared by the test suites.
 
 use ndarray::{Array1, Array2};
 use proxjet::data::Dataset;

@@ -6,7 +6,7 @@ use proxjet::program::Precision;
 use proxjet::schedule::Algorithm;
 use proxjet::solve::SweepResult;
 
-use crate::bound;
+use super::bound;
 use crate::common::cases::{Case, cases};
 use crate::common::compare::{Report, relative_diff};
 use crate::common::textbook;

@@ -3,9 +3,9 @@
 use proxjet::objective::Loss;
 use proxjet::program::Precision;
 
+use super::kernel::{Arithmetic, F32, F64, Kernel, Lanes, Smooth, around, grid};
 use crate::common::compare::Report;
 use crate::common::host::Host;
-use crate::kernel::{Arithmetic, F32, F64, Kernel, Lanes, Smooth, around, grid};
 
 const LOSS_FIELDS: [&str; 6] = ["value", "d1", "d2", "d3", "d1_by_target", "gap"];
 

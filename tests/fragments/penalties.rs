@@ -3,9 +3,9 @@
 use proxjet::objective::Penalty;
 use proxjet::program::Precision;
 
+use super::kernel::{Arithmetic, F32, F64, Kernel, Lanes, Smooth, around, grid};
 use crate::common::compare::Report;
 use crate::common::host::Host;
-use crate::kernel::{Arithmetic, F32, F64, Kernel, Lanes, Smooth, around, grid};
 
 const PENALTY_FIELDS: [&str; 8] =
     ["value", "prox", "prox by input", "prox by l1", "prox by l2", "is_active", "dual_ratio", "gap"];

@@ -6,8 +6,8 @@ use proxjet::objective::Objective;
 use proxjet::schedule::{Algorithm, Momentum, Restart, Schedule, Step, Until};
 use proxjet::solve::SweepResult;
 
+use super::{FEATURES, ITERATIONS, LANES, phase, problems, schedules, sweep};
 use crate::common::compare::max_abs_diff;
-use crate::{FEATURES, ITERATIONS, LANES, phase, problems, schedules, sweep};
 
 #[test]
 fn restarts_set_the_momentum_back_and_backtracking_stays_above_one_over_l() {

@@ -106,7 +106,7 @@ pub fn products_alone(problem: &Objective, columns: usize, precision: Precision,
         let design: Design<T> = problem.design().cast();
         let (n, q) = (design.rows(), design.columns());
         let (mut x, mut z) = (vec![T::of(0.5); q * columns], vec![T::of(0.5); n * columns]);
-        let clock = std::time::Instant::now();
+        let clock = crate::Instant::now();
         for _ in 0..count {
             design.apply(&mut z, &x, Threads::All);
             design.apply_t(&mut x, &z, Threads::All);

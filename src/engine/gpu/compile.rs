@@ -83,6 +83,7 @@ fn compile(
     shader: &Composed,
 ) -> Result<Kernel> {
     let device = &context.device;
+    #[cfg(not(target_family = "wasm"))]
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label: Some(shader.name),
@@ -103,7 +104,22 @@ fn compile(
         compilation_options: Default::default(),
         cache: None,
     });
-    let Some(error) = pollster::block_on(scope.pop()) else { return Ok(Kernel { pipeline, storage }) };
+    // In a page the error handler hears of it.
+    #[cfg(not(target_family = "wasm"))]
+    if let Some(error) = pollster::block_on(scope.pop()) {
+        return Err(refused(context, &module, shader, &error));
+    }
+    Ok(Kernel { pipeline, storage })
+}
+
+/// The error of a shader that the device refused, with the places in its sources.
+#[cfg(not(target_family = "wasm"))]
+fn refused(
+    context: &GpuContext,
+    module: &wgpu::ShaderModule,
+    shader: &Composed,
+    error: &wgpu::Error,
+) -> crate::error::Error {
     let info = pollster::block_on(module.get_compilation_info());
     let places: Vec<String> = info
         .messages
@@ -111,5 +127,5 @@ fn compile(
         .filter_map(|m| Some(format!("{}: {}", shader.locate(m.location?.line_number as usize), m.message)))
         .collect();
     let found = if places.is_empty() { error.to_string() } else { places.join("; ") };
-    Err(context.error(format!("shader '{}' refused: {found}", shader.name)))
+    context.error(format!("shader '{}' refused: {found}", shader.name))
 }

@@ -133,10 +133,12 @@ fn unusable(limits: &wgpu::Limits) -> Option<String> {
 }
 
 /// Every adapter of this machine, the best first.
+#[cfg(not(target_family = "wasm"))]
 pub fn adapters() -> Vec<AdapterSummary> {
     pollster::block_on(sorted()).iter().map(summary).collect()
 }
 
+#[cfg(not(target_family = "wasm"))]
 fn summary(adapter: &wgpu::Adapter) -> AdapterSummary {
     let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
     let device_type = match info.device_type {
@@ -215,6 +217,7 @@ impl GpuContext {
     ///
     /// # Errors
     /// The device is borrowed, so that only the host can replace it; the adapter is gone or gives no device.
+    #[cfg(not(target_family = "wasm"))]
     pub(super) async fn renew(&self) -> Result<Self> {
         let at = || format!("adapter {}", self.info.name);
         if !self.own {
@@ -310,6 +313,7 @@ impl GpuContext {
 
     /// Runs code that creates device objects, and returns as an error what a host's error handler
     /// would otherwise receive.
+    #[cfg(not(target_family = "wasm"))]
     pub(super) fn guarded<T>(&self, create: impl FnOnce() -> Result<T>) -> Result<T> {
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
@@ -321,7 +325,23 @@ impl GpuContext {
         }
     }
 
+    /// Runs code that creates device objects. A page cannot wait for what the device says of them: its error
+    /// handler receives that.
+    #[cfg(target_family = "wasm")]
+    pub(super) fn guarded<T>(&self, create: impl FnOnce() -> Result<T>) -> Result<T> {
+        create()
+    }
+
+    /// Refuses: a page cannot wait for its device.
+    #[cfg(target_family = "wasm")]
+    pub(super) fn wait_for(&self, _: Option<wgpu::SubmissionIndex>, _: Duration) -> Result<bool> {
+        let remedy = "Use Sweep::session and its `encode` or `submit`, frame by frame.";
+        let at = format!("adapter {}", self.info.name);
+        Err(Error::new(ErrorKind::Device, at, "a wait in a page", "a session", remedy))
+    }
+
     /// Waits for a submission, or for all of them, but no longer than `limit`; true if it has finished.
+    #[cfg(not(target_family = "wasm"))]
     pub(super) fn wait_for(
         &self,
         submission_index: Option<wgpu::SubmissionIndex>,

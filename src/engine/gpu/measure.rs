@@ -1,6 +1,6 @@
 //! Times of products alone, outside of a run.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -12,6 +12,7 @@ use super::compose::{Composed, compose_pass, plain_texts};
 use super::context::GpuContext;
 use super::data::encode;
 use super::generate::constants;
+use crate::Instant;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result, bytes};
 use crate::program::{ActiveSet, Columns, Pass, Precision, Product, Side, Tile, pad4, split_k};

@@ -31,7 +31,9 @@ mod tune;
 
 pub use crate::program::{DeviceKind, Keep, Side, Tile, Tiles};
 pub use compose::{Composed, compose};
-pub use context::{AdapterSummary, GpuContext, Pick, adapters, no_adapter, no_real_adapter};
+#[cfg(not(target_family = "wasm"))]
+pub use context::adapters;
+pub use context::{AdapterSummary, GpuContext, Pick, no_adapter, no_real_adapter};
 pub use measure::ProductTimes;
 pub use profile::{KernelTime, Profile};
 pub use session::{Session, StateLayout};
@@ -53,6 +55,7 @@ impl GpuEngine {
     ///
     /// # Errors
     /// There is no such adapter (the message has the remedy), or the adapter gives no device.
+    #[cfg(not(target_family = "wasm"))]
     pub fn request(pick: Pick) -> Result<Self> {
         pollster::block_on(GpuContext::request(pick)).map(GpuEngine::new)
     }
@@ -61,6 +64,7 @@ impl GpuEngine {
     ///
     /// # Errors
     /// There is no such adapter, the engine cannot use it, or it gives no device.
+    #[cfg(not(target_family = "wasm"))]
     pub fn request_at(index: usize) -> Result<Self> {
         pollster::block_on(GpuContext::request_at(index)).map(GpuEngine::new)
     }
@@ -133,6 +137,13 @@ impl Engine for GpuEngine {
         Ok(Box::new(context.guarded(|| run::GpuRun::new(context, library, plan, job, tiles))?))
     }
 
+    /// A page cannot wait for a new device.
+    #[cfg(target_family = "wasm")]
+    fn recover(&mut self) -> Result<()> {
+        Err(self.context.error("a device that failed"))
+    }
+
+    #[cfg(not(target_family = "wasm"))]
     fn recover(&mut self) -> Result<()> {
         self.context = pollster::block_on(self.context.renew())?;
         self.compiled = Library::default();

@@ -1,8 +1,9 @@
 //! The time of an iteration, measured before the first frame.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Session;
+use crate::Instant;
 use crate::error::Result;
 
 /// Iterations that are measured together, unless the stop rule is tested as often or oftener.
