@@ -236,8 +236,9 @@ fn a_split_is_a_partition_that_the_seed_decides() {
     assert_eq!((fitted.rows(), held_out.rows()), (331, 111)); // 442 / 4 = 110.5, rounded
     assert!((fitted.x().sum() + held_out.x().sum() - data.x().sum()).abs() < 1e-6);
     assert_eq!(data.split(validation).unwrap().1.target(), held_out.target());
+    assert_eq!("0.25".parse::<Validation>().unwrap(), "0.25:1".parse().unwrap());
     assert_ne!(data.split("0.25:4".parse().unwrap()).unwrap().1.target(), held_out.target());
-    for text in ["0:1", "1:1", "0.2", "x:1", "0.2:-1"] {
+    for text in ["0:1", "1:1", "x:1", "0.2:-1", "0.2:"] {
         assert!(text.parse::<Validation>().unwrap_err().to_string().contains("FRACTION:SEED"), "{text}");
     }
 }
@@ -290,7 +291,7 @@ fn features_are_found_by_name_without_a_target() {
             .iter()
             .for_each(|part| assert!(error.to_string().contains(part), "'{part}' is not in: {error}"));
     };
-    refused(read(&csv, &["a", "bb"]), &["d.csv: feature", "'bb'", "one of b, text, a"]);
+    refused(read(&csv, &["a", "bb"]), &["d.csv: columns", "no column 'bb' among 3", "Did you mean 'b'?"]);
     refused(read(&csv, &["text"]), &["line 2, column 'text'", "'no'"]);
     let one = f.file("one.csv", b"a\n1\n2\n");
     assert_eq!(read(&one, &["a"]).unwrap(), ndarray::array![[1.0], [2.0]]);

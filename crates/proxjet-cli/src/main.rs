@@ -53,9 +53,8 @@ struct Cli {
     quiet: bool,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 all lanes converged or have a certified model, 1 output not written, 2 usage, 3 some lanes not \
-    converged, \
-    4 bad data, 5 device, 6 memory plan, 130 interrupted (partial results kept).\n\
+const EXIT_CODES: &str = "Exit codes: 0 all lanes converged or have a certified model, 1 output not \
+    written, 2 usage, 3 some lanes not converged, 4 bad data, 5 device, 6 memory plan, 130 interrupted (partial results kept).\n\
     RUST_LOG=info shows more of what happens.";
 
 #[derive(Debug, Subcommand)]

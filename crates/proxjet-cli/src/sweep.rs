@@ -149,7 +149,8 @@ fn contents(out: &OutputDir, problem: &Objective, model: Option<&Model>, picture
     let next = if has_model {
         let refit = match (problem.shape(), model) {
             (shape, Some(model)) if shape.validation_rows > 0 => format!(
-                "\nthe model is fitted on {} of {} rows; on all of them without --validation, with --alphas {}",
+                "\nthe model is fitted on {} of {} rows; on all of them without --validation, with \
+                 --alphas {}",
                 shape.rows,
                 shape.rows + shape.validation_rows,
                 model.alpha

@@ -47,7 +47,8 @@ fn certificates(lanes: &[LaneResult]) -> String {
     let dependent = |c: &&Certificate| c.obstacle == Some(Obstacle::Dependent);
     if lanes.iter().filter_map(|l| l.certificate.as_ref()).any(|c| dependent(&c)) {
         out.push_str(
-            "  columns of some models depend on each other, so that their coefficients are one choice of many\n",
+            "  columns of some models depend on each other, so that their coefficients are one choice of \
+             many\n",
         );
     }
     out
@@ -175,8 +176,8 @@ fn advice_on_iterations(result: &SweepResult, open: &[&LaneResult]) -> String {
     let green = |l: &&LaneResult| l.certificate.as_ref().is_some_and(|c| c.verdict == Verdict::Green);
     if open.iter().all(green) {
         return format!(
-            "the iterates of {count} lane(s) still move after {iterations} iterations; their delivered models, \
-             polished from there, are certified\n"
+            "the iterates of {count} lane(s) still move after {iterations} iterations; their delivered \
+             models, polished from there, are certified\n"
         );
     }
     let fista = if result.info.schedule.phases.iter().all(|p| p.algorithm == Algorithm::Pgd) {
