@@ -15,4 +15,6 @@ pub use crate::objective::{Derivative, Loss, Objective, Penalty};
 pub use crate::program::{Keep, Precision, Strategy};
 pub use crate::result::Fit;
 pub use crate::schedule::{Algorithm, Metric, Momentum, Phase, Restart, Schedule, Step, TangentStart, Until};
-pub use crate::solve::{Alphas, Handle, LaneResult, Sweep, SweepResult, Update};
+pub use crate::solve::{Alphas, LaneResult, Sweep, SweepResult};
+#[cfg(not(target_family = "wasm"))]
+pub use crate::solve::{Handle, Update};

@@ -96,7 +96,6 @@ impl Handle {
     ///
     /// # Errors
     /// As [`Sweep::run`].
-    #[cfg(not(target_family = "wasm"))]
     pub fn wait(self) -> Result<SweepResult> {
         pollster::block_on(self.finish)
     }
