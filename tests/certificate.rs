@@ -320,3 +320,50 @@ fn lanes_resume_on_a_device_with_chunks_in_flight() {
         }
     }
 }
+
+#[test]
+fn bounds_that_f32_does_not_hold_are_no_obstacle() {
+    // f32(0.1) is above 0.1: coefficients at a bound of the box end outside of it.
+    let data = Synthetic {
+        rows: 50,
+        features: 8,
+        scale: (1.0, 1.0),
+        relevant: 8,
+        effect: 1.0,
+        noise: 0.1,
+        classes: false,
+        seed: 3,
+    };
+    for bounds in ["box:-0.1:0.1", "box:-0.3:0.3", "box:-0.05:0.2"] {
+        let penalty: Penalty = bounds.parse().unwrap();
+        let objective = Objective::builder(data.draw().unwrap()).penalty(penalty).build().unwrap();
+        let result = cpu(&Sweep::new(objective).alphas(Alphas::List(vec![0.0])).precision(Precision::F32));
+        let certificate = result.lanes[0].certificate.unwrap();
+        assert_eq!(certificate.verdict, Verdict::Green, "{bounds}: {certificate:?}");
+        assert!(certificate.polished.is_some(), "{bounds}: {certificate:?}");
+        let (lower, upper) = penalty.domain();
+        assert!(result.lane(0).coef().iter().all(|v| (lower..=upper).contains(v)), "{bounds}");
+    }
+}
+
+#[test]
+fn a_lane_that_resumes_does_not_depend_on_the_length_of_chunks() {
+    let x = array![[-2.25, -0.21, 0.89], [0.17, -0.2, -1.3], [0.06, 1.24, -0.44]];
+    let data = Dataset::new(x, array![-2.57, -0.41, -0.78]).unwrap().standardize();
+    let objective = Objective::builder(data).penalty(Penalty::elastic_net()).build().unwrap();
+    let sweep = Sweep::new(objective).alphas(Alphas::path(1e-4, 9)).restart(Restart::None).iterations(3000);
+    let run = |engine: &str, chunk: usize| {
+        let sweep = sweep.clone().chunk(chunk).check_every(5).tol(1e-3);
+        common::engine(engine).map(|mut engine| sweep.run(engine.as_mut()).unwrap())
+    };
+    for engine in ["cpu", "gpu"] {
+        // A lane stops at the end of a chunk of 5, and within one of 60.
+        let (Some(short), Some(long)) = (run(engine, 5), run(engine, 60)) else { continue };
+        for (lane, (a, b)) in short.lanes.iter().zip(&long.lanes).enumerate() {
+            assert_eq!((a.status, a.iterations), (b.status, b.iterations), "{engine}, lane {lane}");
+        }
+        // Loaded lanes compute their predictions anew.
+        let apart = common::compare::relative_diff(&short.trace.objective, &long.trace.objective);
+        assert!(apart < 1e-9, "{engine}: {apart:e}");
+    }
+}

@@ -47,8 +47,8 @@ impl Manifold<'_> {
         [self.gap_at_gradient(at), self.gap_at_zero(at)].into_iter().flatten().reduce(f64::min)
     }
 
-    /// The gap at the dual point zero, which is feasible for every penalty that is not negative: the distance
-    /// of the objective to the infimum of the loss. It certifies fits that are almost perfect.
+    /// The gap at the dual point zero, feasible for every penalty that is not negative in its domain:
+    /// the distance of the objective to the infimum of the loss. It certifies fits that are almost perfect.
     fn gap_at_zero(&self, at: &Point) -> Option<f64> {
         let Objective { target, weight, .. } = self.objective;
         let loss = self.objective.loss();

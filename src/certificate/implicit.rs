@@ -46,8 +46,8 @@ const KINK: f64 = 1e-10;
 /// The solution of a lane near `start`, `[q]`, an iterate whose active set is that of the solution.
 ///
 /// # Errors
-/// A system that is too large or not positive definite, or an active set that changes on the way: `start` is
-/// not near enough, or the solution is degenerate.
+/// A system that is too large or not positive definite, or a start from which Newton's method finds no
+/// solution.
 pub fn solve(
     objective: &Objective,
     (index, lane): (usize, &Lane),
@@ -57,8 +57,9 @@ pub fn solve(
 ) -> Result<Solution> {
     objective.require(Need::ImplicitSolution).map_err(|missing| missing.at("implicit derivative"))?;
     let q = objective.state_rows();
-    let mut manifold = Manifold::new(objective, lane, start);
-    let point = Point::new(&manifold, start.to_owned());
+    let start = objective.within_domain(start);
+    let mut manifold = Manifold::new(objective, lane, start.view());
+    let point = Point::new(&manifold, start);
     let scales = Scales::new(objective);
     let mut newton = Newton { manifold: &mut manifold, scales: &scales, limits: Limits::NONE };
     let found = newton.solve(point).map_err(|obstacle| {
@@ -83,7 +84,7 @@ pub fn solve(
     let state = found.at.x.mapv(|v| if v.abs() <= f64::MIN_POSITIVE { 0.0 } else { v });
     let mut dstate = Array2::zeros((derivatives.len(), q));
     for (t, derivative) in derivatives.iter().enumerate() {
-        let solved = found.system.solve(&manifold.mixed(&state, derivative));
+        let solved = found.system.solve(&manifold.mixed(&found.at.x, derivative));
         manifold.active.iter().zip(&solved).for_each(|(j, v)| dstate[[t, *j]] = -v);
     }
     let (eigenvalues, prox_curvature) = manifold.spectrum(&state, metric, index)?;

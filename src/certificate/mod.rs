@@ -224,9 +224,9 @@ impl<'a> Certifier<'a> {
     /// The certificate of a lane at its state, `[1 + d, q]`.
     pub(crate) fn certify(&self, lane: usize, state: ArrayView2<'_, f64>, limits: Limits<'_>) -> Certified {
         let lane = &self.lanes[lane];
-        let x = state.row(0);
-        let mut manifold = Manifold::new(self.objective, lane, x);
-        let at = Point::new(&manifold, x.to_owned());
+        let x = self.objective.within_domain(state.row(0));
+        let mut manifold = Manifold::new(self.objective, lane, x.view());
+        let at = Point::new(&manifold, x);
         let gap = manifold.gap(&at).map(|gap| gap / self.scales.loss);
         let start = manifold.active.clone();
         let mut newton = Newton { manifold: &mut manifold, scales: &self.scales, limits };

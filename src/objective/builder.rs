@@ -198,25 +198,15 @@ fn column(
     let centre = if loss.classes() { 0.0 } else { robust_scale::centre_of(data) };
     // The loss of zero coefficients is the unit of the tolerance, which no shift may loosen.
     let shift = if at(centre) < at(0.0) { centre } else { 0.0 };
-    let start = if loss.classes() { constant_fit(loss, &y, weight) } else { 0.0 };
+    let start = if loss.classes() { log_odds(&y, weight) } else { 0.0 };
     (Intercept::Column { x_mean, shift, start }, design.with_ones(), y - shift)
 }
 
-/// The constant prediction of least loss, by Newton's method: the log-odds of the classes for logistic loss.
-/// Zero if the method does not settle.
-fn constant_fit(loss: &Loss, y: &Array1<f64>, weight: &Array1<f64>) -> f64 {
-    let mut z = 0.0;
-    for _ in 0..50 {
-        let sum =
-            |of: fn(&Loss, f64, f64) -> f64| y.iter().zip(weight).map(|(y, w)| w * of(loss, z, *y)).sum();
-        let (d1, d2): (f64, f64) = (sum(Loss::d1), sum(Loss::d2));
-        let step = d1 / d2;
-        z -= step;
-        if step.abs() <= 1e-12 * z.abs().max(1.0) {
-            return z;
-        }
-    }
-    0.0
+/// The constant prediction of least logistic loss: the log-odds of the classes, `±1`. A convex loss of other
+/// form has its start there, too.
+fn log_odds(y: &Array1<f64>, weight: &Array1<f64>) -> f64 {
+    let share = |class: f64| y.iter().zip(weight).filter(|(y, _)| **y == class).map(|(_, w)| w).sum::<f64>();
+    (share(1.0) / share(-1.0)).ln()
 }
 
 /// The target with its weighted mean subtracted, and the mean. A target that is constant to rounding becomes

@@ -201,6 +201,25 @@ impl Objective {
         }
     }
 
+    /// A state column `[q]` with every coefficient in the penalty's domain, which arithmetic in f32 may leave
+    /// by a rounding.
+    pub(crate) fn within_domain(&self, state: ArrayView1<'_, f64>) -> Array1<f64> {
+        let (lower, upper) = self.penalty.domain();
+        let mut state = state.to_owned();
+        // A NaN stays one.
+        let clamp = |v: f64| {
+            if v < lower {
+                lower
+            } else if v > upper {
+                upper
+            } else {
+                v
+            }
+        };
+        state.iter_mut().take(self.features()).for_each(|v| *v = clamp(*v));
+        state
+    }
+
     /// A state column `[q]` at which iterations start: these coefficients, or zeros, and the intercept of
     /// the null model.
     pub(crate) fn start_of(&self, coef: Option<ArrayView1<'_, f64>>) -> Array1<f64> {

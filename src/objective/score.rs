@@ -1,4 +1,5 @@
-//! The score of a model, as scikit-learn defines it: R² for numbers, accuracy for classes.
+//! The score of a model, as scikit-learn defines it: R² for numbers, accuracy for classes. For equal targets
+//! R² is not defined here.
 
 use ndarray::{Array1, ArrayView1};
 
@@ -21,6 +22,8 @@ impl Objective {
         let z = design.apply_vector(state);
         let score = if self.loss.classes() {
             (0..z.len()).filter(|i| (z[*i] > 0.0) == (y[*i] > 0.0)).map(|i| w[i]).sum()
+        } else if y.iter().all(|v| *v == y[0]) {
+            return None;
         } else {
             let mean = w.dot(y);
             let squares =

@@ -89,6 +89,9 @@ impl Judge<'_> {
                 // Below the finest tolerance the engine's measures are rounding, and the lane runs to its
                 // end.
                 state.tol = if state.tol > finest { (FINER * state.tol).max(finest) } else { 0.0 };
+                // While a lane rests in a chunk its previous iterate is lost: whether it was must not
+                // depend on the length of the chunk.
+                state.previous.assign(&state.state);
                 return Decided::Resume(state);
             }
             let limited =

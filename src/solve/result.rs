@@ -36,11 +36,10 @@ impl SweepResult {
         self.columns.is_standardized()
     }
 
-    /// The lane with the lowest loss over the held-out rows, among those that ended by themselves; `None`
-    /// without such rows or lanes.
+    /// The lane with the lowest loss over the held-out rows, among those that [ended](LaneResult::ended);
+    /// `None` without such rows or lanes.
     pub fn best(&self) -> Option<usize> {
-        let ended = |lane: &LaneResult| !matches!(lane.status, Status::Cancelled | Status::Deadline);
-        let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| ended(lane));
+        let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| lane.ended());
         let losses = lanes.filter_map(|(i, lane)| Some((i, lane.validation_loss?)));
         losses.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i)
     }
@@ -79,7 +78,8 @@ pub struct LaneResult {
     /// R² of the delivered model, for classes its accuracy: over the held-out rows, or over the fitted rows
     /// if there are none. Absent if it is not defined.
     pub score: Option<f64>,
-    /// How far the lane is from the solution; absent if it was cancelled, diverged or not finite.
+    /// How far the lane is from the solution; absent if it was stopped, diverged or is not
+    /// finite, and with `tol` 0.
     pub certificate: Option<Certificate>,
     /// Lipschitz constant of the smooth part of this lane's objective.
     pub lipschitz: f64,
@@ -93,6 +93,12 @@ pub(super) fn finite_or_nan(v: f64) -> f64 {
 }
 
 impl LaneResult {
+    /// True if the lane came to its end: it was not stopped, and did not diverge.
+    pub fn ended(&self) -> bool {
+        use Status::{Cancelled, Deadline, Diverged, NotFinite};
+        !matches!(self.status, Cancelled | Deadline | Diverged | NotFinite)
+    }
+
     /// Takes the numbers of the polished model.
     pub(super) fn deliver(&mut self, polished: PolishedNumbers) {
         self.objective = Some(polished.objective);

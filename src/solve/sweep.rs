@@ -358,7 +358,11 @@ impl Sweep {
 
     /// Iterations between two frames.
     fn period(&self) -> usize {
-        self.every.unwrap_or((self.iterations / 50).max(1))
+        match self.keep {
+            Keep::Frames => self.every.unwrap_or((self.iterations / 50).max(1)),
+            // No frame before the end.
+            Keep::Records | Keep::Nothing => self.iterations,
+        }
     }
 
     /// The lanes of the sweep: one for each alpha, each with its start.

@@ -54,7 +54,8 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 all lanes converged or have a certified model, 1 output not \
-    written, 2 usage, 3 some lanes not converged, 4 bad data, 5 device, 6 memory plan, 130 interrupted (partial results kept).\n\
+    written, 2 usage, 3 some lanes not converged, 4 bad data, 5 device, 6 memory plan, 130 interrupted \
+    (partial results kept).\n\
     RUST_LOG=info shows more of what happens.";
 
 #[derive(Debug, Subcommand)]

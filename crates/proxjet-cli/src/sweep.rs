@@ -70,12 +70,6 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         return Ok(0);
     }
     let out = args.out.as_ref().map(|path| OutputDir::create(path)).transpose()?;
-    // Files of an earlier sweep that this one may not have.
-    for (out, name) in
-        out.iter().flat_map(|out| ["model.json", "path.svg", "path.png"].map(|name| (out, name)))
-    {
-        out.remove(name)?;
-    }
     let result = run_with_progress(&sweep, &mut engines, "sweep")?;
     let validation = args.settings.validation()?;
     // A late start is analysed because its error needs a bound.
@@ -89,8 +83,12 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     if let Some(out) = &out {
         save(out, "", &result, &file)?;
         out.write("coefficients.csv", |w| write_coefficients(&result, sweep.problem(), w))?;
-        if let Some(model) = &model {
-            out.write("model.json", |w| Ok(serde_json::to_writer_pretty(w, model)?))?;
+        // Files of an earlier sweep must not stay beside those of this one.
+        match &model {
+            Some(model) => {
+                out.write("model.json", |w| Ok(serde_json::to_writer_pretty(w, model)?)).map(|_| ())?
+            }
+            None => out.remove("model.json")?,
         }
     }
     let pictured = out.as_ref().map(|out| picture(out, &sweep, &result)).transpose()?.unwrap_or(false);
@@ -118,9 +116,6 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
 /// Draws the path of two or more alphas; false if there is none to draw.
 fn picture(out: &OutputDir, sweep: &Sweep, result: &SweepResult) -> Result<bool> {
     let problem = sweep.problem();
-    if !problem.penalty().uses_alpha() {
-        return Ok(false);
-    }
     let shape = problem.shape();
     let source = problem.source().rsplit(['/', '\\']).next().unwrap_or_default();
     let title = format!("{} with {} on {}", problem.loss(), problem.penalty(), source);
@@ -134,8 +129,12 @@ fn picture(out: &OutputDir, sweep: &Sweep, result: &SweepResult) -> Result<bool>
         shape.features,
         shape.rows
     );
-    let picture = plot::path(result, problem, &title, &subtitle)?;
-    picture.as_ref().map(|picture| picture.write(out, "path")).transpose()?;
+    let has_path = problem.penalty().uses_alpha();
+    let picture = if has_path { plot::path(result, problem, &title, &subtitle)? } else { None };
+    match &picture {
+        Some(picture) => picture.write(out, "path")?,
+        None => ["path.svg", "path.png"].iter().try_for_each(|name| out.remove(name))?,
+    }
     Ok(picture.is_some())
 }
 
@@ -158,6 +157,8 @@ fn contents(out: &OutputDir, problem: &Objective, model: Option<&Model>, picture
             _ => String::new(),
         };
         format!("predict other rows: proxjet predict --model {folder}/model.json --data FILE{refit}")
+    } else if problem.shape().validation_rows > 0 {
+        "no model.json: no lane ended with finite numbers".into()
     } else {
         "no model.json: that is the lane of the lowest held-out loss; give --validation, or a single alpha"
             .into()

@@ -44,9 +44,9 @@ pub struct Model {
 
 impl Model {
     /// The model of a sweep: of its [best](SweepResult::best) lane, or of the only one. `None` if neither
-    /// exists, or if the lane's numbers are not finite.
+    /// exists, if it was stopped or diverged, or if its numbers are not finite.
     pub fn of(result: &SweepResult, objective: &Objective) -> Option<Model> {
-        let only = (result.lanes.len() == 1).then_some(0);
+        let only = (result.lanes.len() == 1 && result.lanes[0].ended()).then_some(0);
         let lane = result.best().or(only)?;
         let fit = result.lane(lane);
         let model = Model {

@@ -218,15 +218,16 @@ fn advice_on_divergence(result: &SweepResult, diverged: usize, not_finite: usize
 /// to gain.
 fn end_of_path(lanes: &[LaneResult], best: usize) -> String {
     let alpha = lanes[best].alpha;
-    let (low, high) =
-        lanes.iter().fold((f64::INFINITY, 0.0f64), |(l, h), v| (l.min(v.alpha), h.max(v.alpha)));
-    if low >= high || (alpha > low && alpha < high) {
+    let positive = || lanes.iter().map(|l| l.alpha).filter(|a| *a > 0.0);
+    let (low, high) = positive().fold((f64::INFINITY, 0.0f64), |(l, h), a| (l.min(a), h.max(a)));
+    if alpha == 0.0 || low >= high || (alpha > low && alpha < high) {
         return String::new();
     }
     let (end, beyond) = if alpha == low { ("smallest", "smaller") } else { ("largest", "larger") };
-    // The loss a decade inside the path.
-    let apart = |lane: &LaneResult| ((lane.alpha / alpha).ln().abs() - 10f64.ln()).abs();
-    let inside = lanes.iter().filter(|l| l.alpha > 0.0).min_by(|a, b| apart(a).total_cmp(&apart(b)));
+    // The loss about a decade inside the path.
+    let decades = |lane: &&LaneResult| (lane.alpha / alpha).log10().abs();
+    let inside = lanes.iter().filter(|l| l.alpha > 0.0 && (0.5..2.0).contains(&decades(l)));
+    let inside = inside.min_by(|a, b| (decades(a) - 1.0).abs().total_cmp(&(decades(b) - 1.0).abs()));
     let loss = |lane: &LaneResult| lane.validation_loss.unwrap_or(f64::NAN);
     let change = inside.map_or(f64::NAN, |lane| (loss(lane) - loss(&lanes[best])).abs() / loss(&lanes[best]));
     if change < LITTLE {

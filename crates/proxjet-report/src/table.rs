@@ -26,7 +26,7 @@ fn shown(lanes: usize, best: Option<usize>) -> Vec<usize> {
 /// A short table of a sweep, with ANSI styles. The best lane is marked.
 pub fn lane_table(result: &SweepResult) -> String {
     let best = result.best();
-    let held_out = best.is_some();
+    let held_out = result.info.data_shape.validation_rows > 0;
     let (loss, score) = (
         if held_out { "held-out loss" } else { "objective" },
         match (result.info.score, held_out) {
@@ -54,7 +54,10 @@ pub fn lane_table(result: &SweepResult) -> String {
             let slope = lane.hypergradient.as_ref().map(|h| h[t]).filter(|v| v.is_finite());
             let _ = write!(out, "  {:>10}", slope.map_or("-".into(), |v| format!("{v:+.1e}")));
         }
-        let score = lane.score.map_or("-".into(), |v| format!("{v:.4}"));
+        let score = match lane.score {
+            Some(v) if v.abs() < 100.0 => format!("{v:.4}"),
+            score => number(score),
+        };
         let _ = writeln!(out, "  {:>8}  {score:>8}{style:#}  {}", lane.support, verdict(lane));
     }
     if rows.len() < result.lanes.len() {

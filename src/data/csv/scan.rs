@@ -140,7 +140,8 @@ impl Scan {
         let counts = |j: &&usize| !self.facts[**j].jumps && self.facts[**j].numbers >= COUNTED;
         for j in roles.features.iter().filter(counts) {
             log::warn!(
-                "{}: column '{}' counts the rows; it is used as a feature. Leave it out with `drop {}`.",
+                "{}: column '{}' rises by one from row to row, as row numbers do; it is used as a feature. \
+                 Leave it out with `drop {}`.",
                 text.file,
                 text.names[*j],
                 text.names[*j]

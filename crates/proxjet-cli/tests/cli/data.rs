@@ -198,9 +198,9 @@ fn a_column_that_counts_the_rows_is_named() {
     let text: String = (0..12).map(row).collect();
     let counted = f.file("d.csv", format!("id,a,y\n{text}"));
     let out = proxjet(&["sweep", "--data", &counted, "--engine", "cpu"]);
-    assert!(stderr(&out).contains("column 'id' counts the rows"), "{}", stderr(&out));
+    assert!(stderr(&out).contains("column 'id' rises by one"), "{}", stderr(&out));
     let without = proxjet(&["sweep", "--data", &counted, "--engine", "cpu", "--drop", "id"]);
-    assert!(!stderr(&without).contains("counts the rows"), "{}", stderr(&without));
+    assert!(!stderr(&without).contains("rises by one"), "{}", stderr(&without));
 }
 
 #[test]

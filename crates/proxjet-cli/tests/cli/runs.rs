@@ -409,3 +409,17 @@ fn accuracy_is_the_share_of_right_classes_and_the_picture_names_every_feature() 
         assert!(svg.contains(&format!("<title>{}</title>", name.as_str().unwrap())), "{name}");
     }
 }
+
+#[test]
+fn an_end_of_the_path_is_judged_by_lanes_about_a_decade_away() {
+    let sweep = |alphas: &str| {
+        let data = ["sweep", "--data", "bundled:diabetes", "--standardize", "--validation", "0.25:1"];
+        stderr(&proxjet(&[&data[..], &["--engine", "cpu", "--alphas", alphas]].concat()))
+    };
+    // No lane is a decade away.
+    assert!(sweep("20,19").contains("as in --alphas geom:2.000e1:1.900e-1:2"), "{}", sweep("20,19"));
+    // The path is flat at its end.
+    let flat = sweep("geom:1e-3:1e-5:9");
+    assert!(flat.contains("hardly changes there") || !flat.contains("at the"), "{flat}");
+    assert!(!sweep("0,10,20").contains("geom:2.000e1:0"), "{}", sweep("0,10,20"));
+}

@@ -6,6 +6,7 @@ use plotters::prelude::*;
 
 use super::{Axes, COLORS, Canvas, FONT, Picture, Shapes, label};
 use ndarray::ArrayView1;
+use proxjet::engine::Status;
 use proxjet::error::Result;
 use proxjet::objective::Objective;
 use proxjet::result::Fit;
@@ -44,7 +45,7 @@ impl<'a> Effects<'a> {
         let fits: Vec<(usize, Fit<'_>)> = by_alpha(result)
             .into_iter()
             .map(|i| (i, result.lane(i)))
-            .filter(|(_, fit)| fit.coef().iter().all(|v| v.is_finite()))
+            .filter(|(_, fit)| fit.coef().iter().all(|v| v.abs() < 1e150))
             .collect();
         let largest =
             |j: usize| fits.iter().map(|(_, f)| (f.coef()[j] * scales[j]).abs()).fold(0.0, f64::max);
@@ -104,7 +105,7 @@ pub fn path(
     if effects.lanes.len() < 2 {
         return Ok(None);
     }
-    let validation = result.lanes.iter().all(|l| l.validation_loss.is_some());
+    let validation = result.best().is_some();
     let height = if validation { 760 } else { 540 };
     let picture = Picture::draw::<Box<dyn std::error::Error>>((900, height), |canvas, shapes| {
         let canvas = heading(canvas, title, subtitle)?;
@@ -118,10 +119,10 @@ pub fn path(
     Ok(Some(picture))
 }
 
-/// Draws the heading and returns the area below it.
 /// Height of a picture's heading.
 pub(super) const HEADING: i32 = 60;
 
+/// Draws the heading and returns the area below it.
 pub(super) fn heading<'a>(
     canvas: &Canvas<'a>,
     title: &str,
@@ -196,7 +197,7 @@ fn held_out(
     shapes: &mut Shapes,
     result: &SweepResult,
 ) -> std::result::Result<(), Box<dyn std::error::Error>> {
-    let order = by_alpha(result);
+    let (order, lanes) = (by_alpha(result), &result.lanes);
     let derivative = result.info.derivative.iter().position(|d| d == "log_alpha");
     let points: Vec<(f64, f64)> = order
         .iter()
@@ -220,8 +221,9 @@ fn held_out(
         let ends = [-0.12f64, 0.12].map(|t| (lane.alpha * t.exp(), scale(loss + slope * t)));
         shapes.line(&axes, ends.into_iter(), (COLORS[1], 3));
     }
-    if let Some(best) = points.iter().min_by(|a, b| a.1.total_cmp(&b.1)) {
-        shapes.point(&axes, (best.0, scale(best.1)), (COLORS[2], 5));
+    if let Some((alpha, loss)) = result.best().and_then(|i| Some((lanes[i].alpha, lanes[i].validation_loss?)))
+    {
+        shapes.point(&axes, (alpha, scale(loss)), (COLORS[2], 5));
     }
     let right = chart.backend_coord(&(x_high, scale(high)));
     drop(chart);
@@ -277,12 +279,17 @@ fn over_alpha<'a>(
     Ok((chart, axes))
 }
 
-/// Lanes in the order of alpha, smallest first; if there are many, at even distances.
+/// Lanes that did not diverge, smallest alpha first; if there are many, at even distances, and the best one.
 fn by_alpha(result: &SweepResult) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..result.lanes.len()).filter(|i| result.lanes[*i].alpha > 0.0).collect();
+    let lanes = &result.lanes;
+    let drawn = |i: &usize| {
+        lanes[*i].alpha > 0.0 && !matches!(lanes[*i].status, Status::Diverged | Status::NotFinite)
+    };
+    let mut order: Vec<usize> = (0..lanes.len()).filter(drawn).collect();
     order.sort_by(|a, b| result.lanes[*a].alpha.total_cmp(&result.lanes[*b].alpha));
     let step = order.len().div_ceil(LANES).max(1);
-    order.into_iter().step_by(step).collect()
+    let kept = |(at, i): &(usize, usize)| at.is_multiple_of(step) || Some(*i) == result.best();
+    order.into_iter().enumerate().filter(kept).map(|(_, i)| i).collect()
 }
 
 fn alpha_range(result: &SweepResult) -> (f64, f64) {

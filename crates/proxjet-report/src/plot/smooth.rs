@@ -94,6 +94,8 @@ impl Shapes {
 
     /// A broad transparent line that says something when the pointer is on it.
     pub(super) fn title(&mut self, axes: &Axes, values: impl Iterator<Item = (f64, f64)>, title: &str) {
+        // XML has no control characters.
+        let title = title.replace(char::is_control, " ");
         let title = title.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         let points = axes.points(values);
         let _ = writeln!(
