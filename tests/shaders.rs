@@ -178,6 +178,27 @@ fn check_bindings(pass: &Pass, module: &naga::Module, info: &naga::valid::Module
     }
 }
 
+/// Drivers may pack neighbouring bools of workgroup memory into a word, whose store by one invocation undoes
+/// another's: NVIDIA's does.
+fn check_workgroup_memory(module: &naga::Module, name: &str) {
+    let shared = module.global_variables.iter().filter(|(_, v)| v.space == naga::AddressSpace::WorkGroup);
+    for (_, variable) in shared {
+        let of_bools = holds_bools(module, variable.ty);
+        assert!(!of_bools, "{name}: bools in workgroup memory, {:?}", variable.name);
+    }
+}
+
+fn holds_bools(module: &naga::Module, of: naga::Handle<naga::Type>) -> bool {
+    match &module.types[of].inner {
+        naga::TypeInner::Scalar(scalar) | naga::TypeInner::Vector { scalar, .. } => {
+            scalar.kind == naga::ScalarKind::Bool
+        }
+        naga::TypeInner::Array { base, .. } => holds_bools(module, *base),
+        naga::TypeInner::Struct { members, .. } => members.iter().any(|m| holds_bools(module, m.ty)),
+        _ => false,
+    }
+}
+
 #[test]
 fn naga_accepts_every_kernel_and_passes_say_what_kernels_do() {
     let (mut seen, mut used, mut kernels) = (BTreeSet::new(), BTreeSet::new(), 0);
@@ -192,6 +213,7 @@ fn naga_accepts_every_kernel_and_passes_say_what_kernels_do() {
                 let name = format!("{}, {kind:?}, {precision:?}", case.name);
                 let (module, info) = validate(shader).unwrap_or_else(|e| panic!("{name}: {e}"));
                 check_bindings(pass, &module, &info);
+                check_workgroup_memory(&module, &name);
                 let group = module.entry_points[0].workgroup_size;
                 assert!(group.iter().product::<u32>() <= 256, "{name}, {}: the portable limit", shader.name);
                 kernels += 1;

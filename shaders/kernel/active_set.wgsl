@@ -3,7 +3,8 @@
 // zero, so are its tangents. Stores for each group of ACTIVE_SET_LANE4S lane4s the length of its list, then
 // the list in order; and the number of entries listed since the chunk began. One workgroup per group.
 
-var<workgroup> found: array<bool, 64>;
+// Not of bool: neighbours may share a word there, so that one invocation's store undoes another's.
+var<workgroup> found: array<u32, 64>;
 var<private> count: u32;
 
 fn moves(row: u32, first: u32) -> bool {
@@ -30,11 +31,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 any = any || moves(row, group.x * ACTIVE_SET_LANE4S);
             }
         }
-        found[index] = any;
+        found[index] = u32(any);
         workgroupBarrier();
         if (index == 0u) {
             for (var i = 0u; i < 64u; i++) {
-                if (found[i]) {
+                if (found[i] != 0u) {
                     count++;
                     active_set[list + count] = first + i;
                 }

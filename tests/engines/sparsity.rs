@@ -6,10 +6,10 @@ use proxjet::engine::cpu::CpuEngine;
 use proxjet::objective::{Derivative, Loss, Objective, Penalty};
 use proxjet::program::{Precision, Strategy};
 use proxjet::schedule::{Algorithm, Metric, Momentum, Phase, Restart, Schedule, Step, Until};
-use proxjet::solve::{Alphas, Sweep};
+use proxjet::solve::{Alphas, Sweep, SweepResult};
 
 use crate::common;
-use crate::common::compare::{compare, ends_differ};
+use crate::common::compare::{compare, ends_differ, relative_diff, worst};
 use crate::common::synthetic;
 
 /// Leaving out what provably rests at zero changes no sequence beyond rounding.
@@ -98,8 +98,27 @@ fn a_working_set_that_is_left_is_chosen_anew() {
 
 /// Terms that are left out are zero, and tangents that are not asked for as well: not a bit of the sequence
 /// changes.
+/// The same bits on a software adapter. Compilers of other devices may contract the two kernels' operations
+/// differently; then restarts, which compare objectives within rounding of each other, may come at other
+/// iterations.
+#[track_caller]
+fn assert_same_sequences(whole: &SweepResult, sparse: &SweepResult, name: &str) {
+    let (a, b) = (&whole.trace, &sparse.trace);
+    if sparse.info.engine.software {
+        assert!(a == b, "{name}");
+        return;
+    }
+    let bound = if sparse.info.precision == Precision::F32 { 1e-2 } else { 1e-7 };
+    let apart = [
+        relative_diff(&a.objective, &b.objective),
+        relative_diff(&a.coef, &b.coef),
+        if b.dcoef.is_empty() { 0.0 } else { relative_diff(&a.dcoef, &b.dcoef) },
+    ];
+    assert!(worst(apart) <= bound, "{name}: objective, coef and dcoef apart by {apart:?}");
+}
+
 #[test]
-fn sparsity_does_not_change_the_bits_of_a_gpu() {
+fn sparsity_does_not_change_the_sequences_of_a_gpu() {
     let Some(mut engine) = common::engine("gpu") else { return };
     let lasso = |rows| Objective::builder(synthetic(rows, 301, false, 5)).build().unwrap();
     // Not squared: its intercept is a coefficient that no penalty holds at zero.
@@ -123,7 +142,8 @@ fn sparsity_does_not_change_the_bits_of_a_gpu() {
         };
         let (whole, sparse) = (run(false), run(true));
         let d = derivatives.len();
-        assert!(whole.trace == sparse.trace, "{}, {schedule:?}, {d} tangents", precision.name());
+        let name = format!("{}, {schedule:?}, {d} tangents", precision.name());
+        assert_same_sequences(&whole, &sparse, &name);
         // Predictions are half of the terms, the gradient's tangents most of the rest.
         let most = (1.0 + 2.0 * d as f64) / (2.0 + 2.0 * d as f64);
         let skipped = sparse.info.skipped_work;
@@ -154,7 +174,7 @@ fn an_intercept_that_is_zero_moves_with_its_tangents() {
     assert!(
         whole.trace.intercept.iter().all(|v| *v == 0.0) && whole.trace.dintercept.iter().any(|v| *v > 0.1)
     );
-    assert!(whole.trace == sparse.trace);
+    assert_same_sequences(&whole, &sparse, "an intercept of zero");
 }
 
 /// A device counts what its lists hold: neither more nor less than what is not zero in some lane.
