@@ -288,7 +288,8 @@ fn by_alpha(result: &SweepResult) -> Vec<usize> {
     let mut order: Vec<usize> = (0..lanes.len()).filter(drawn).collect();
     order.sort_by(|a, b| result.lanes[*a].alpha.total_cmp(&result.lanes[*b].alpha));
     let step = order.len().div_ceil(LANES).max(1);
-    let kept = |(at, i): &(usize, usize)| at.is_multiple_of(step) || Some(*i) == result.best();
+    let best = result.best();
+    let kept = |(at, i): &(usize, usize)| at.is_multiple_of(step) || Some(*i) == best;
     order.into_iter().enumerate().filter(kept).map(|(_, i)| i).collect()
 }
 
