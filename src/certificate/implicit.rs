@@ -61,17 +61,23 @@ pub fn solve(
     let mut manifold = Manifold::new(objective, lane, start.view());
     let point = Point::new(&manifold, start);
     let scales = Scales::new(objective);
-    let mut newton = Newton { manifold: &mut manifold, scales: &scales, limits: Limits::NONE };
-    let found = newton.solve(point).map_err(|obstacle| {
-        let (kind, remedy) = match obstacle {
-            Obstacle::TooLarge => {
-                (ErrorKind::Memory, "Choose a larger alpha, or do without the reference solution.")
-            }
-            Obstacle::Unbounded => (ErrorKind::Data, "Penalise every coefficient."),
-            _ => (ErrorKind::Data, "Run more iterations, so that the active set settles."),
-        };
-        Error::new(kind, "implicit derivative", obstacle.words(), "an isolated minimum", remedy)
-    })?;
+    let mut newton = Newton { manifold: &mut manifold, scales: &scales, limits: Limits::OF_ONE };
+    let found = match newton.solve(point) {
+        Ok(found) => found,
+        Err(Obstacle::TooLarge) => {
+            let found = format!("{} active coefficients", manifold.active.len());
+            let expected = format!("at most {}, a dense system of 1 GiB", Limits::OF_ONE.active);
+            let remedy = "Choose a larger alpha, or do without the reference solution.";
+            return Err(Error::new(ErrorKind::Memory, "implicit derivative", found, expected, remedy));
+        }
+        Err(obstacle) => {
+            let remedy = match obstacle {
+                Obstacle::Unbounded => "Penalise every coefficient.",
+                _ => "Run more iterations, so that the active set settles.",
+            };
+            return Err(Error::data("implicit derivative", obstacle.words(), "an isolated minimum", remedy));
+        }
+    };
     if found.system.is_damped() {
         return Err(Error::data(
             "implicit derivative",

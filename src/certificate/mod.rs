@@ -16,7 +16,7 @@ mod newton;
 
 use gap::Point;
 use implicit::Manifold;
-pub(crate) use newton::{Limits, most_active};
+pub(crate) use newton::{Limits, MAX_OPERATIONS, most_active};
 use newton::{Newton, SINGULAR, Scales, Stationary};
 
 /// What bounds the value of a lane.
@@ -78,7 +78,9 @@ impl Obstacle {
     /// In words, as part of a sentence.
     pub fn words(self) -> &'static str {
         match self {
-            Obstacle::TooLarge => "the active set is too large for Newton's method",
+            Obstacle::TooLarge => {
+                "the active set is too large for Newton's method, or for the memory that the plan leaves"
+            }
             Obstacle::Unbounded => {
                 "the classes can be separated by unpenalised coefficients, so there is no minimiser"
             }

@@ -13,8 +13,6 @@ use crate::objective::{Objective, Zeros};
 
 /// Most rounds: each changes the active set, or takes a Newton step on it.
 const ROUNDS: usize = 60;
-/// Most operations to compute the Hessian of the active coefficients.
-const MAX_OPERATIONS: f64 = 2e10;
 /// A violated optimality condition, relative to the largest gradient that the column can have.
 const VIOLATED: f64 = 1e-9;
 /// Newton decrement, relative to the loss of zero coefficients, of a solution to rounding: after a last step
@@ -142,13 +140,20 @@ pub(super) struct Newton<'a, 'b> {
 pub(crate) struct Limits<'a> {
     /// Most active coefficients.
     pub(crate) active: usize,
+    /// Most operations to compute their Hessian.
+    pub(crate) operations: f64,
     /// True if the run was stopped.
     pub(crate) stopped: &'a (dyn Fn() -> bool + Sync),
 }
 
 impl Limits<'_> {
-    pub(super) const NONE: Limits<'static> = Limits { active: MAX_ACTIVE, stopped: &|| false };
+    /// Those of a single solution that was asked for: a gibibyte for a matrix.
+    pub(super) const OF_ONE: Limits<'static> =
+        Limits { active: 11_585, operations: f64::INFINITY, stopped: &|| false };
 }
+
+/// Most operations of a certificate's Hessian.
+pub(crate) const MAX_OPERATIONS: f64 = 2e10;
 
 /// Most active coefficients whatever the memory.
 const MAX_ACTIVE: usize = 4000;
@@ -254,7 +259,7 @@ impl Newton<'_, '_> {
 
     fn check_size(&self, rows: usize) -> Result<(), Obstacle> {
         let k = self.manifold.active.len();
-        let too_large = k > self.limits.active || (rows as f64) * (k as f64).powi(2) > MAX_OPERATIONS;
+        let too_large = k > self.limits.active || (rows as f64) * (k as f64).powi(2) > self.limits.operations;
         if too_large { Err(Obstacle::TooLarge) } else { Ok(()) }
     }
 

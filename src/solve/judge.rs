@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::certificate::{Certified, Certifier, Limits, Obstacle};
+use crate::certificate::{Certified, Certifier, Limits, MAX_OPERATIONS, Obstacle};
 use crate::engine::{LaneOutcome, Status};
 use crate::lanes::LaneState;
 use crate::program::Precision;
@@ -70,7 +70,8 @@ impl Judge<'_> {
         if self.tol == 0.0 || !matches!(outcome.status, Status::Converged | Status::MaxIterations) {
             return Decided::Finish(state, outcome, None);
         }
-        let limits = Limits { active: self.most_active, stopped: &|| stop().is_some() };
+        let limits =
+            Limits { active: self.most_active, operations: MAX_OPERATIONS, stopped: &|| stop().is_some() };
         let mut certified = self.certifier.certify(state.lane, state.state.view(), limits);
         let obstacle = certified.certificate.obstacle;
         if let Some(status) = stop().filter(|_| obstacle == Some(Obstacle::Stopped)) {
