@@ -91,7 +91,7 @@ pub mod result;
 pub mod schedule;
 pub mod solve;
 
-// A page has a clock of its own.
+// A web page has a clock of its own.
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use std::time::Instant;
 #[cfg(target_family = "wasm")]

@@ -11,7 +11,7 @@ impl Threads {
     fn par(self) -> Par {
         match self {
             Threads::One => Par::Seq,
-            // A page has one thread.
+            // A web page has one thread.
             #[cfg(target_family = "wasm")]
             Threads::All => Par::Seq,
             #[cfg(not(target_family = "wasm"))]

@@ -178,7 +178,8 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Runs the engines one after the other, since a page has one thread; returns how each one ended.
+    /// Runs the engines one after the other, since a web page has one thread; returns how each
+    /// one ended.
     #[cfg(target_family = "wasm")]
     fn round(
         &self,
