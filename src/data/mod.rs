@@ -9,9 +9,13 @@ mod bundled;
 #[cfg(feature = "readers")]
 mod csv;
 #[cfg(feature = "readers")]
+mod matrix_market;
+#[cfg(feature = "readers")]
 mod npy;
 #[cfg(feature = "readers")]
 mod read;
+#[cfg(feature = "readers")]
+mod scipy;
 mod split;
 mod standardize;
 #[cfg(feature = "readers")]
@@ -47,12 +51,14 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// A data set from a design `[n, p]` and a target `[n]`, with unit weights and names `x0, x1, …`.
+    /// A data set from a design `[n, p]`, an array or a [`Sparse`](crate::design::Sparse) matrix, and a target
+    /// `[n]`, with unit weights and names `x0, x1, …`.
     ///
     /// # Errors
     /// An empty design, lengths that differ, or a value that is not finite (its row and column are named).
-    pub fn new(x: Array2<f64>, target: Array1<f64>) -> Result<Self> {
-        let weight = Array1::ones(x.nrows());
+    pub fn new(x: impl Into<Design>, target: Array1<f64>) -> Result<Self> {
+        let x = x.into();
+        let weight = Array1::ones(x.rows());
         Self::weighted(x, target, weight)
     }
 
@@ -61,8 +67,9 @@ impl Dataset {
     ///
     /// # Errors
     /// As [`new`](Self::new) and [`with_sample_weight`](Self::with_sample_weight).
-    pub fn weighted(x: Array2<f64>, target: Array1<f64>, weight: Array1<f64>) -> Result<Self> {
-        let (n, p) = x.dim();
+    pub fn weighted(x: impl Into<Design>, target: Array1<f64>, weight: Array1<f64>) -> Result<Self> {
+        let x = x.into();
+        let (n, p) = (x.rows(), x.columns());
         if n == 0 || p == 0 {
             return Err(Error::data(
                 "design matrix",
@@ -86,11 +93,11 @@ impl Dataset {
             (x, target, weight)
         } else {
             let rows = |v: &Array1<f64>| v.select(Axis(0), &given_rows);
-            (x.select(Axis(0), &given_rows), rows(&target), rows(&weight))
+            (x.select_rows(&given_rows), rows(&target), rows(&weight))
         };
         Ok(Dataset {
             sample_weight,
-            design: Design::dense(x),
+            design: x,
             target,
             given_rows,
             feature_names,
@@ -145,7 +152,7 @@ impl Dataset {
         if kept.is_empty() {
             return Err(Error::usage("drop", "every feature", "at least one that is kept", ""));
         }
-        self.design = Design::dense(self.x().select(Axis(1), &kept));
+        self.design = self.design.with_columns(&kept);
         self.feature_names = kept.iter().map(|j| self.feature_names[*j].clone()).collect();
         let of = |v: &[f64]| kept.iter().map(|j| v[*j]).collect();
         let standardization = self.standardization.as_ref();
@@ -277,13 +284,13 @@ fn weighted_rows(
 }
 
 /// Checks the values of `rows`.
-fn check_finite(x: &Array2<f64>, target: &Array1<f64>, names: &[String], rows: &[usize]) -> Result<()> {
+fn check_finite(x: &Design, target: &Array1<f64>, names: &[String], rows: &[usize]) -> Result<()> {
     let remedy = "Remove or impute the row, or give it weight 0; missing values are not supported.";
+    if let Some((i, j, v)) = x.first_not_finite(rows) {
+        let at = format!("design matrix, row {i}, column {j} ('{}')", names[j]);
+        return Err(Error::data(at, v.to_string(), "a finite number", remedy));
+    }
     for i in rows {
-        if let Some((j, v)) = x.row(*i).indexed_iter().find(|(_, v)| !v.is_finite()) {
-            let at = format!("design matrix, row {i}, column {j} ('{}')", names[j]);
-            return Err(Error::data(at, v.to_string(), "a finite number", remedy));
-        }
         if !target[*i].is_finite() {
             let found = target[*i].to_string();
             return Err(Error::data(format!("target, row {i}"), found, "a finite number", remedy));

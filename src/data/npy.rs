@@ -8,11 +8,15 @@ use npyz::{NpyFile, NpyHeader, Order, TypeChar};
 
 use super::Dataset;
 use super::csv::is_missing;
-use super::read::{ReadOptions, check_bytes, check_size, classes, find_column, positions, read_bytes};
+use super::read::{
+    ReadOptions, check_bytes, check_size, classes, find_column, positions, read_bytes, target_of_file,
+};
+use super::scipy;
+use crate::design::Design;
 use crate::error::{Error, Result};
 
 /// An array of numbers or of text.
-enum Array {
+pub(super) enum Array {
     Numbers(ArrayD<f64>),
     Text(Vec<String>),
 }
@@ -45,14 +49,9 @@ pub(super) fn parse_npy(bytes: &[u8], file: &str, options: &ReadOptions) -> Resu
 }
 
 /// The features of a matrix, one per column.
-pub(super) fn columns(
-    bytes: &[u8],
-    file: &str,
-    names: &[String],
-    options: &ReadOptions,
-) -> Result<Array2<f64>> {
+pub(super) fn columns(bytes: &[u8], file: &str, names: &[String], options: &ReadOptions) -> Result<Design> {
     let x = matrix(numbers(array(bytes, file, options.max_bytes)?, file)?, file)?;
-    as_many(file, x, names.len())
+    as_many(file, x.into(), names.len())
 }
 
 /// The features of the given names of an archive with `X` and perhaps `feature_names`.
@@ -61,24 +60,25 @@ pub(super) fn columns_of_npz(
     file: &str,
     names: &[String],
     options: &ReadOptions,
-) -> Result<Array2<f64>> {
+) -> Result<Design> {
     let mut archive = Archive::new(bytes, file, options)?;
-    let x = archive.x()?;
+    let x = archive.design()?;
     match archive.feature_names()? {
-        Some(known) => Ok(x.select(Axis(1), &positions(file, names, &known)?)),
+        Some(known) => Ok(x.with_columns(&positions(file, names, &known)?)),
         None => as_many(file, x, names.len()),
     }
 }
 
-fn as_many(file: &str, x: Array2<f64>, features: usize) -> Result<Array2<f64>> {
-    if x.ncols() == features {
+/// The matrix, if it has a column for each feature.
+pub(super) fn as_many(file: &str, x: Design, features: usize) -> Result<Design> {
+    if x.columns() == features {
         return Ok(x);
     }
-    Err(Error::data(file, format!("{} columns", x.ncols()), format!("{features}, one per feature"), ""))
+    Err(Error::data(file, format!("{} columns", x.columns()), format!("{features}, one per feature"), ""))
 }
 
 /// An archive of arrays.
-struct Archive<'a> {
+pub(super) struct Archive<'a> {
     zip: zip::ZipArchive<Cursor<&'a [u8]>>,
     file: &'a str,
     max_bytes: u64,
@@ -94,12 +94,27 @@ impl<'a> Archive<'a> {
         Ok(Archive { zip, file, max_bytes: options.max_bytes, present })
     }
 
-    fn at(&self, name: &str) -> String {
+    pub(super) fn at(&self, name: &str) -> String {
         format!("{}, array '{name}'", self.file)
     }
 
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.present.iter().any(|n| n == name)
+    }
+
+    /// An error of this file.
+    pub(super) fn within(&self, e: Error) -> Error {
+        e.within(&format!("{}: ", self.file))
+    }
+
+    /// The numbers of an array that must be there.
+    pub(super) fn numbers(&mut self, name: &str) -> Result<ArrayD<f64>> {
+        let at = self.at(name);
+        numbers(self.require(name)?, &at)
+    }
+
     fn get(&mut self, name: &str) -> Result<Option<Array>> {
-        if !self.present.iter().any(|n| n == name) {
+        if !self.has(name) {
             return Ok(None);
         }
         let (file, limit) = (self.file, self.max_bytes);
@@ -113,17 +128,22 @@ impl<'a> Archive<'a> {
         array(&raw, &at, limit).map(Some)
     }
 
-    fn require(&mut self, name: &str) -> Result<Array> {
+    pub(super) fn require(&mut self, name: &str) -> Result<Array> {
         let remedy = "Save it with numpy.savez_compressed(file, X=X, y=y).";
         let found = format!("arrays {:?}", self.present);
         self.get(name)?.ok_or_else(|| Error::data(self.file, found, format!("an array '{name}'"), remedy))
     }
 
-    fn x(&mut self) -> Result<Array2<f64>> {
+    /// The array `X`, or the sparse matrix that scipy stored.
+    fn design(&mut self) -> Result<Design> {
+        if scipy::is_sparse(self) {
+            let limit = self.max_bytes;
+            return Ok(scipy::matrix(self, limit)?.into_design());
+        }
         let at = self.at("X");
         let x = matrix(numbers(self.require("X")?, &at)?, &at)?;
         check_size(&at, x.nrows() as u64, x.ncols() as u64, self.max_bytes)?;
-        Ok(x)
+        Ok(x.into())
     }
 
     fn feature_names(&mut self) -> Result<Option<Vec<String>>> {
@@ -142,21 +162,29 @@ fn not_an_archive(file: &str, e: std::io::Error) -> Error {
     Error::data(file, e.to_string(), "a NPZ archive, as numpy.savez makes", "").with_source(e)
 }
 
-/// `X [n, p]`, `y [n]`, and optionally `sample_weight [n]` and `feature_names [p]`.
+/// `X [n, p]` or the arrays of a sparse matrix, `y [n]`, and optionally `sample_weight [n]` and
+/// `feature_names [p]`. A sparse matrix may have its target in another file.
 pub(super) fn parse_npz(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<Dataset> {
     let mut archive = Archive::new(bytes, file, options)?;
     archive.check_names()?;
-    let (x, at) = (archive.x()?, archive.at("y"));
+    let (x, at) = (archive.design()?, archive.at("y"));
     let weight = match archive.get("sample_weight")? {
         Some(weight) => {
             let at = archive.at("sample_weight");
             vector(numbers(weight, &at)?, &at)?
         }
-        None => Array1::ones(x.nrows()),
+        None => Array1::ones(x.rows()),
     };
-    let (y, class_names) = match archive.require("y")? {
-        Array::Numbers(y) => (vector(y, &at)?, None),
-        Array::Text(labels) => coded(&labels, &weight, &at).map(|(y, names)| (y, Some(names)))?,
+    let (y, class_names) = match &options.target {
+        Some(target) if scipy::is_sparse(&archive) => (target_of_file(file, target, options)?, None),
+        Some(target) => {
+            let found = format!("'{target}' for a .npz file");
+            return Err(Error::usage("target", found, "the array y as the target", "Leave `target` out."));
+        }
+        None => match archive.require_target()? {
+            Array::Numbers(y) => (vector(y, &at)?, None),
+            Array::Text(labels) => coded(&labels, &weight, &at).map(|(y, names)| (y, Some(names)))?,
+        },
     };
     let mut data = Dataset::weighted(x, y, weight)?;
     if let Some(names) = archive.feature_names()? {
@@ -181,6 +209,16 @@ fn coded(labels: &[String], weight: &Array1<f64>, at: &str) -> Result<(Array1<f6
     Ok((labels.iter().map(|label| f64::from(*label == names[1])).collect(), names))
 }
 
+impl Archive<'_> {
+    fn require_target(&mut self) -> Result<Array> {
+        if scipy::is_sparse(self) && !self.has("y") {
+            let remedy = "Save the target with numpy.save(\"y.npy\", y), and give it as `target`.";
+            return Err(Error::data(self.file, "a sparse matrix without target", "an array 'y'", remedy));
+        }
+        self.require("y")
+    }
+}
+
 /// The arrays that an archive may have.
 const KNOWN: [&str; 4] = ["X", "y", "sample_weight", "feature_names"];
 /// Other names that people give them.
@@ -194,7 +232,10 @@ const MEANT: [(&str, &[&str]); 4] = [
 impl Archive<'_> {
     /// Refuses an array that is meant to be a known one, and warns about any other.
     fn check_names(&self) -> Result<()> {
-        for name in self.present.iter().filter(|n| !KNOWN.contains(&n.as_str())) {
+        let sparse = scipy::is_sparse(self);
+        let known =
+            |n: &&String| KNOWN.contains(&n.as_str()) || sparse && scipy::ARRAYS.contains(&n.as_str());
+        for name in self.present.iter().filter(|n| !known(n)) {
             let meant =
                 MEANT.iter().find(|(_, names)| names.contains(&name.as_str())).map(|(known, _)| known);
             match meant.filter(|known| !self.present.iter().any(|n| n == *known)) {
@@ -226,7 +267,7 @@ fn matrix(values: ArrayD<f64>, at: &str) -> Result<Array2<f64>> {
         .map_err(|_| Error::data(at, format!("shape {shape:?}"), "two dimensions, [rows, columns]", ""))
 }
 
-fn vector(values: ArrayD<f64>, at: &str) -> Result<Array1<f64>> {
+pub(super) fn vector(values: ArrayD<f64>, at: &str) -> Result<Array1<f64>> {
     let shape = values.shape().to_vec();
     // [n, 1] and [1, n] are common ways to save a vector.
     let flat = match shape[..] {

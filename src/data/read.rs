@@ -6,18 +6,20 @@ use std::io::Read;
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
-use ndarray::Array2;
+use ndarray::Array1;
 
-use super::{Dataset, csv, npy, svmlight};
+use super::{Dataset, csv, matrix_market, npy, svmlight};
+use crate::design::Design;
 use crate::error::{Error, ErrorKind, Result, bytes as shown_bytes};
 
 /// Options of reading a file. All but `target`, `drop` and `max_bytes` are for comma-separated text only and
 /// refused for other formats.
 #[derive(Debug, Clone)]
 pub struct ReadOptions {
-    /// The target column of a CSV or NPY file, by name or zero-based index; by default the last one.
+    /// The target column of a CSV or NPY file, by name or zero-based index; by default the last one. Of a
+    /// Matrix Market file, and of a matrix of scipy without an array `y`, the NPY file of the target.
     pub target: Option<String>,
-    /// Maximum bytes of the decompressed file and of the dense array made from it; by default 4 GiB.
+    /// Maximum bytes of the decompressed file and of the design made from it; by default 4 GiB.
     pub max_bytes: u64,
     /// Whether the first line names the columns.
     pub header: Header,
@@ -93,9 +95,9 @@ impl ReadOptions {
             Err(Error::usage(setting, found, expected, format!("Leave `{setting}` out.")))
         };
         match &self.target {
-            Some(target) if !table && extension != "npy" => {
+            // Of an archive, once it is known whether its matrix is sparse.
+            Some(target) if !table && !["npy", "npz", "mtx"].contains(&extension) => {
                 let own = match extension {
-                    "npz" => "the array y as the target",
                     "bundled" => "the target that the data come with",
                     _ => "the label of each line as the target",
                 };
@@ -139,10 +141,11 @@ impl ReadOptions {
 }
 
 /// File formats, by extension (each also with `.gz`).
-const EXTENSIONS: &[&str] = &["csv", "tsv", "npy", "npz", "svm", "svmlight", "libsvm"];
+const EXTENSIONS: &[&str] = &["csv", "tsv", "npy", "npz", "mtx", "svm", "svmlight", "libsvm"];
 
-/// Reads a data set: CSV or TSV with a header, NPY (a matrix with a target column), NPZ (`X`, `y`, optionally
-/// `sample_weight` and `feature_names`) or svmlight, each also gzipped.
+/// Reads a data set: CSV or TSV with a header, NPY (a matrix with a target column), NPZ (`X`, or what
+/// `scipy.sparse.save_npz` stores, `y`, optionally `sample_weight` and `feature_names`), Matrix Market or
+/// svmlight, each also gzipped. Sparse matrices stay sparse unless a quarter of their entries is stored.
 ///
 /// # Errors
 /// A file that cannot be read or is not in the format of its extension, with file, line and column; a file
@@ -173,6 +176,7 @@ fn parse_as(extension: &str, bytes: &[u8], shown: &str, options: &ReadOptions) -
         "csv" | "tsv" => csv::parse(bytes, shown, separator, options),
         "npy" => npy::parse_npy(bytes, shown, options),
         "npz" => npy::parse_npz(bytes, shown, options),
+        "mtx" => parse_matrix_market(bytes, shown, options),
         _ => svmlight::parse(bytes, shown, options),
     };
     let data = match data {
@@ -188,19 +192,49 @@ fn parse_as(extension: &str, bytes: &[u8], shown: &str, options: &ReadOptions) -
 
 /// Reads the features of the given names, `[rows, names]`, from a file in one of the formats of [`read`]; a
 /// target is not needed. CSV columns and NPZ arrays with `feature_names` are found by name, in any order; a
-/// NPY file or another NPZ array has exactly these columns; in svmlight feature `i` is called `xi`.
+/// NPY or Matrix Market file, or another NPZ array, has exactly these columns; in svmlight feature `i` is called `xi`.
 ///
 /// # Errors
 /// As [`read`], and a feature that is missing.
-pub fn read_features(path: &Path, names: &[String], options: &ReadOptions) -> Result<Array2<f64>> {
+pub fn read_features(path: &Path, names: &[String], options: &ReadOptions) -> Result<Design> {
     let (bytes, shown, extension) = open(path, options)?;
     options.check(&format!("a .{extension} file"), extension)?;
     match extension {
-        "csv" | "tsv" => csv::columns(&bytes, &shown, options.separator_of(extension), names, options),
+        "csv" | "tsv" => {
+            csv::columns(&bytes, &shown, options.separator_of(extension), names, options).map(Design::dense)
+        }
         "npy" => npy::columns(&bytes, &shown, names, options),
         "npz" => npy::columns_of_npz(&bytes, &shown, names, options),
+        "mtx" => {
+            let x = matrix_market::matrix(&bytes, &shown, options.max_bytes)?;
+            npy::as_many(&shown, x.into_design(), names.len())
+        }
         _ => svmlight::columns(&bytes, &shown, names, options),
     }
+}
+
+/// A Matrix Market file, whose target is another file.
+fn parse_matrix_market(bytes: &[u8], shown: &str, options: &ReadOptions) -> Result<Dataset> {
+    let x = matrix_market::matrix(bytes, shown, options.max_bytes)?;
+    let Some(target) = &options.target else {
+        let remedy = "Save the target with numpy.save(\"y.npy\", y), and give it as `target`.";
+        return Err(Error::data(shown, "a matrix without target", "a NPY file of the target", remedy));
+    };
+    Dataset::new(x.into_design(), target_of_file(shown, target, options)?)
+}
+
+/// The target of the data in `file`, from a NPY file of its own.
+pub(super) fn target_of_file(file: &str, target: &str, options: &ReadOptions) -> Result<Array1<f64>> {
+    if !target.ends_with(".npy") && !target.ends_with(".npy.gz") {
+        let found = format!("'{target}' for a matrix without names");
+        return Err(Error::usage(
+            "target",
+            found,
+            "a NPY file",
+            format!("Save the target of {file} as one."),
+        ));
+    }
+    npy::vector(npy::read_array(Path::new(target), options.max_bytes)?, target)
 }
 
 /// The bytes of a data file, its name and the extension of its format.

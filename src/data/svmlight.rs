@@ -1,11 +1,13 @@
-//! svmlight / LIBSVM text: `label index:value …`, expanded to a dense array.
+//! svmlight / LIBSVM text: `label index:value …`.
 
 use std::collections::HashMap;
 
-use ndarray::{Array1, Array2};
+use ndarray::Array1;
 
 use super::Dataset;
-use super::read::{ReadOptions, check_bytes, check_size};
+use super::read::{ReadOptions, check_bytes};
+use super::scipy::{ROW_START_BYTES, warn_summed};
+use crate::design::{Design, Sparse};
 use crate::error::{Error, Result};
 
 /// Labels, and entries (row, index, value).
@@ -31,15 +33,10 @@ fn entries(bytes: &[u8], file: &str, max_bytes: u64) -> Result<Entries> {
         };
         let finite = |s: &str| s.parse::<f64>().ok().filter(|v| v.is_finite());
         target.push(finite(label).ok_or_else(|| bad(label, "a finite number as the label"))?);
-        let mut previous = None;
         for token in tokens.filter(|t| !t.starts_with("qid:")) {
             let pair = token.split_once(':').and_then(|(i, v)| Some((i.parse::<u64>().ok()?, finite(v)?)));
             let (index, value) =
                 pair.ok_or_else(|| bad(token, "INDEX:VALUE, a whole index and a finite value"))?;
-            if previous.is_some_and(|p| index <= p) {
-                return Err(bad(token, "indices that increase along the line"));
-            }
-            previous = Some(index);
             entries.push((target.len() - 1, index, value));
         }
         let held = (target.len() + entries.len()) as u64;
@@ -59,34 +56,29 @@ pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<D
     let highest = entries.iter().map(|e| e.1).max().unwrap_or(0);
     let base = u64::from(lowest > 0);
     let columns = (highest - base).saturating_add(1);
-    check_size(file, target.len() as u64, columns, options.max_bytes)?;
-    let mut x = Array2::zeros((target.len(), columns as usize));
-    for (row, index, value) in entries {
-        x[[row, (index - base) as usize]] = value;
-    }
+    check_bytes(file, "columns", (columns, ROW_START_BYTES), options.max_bytes)?;
+    let placed = entries.into_iter().map(|(row, index, value)| (row, (index - base) as usize, value));
+    let (x, summed) = Sparse::from_triplets((target.len(), columns as usize), placed)?;
+    warn_summed(file, summed);
     let names = (0..columns).map(|j| format!("x{}", j + base)).collect();
-    Dataset::new(x, Array1::from(target))?.with_feature_names(names)
+    Dataset::new(x.into_design(), Array1::from(target))?.with_feature_names(names)
 }
 
 /// The features of the given names, `[rows, names]`; entries missing in the file are zero.
-pub(super) fn columns(
-    bytes: &[u8],
-    file: &str,
-    names: &[String],
-    options: &ReadOptions,
-) -> Result<Array2<f64>> {
+pub(super) fn columns(bytes: &[u8], file: &str, names: &[String], options: &ReadOptions) -> Result<Design> {
     let (target, entries) = entries(bytes, file, options.max_bytes)?;
-    check_size(file, target.len() as u64, names.len() as u64, options.max_bytes)?;
     let place: HashMap<&str, usize> = names.iter().enumerate().map(|(j, name)| (name.as_str(), j)).collect();
-    let mut x = Array2::zeros((target.len(), names.len()));
+    let mut placed = Vec::with_capacity(entries.len());
     for (row, index, value) in entries {
         match place.get(format!("x{index}").as_str()) {
-            Some(j) => x[[row, *j]] = value,
+            Some(j) => placed.push((row, *j, value)),
             None => {
                 let expected = format!("indices of the {} features", names.len());
                 return Err(Error::data(file, format!("index {index} in row {row}"), expected, ""));
             }
         }
     }
-    Ok(x)
+    let (x, summed) = Sparse::from_triplets((target.len(), names.len()), placed)?;
+    warn_summed(file, summed);
+    Ok(x.into_design())
 }

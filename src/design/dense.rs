@@ -32,6 +32,10 @@ impl<T: Real> Dense<T> {
     pub(super) fn columns(&self) -> usize {
         self.columns
     }
+    /// Entries that are stored.
+    pub(crate) fn stored(&self) -> usize {
+        self.values.len()
+    }
     pub(super) fn bytes(&self) -> u64 {
         (self.values.len() * size_of::<T>()) as u64
     }

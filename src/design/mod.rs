@@ -12,12 +12,15 @@ use ndarray::{Array1, Array2, ArrayView1};
 mod dense;
 mod products;
 mod real;
+mod sparse;
+mod sparse_products;
 mod spectrum;
 #[cfg(test)]
 mod tests;
 
 pub use dense::Dense;
 pub use real::Real;
+pub use sparse::Sparse;
 pub use spectrum::Spectrum;
 
 /// A linear operator of `n` rows and `q` columns, with entries of type `T`.
@@ -26,6 +29,8 @@ pub use spectrum::Spectrum;
 pub enum Design<T = f64> {
     /// All entries are stored.
     Dense(Dense<T>),
+    /// Entries that are not zero are stored.
+    Sparse(Sparse<T>),
 }
 
 /// True if numbers between `low` and `high` are equal to rounding.
@@ -48,18 +53,21 @@ impl<T: Real> Design<T> {
     pub fn rows(&self) -> usize {
         match self {
             Design::Dense(x) => x.rows(),
+            Design::Sparse(x) => x.rows(),
         }
     }
     /// Columns `q`.
     pub fn columns(&self) -> usize {
         match self {
             Design::Dense(x) => x.columns(),
+            Design::Sparse(x) => x.columns(),
         }
     }
     /// Bytes of the entries. Clones, and casts to the same type, share them.
     pub fn bytes(&self) -> u64 {
         match self {
             Design::Dense(x) => x.bytes(),
+            Design::Sparse(x) => x.bytes(),
         }
     }
 }
@@ -70,6 +78,7 @@ impl<T: Real> Design<T> {
     pub(crate) fn apply(&self, out: &mut [T], m: &[T], threads: Threads) {
         match self {
             Design::Dense(x) => x.apply(out, m, threads),
+            Design::Sparse(x) => x.apply(out, m, threads),
         }
     }
     /// `out = Xᵀ m` for `[n]`-columns `m` and as many `[q]`-columns `out`.
@@ -80,17 +89,32 @@ impl<T: Real> Design<T> {
     pub(crate) fn apply_t_strided(&self, out: &mut [T], m: &[T], stride: usize, threads: Threads) {
         match self {
             Design::Dense(x) => x.apply_t_strided(out, m, stride, threads),
+            Design::Sparse(x) => x.apply_t_strided(out, m, stride, threads),
         }
     }
     /// Makes `into` the design of the columns `index`, reusing its memory.
     pub(crate) fn select_columns(&self, index: &[usize], into: &mut Self) {
         match (self, into) {
             (Design::Dense(x), Design::Dense(into)) => x.select_columns(index, into),
+            (Design::Sparse(x), Design::Sparse(into)) => x.select_columns(index, into),
+            (_, into) => {
+                *into = self.without_columns();
+                self.select_columns(index, into);
+            }
         }
     }
-    /// A design of `rows` rows and no column yet, for [`select_columns`](Self::select_columns).
-    pub(crate) fn without_columns(rows: usize) -> Self {
-        Design::Dense(Dense::without_columns(rows))
+    /// A design of as many rows and no column yet, for [`select_columns`](Self::select_columns).
+    pub(crate) fn without_columns(&self) -> Self {
+        match self {
+            Design::Dense(x) => Design::Dense(Dense::without_columns(x.rows())),
+            Design::Sparse(x) => Design::Sparse(Sparse::without_columns(x.rows())),
+        }
+    }
+}
+
+impl From<Sparse> for Design {
+    fn from(entries: Sparse) -> Self {
+        Design::Sparse(entries)
     }
 }
 
@@ -110,6 +134,7 @@ impl Design {
     pub(crate) fn shifted(self, shift: &Array1<f64>) -> Self {
         match self {
             Design::Dense(x) => Design::Dense(x.shifted(shift)),
+            Design::Sparse(x) => Design::Sparse(x.shifted(shift)),
         }
     }
     /// The design with the mean of every column subtracted, and the means, for weights that sum to 1. A
@@ -120,42 +145,69 @@ impl Design {
                 let (x, mean) = x.centred(weight);
                 (Design::Dense(x), mean)
             }
+            Design::Sparse(x) => {
+                let (x, mean) = x.centred(weight);
+                (Design::Sparse(x), mean)
+            }
         }
     }
     /// Column `j`, `[n]`.
     pub(crate) fn column(&self, j: usize) -> Array1<f64> {
         match self {
             Design::Dense(x) => x.view().column(j).to_owned(),
+            Design::Sparse(x) => x.column(j),
         }
     }
     /// `X diag(scale)⁻¹`, for a `scale` of `[q]`.
     pub(crate) fn scaled(self, scale: &Array1<f64>) -> Self {
         match self {
             Design::Dense(x) => Design::Dense(x.scaled(scale)),
+            Design::Sparse(x) => Design::Sparse(x.scaled(scale)),
         }
     }
     /// The design with a column of ones appended.
     pub(crate) fn with_ones(self) -> Self {
         match self {
             Design::Dense(x) => Design::Dense(x.with_ones()),
+            Design::Sparse(x) => Design::Sparse(x.with_ones()),
+        }
+    }
+    /// The columns `index`, in that order.
+    pub(crate) fn with_columns(&self, index: &[usize]) -> Self {
+        match self {
+            Design::Dense(x) => Design::dense(x.view().select(ndarray::Axis(1), index)),
+            Design::Sparse(x) => Design::Sparse(x.with_columns(index)),
+        }
+    }
+    /// Row, column and value of the first entry of these rows, ascending, that is not finite.
+    pub(crate) fn first_not_finite(&self, rows: &[usize]) -> Option<(usize, usize, f64)> {
+        match self {
+            Design::Dense(x) => rows.iter().find_map(|i| {
+                let row = x.view().index_axis_move(ndarray::Axis(0), *i);
+                row.indexed_iter().find(|(_, v)| !v.is_finite()).map(|(j, v)| (*i, j, *v))
+            }),
+            Design::Sparse(x) => x.first_not_finite(rows),
         }
     }
     /// The rows `index`, in that order.
     pub(crate) fn select_rows(&self, index: &[usize]) -> Self {
         match self {
             Design::Dense(x) => Design::Dense(x.select_rows(index)),
+            Design::Sparse(x) => Design::Sparse(x.select_rows(index)),
         }
     }
     /// The design of the squares of all entries.
     pub(crate) fn squared(&self) -> Self {
         match self {
             Design::Dense(x) => Design::Dense(x.squared()),
+            Design::Sparse(x) => Design::Sparse(x.squared()),
         }
     }
     /// The same entries as numbers of type `T`, shared if that is their type already.
     pub(crate) fn cast<T: Real>(&self) -> Design<T> {
         match self {
             Design::Dense(x) => Design::Dense(x.cast()),
+            Design::Sparse(x) => Design::Sparse(x.cast()),
         }
     }
     /// The entries in rows, each padded with zeros to a multiple of `multiple`: the image of a dense design
@@ -164,12 +216,14 @@ impl Design {
     pub(crate) fn padded_rows(&self, multiple: usize) -> Vec<f64> {
         match self {
             Design::Dense(x) => x.padded_rows(multiple),
+            Design::Sparse(x) => Dense::new(x.to_dense()).padded_rows(multiple),
         }
     }
     /// A copy of all entries, `[n, q]`.
     pub fn to_dense(&self) -> Array2<f64> {
         match self {
             Design::Dense(x) => x.view().to_owned(),
+            Design::Sparse(x) => x.to_dense(),
         }
     }
 }
@@ -181,18 +235,21 @@ impl Design {
     pub fn apply_vector(&self, v: ArrayView1<'_, f64>) -> Array1<f64> {
         match self {
             Design::Dense(x) => x.apply_vector(v),
+            Design::Sparse(x) => x.apply_vector(v),
         }
     }
     /// `Xᵀ r`, `[q]`, for `r` of `[n]`.
     pub fn apply_t_vector(&self, r: ArrayView1<'_, f64>) -> Array1<f64> {
         match self {
             Design::Dense(x) => x.apply_t_vector(r),
+            Design::Sparse(x) => x.apply_t_vector(r),
         }
     }
     /// `Σ_i weight_i X_ij²`, `[q]`: the diagonal of `Xᵀ diag(weight) X`.
     pub(crate) fn column_squares(&self, weight: ArrayView1<'_, f64>) -> Array1<f64> {
         match self {
             Design::Dense(x) => x.column_squares(weight),
+            Design::Sparse(x) => x.column_squares(weight),
         }
     }
     /// `‖X_j‖`, `[q]`.
@@ -203,12 +260,14 @@ impl Design {
     pub(crate) fn max_row_norm(&self) -> f64 {
         match self {
             Design::Dense(x) => x.max_row_norm(),
+            Design::Sparse(x) => x.max_row_norm(),
         }
     }
     /// `X_Sᵀ diag(weight) X_S` for the columns `S` of `index` and weights that are not negative.
     pub(crate) fn weighted_gram(&self, weight: &[f64], index: &[usize]) -> faer::Mat<f64> {
         match self {
             Design::Dense(x) => x.weighted_gram(weight, index),
+            Design::Sparse(x) => x.weighted_gram(weight, index),
         }
     }
     /// Bounds on the curvature of a loss whose second derivative lies in `[d2_min, d2_max]`: on the spectrum
@@ -230,6 +289,7 @@ impl Design {
     ) -> Spectrum {
         match self {
             Design::Dense(x) => Design::Dense(x.times_diagonal(scale)).spectral_bound(weight, curvature),
+            Design::Sparse(x) => Design::Sparse(x.times_diagonal(scale)).spectral_bound(weight, curvature),
         }
     }
 }

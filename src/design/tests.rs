@@ -119,7 +119,7 @@ fn restricted_designs_are_parts_of_the_whole() {
     let design = Design::dense(x.clone());
     let rows = [7, 2, 3];
     assert_eq!(design.select_rows(&rows).to_dense(), x.select(Axis(0), &rows));
-    let mut part = Design::without_columns(n);
+    let mut part = design.without_columns();
     // The second set is smaller and reuses the memory of the first.
     for columns in [&[0, 3, 4, 7][..], &[1, 6]] {
         design.select_columns(columns, &mut part);
@@ -140,7 +140,9 @@ fn restricted_designs_are_parts_of_the_whole() {
 #[test]
 fn casts_share_what_they_can_and_shifts_keep_others_entries() {
     let design = Design::dense(entries(4, 3));
-    let (Design::Dense(a), Design::Dense(b)) = (&design, design.cast::<f64>());
+    let (Design::Dense(a), Design::Dense(b)) = (&design, design.cast::<f64>()) else {
+        panic!("dense designs")
+    };
     assert!(std::sync::Arc::ptr_eq(&a.values, &b.values));
     let shifted = design.clone().shifted(&Array1::ones(3));
     assert_eq!(shifted.to_dense(), entries(4, 3) - 1.0);
@@ -197,4 +199,124 @@ fn a_wide_design_has_no_strong_convexity() {
     let design = Design::dense(Array2::from_shape_fn((3, 5), |(i, j)| (i * 5 + j * j) as f64));
     let spectrum = design.spectral_bound(Array1::from_elem(3, 1.0 / 3.0).view(), (1.0, 1.0));
     assert_eq!(spectrum.strong_convexity, 0.0);
+}
+
+/// A design of which a share of the entries is zero, with one column that is full and far from zero, one of a
+/// single entry, one of zeros and one that is constant.
+fn mostly_zeros(n: usize, q: usize) -> Array2<f64> {
+    let mut x = entries(n, q).mapv(|v| if v > 0.6 { v } else { 0.0 });
+    x.column_mut(0).iter_mut().zip(0..).for_each(|(v, i)| *v = 1e6 + f64::from(i));
+    x.column_mut(1).fill(0.0);
+    x.column_mut(2).fill(0.0);
+    x[[n / 2, 2]] = 3.0;
+    x.column_mut(3).fill(14.62);
+    x
+}
+
+fn sparse(x: &Array2<f64>) -> Design {
+    let stored = x.indexed_iter().filter(|(_, v)| **v != 0.0).map(|((i, j), v)| (i, j, *v));
+    Design::Sparse(Sparse::from_triplets(x.dim(), stored).unwrap().0)
+}
+
+#[test]
+fn a_sparse_design_is_the_dense_one() {
+    // Stored by rows, and by columns.
+    for (n, q) in [(40, 11), (11, 40)] {
+        let x = mostly_zeros(n, q);
+        let weight = vector(n, 0.3).mapv(|v| v * v + 0.1);
+        let weight = &weight / weight.sum();
+        let scale = vector(q, 2.0) + 3.0;
+        let rows: Vec<usize> = (0..n).rev().step_by(2).collect();
+        let forms = |design: Design| {
+            let (centred, mean) = design.clone().centred(weight.view());
+            let scaled = centred.clone().scaled(&scale);
+            let chosen = scaled.select_rows(&rows).with_columns(&[5, 0, 3, 2]);
+            let list = [
+                design.clone(),
+                centred.clone(),
+                scaled,
+                centred.clone().with_ones(),
+                centred.squared(),
+                chosen,
+            ];
+            (list, mean)
+        };
+        let (dense, mean) = forms(Design::dense(x.clone()));
+        let (sparse, sparse_mean) = forms(sparse(&x));
+        assert!(max_abs_diff(mean, sparse_mean) < 1e-9);
+        for (k, (a, b)) in dense.iter().zip(&sparse).enumerate() {
+            assert!(matches!(b, Design::Sparse(_)), "form {k}");
+            let size = a.to_dense().iter().fold(1.0, |m: f64, v| m.max(v.abs()));
+            let bound = 1e-13 * size * n.max(q) as f64;
+            let near = |a: Array1<f64>, b: Array1<f64>, what: &str| {
+                let apart = max_abs_diff(a, b);
+                assert!(apart <= bound, "{what} of form {k}, {n} x {q}: {apart} over {bound}");
+            };
+            near(a.to_dense().flatten().to_owned(), b.to_dense().flatten().to_owned(), "entries");
+            let (n, q) = (a.rows(), a.columns());
+            let (v, r) = (vector(q, 1.0), vector(n, 2.0));
+            near(a.apply_vector(v.view()), b.apply_vector(v.view()), "X v");
+            near(a.apply_t_vector(r.view()), b.apply_t_vector(r.view()), "Xᵀ r");
+            let positive = r.mapv(|v| v * v);
+            near(
+                a.column_squares(positive.view()) / size,
+                b.column_squares(positive.view()) / size,
+                "squares",
+            );
+            assert!((a.max_row_norm() - b.max_row_norm()).abs() <= bound);
+            let index: Vec<usize> = (0..q).step_by(3).collect();
+            let [g, h] = [a, b].map(|d| d.weighted_gram(positive.as_slice().unwrap(), &index));
+            let apart = max_abs_diff(
+                (0..index.len() * index.len()).map(|i| g[(i % index.len(), i / index.len())] / size),
+                (0..index.len() * index.len()).map(|i| h[(i % index.len(), i / index.len())] / size),
+            );
+            assert!(apart <= bound, "gram of form {k}: {apart}");
+            (0..q).for_each(|j| near(a.column(j), b.column(j), "a column"));
+        }
+    }
+}
+
+#[test]
+fn a_column_of_a_sparse_product_has_the_same_bits_alone_and_among_others() {
+    for (n, q) in [(40, 11), (11, 40)] {
+        let weight = Array1::from_elem(n, 1.0 / n as f64);
+        let design = sparse(&mostly_zeros(n, q)).centred(weight.view()).0;
+        // 19 columns, of which some are zero in part.
+        let m: Vec<f64> = (0..19 * q).map(|i| if i % 3 == 0 { 0.0 } else { (i as f64).sin() }).collect();
+        let r: Vec<f64> = (0..19 * n).map(|i| (0.7 * i as f64).cos()).collect();
+        let (mut z, mut g) = (vec![0.0; 19 * n], vec![0.0; 19 * q]);
+        design.apply(&mut z, &m, Threads::All);
+        design.apply_t(&mut g, &r, Threads::All);
+        for c in 0..19 {
+            let (mut alone, mut alone_t) = (vec![0.0; n], vec![0.0; q]);
+            design.apply(&mut alone, &m[c * q..(c + 1) * q], Threads::One);
+            design.apply_t(&mut alone_t, &r[c * n..(c + 1) * n], Threads::One);
+            assert_eq!(
+                (alone.as_slice(), alone_t.as_slice()),
+                (&z[c * n..(c + 1) * n], &g[c * q..(c + 1) * q])
+            );
+        }
+        let mut every_second = vec![0.0; 10 * q];
+        design.apply_t_strided(&mut every_second, &r, 2, Threads::All);
+        assert_eq!(every_second[q..2 * q], g[2 * q..3 * q]);
+        // A working set's columns alone.
+        let index = [0, 2, 5, 9];
+        let mut set = design.without_columns();
+        design.select_columns(&index, &mut set);
+        let mut of_set = vec![0.0; 19 * 4];
+        set.apply_t(&mut of_set, &r, Threads::One);
+        for (a, j) in index.iter().enumerate() {
+            assert_eq!(of_set[4 + a], g[q + j]);
+        }
+    }
+}
+
+#[test]
+fn entries_of_one_place_are_summed_and_places_are_checked() {
+    let triplets = [(1, 1, 2.0), (0, 2, 1.0), (1, 1, 3.0), (0, 0, 0.0), (0, 2, -1.0)];
+    let (matrix, summed) = Sparse::from_triplets((2, 3), triplets).unwrap();
+    assert_eq!((matrix.stored(), summed), (1, 2));
+    assert_eq!(Design::Sparse(matrix).to_dense(), array![[0.0, 0.0, 0.0], [0.0, 5.0, 0.0]]);
+    let error = Sparse::from_triplets((2, 3), [(2, 0, 1.0)]).unwrap_err();
+    assert!(error.to_string().contains("row 2, column 0"), "{error}");
 }

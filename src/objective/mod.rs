@@ -104,6 +104,15 @@ impl Objective {
             validation_rows: self.held_out.as_ref().map_or(0, |v| v.target.len()),
         }
     }
+    /// Stored entries of a sparse design, and of its held-out rows; `None` if the design is dense.
+    pub fn stored(&self) -> Option<[usize; 2]> {
+        let Design::Sparse(design) = &self.design else { return None };
+        let held_out = self.held_out.as_ref().map_or(0, |h| match &h.design {
+            Design::Sparse(x) => x.stored(),
+            Design::Dense(x) => x.stored(),
+        });
+        Some([design.stored(), held_out])
+    }
     /// Features `p`, without an intercept column.
     pub fn features(&self) -> usize {
         self.penalty_factors.len()

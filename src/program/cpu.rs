@@ -15,19 +15,22 @@ pub(super) fn buffers(
     use BufferId::*;
     let (n, q, d, v) = (r.rows, r.state_rows, r.tangents, r.validation_rows);
     let columns = lanes.saturating_mul(1 + d);
+    // An entry of a sparse design is a number and its place.
+    let design = |entries: usize| if r.stored.is_some() { [entries, 2] } else { [1, entries] };
+    let [stored, stored_held_out] = r.entries();
     let mut list = Vec::new();
     let mut add = |id, copies, shape: &[usize]| {
         let element = Element::real(r.precision);
         list.push(Buffer { id, element, shape: shape.to_vec(), copies, usage: Usage::Storage });
     };
-    add(Design, Copies::One, &[n, q]);
+    add(Design, Copies::One, &design(stored));
     add(Rows, Copies::One, &[n, 2 + d]);
     add(State, Copies::Iterate, &[q, columns]);
     add(Gradient, Copies::One, &[q, columns]);
     add(Prediction, Copies::Iterate, &[n, columns]);
     add(Residual, Copies::One, &[n, columns]);
     if v > 0 {
-        add(ValidationDesign, Copies::One, &[v, q]);
+        add(ValidationDesign, Copies::One, &design(stored_held_out));
         add(ValidationRows, Copies::One, &[v, 2]);
         add(ValidationPrediction, Copies::One, &[v, columns]);
     }
@@ -38,7 +41,7 @@ pub(super) fn buffers(
         add(Metric, Copies::One, &[q, columns]);
     }
     if matches!(r.metric, MetricKind::Hessian { .. }) {
-        add(DesignSquares, Copies::One, &[n, q]);
+        add(DesignSquares, Copies::One, &design(stored));
     }
     let set = working_set(r, limits, lanes);
     if set > 0 {
@@ -51,18 +54,23 @@ pub(super) fn buffers(
     list
 }
 
+/// Operations of a dense product in the time of one of a sparse product.
+const SPARSE: f64 = 16.0;
+
 /// Floating-point operations of an iteration of some lanes, with its share of tests and refreshes.
 pub(super) fn flops(r: &Request, lanes: usize) -> f64 {
     let (n, q, v) = (r.rows as f64, r.state_rows as f64, r.validation_rows as f64);
     let columns = lanes as f64 * (1 + r.tangents) as f64;
-    let product = |rows: f64| 2.0 * rows * q * columns;
-    let iteration = 2.0 * product(n) + (10.0 * n + 12.0 * q + 20.0) * columns;
-    let validation = product(v) + 4.0 * v * columns;
+    let [entries, held_out] =
+        r.entries().map(|entries| entries as f64 * if r.stored.is_some() { SPARSE } else { 1.0 });
+    let product = |entries: f64| 2.0 * entries * columns;
+    let iteration = 2.0 * product(entries) + (10.0 * n + 12.0 * q + 20.0) * columns;
+    let validation = product(held_out) + 4.0 * v * columns;
     let metric = match r.metric {
-        MetricKind::Hessian { every } => (product(n) + 8.0 * (n + q) * columns) / every as f64,
+        MetricKind::Hessian { every } => (product(entries) + 8.0 * (n + q) * columns) / every as f64,
         MetricKind::None | MetricKind::Fixed | MetricKind::Table { .. } => 0.0,
     };
-    let check = (product(n) + 20.0 * (n + q) * columns) / r.check_period() as f64;
+    let check = (product(entries) + 20.0 * (n + q) * columns) / r.check_period() as f64;
     iteration + validation + metric + check
 }
 
@@ -74,7 +82,7 @@ pub(super) fn iteration_seconds(r: &Request, limits: &Limits, lanes: usize) -> f
 
 /// Floating-point operations of the products of an iteration.
 pub(super) fn counted_operations(r: &Request, lanes: usize) -> f64 {
-    4.0 * r.rows as f64 * r.state_rows as f64 * (lanes * (1 + r.tangents)) as f64
+    4.0 * r.entries()[0] as f64 * (lanes * (1 + r.tangents)) as f64
 }
 
 /// Bytes that an iteration moves: the design once for each of its products; state, gradient, prediction and

@@ -67,7 +67,7 @@ impl Request {
         }
         let wide = |size: usize| size as u128;
         let lane = (wide(self.rows) + wide(self.state_rows)).saturating_mul(1 + wide(self.tangents));
-        let design = wide(self.rows) * wide(self.state_rows);
+        let design = wide(self.entries()[0]);
         let bytes = design.saturating_add(lane).saturating_mul(self.precision.bytes().into());
         // Sizes that fit can be multiplied by each other in 64 bits.
         if bytes <= self.memory_budget.min(MOST_BYTES).into() {

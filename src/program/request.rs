@@ -164,6 +164,8 @@ pub struct Request {
     pub state_rows: usize,
     /// Held-out rows.
     pub validation_rows: usize,
+    /// Stored entries of a sparse design, and of its held-out rows; `None` if the design is dense.
+    pub stored: Option<[usize; 2]>,
     /// Lanes `b` of the sweep.
     pub lanes: usize,
     /// What a session keeps; `None` for a sweep. All lanes of a session run at the same time if they fit,
@@ -224,6 +226,7 @@ impl Request {
             rows,
             state_rows,
             validation_rows: 0,
+            stored: None,
             lanes,
             session: None,
             keep: Keep::Frames,
@@ -246,6 +249,12 @@ impl Request {
             chunk: None,
             memory_budget: u64::MAX,
         }
+    }
+
+    /// Entries of the design, and of its held-out rows, that a product reads.
+    pub(crate) fn entries(&self) -> [usize; 2] {
+        let dense = [self.rows, self.validation_rows].map(|rows| rows.saturating_mul(self.state_rows));
+        self.stored.unwrap_or(dense)
     }
 
     /// True if the strategy has `XᵀX`.

@@ -34,6 +34,7 @@ impl Strategy {
     /// The reason why this strategy cannot run a request on an engine, if it cannot.
     fn obstacle(self, r: &Request, limits: &Limits) -> Option<&'static str> {
         match self {
+            _ if limits.engine == "gpu" && r.stored.is_some() => Some("the design is sparse"),
             Strategy::Direct => None,
             _ if limits.engine != "gpu" => Some("the CPU engine has only the direct strategy"),
             _ if !r.quadratic => Some("only the squared loss is quadratic"),
@@ -102,8 +103,10 @@ pub(super) fn choose(r: &Request, limits: &Limits) -> Result<(Strategy, String)>
         Strategy::ALL.into_iter().partition(|f| f.obstacle(r, limits).is_none());
     let estimates: Vec<(Strategy, f64)> =
         able.into_iter().map(|strategy| (strategy, strategy.seconds(r, limits))).collect();
-    let (best, _) =
-        *estimates.iter().min_by(|a, b| a.1.total_cmp(&b.1)).expect("the direct strategy always can");
+    let Some(&(best, _)) = estimates.iter().min_by(|a, b| a.1.total_cmp(&b.1)) else {
+        let found = "a sparse design on a GPU";
+        return Err(Error::usage("engine", found, "a dense design, or the CPU engine", "Use `CpuEngine`."));
+    };
     let mut reasons: Vec<String> =
         estimates.iter().map(|(strategy, s)| format!("{strategy} about {s:.2e} s")).collect();
     reasons.extend(

@@ -149,7 +149,8 @@ impl Sweep {
         self.derivatives = Some(derivatives.into_iter().collect());
         self
     }
-    /// Records a full frame every `every` iterations; by default a fiftieth of the maximum number.
+    /// Records a full frame every `every` iterations; by default a fiftieth of the maximum number, or so many
+    /// that frames take a quarter of the memory budget.
     pub fn every(mut self, every: usize) -> Self {
         self.every = Some(every);
         self
@@ -287,7 +288,7 @@ impl Sweep {
         Request {
             session,
             keep: self.keep,
-            every: self.period(),
+            every: self.period(alphas.len(), derivatives.len()),
             memory_budget: self.memory_budget,
             ..plain
         }
@@ -356,10 +357,17 @@ impl Sweep {
         }
     }
 
-    /// Iterations between two frames.
-    fn period(&self) -> usize {
+    /// Iterations between two frames: by default so many that frames take a quarter of the budget at most.
+    fn period(&self, lanes: usize, tangents: usize) -> usize {
         match self.keep {
-            Keep::Frames => self.every.unwrap_or((self.iterations / 50).max(1)),
+            Keep::Frames => self.every.unwrap_or_else(|| {
+                let columns = (lanes as u64).saturating_mul(1 + tangents as u64);
+                let frame = columns.saturating_mul(16 * self.problem.state_rows() as u64);
+                match self.memory_budget / 4 / frame.max(1) {
+                    50.. => (self.iterations / 50).max(1),
+                    frames => self.iterations.div_ceil(frames.max(1) as usize),
+                }
+            }),
             // No frame before the end.
             Keep::Records | Keep::Nothing => self.iterations,
         }
@@ -407,12 +415,13 @@ impl Sweep {
             rows: shape.rows,
             state_rows: self.problem.state_rows(),
             validation_rows: shape.validation_rows,
+            stored: self.problem.stored(),
             lanes: prepared.lanes.len(),
             session: None,
             keep: self.keep,
             tangents: prepared.derivatives.len(),
             iterations: self.iterations,
-            every: self.period(),
+            every: self.period(prepared.lanes.len(), prepared.derivatives.len()),
             check_every: if self.tol > 0.0 { self.check_every } else { 0 },
             stages: prepared.schedule.stages(),
             strategy: self.strategy,

@@ -22,8 +22,8 @@ pub(crate) struct FormatArgs {
 /// Options of reading the data of a fit, `--data`.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct InputArgs {
-    /// Target column of a CSV or NPY file [default: the last one]
-    #[arg(help_heading = "Data", long, value_name = "NAME|INDEX", requires = "data")]
+    /// Target column of a CSV or NPY file [default: the last one]; NPY file of the target of a sparse matrix
+    #[arg(help_heading = "Data", long, value_name = "NAME|INDEX|FILE.npy", requires = "data")]
     target: Option<String>,
     /// Column of sample weights of a CSV file; rows of weight 0 are left out
     #[arg(help_heading = "Data", long, value_name = "NAME|INDEX", requires = "data")]

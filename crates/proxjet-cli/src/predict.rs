@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array2, Axis};
+use ndarray::Axis;
 use proxjet::data::{self, ReadOptions};
 use proxjet::design::Design;
 use proxjet::error::{Error, Result};
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let name = args.model.display().to_string();
     let text = data::read_text(&args.model, MODEL_BYTES)?;
     let model = Model::parse(&text, &name)?;
-    let x = Design::dense(features(&args.data, &model.features, &args.format.options()?)?);
+    let x = features(&args.data, &model.features, &args.format.options()?)?;
     match &args.out {
         Some(path) => {
             let (folder, name) = OutputDir::of_file(path)?;
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
 }
 
 /// `[rows, names]`: the columns of the given names.
-fn features(file: &str, names: &[String], options: &ReadOptions) -> Result<Array2<f64>> {
+fn features(file: &str, names: &[String], options: &ReadOptions) -> Result<Design> {
     let Some(bundled) = file.strip_prefix("bundled:") else {
         return data::read_features(Path::new(file), names, options);
     };
@@ -62,5 +62,5 @@ fn features(file: &str, names: &[String], options: &ReadOptions) -> Result<Array
             Error::data(format!("{file}: feature"), format!("no '{name}'"), "every feature of the model", "")
         })
     };
-    Ok(set.x().select(Axis(1), &names.iter().map(find).collect::<Result<Vec<_>>>()?))
+    Ok(Design::dense(set.x().select(Axis(1), &names.iter().map(find).collect::<Result<Vec<_>>>()?)))
 }

@@ -16,7 +16,7 @@ use proxjet::solve::{Alphas, DEFAULT_MEMORY_BUDGET, Sweep};
 /// Options of a sweep.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Settings {
-    /// Data: a .csv, .tsv, .npy, .npz or .svm file (each also .gz), or bundled:diabetes,
+    /// Data: a .csv, .tsv, .npy, .npz, .mtx or .svm file (each also .gz), or bundled:diabetes,
     /// bundled:breast_cancer, bundled:digits
     #[arg(help_heading = "Data", long, value_name = "FILE")]
     data: String,
@@ -96,7 +96,8 @@ pub(crate) struct Settings {
     /// alpha]
     #[arg(help_heading = "Derivatives", long, value_name = "LIST", value_delimiter = ',')]
     derivative: Option<Vec<String>>,
-    /// Keep a full frame every so many iterations [default: a fiftieth of them]
+    /// Keep a full frame every so many iterations [default: a fiftieth of them, more if frames would fill the
+    /// memory budget]
     #[arg(help_heading = "Output", long, value_name = "E", value_parser = whole)]
     every: Option<usize>,
     /// Start from these coefficients, [p] or [lanes, p]

@@ -5,14 +5,17 @@ use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::engine::Choice;
 use crate::flags::translated;
 use crate::settings::Settings;
 use crate::{INTERRUPTED, QUIET, SOME_NOT_CONVERGED, interrupt, print, print_json, print_styled};
 use proxjet::certificate::Verdict;
 use proxjet::diff::{analyse, solutions};
+use proxjet::engine::cpu::CpuEngine;
 use proxjet::engine::{Engine, Status};
 use proxjet::error::Result;
 use proxjet::objective::Objective;
+use proxjet::program::Precision;
 use proxjet::schedule::TangentStart;
 use proxjet::solve::{LaneResult, Sweep, SweepResult};
 use proxjet_report::{
@@ -55,7 +58,12 @@ const EXAMPLES: &str = "Examples:
 
 pub(crate) fn run(args: &Args) -> Result<u8> {
     let (mut engines, precision) = args.settings.engine.open_all(args.settings.precision()?)?;
-    let sweep = args.settings.sweep(precision)?;
+    let mut sweep = args.settings.sweep(precision)?;
+    if args.settings.engine.choice() == Choice::Auto && sweep.problem().stored().is_some() {
+        // Sparse designs are for the CPU engine.
+        engines = vec![Box::new(CpuEngine::new())];
+        sweep = sweep.precision(args.settings.precision()?.unwrap_or(Precision::F64));
+    }
     // Before a folder is made.
     let plan = sweep.plan(engines[0].as_ref())?;
     if args.dry_run {

@@ -45,7 +45,7 @@ fn the_corpus_of_the_fuzz_targets() {
     let text =
         |bytes: &[u8], read: &dyn Fn(&str) -> Result<()>| std::str::from_utf8(bytes).map_or(Ok(()), read);
     let mut replayed = 0;
-    for target in ["csv", "npy", "npz", "svmlight", "schedule", "model"] {
+    for target in ["csv", "npy", "npz", "svmlight", "matrix_market", "schedule", "model"] {
         for path in files(&corpus.join(target)) {
             let bytes = std::fs::read(&path).unwrap();
             let name = path.file_name().unwrap().to_string_lossy().to_string();

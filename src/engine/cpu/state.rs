@@ -49,7 +49,7 @@ impl<T: Real> State<T> {
                 extrapolated: columns(if job.schedule.uses_secant() { n } else { 0 }),
                 held_out: columns(held_out),
             },
-            sets: (plan.working_set > 0).then(|| WorkingSets::new(plan, n)),
+            sets: (plan.working_set > 0).then(|| WorkingSets::new(plan, &shared.columns.design)),
             numbers,
             shared,
         }

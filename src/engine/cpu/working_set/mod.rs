@@ -37,9 +37,9 @@ pub(super) struct WorkingSet<T> {
 }
 
 impl<T: Real> WorkingSet<T> {
-    /// An empty set for a group of `lanes`, on a design of `n` rows.
-    fn new(n: usize, lanes: usize) -> Self {
-        let design = Design::without_columns(n);
+    /// An empty set for a group of `lanes`, of columns of a design.
+    fn new(all: &Design<T>, lanes: usize) -> Self {
+        let (design, n) = (all.without_columns(), all.rows());
         WorkingSet {
             active: false,
             members: Vec::new(),

@@ -3,6 +3,7 @@
 
 use super::super::state::State;
 use super::{GROUP, WorkingSet};
+use crate::design::Design;
 use crate::objective::Real;
 use crate::program::Plan;
 
@@ -31,12 +32,12 @@ const MAX_WAIT: usize = 64;
 pub(super) const PERIOD: usize = 5;
 
 impl<T: Real> WorkingSets<T> {
-    /// Sets for the slots of a plan, on a design of `n` rows.
-    pub(in super::super) fn new(plan: &Plan, n: usize) -> Self {
+    /// Sets for the slots of a plan, of columns of a design.
+    pub(in super::super) fn new(plan: &Plan, design: &Design<T>) -> Self {
         let groups = 0..plan.slots.div_ceil(GROUP);
         WorkingSets {
             on: false,
-            groups: groups.map(|_| WorkingSet::new(n, plan.slots.min(GROUP))).collect(),
+            groups: groups.map(|_| WorkingSet::new(design, plan.slots.min(GROUP))).collect(),
             iterations: 0,
             next_try: FIRST_WAIT,
             wait: FIRST_WAIT,

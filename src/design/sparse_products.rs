@@ -1,0 +1,185 @@
+//! Products of a sparse design. Blocks of columns are taken eight at a time, so that every entry is read once
+//! for eight of them; every sum runs in the order of its index, so that a column has the same bits alone and
+//! among others.
+
+use faer::Mat;
+use ndarray::{Array1, ArrayView1};
+use rayon::prelude::*;
+
+use super::sparse::{Major, Sparse};
+use super::{Real, Threads};
+
+/// Columns that are computed together.
+const WIDTH: usize = 8;
+
+type Eight<T> = [T; WIDTH];
+
+/// Adds `v · by` to eight sums.
+#[inline(always)]
+fn add<T: Real>(sums: &mut Eight<T>, v: T, by: &Eight<T>) {
+    sums.iter_mut().zip(by).for_each(|(sum, b)| *sum = *sum + v * *b);
+}
+
+/// Row `i` of up to eight columns of `rows` each; zeros beyond them.
+#[inline(always)]
+fn row<T: Real>(columns: &[T], rows: usize, i: usize) -> Eight<T> {
+    std::array::from_fn(|c| columns.get(c * rows + i).copied().unwrap_or(T::zero()))
+}
+
+/// Stores row `i` of up to eight columns of `rows` each.
+#[inline(always)]
+fn store<T: Real>(columns: &mut [T], rows: usize, i: usize, of: &Eight<T>, less: &Eight<T>) {
+    for c in 0..columns.len() / rows {
+        columns[c * rows + i] = of[c] - less[c];
+    }
+}
+
+/// Calls `work` with every eight columns of `out` and their index.
+fn each_eight<T: Real>(
+    out: &mut [T],
+    rows: usize,
+    threads: Threads,
+    work: impl Fn(usize, &mut [T]) + Sync + Send,
+) {
+    let vectorised = |(at, out): (usize, &mut [T])| pulp::Arch::new().dispatch(|| work(at, out));
+    match threads {
+        Threads::One => out.chunks_mut(WIDTH * rows).enumerate().for_each(vectorised),
+        Threads::All => out.par_chunks_mut(WIDTH * rows).enumerate().for_each(vectorised),
+    }
+}
+
+impl<T: Real> Sparse<T> {
+    /// `out = X m`: see [`Design::apply`](super::Design::apply).
+    pub(super) fn apply(&self, out: &mut [T], m: &[T], threads: Threads) {
+        let (n, q) = (self.rows(), self.columns());
+        let is_zero = |of: &Eight<T>| of.iter().all(|v| *v == T::zero());
+        each_eight(out, n, threads, |at, out| {
+            let m = &m[at * WIDTH * q..(at * WIDTH * q + out.len() / n * q)];
+            let mut less = [T::zero(); WIDTH];
+            for (j, shift) in self.shift.iter().enumerate() {
+                add(&mut less, *shift, &row(m, q, j));
+            }
+            match self.major {
+                Major::Rows => {
+                    let packed: Vec<Eight<T>> = (0..q).map(|j| row(m, q, j)).collect();
+                    for i in 0..n {
+                        let mut sums = [T::zero(); WIDTH];
+                        self.line(i).for_each(|(j, v)| add(&mut sums, v, &packed[j]));
+                        store(out, n, i, &sums, &less);
+                    }
+                }
+                Major::Columns => {
+                    let mut sums = vec![[T::zero(); WIDTH]; n];
+                    for j in 0..q {
+                        let of = row(m, q, j);
+                        // Coefficients are mostly zero; a NaN is not.
+                        if !is_zero(&of) {
+                            self.line(j).for_each(|(i, v)| add(&mut sums[i], v, &of));
+                        }
+                    }
+                    sums.iter().enumerate().for_each(|(i, sums)| store(out, n, i, sums, &less));
+                }
+            }
+        });
+    }
+
+    /// `out = Xᵀ m`: see [`Design::apply_t_strided`](super::Design::apply_t_strided).
+    pub(super) fn apply_t_strided(&self, out: &mut [T], m: &[T], stride: usize, threads: Threads) {
+        let (n, q) = (self.rows(), self.columns());
+        each_eight(out, q, threads, |at, out| {
+            let row = |i: usize| -> Eight<T> {
+                std::array::from_fn(|c| {
+                    let column = (at * WIDTH + c) * stride;
+                    if c < out.len() / q { m[column * n + i] } else { T::zero() }
+                })
+            };
+            let mut total = [T::zero(); WIDTH];
+            let shifted = !self.shift.is_empty();
+            let less = |j: usize, total: &Eight<T>| total.map(|sum| self.shift_of(j) * sum);
+            match self.major {
+                Major::Rows => {
+                    let mut sums = vec![[T::zero(); WIDTH]; q];
+                    for i in 0..n {
+                        let of = row(i);
+                        if shifted {
+                            add(&mut total, T::one(), &of);
+                        }
+                        self.line(i).for_each(|(j, v)| add(&mut sums[j], v, &of));
+                    }
+                    sums.iter().enumerate().for_each(|(j, sums)| store(out, q, j, sums, &less(j, &total)));
+                }
+                Major::Columns => {
+                    let packed: Vec<Eight<T>> = (0..n).map(row).collect();
+                    if shifted {
+                        packed.iter().for_each(|of| add(&mut total, T::one(), of));
+                    }
+                    for j in 0..q {
+                        let mut sums = [T::zero(); WIDTH];
+                        self.line(j).for_each(|(i, v)| add(&mut sums, v, &packed[i]));
+                        store(out, q, j, &sums, &less(j, &total));
+                    }
+                }
+            }
+        });
+    }
+}
+
+impl Sparse {
+    pub(super) fn apply_vector(&self, v: ArrayView1<'_, f64>) -> Array1<f64> {
+        let v = v.to_vec();
+        let mut out = vec![0.0; self.rows()];
+        self.apply(&mut out, &v, Threads::One);
+        out.into()
+    }
+
+    pub(super) fn apply_t_vector(&self, r: ArrayView1<'_, f64>) -> Array1<f64> {
+        let r = r.to_vec();
+        let mut out = vec![0.0; self.columns()];
+        self.apply_t_strided(&mut out, &r, 1, Threads::One);
+        out.into()
+    }
+
+    pub(super) fn column_squares(&self, weight: ArrayView1<'_, f64>) -> Array1<f64> {
+        self.squared().apply_t_vector(weight).mapv_into(|v| v.max(0.0))
+    }
+
+    pub(super) fn max_row_norm(&self) -> f64 {
+        let squares = self.squared().apply_vector(Array1::ones(self.columns()).view());
+        squares.into_iter().fold(0.0, f64::max).sqrt()
+    }
+
+    pub(super) fn weighted_gram(&self, weight: &[f64], index: &[usize]) -> Mat<f64> {
+        let mut set = Sparse::without_columns(self.rows());
+        self.ordered_by(Major::Columns).select_columns(index, &mut set);
+        let k = index.len();
+        // A dense product does sixteen operations in the time of one with a sparse column.
+        if 16 * set.stored() > k * self.rows() {
+            let half: Vec<Vec<f64>> = (0..k)
+                .map(|a| {
+                    let mut column = vec![-set.shift_of(a); self.rows()];
+                    set.line(a).for_each(|(i, v)| column[i] += v);
+                    column.iter_mut().zip(weight).for_each(|(v, w)| *v *= w.sqrt());
+                    column
+                })
+                .collect();
+            let half = Mat::from_fn(self.rows(), k, |i, a| half[a][i]);
+            return half.transpose() * &half;
+        }
+        let total: f64 = weight.iter().sum();
+        let sums: Vec<f64> = (0..k).map(|a| set.line(a).map(|(i, v)| weight[i] * v).sum()).collect();
+        let mut gram = Mat::zeros(k, k);
+        let mut column = vec![0.0; self.rows()];
+        for a in 0..k {
+            set.line(a).for_each(|(i, v)| column[i] = weight[i] * v);
+            let s = set.shift_of(a);
+            for b in 0..=a {
+                let t = set.shift_of(b);
+                let product: f64 = set.line(b).map(|(i, v)| v * column[i]).sum();
+                gram[(a, b)] = product - s * sums[b] - t * sums[a] + s * t * total;
+                gram[(b, a)] = gram[(a, b)];
+            }
+            set.line(a).for_each(|(i, _)| column[i] = 0.0);
+        }
+        gram
+    }
+}

@@ -1,0 +1,214 @@
+//! Sparse files: read without expansion, and fitted as their dense form is.
+
+use super::*;
+use crate::common::compare::{assert_close, relative_diff};
+use proxjet::design::Design;
+use proxjet::engine::cpu::CpuEngine;
+use proxjet::objective::{Derivative, Loss, Objective, Penalty};
+use proxjet::schedule::{Algorithm, Phase};
+use proxjet::solve::{Alphas, Sweep};
+
+fn is_sparse(data: &Dataset) -> bool {
+    matches!(data.design(), Design::Sparse(_))
+}
+
+/// 3 x 40: few enough entries to stay sparse.
+fn expected() -> Array2<f64> {
+    let mut x = Array2::zeros((3, 40));
+    (x[[0, 0]], x[[0, 39]], x[[1, 7]], x[[2, 0]]) = (0.5, 2.0, 1e-3, -4.0);
+    x
+}
+
+fn scipy(format: &str, arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut all = vec![("format", text(format)), ("shape", npy(&[2], vec![3i64, 40]))];
+    all.extend(arrays.iter().map(|(name, bytes)| (*name, bytes.clone())));
+    npz(&all)
+}
+
+/// Text without dimensions, as scipy stores the format.
+fn text(of: &str) -> Vec<u8> {
+    [header(&format!("|S{}", of.len()), "()"), of.as_bytes().to_vec()].concat()
+}
+
+fn target() -> (&'static str, Vec<u8>) {
+    ("y", npy(&[3], vec![1.0, 2.0, 3.0]))
+}
+
+#[test]
+fn matrices_of_scipy_stay_sparse() {
+    let f = Folder::new();
+    let (i32s, f64s) =
+        (|v: &[i32]| npy(&[v.len() as u64], v.to_vec()), |v: &[f64]| npy(&[v.len() as u64], v.to_vec()));
+    let csr = [
+        ("indptr", i32s(&[0, 2, 3, 4])),
+        ("indices", i32s(&[39, 0, 7, 0])),
+        ("data", f64s(&[2.0, 0.5, 1e-3, -4.0])),
+    ];
+    let coo = [
+        ("row", i32s(&[2, 0, 0, 1, 0])),
+        ("col", i32s(&[0, 39, 0, 7, 39])),
+        // One place twice.
+        ("data", f64s(&[-4.0, 1.5, 0.5, 1e-3, 0.5])),
+    ];
+    let mut start = vec![2; 41];
+    (start[0], start[40]) = (0, 4);
+    start[8..40].fill(3);
+    let csc =
+        [("indptr", i32s(&start)), ("indices", i32s(&[2, 0, 1, 0])), ("data", f64s(&[-4.0, 0.5, 1e-3, 2.0]))];
+    for (format, arrays) in [("csr", &csr[..]), ("csc", &csc[..]), ("coo", &coo[..])] {
+        let data = f.read("d.npz", &scipy(format, &[arrays, &[target()]].concat())).unwrap();
+        assert!(is_sparse(&data), "{format}");
+        assert_eq!((data.x(), data.target()[2]), (expected(), 3.0), "{format}");
+        // The target in a file of its own.
+        let y = f.file("y.npy", &target().1);
+        let data = f.target("d.npz", &scipy(format, arrays), y.to_str().unwrap()).unwrap();
+        assert_eq!((data.x(), data.target()[2]), (expected(), 3.0), "{format}");
+    }
+    use ErrorKind::{Data, Usage};
+    says(f.read("d.npz", &scipy("csr", &csr)), Data, &["a sparse matrix without target", "as `target`"]);
+    says(
+        f.target("d.npz", &scipy("csr", &csr), "y"),
+        Usage,
+        &["'y' for a matrix without names", "a NPY file"],
+    );
+    says(
+        f.read("d.npz", &scipy("bsr", &[target(), csr[2].clone()])),
+        Data,
+        &["'bsr'", "csr, csc or coo", "tocsr()"],
+    );
+    let with = |at: usize, array: Vec<u8>| {
+        let mut arrays = [&csr[..], &[target()]].concat();
+        arrays[at].1 = array;
+        f.read("d.npz", &scipy("csr", &arrays))
+    };
+    says(with(0, i32s(&[0, 2, 1, 4])), Data, &["indptr", "ascend from 0 to 4"]);
+    says(with(1, i32s(&[40, 0, 7, 0])), Data, &["row 0, column 40", "columns below 40"]);
+    says(with(1, i32s(&[-1, 0, 7, 0])), Data, &["indices", "-1", "whole numbers"]);
+    says(with(1, i32s(&[0, 7, 0])), Data, &["3 entries", "4, as many"]);
+    says(with(2, f64s(&[2.0, f64::NAN, 1e-3, -4.0])), Data, &["row 0, column 0 ('x0')", "NaN"]);
+}
+
+#[test]
+fn an_archive_that_scipy_wrote_is_read() {
+    // tests/golden/scipy_sparse.py
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let options =
+        ReadOptions { target: Some(path.join("scipy_y.npy").display().to_string()), ..Default::default() };
+    let read = |name: &str| read(&path.join(name), &options).unwrap();
+    let csr = read("scipy_csr.npz");
+    assert!(is_sparse(&csr));
+    assert_eq!((csr.rows(), csr.features()), (12, 30));
+    for other in ["scipy_csc.npz", "scipy_coo.npz", "scipy.mtx"] {
+        assert_eq!(read(other).x(), csr.x(), "{other}");
+    }
+    // Their sum, and that of row i times i, by numpy.
+    let sum: f64 = csr.x().sum();
+    let weighted: f64 = csr.x().rows().into_iter().zip(0..).map(|(r, i)| f64::from(i) * r.sum()).sum();
+    assert!(
+        (sum - SCIPY_SUMS.0).abs() < 1e-12 && (weighted - SCIPY_SUMS.1).abs() < 1e-12,
+        "{sum} {weighted}"
+    );
+}
+
+/// Printed by tests/golden/scipy_sparse.py.
+const SCIPY_SUMS: (f64, f64) = (20.475524922128184, 116.77283527991469);
+
+#[test]
+fn matrix_market_files_are_read() {
+    let f = Folder::new();
+    let y = f.file("y.npy", &target().1).display().to_string();
+    let read = |text: &str| f.target("d.mtx", text.as_bytes(), &y);
+    let general = "%%MatrixMarket matrix coordinate real general\n% a comment\n3 40 4\n\
+                   1 1 0.5\n1 40 2\n2 8 1e-3\n3 1 -4\n";
+    let data = read(general).unwrap();
+    assert!(is_sparse(&data));
+    assert_eq!(data.x(), expected());
+    let square = |kind: &str, value: &str| {
+        read(&format!("%%MatrixMarket matrix coordinate {kind}\n3 3 1\n3 1{value}\n")).unwrap().x()
+    };
+    assert_eq!(square("integer symmetric", " 2")[[0, 2]], 2.0);
+    assert_eq!(square("real skew-symmetric", " 2")[[0, 2]], -2.0);
+    assert_eq!(square("pattern general", "")[[2, 0]], 1.0);
+    use ErrorKind::{Data, Memory};
+    for (text, words) in [
+        ("", &["line 1", "%%MatrixMarket", "mmwrite"][..]),
+        (&general.replace("real", "complex"), &["complex", "real, integer or pattern"]),
+        (&general.replace("coordinate", "array"), &["array", "coordinate"]),
+        (&general.replace("3 40 4", "3 40"), &["line 3", "'3 40'", "ROWS COLUMNS ENTRIES"]),
+        (&general.replace("3 40 4", "3 40 5"), &["4 entries", "5, as the line of sizes says"]),
+        (&general.replace("3 40 4", "3 40 3"), &["line 7", "3 entries"]),
+        (&general.replace("2 8 1e-3", "2 41 1e-3"), &["line 6", "column up to 40"]),
+        (&general.replace("2 8 1e-3", "0 8 1e-3"), &["line 6", "counted from 1"]),
+        (&general.replace("2 8 1e-3", "2 8 nan"), &["line 6", "one finite number"]),
+        (&general.replace("2 8 1e-3", "2 8"), &["line 6", "one finite number"]),
+    ] {
+        says(read(text), Data, words);
+    }
+    let huge = general.replace("3 40 4", "3 99999999999 4");
+    says(read(&huge), Memory, &["99999999999 rows or columns"]);
+    says(read(&general.replace("3 40 4", "3 40 99999999999")), Memory, &["99999999999 entries"]);
+    says(f.read("d.mtx", general.as_bytes()), Data, &["a matrix without target", "as `target`"]);
+}
+
+#[test]
+fn entries_of_svmlight_may_come_in_any_order() {
+    let f = Folder::new();
+    let data = f.read("d.svm", b"1 40:1 2:2 40:0.5\n2 1:3\n").unwrap();
+    assert!(is_sparse(&data));
+    assert_eq!((data.x()[[0, 39]], data.x()[[0, 1]], data.features()), (1.5, 2.0, 40));
+    // Of mostly other numbers the dense form is faster.
+    assert!(!is_sparse(&f.read("d.svm", b"1 1:1 2:2\n2 1:3 2:1\n").unwrap()));
+}
+
+/// The same problem with a sparse and with a dense design.
+fn both(n: usize, p: usize, classes: bool, standardized: bool) -> [(Dataset, Dataset); 2] {
+    let dense = crate::common::synthetic(n, p, classes, 5);
+    let x = dense.x().mapv(|v| if v.abs() > 1.3 { v } else { 0.0 });
+    let stored = x.indexed_iter().filter(|(_, v)| **v != 0.0).map(|((i, j), v)| (i, j, *v));
+    let (sparse, _) = proxjet::design::Sparse::from_triplets(x.dim(), stored).unwrap();
+    let of = |design: Design| {
+        let data = Dataset::new(design, dense.target().to_owned()).unwrap();
+        let data = data.with_sample_weight(dense.sample_weight().to_owned()).unwrap();
+        let (fitted, held_out) = data.split(Validation { fraction: 0.25, seed: 2 }).unwrap();
+        let fitted = if standardized { fitted.standardize() } else { fitted };
+        let held_out = held_out.standardize_like(&fitted).unwrap();
+        (fitted, held_out)
+    };
+    [of(Design::dense(x)), of(Design::Sparse(sparse))]
+}
+
+#[test]
+fn a_sparse_design_gives_the_sequences_of_the_dense_one() {
+    for (n, p) in [(40, 130), (90, 12)] {
+        for (k, (loss, penalty)) in [
+            (Loss::squared(), Penalty::l1()),
+            (Loss::logistic(), Penalty::elastic_net()),
+            (Loss::huber(0.7).unwrap(), Penalty::l2()),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            for (intercept, standardized) in [(true, false), (true, true), (false, false)] {
+                let run = |(fitted, held_out): &(Dataset, Dataset)| {
+                    assert_eq!(is_sparse(fitted), is_sparse(held_out));
+                    let objective = Objective::builder(fitted.clone()).loss(loss).penalty(penalty);
+                    let objective =
+                        objective.intercept(intercept).validation(held_out.clone()).build().unwrap();
+                    // None at alpha_max itself, which is a kink.
+                    let top = objective.alpha_max(0.5).min(1.0);
+                    let alphas = (0..9).map(|i| 0.9 * top * 0.7f64.powi(i)).collect();
+                    let sweep = Sweep::new(objective).alphas(Alphas::List(alphas)).iterations(150).every(30);
+                    // A restart compares numbers that near the solution differ by rounding.
+                    let sweep = sweep.schedule(Phase::new(Algorithm::Fista));
+                    let derivatives = [Derivative::LogAlpha, Derivative::PenaltyFactor(3)];
+                    sweep.derivatives(derivatives).tol(0.0).run(&mut CpuEngine::new()).unwrap()
+                };
+                let [dense, sparse] = both(n, p, loss.classes(), standardized).map(|data| run(&data));
+                let name = format!("{n} x {p}, {k}, intercept {intercept}, standardized {standardized}");
+                assert_close(&dense, &sparse, 1e-9, &name);
+                let (a, b) = (dense.lane(8), sparse.lane(8));
+                assert!(relative_diff(&a.coef(), &b.coef()) < 1e-9, "{name}");
+            }
+        }
+    }
+}
