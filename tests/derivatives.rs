@@ -3,6 +3,7 @@
 use proxjet::diff::{CheckRow, check};
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::objective::{Derivative, Loss, Objective, Penalty};
+use proxjet::program::Strategy;
 use proxjet::schedule::{Algorithm, Momentum, Step};
 use proxjet::solve::{Alphas, Sweep};
 
@@ -114,6 +115,7 @@ fn kinks_are_excluded_and_counted() {
     let problem = Objective::builder(common::synthetic(40, 6, false, 3)).build().unwrap();
     let top = problem.alpha_max(1.0);
     let sweep = Sweep::new(problem).alphas(Alphas::List(vec![top, 0.3 * top])).iterations(30);
+    let sweep = sweep.strategy(Some(Strategy::Direct));
     let row = &check(&sweep, &mut CpuEngine::new(), 1e-5).unwrap()[0];
     assert_eq!((row.excluded, row.compared), (1, 1));
 }

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use ndarray::Array2;
 use proxjet::engine::Status;
 use proxjet::engine::cpu::CpuEngine;
-use proxjet::objective::{Loss, Objective, Penalty};
+use proxjet::objective::{Derivative, Loss, Objective, Penalty};
 use proxjet::program::{Precision, Strategy};
 use proxjet::schedule::{Algorithm, Momentum, Phase, Restart, Schedule, Step};
 use proxjet::solve::{Alphas, Sweep, SweepResult};
@@ -16,7 +16,7 @@ mod sparsity;
 mod textbook;
 
 use crate::common::cases::{Case, cases};
-use crate::common::compare::{Report, compare, ends_differ, max_abs_diff};
+use crate::common::compare::{Report, assert_close, compare, ends_differ, max_abs_diff, near};
 use crate::common::synthetic;
 
 /// Tolerances: 150 iterations amplify a rounding by the condition of the problem, a few hundred here.
@@ -284,7 +284,8 @@ fn every_form_takes_a_lane_to_the_same_end() {
         let schedule = Schedule::from(Phase::new(Algorithm::Fista).restart(restart));
         let sweep = Sweep::new(problem.clone()).alphas("path:0.01:37".parse().unwrap()).schedule(schedule);
         let sweep = sweep.iterations(700).every(7).check_every(10).tol(1e-7).precision(Precision::F64);
-        let truth = sweep.run(&mut CpuEngine::new()).unwrap();
+        let direct = sweep.clone().strategy(Some(Strategy::Direct));
+        let truth = direct.run(&mut CpuEngine::new()).unwrap();
         let ends: std::collections::BTreeSet<usize> = truth.lanes.iter().map(|l| l.iterations).collect();
         assert!(ends.len() > 5, "lanes end apart: {ends:?}");
         for strategy in Strategy::ALL {
@@ -294,6 +295,40 @@ fn every_form_takes_a_lane_to_the_same_end() {
             }
             let apart = max_abs_diff(&truth.trace.coef, &found.trace.coef);
             assert!(apart <= bound, "{strategy}, {restart:?}: {apart}");
+        }
+    }
+}
+
+/// The CPU engine's Gram strategy has the sequences of the direct one, also with held-out rows and factors.
+#[test]
+fn the_triangular_factor_leaves_the_sequences() {
+    let build = |n: usize, p: usize, intercept: bool, penalty: Penalty| {
+        let factors = (0..p).map(|j| if j == 2 { 0.0 } else { 0.5 + 0.1 * (j % 4) as f64 }).collect();
+        let builder = Objective::builder(synthetic(n, p, false, 6)).penalty(penalty).intercept(intercept);
+        builder.penalty_factors(factors).validation(synthetic(15, p, false, 7)).build().unwrap()
+    };
+    for (n, p, intercept, penalty) in [
+        (300, 20, true, Penalty::l1()),
+        (90, 40, false, Penalty::elastic_net()),
+        (70, 5, true, Penalty::l2()),
+    ] {
+        let problem = build(n, p, intercept, penalty);
+        let top = problem.alpha_max(0.5);
+        let alphas = (0..20).map(|i| 0.9 * top * 0.8f64.powi(i)).collect();
+        let sweep = Sweep::new(problem).alphas(Alphas::List(alphas)).schedule(Phase::new(Algorithm::Fista));
+        let sweep = sweep.iterations(300).every(50).tol(0.0);
+        let derivatives = [Derivative::LogAlpha, Derivative::PenaltyFactor(4)];
+        for (precision, bound) in [(Precision::F64, 1e-9), (Precision::F32, 2e-3)] {
+            let run = |strategy| {
+                let sweep = sweep.clone().derivatives(derivatives.clone()).precision(precision);
+                sweep.strategy(Some(strategy)).run(&mut CpuEngine::new()).unwrap()
+            };
+            let (direct, gram) = (run(Strategy::Direct), run(Strategy::Gram));
+            assert_eq!(gram.info.strategy, Strategy::Gram);
+            assert_close(&direct, &gram, bound, &format!("{n} x {p}, {precision:?}"));
+            for (a, b) in direct.lanes.iter().zip(&gram.lanes) {
+                assert!(near(a.validation_loss, b.validation_loss, bound) && near(a.score, b.score, bound));
+            }
         }
     }
 }

@@ -247,7 +247,8 @@ fn a_device_that_fails_is_replaced_whatever_befell_it() {
 #[test]
 fn a_run_moves_to_the_cpu_where_told_so_and_fails_where_told_so() {
     let Some(inner) = common::gpu() else { return };
-    let truth = sweep(20).tol(0.0).run(&mut CpuEngine::new()).unwrap();
+    let direct = sweep(20).tol(0.0).strategy(Some(Strategy::Direct));
+    let truth = direct.run(&mut CpuEngine::new()).unwrap();
     let mut engine = Faulty::new(inner, 3, 7);
     let moved = sweep(20).tol(0.0).on_fault(OnFault::Cpu).run(&mut engine).unwrap();
     assert!(

@@ -12,7 +12,7 @@ use proxjet::engine::{Chunk, Engine, EngineInfo, Run, Sealed, Status};
 use proxjet::error::{ErrorKind, Result};
 use proxjet::lanes::{Job, LaneState};
 use proxjet::objective::Objective;
-use proxjet::program::{Limits, Plan, Precision};
+use proxjet::program::{Limits, Plan, Precision, Strategy};
 use proxjet::schedule::Restart;
 use proxjet::solve::{Alphas, Sweep};
 
@@ -89,6 +89,7 @@ fn problem() -> Objective {
 fn sweep() -> Sweep {
     Sweep::new(problem())
         .alphas("path:0.1:4".parse().unwrap())
+        .strategy(Some(Strategy::Direct))
         .iterations(3000)
         .tol(0.0)
         .every(500)
@@ -100,6 +101,7 @@ fn endless() -> Sweep {
     let top = problem().alpha_max(1.0);
     let alphas = Alphas::List(vec![2.0 * top, 1.5 * top, 1e-9 * top]);
     let sweep = Sweep::new(problem()).alphas(alphas).tol(1e-300).check_every(10).restart(Restart::None);
+    let sweep = sweep.strategy(Some(Strategy::Direct));
     sweep.iterations(5_000_000).every(5_000_000).memory_budget(1 << 36).chunk(10)
 }
 

@@ -51,8 +51,8 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// A data set from a design `[n, p]`, an array or a [`Sparse`](crate::design::Sparse) matrix, and a target
-    /// `[n]`, with unit weights and names `x0, x1, …`.
+    /// A data set from a design `[n, p]`, an array or a [`Sparse`](crate::design::Sparse) matrix, and a
+    /// target `[n]`, with unit weights and names `x0, x1, …`.
     ///
     /// # Errors
     /// An empty design, lengths that differ, or a value that is not finite (its row and column are named).

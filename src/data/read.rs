@@ -192,7 +192,8 @@ fn parse_as(extension: &str, bytes: &[u8], shown: &str, options: &ReadOptions) -
 
 /// Reads the features of the given names, `[rows, names]`, from a file in one of the formats of [`read`]; a
 /// target is not needed. CSV columns and NPZ arrays with `feature_names` are found by name, in any order; a
-/// NPY or Matrix Market file, or another NPZ array, has exactly these columns; in svmlight feature `i` is called `xi`.
+/// NPY or Matrix Market file, or another NPZ array, has exactly these columns; in svmlight feature `i` is
+/// called `xi`.
 ///
 /// # Errors
 /// As [`read`], and a feature that is missing.

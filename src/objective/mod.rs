@@ -21,6 +21,7 @@ mod penalty;
 mod requirements;
 mod robust_scale;
 mod score;
+mod triangle;
 
 pub use crate::design::{Real, Spectrum};
 pub use builder::ObjectiveBuilder;

@@ -23,7 +23,7 @@ impl Strategy {
     /// decisions lane by lane.
     pub(super) fn iteration(self, r: &Request, limits: &Limits, lanes: usize) -> f64 {
         if limits.engine == "cpu" {
-            return cpu::iteration_seconds(r, limits, lanes);
+            return cpu::iteration_seconds(&Request { strategy: Some(self), ..*r }, limits, lanes);
         }
         let request = Request { strategy: Some(self), ..*r };
         let shape = Shape::new(&request, limits, lanes, (1, 1));
@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn counts_of_the_diabetes_lasso() {
-        let plan = Plan::new(tests::request(), &tests::limits()).unwrap();
+        let direct = Request { strategy: Some(Strategy::Direct), ..tests::request() };
+        let plan = Plan::new(direct, &tests::limits()).unwrap();
         // 442 x 10, 100 lanes with a tangent each: 200 columns.
         assert_eq!(plan.counted_operations(), 2.0 * (2.0 * 442.0 * 10.0 * 200.0));
         let (design, state, rows) = (442.0 * 10.0, 10.0 * 200.0, 442.0 * 200.0);

@@ -4,6 +4,11 @@ use super::buffers::{Buffer, BufferId, Copies, Element, Usage};
 use super::memory::{GROUP_LANES, working_set};
 use super::{Limits, MetricKind, RecordLayout, Request};
 
+/// Rows that the engine computes with: those of the triangular factor in the Gram strategy.
+fn rows(r: &Request) -> usize {
+    if r.is_gram() { r.state_rows + 1 } else { r.rows }
+}
+
 /// The buffers of a run with `lanes` slots.
 pub(super) fn buffers(
     r: &Request,
@@ -13,11 +18,12 @@ pub(super) fn buffers(
     frames: usize,
 ) -> Vec<Buffer> {
     use BufferId::*;
-    let (n, q, d, v) = (r.rows, r.state_rows, r.tangents, r.validation_rows);
+    let (n, q, d, v) = (rows(r), r.state_rows, r.tangents, r.validation_rows);
     let columns = lanes.saturating_mul(1 + d);
     // An entry of a sparse design is a number and its place.
     let design = |entries: usize| if r.stored.is_some() { [entries, 2] } else { [1, entries] };
     let [stored, stored_held_out] = r.entries();
+    let stored = if r.is_gram() { n.saturating_mul(q) } else { stored };
     let mut list = Vec::new();
     let mut add = |id, copies, shape: &[usize]| {
         let element = Element::real(r.precision);
@@ -59,10 +65,11 @@ const SPARSE: f64 = 16.0;
 
 /// Floating-point operations of an iteration of some lanes, with its share of tests and refreshes.
 pub(super) fn flops(r: &Request, lanes: usize) -> f64 {
-    let (n, q, v) = (r.rows as f64, r.state_rows as f64, r.validation_rows as f64);
+    let (n, q, v) = (rows(r) as f64, r.state_rows as f64, r.validation_rows as f64);
     let columns = lanes as f64 * (1 + r.tangents) as f64;
     let [entries, held_out] =
         r.entries().map(|entries| entries as f64 * if r.stored.is_some() { SPARSE } else { 1.0 });
+    let entries = if r.is_gram() { n * q } else { entries };
     let product = |entries: f64| 2.0 * entries * columns;
     let iteration = 2.0 * product(entries) + (10.0 * n + 12.0 * q + 20.0) * columns;
     let validation = product(held_out) + 4.0 * v * columns;
@@ -76,13 +83,14 @@ pub(super) fn flops(r: &Request, lanes: usize) -> f64 {
 
 /// Estimated seconds of an iteration of some lanes.
 pub(super) fn iteration_seconds(r: &Request, limits: &Limits, lanes: usize) -> f64 {
-    let entries = (r.rows + r.state_rows) as f64 * lanes as f64 * (1 + r.tangents) as f64;
+    let entries = (rows(r) + r.state_rows) as f64 * lanes as f64 * (1 + r.tangents) as f64;
     flops(r, lanes) / limits.flops + entries * limits.element
 }
 
 /// Floating-point operations of the products of an iteration.
 pub(super) fn counted_operations(r: &Request, lanes: usize) -> f64 {
-    4.0 * r.entries()[0] as f64 * (lanes * (1 + r.tangents)) as f64
+    let entries = if r.is_gram() { rows(r) * r.state_rows } else { r.entries()[0] };
+    4.0 * entries as f64 * (lanes * (1 + r.tangents)) as f64
 }
 
 /// Bytes that an iteration moves: the design once for each of its products; state, gradient, prediction and

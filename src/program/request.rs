@@ -179,6 +179,8 @@ pub struct Request {
     pub iterations: usize,
     /// Iterations between two frames.
     pub every: usize,
+    /// True if a tangent changes the target.
+    pub target_tangents: bool,
     /// Iterations between two tests of the stop rule; 0: tested only at the end.
     pub check_every: usize,
     /// Rows of the step table per iteration: two if a phase ends with identification.
@@ -233,6 +235,7 @@ impl Request {
             tangents,
             iterations,
             every: iterations,
+            target_tangents: false,
             check_every: 0,
             stages: 1,
             strategy: None,

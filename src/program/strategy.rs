@@ -13,7 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 pub enum Strategy {
     /// Products with the design: `4 n q b (1+d)` operations.
     Direct,
-    /// A product with `XᵀX`: `2 q² b (1+d)` operations. Squared loss only.
+    /// A product with `XᵀX`: `2 q² b (1+d)` operations; on the CPU engine two with its triangular factor.
+    /// Squared loss only.
     Gram,
     /// The same with many iterations in one dispatch, in which a workgroup keeps some
     /// lanes in its own memory.
@@ -36,12 +37,16 @@ impl Strategy {
         match self {
             _ if limits.engine == "gpu" && r.stored.is_some() => Some("the design is sparse"),
             Strategy::Direct => None,
-            _ if limits.engine != "gpu" => Some("the CPU engine has only the direct strategy"),
+            Strategy::Persistent if limits.engine != "gpu" => {
+                Some("the CPU engine has no persistent strategy")
+            }
             _ if !r.quadratic => Some("only the squared loss is quadratic"),
             _ if r.measures_curvature => Some("the schedule measures curvature along its steps"),
             _ if matches!(r.metric, MetricKind::Hessian { .. }) => {
                 Some("the metric follows from the design's squares")
             }
+            _ if limits.engine != "gpu" && r.target_tangents => Some("a derivative changes the target"),
+            _ if limits.engine != "gpu" => None,
             _ if !limits.wide => Some("the adapter has no f64 to sum XᵀX in"),
             Strategy::Gram => None,
             Strategy::Persistent if r.metric != MetricKind::None => {

@@ -60,8 +60,10 @@ fn the_strategy_is_the_fastest_of_those_that_can_run() {
     assert!(strategy != Strategy::Persistent && reason.contains("workgroup's memory"), "{reason}");
     let (strategy, reason) = chosen(Request { validation_rows: 5, ..small }, &dear).unwrap();
     assert!(strategy != Strategy::Persistent && reason.contains("held-out"), "{reason}");
+    assert_eq!(chosen(tall, &limits()).unwrap().0, Strategy::Gram);
+    assert_eq!(chosen(wide, &limits()).unwrap().0, Strategy::Direct);
     for (r, l, why) in [
-        (tall, &limits(), "CPU engine"),
+        (Request { target_tangents: true, ..tall }, &limits(), "target"),
         (Request { quadratic: false, ..tall }, &gpu, "quadratic"),
         (Request { measures_curvature: true, ..tall }, &gpu, "curvature"),
         (Request { metric: MetricKind::Hessian { every: 1 }, ..tall }, &gpu, "metric"),

@@ -1,5 +1,6 @@
 //! Runs a sweep to its end: plans it, runs the scheduler and collects its events.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use rayon::prelude::*;
@@ -11,8 +12,8 @@ use crate::Instant;
 use crate::certificate::{Certificate, Certified, Certifier, Polished, PolishedNumbers, most_active};
 use crate::engine::{Chunk, Engine, EngineInfo, LaneOutcome, Slot};
 use crate::error::{Error, Result};
-use crate::objective::Derivative;
-use crate::program::Plan;
+use crate::objective::{Derivative, Objective};
+use crate::program::{Plan, Strategy};
 use crate::result::{Columns, Recorder};
 
 impl Sweep {
@@ -48,8 +49,15 @@ impl Sweep {
     ) -> Result<SweepResult> {
         let clock = Instant::now();
         let prepared = self.prepare()?;
-        let plans =
+        let mut plans =
             engines.iter().map(|e| self.plan_prepared(&prepared, *e)).collect::<Result<Vec<Plan>>>()?;
+        // Engines that share lanes share the design.
+        if plans.iter().any(is_triangular) && !plans.iter().all(is_triangular) {
+            let direct = self.clone().strategy(Some(Strategy::Direct));
+            for (plan, engine) in plans.iter_mut().zip(&*engines).filter(|(plan, _)| is_triangular(plan)) {
+                *plan = direct.plan_prepared(&prepared, *engine)?;
+            }
+        }
         let Some(first) = plans.first().cloned() else {
             return Err(Error::usage("engines", "none", "at least one", ""));
         };
@@ -59,9 +67,10 @@ impl Sweep {
         let resumes = plans.iter().all(|plan| plan.refills);
         let engine_tol =
             if self.tol > 0.0 && resumes { self.tol.max(resolution(self.precision)) } else { 0.0 };
-        let job = prepared.job(&self.problem, engine_tol);
+        let problem = self.problem_of(&plans);
+        let job = prepared.job(&problem, engine_tol);
         let judge = Judge {
-            certifier: Certifier::new(&self.problem, &prepared.derivatives, &prepared.lanes),
+            certifier: Certifier::new(&problem, &prepared.derivatives, &prepared.lanes),
             tol: self.tol,
             iterations: self.iterations,
             precision: self.precision,
@@ -79,7 +88,14 @@ impl Sweep {
         let deadline = self.deadline.and_then(|limit| clock.checked_add(limit));
         // A replacement engine chooses its own strategy.
         let any_strategy = self.clone().strategy(None);
-        let replan = |engine: &dyn Engine| any_strategy.plan_prepared(&prepared, engine);
+        let replan = |engine: &dyn Engine| {
+            let plan = any_strategy.plan_prepared(&prepared, engine)?;
+            // The design stays the one of the run.
+            if is_triangular(&plan) && matches!(problem, Cow::Borrowed(_)) {
+                return self.clone().strategy(Some(Strategy::Direct)).plan_prepared(&prepared, engine);
+            }
+            Ok(plan)
+        };
         let scheduler = Scheduler::new(self, &job, deadline, &judge, &replan);
         let mut pairs: Vec<(&mut dyn Engine, Plan)> =
             engines.iter_mut().map(|e| &mut **e as _).zip(plans).collect();
@@ -92,7 +108,20 @@ impl Sweep {
     }
 }
 
+/// True if the plan iterates on the triangular factor of the design.
+fn is_triangular(plan: &Plan) -> bool {
+    plan.engine == "cpu" && plan.strategy == Strategy::Gram
+}
+
 impl Sweep {
+    /// The problem as the engines of these plans iterate on it: on the triangular factor if all of them do.
+    pub(super) fn problem_of(&self, plans: &[Plan]) -> Cow<'_, Objective> {
+        if plans.iter().all(is_triangular) {
+            return Cow::Owned(self.problem.triangular());
+        }
+        Cow::Borrowed(&self.problem)
+    }
+
     /// Bytes of the memory budget that the plans leave.
     fn spare_memory(&self, plans: &[Plan]) -> u64 {
         let host = plans.iter().map(|plan| plan.host_bytes).max().unwrap_or(0);

@@ -422,6 +422,7 @@ impl Sweep {
             tangents: prepared.derivatives.len(),
             iterations: self.iterations,
             every: self.period(prepared.lanes.len(), prepared.derivatives.len()),
+            target_tangents: prepared.derivatives.iter().any(|d| matches!(d, Derivative::Target(_))),
             check_every: if self.tol > 0.0 { self.check_every } else { 0 },
             stages: prepared.schedule.stages(),
             strategy: self.strategy,

@@ -38,7 +38,8 @@ impl Sweep {
     pub fn time_iterations(&self, engine: &mut dyn Engine, seconds: f64) -> Result<IterationTime> {
         let prepared = self.prepare()?;
         let plan = self.plan_prepared(&prepared, engine)?;
-        let job = prepared.job(self.problem(), 0.0);
+        let problem = self.problem_of(std::slice::from_ref(&plan));
+        let job = prepared.job(&problem, 0.0);
         let clock = Instant::now();
         let mut run = active(engine, &plan, &job)?;
         in_turn(run.as_mut(), 1, 1)?;
@@ -78,7 +79,8 @@ impl Sweep {
     pub fn time_to_the_end(&self, engine: &mut dyn Engine) -> Result<f64> {
         let prepared = self.prepare()?;
         let plan = self.plan_prepared(&prepared, engine)?;
-        let job = prepared.job(self.problem(), 0.0);
+        let problem = self.problem_of(std::slice::from_ref(&plan));
+        let job = prepared.job(&problem, 0.0);
         let mut run = active(engine, &plan, &job)?;
         let clock = Instant::now();
         let mut left = plan.request.iterations;

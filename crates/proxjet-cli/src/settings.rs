@@ -108,8 +108,8 @@ pub(crate) struct Settings {
     /// f32 or f64 [default: f64 on the CPU engine, f32 on a GPU]
     #[arg(help_heading = "Run", long, value_name = "P")]
     precision: Option<String>,
-    /// How a GPU computes an iteration: direct (products with the design), gram (with its XᵀX), or persistent
-    /// (the same, many iterations at a time) [default: the fastest by the plan's estimate]
+    /// How an iteration is computed: direct (products with the design), gram (with its XᵀX, squared loss), or,
+    /// on a GPU, persistent (the same, many iterations at a time) [default: the fastest by the plan's estimate]
     #[arg(help_heading = "Run", alias = "form", long, value_name = "STRATEGY")]
     strategy: Option<String>,
     /// Hold rows out of the fit and trace their loss and its derivative
