@@ -12,6 +12,7 @@ mod docs;
 mod embedding;
 mod engines;
 mod fit;
+mod folds;
 mod fragments;
 mod golden;
 mod hostile;

@@ -5,6 +5,8 @@
 //! derivatives are compared with those of the linear system at that point (Mehmood & Ochs 2025), whose error
 //! follows from its condition number. The point and its derivatives are the polished result of the lane.
 
+use std::borrow::Cow;
+
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
 use crate::lanes::Lane;
@@ -210,24 +212,42 @@ const KINK: f64 = 1e-7;
 /// Factor of the rounding errors of a solved linear system over its condition number.
 const SOLVED: f64 = 16.0 * f64::EPSILON;
 
-/// Certifies lanes of one objective.
+/// Certifies lanes, each with the objective of its fold.
 pub(crate) struct Certifier<'a> {
-    objective: &'a Objective,
-    derivatives: &'a [Derivative],
     lanes: &'a [Lane],
-    scales: Scales,
+    all: OfObjective<'a>,
+    folds: Vec<OfObjective<'a>>,
 }
 
 impl<'a> Certifier<'a> {
     pub(crate) fn new(objective: &'a Objective, derivatives: &'a [Derivative], lanes: &'a [Lane]) -> Self {
-        Certifier { objective, derivatives, lanes, scales: Scales::new(objective) }
+        let of = |objective: Cow<'a, Objective>| {
+            let scales = Scales::new(&objective);
+            OfObjective { objective, derivatives, scales }
+        };
+        let folds = (0..objective.folds()).map(|fold| of(Cow::Owned(objective.of_fold(fold)))).collect();
+        Certifier { lanes, all: of(Cow::Borrowed(objective)), folds }
     }
 
     /// The certificate of a lane at its state, `[1 + d, q]`.
     pub(crate) fn certify(&self, lane: usize, state: ArrayView2<'_, f64>, limits: Limits<'_>) -> Certified {
         let lane = &self.lanes[lane];
+        lane.fold.map_or(&self.all, |fold| &self.folds[fold]).certify(lane, state, limits)
+    }
+}
+
+/// Certifies lanes of one objective.
+struct OfObjective<'a> {
+    objective: Cow<'a, Objective>,
+    derivatives: &'a [Derivative],
+    scales: Scales,
+}
+
+impl OfObjective<'_> {
+    /// The certificate of a lane at its state, `[1 + d, q]`.
+    fn certify(&self, lane: &Lane, state: ArrayView2<'_, f64>, limits: Limits<'_>) -> Certified {
         let x = self.objective.within_domain(state.row(0));
-        let mut manifold = Manifold::new(self.objective, lane, x.view());
+        let mut manifold = Manifold::new(&self.objective, lane, x.view());
         let at = Point::new(&manifold, x);
         let gap = manifold.gap(&at).map(|gap| gap / self.scales.loss);
         let start = manifold.active.clone();
@@ -282,7 +302,7 @@ impl<'a> Certifier<'a> {
             manifold.active.iter().zip(&solved).for_each(|(j, v)| solution[[1 + t, *j]] = -v);
             let exact = solution.row(1 + t);
             let natural =
-                derivative.natural_size(self.objective, manifold.lane.alpha, manifold.lane.l1_ratio);
+                derivative.natural_size(&self.objective, manifold.lane.alpha, manifold.lane.l1_ratio);
             // Relative to the coefficients alone: an intercept may be much larger.
             let size = self.norm(self.coefficients(exact)).max(1e-3 * natural * length);
             let error = self.norm((&state.row(1 + t) - &exact).view());
@@ -338,7 +358,7 @@ impl<'a> Certifier<'a> {
         let loss = rows().map(|((y, w), z)| w * self.objective.loss().value(*z, *y)).sum();
         let d1: Array1<f64> = rows().map(|((y, w), z)| w * self.objective.loss().d1(*z, *y)).collect();
         let of = |(t, derivative): (usize, &Derivative)| {
-            let moved = derivative.target_tangent(self.objective).map_or(0.0, |(_, mean)| mean);
+            let moved = derivative.target_tangent(&self.objective).map_or(0.0, |(_, mean)| mean);
             d1.dot(&held_out.design.apply_vector(state.row(1 + t))) + moved * d1.sum()
         };
         Some((loss, self.derivatives.iter().enumerate().map(of).collect()))

@@ -1,5 +1,7 @@
 //! Data sets: validated once, at construction, so that no later code sees a NaN or a ragged row.
 
+use std::collections::HashMap;
+
 use ndarray::{Array1, Array2, ArrayView1, Axis};
 
 use crate::design::Design;
@@ -8,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 mod bundled;
 #[cfg(feature = "readers")]
 mod csv;
+mod folds;
 #[cfg(feature = "readers")]
 mod matrix_market;
 #[cfg(feature = "readers")]
@@ -23,6 +26,7 @@ mod svmlight;
 mod synthetic;
 
 pub use bundled::{BUNDLED, bundled};
+pub use folds::{Fold, FoldRule, Folds};
 #[cfg(feature = "readers")]
 pub use npy::read_array;
 #[cfg(feature = "readers")]
@@ -47,6 +51,8 @@ pub struct Dataset {
     target_name: String,
     class_names: Option<[String; 2]>,
     standardization: Option<Standardization>,
+    /// Group of every row, `[n]`, if the data have a column of them.
+    groups: Option<Vec<String>>,
     source: String,
 }
 
@@ -104,6 +110,7 @@ impl Dataset {
             target_name: "y".into(),
             class_names: None,
             standardization: None,
+            groups: None,
             source: "memory".into(),
         })
     }
@@ -223,9 +230,33 @@ impl Dataset {
     pub fn standardization(&self) -> Option<&Standardization> {
         self.standardization.as_ref()
     }
+    /// The group of every row, `[n]`, if the data have a column of them.
+    pub fn groups(&self) -> Option<&[String]> {
+        self.groups.as_deref()
+    }
     /// The source of the data.
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// The features of these names, in this order; those that there are not are columns of zeros if `absent`
+    /// says so of their name. Other features are left out.
+    ///
+    /// # Errors
+    /// A name that no feature has.
+    pub fn with_features(mut self, names: &[String], absent: impl Fn(&str) -> bool) -> Result<Self> {
+        let place: HashMap<&str, usize> =
+            self.feature_names.iter().enumerate().map(|(j, name)| (name.as_str(), j)).collect();
+        let found: Vec<Option<usize>> = names.iter().map(|name| place.get(name.as_str()).copied()).collect();
+        let missing = names.iter().zip(&found).find(|(name, at)| at.is_none() && !absent(name));
+        if let Some((name, _)) = missing {
+            let known: Vec<&str> = self.feature_names.iter().map(String::as_str).collect();
+            return Err(Error::unknown(ErrorKind::Data, "features", name, &known));
+        }
+        self.design = self.design.with_columns_or_zeros(&found);
+        self.feature_names = names.to_vec();
+        self.standardization = None;
+        Ok(self)
     }
 
     /// The rows `index`, in that order, with their weights and all names.
@@ -244,6 +275,7 @@ impl Dataset {
             target: self.target.select(Axis(0), index),
             sample_weight: self.sample_weight.select(Axis(0), index),
             given_rows: index.iter().map(|i| self.given_rows[*i]).collect(),
+            groups: self.groups.as_ref().map(|g| index.iter().map(|i| g[*i].clone()).collect()),
             ..self.clone()
         })
     }

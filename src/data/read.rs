@@ -29,6 +29,8 @@ pub struct ReadOptions {
     pub drop: Vec<String>,
     /// The column of sample weights, by name or zero-based index.
     pub weights: Option<String>,
+    /// The column of groups of rows that folds keep together, by name or zero-based index.
+    pub groups: Option<String>,
     /// What to do about missing values.
     pub missing: Missing,
     /// True if columns of text become indicators, one per distinct text, named `column=text`.
@@ -80,6 +82,7 @@ impl Default for ReadOptions {
             separator: None,
             drop: Vec::new(),
             weights: None,
+            groups: None,
             missing: Missing::Error,
             one_hot: false,
         }
@@ -114,6 +117,7 @@ impl ReadOptions {
                 refuse("weights", name, "the array sample_weight for weights")
             }
             ReadOptions { weights: Some(name), .. } => refuse("weights", name, expected),
+            ReadOptions { groups: Some(name), .. } => refuse("groups", name, expected),
             ReadOptions { header: Header::Present, .. } => refuse("header", "header", expected),
             ReadOptions { header: Header::Absent, .. } => refuse("no_header", "no_header", expected),
             ReadOptions { separator: Some(_), .. } => refuse("separator", "separator", expected),

@@ -179,6 +179,15 @@ impl Design {
             Design::Sparse(x) => Design::Sparse(x.with_columns(index)),
         }
     }
+    /// The columns `index`, in that order, zeros where there is none.
+    pub(crate) fn with_columns_or_zeros(&self, index: &[Option<usize>]) -> Self {
+        match self {
+            Design::Dense(x) => Design::dense(Array2::from_shape_fn((x.rows(), index.len()), |(i, a)| {
+                index[a].map_or(0.0, |j| x.view()[[i, j]])
+            })),
+            Design::Sparse(x) => Design::Sparse(x.with_columns_or_zeros(index)),
+        }
+    }
     /// Row, column and value of the first entry of these rows, ascending, that is not finite.
     pub(crate) fn first_not_finite(&self, rows: &[usize]) -> Option<(usize, usize, f64)> {
         match self {

@@ -89,7 +89,9 @@ impl<T: Real> Sparse<T> {
         let start = Arc::make_mut(&mut into.start);
         let entries = Arc::make_mut(&mut into.index);
         let values = Arc::make_mut(&mut into.values);
-        (start.clear(), entries.clear(), values.clear());
+        start.clear();
+        entries.clear();
+        values.clear();
         start.push(0);
         match self.major {
             Major::Columns => {
@@ -332,10 +334,16 @@ impl Sparse {
     }
     /// The columns `index`, in that order.
     pub(super) fn with_columns(&self, index: &[usize]) -> Self {
+        self.with_columns_or_zeros(&index.iter().copied().map(Some).collect::<Vec<_>>())
+    }
+    /// The columns `index`, in that order, zeros where there is none.
+    pub(super) fn with_columns_or_zeros(&self, index: &[Option<usize>]) -> Self {
         let by_columns = self.ordered_by(Major::Columns);
-        let lines = index.iter().map(|j| by_columns.lines_of(*j));
-        let shift =
-            if self.shift.is_empty() { Vec::new() } else { index.iter().map(|j| self.shift[*j]).collect() };
+        let lines = index.iter().map(|j| j.map_or_else(Vec::new, |j| by_columns.lines_of(j)));
+        let shift = match self.shift.is_empty() {
+            true => Vec::new(),
+            false => index.iter().map(|j| j.map_or(0.0, |j| self.shift[j])).collect(),
+        };
         Sparse::from_lines((self.rows, index.len()), Major::Columns, lines, shift)
     }
     pub(super) fn column(&self, j: usize) -> Array1<f64> {

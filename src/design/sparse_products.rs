@@ -17,7 +17,7 @@ type Eight<T> = [T; WIDTH];
 /// Adds `v · by` to eight sums.
 #[inline(always)]
 fn add<T: Real>(sums: &mut Eight<T>, v: T, by: &Eight<T>) {
-    sums.iter_mut().zip(by).for_each(|(sum, b)| *sum = *sum + v * *b);
+    sums.iter_mut().zip(by).for_each(|(sum, b)| *sum += v * *b);
 }
 
 /// Row `i` of up to eight columns of `rows` each; zeros beyond them.

@@ -4,7 +4,7 @@ use ndarray::Array1;
 use rand::{RngExt, SeedableRng};
 
 /// Bounds on the curvature of the loss.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Spectrum {
     /// Upper bound on the Lipschitz constant of the loss's gradient, `margin` included.

@@ -59,7 +59,7 @@ impl Objective {
 
     /// `ĥ_j = sup φ'' · Σ_i ω_i X_ij²`, `[q]`: the largest curvature of the loss along each state row.
     pub(crate) fn curvature_bound(&self) -> Array1<f64> {
-        self.design.column_squares(self.weight.view()) * self.curvature.d2_max
+        self.most_over_folds(|weight| self.design.column_squares(weight)) * self.curvature.d2_max
     }
 
     /// True if the root mean squares of columns differ so much that a diagonal metric pays.
@@ -74,7 +74,8 @@ impl Objective {
     pub(crate) fn spectrum_in_metric(&self, lower: &Array1<f64>, upper: &Array1<f64>) -> Spectrum {
         let of = |d: &Array1<f64>| {
             let curvature = (self.curvature.d2_max, self.curvature.d2_min);
-            self.design.spectral_bound_scaled(&d.mapv(f64::sqrt), self.weight.view(), curvature)
+            let root = d.mapv(f64::sqrt);
+            self.over_folds(|weight| self.design.spectral_bound_scaled(&root, weight, curvature))
         };
         let top = of(upper);
         let bottom = if lower == upper { top } else { of(lower) };

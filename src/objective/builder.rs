@@ -2,9 +2,9 @@
 
 use ndarray::Array1;
 
-use super::{HeldOut, Intercept, Loss, Need, Objective, Penalty, classes, robust_scale};
-use crate::data::Dataset;
-use crate::design::{Design, is_constant};
+use super::{FoldWeights, HeldOut, Intercept, Loss, Need, Objective, Penalty, classes, robust_scale};
+use crate::data::{Dataset, Folds};
+use crate::design::{Design, Spectrum, is_constant};
 use crate::error::{Error, Result};
 
 /// Settings of an [`Objective`].
@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 pub struct ObjectiveBuilder {
     data: Dataset,
     validation: Option<Dataset>,
+    folds: Option<Folds>,
     loss: Loss,
     huber_scale: Option<f64>,
     penalty: Penalty,
@@ -63,11 +64,19 @@ impl ObjectiveBuilder {
         self
     }
 
+    /// Fits every alpha once for each fold, on the fold's rows; the loss of those that it holds out, and its
+    /// derivative, are recorded in the trace. The intercept is then a column of the design for every loss.
+    pub fn folds(mut self, folds: Folds) -> Self {
+        self.folds = Some(folds);
+        self
+    }
+
     /// Validates the settings and prepares the objective.
     ///
     /// # Errors
     /// A loss or penalty that no engine supports, a target that is not two-valued for a loss on classes,
-    /// penalty factors of the wrong length or negative, or held-out rows with a different number of features.
+    /// penalty factors of the wrong length or negative, held-out rows with a different number of features, or
+    /// folds of other data, beside held-out rows, or with one class.
     pub fn build(self) -> Result<Objective> {
         let ObjectiveBuilder { data, validation, penalty, .. } = self;
         let loss = match self.huber_scale {
@@ -79,24 +88,7 @@ impl ObjectiveBuilder {
         let p = data.features();
         let penalty_factors = self.penalty_factors.unwrap_or_else(|| Array1::ones(p));
         check_factors(&penalty_factors, &data)?;
-        if let Some(v) = validation.as_ref().filter(|v| v.features() != p) {
-            return Err(Error::data(
-                "validation rows",
-                format!("{} features", v.features()),
-                format!("{p}, as in the training rows"),
-                "Hold out rows of the same data set.",
-            ));
-        }
-        if let Some(v) = validation.as_ref().filter(|v| v.standardization() != data.standardization()) {
-            let of =
-                |set: &Dataset| if set.standardization().is_some() { "standardised" } else { "as given" };
-            return Err(Error::data(
-                "validation rows",
-                format!("rows {} beside fitted rows {}, by other means and deviations", of(v), of(&data)),
-                "the means and deviations of the fitted rows",
-                "Use `held_out.standardize_like(&fitted)`.",
-            ));
-        }
+        validation.iter().try_for_each(|v| check_held_out(v, &data))?;
         if !loss.classes() {
             classes::check_numbers(&data, &loss)?;
         }
@@ -109,7 +101,7 @@ impl ObjectiveBuilder {
         let weight = &data.sample_weight() / data.sample_weight().sum();
         let (intercept, design, target) = if !self.intercept {
             (Intercept::Absent, data.design().clone(), y)
-        } else if loss.capabilities().least_squares {
+        } else if loss.capabilities().least_squares && self.folds.is_none() {
             let (design, x_mean) = data.design().clone().centred(weight.view());
             let (target, y_mean) = centred(y, &weight);
             (Intercept::Centred { x_mean, y_mean }, design, target)
@@ -124,28 +116,38 @@ impl ObjectiveBuilder {
                 Some(HeldOut { design, target, weight, rows: v.given_rows().to_vec() })
             }
         };
-        let spectrum = design.spectral_bound(weight.view(), (curvature.d2_max, curvature.d2_min));
+        let folds = match &self.folds {
+            Some(_) if held_out.is_some() => {
+                return Err(Error::usage("folds", "folds and held-out rows", "one of them", ""));
+            }
+            Some(folds) => FoldWeights::all(folds, &data, &loss)?,
+            None => Vec::new(),
+        };
         let class_names = classes.map(|(low, high)| match data.class_names() {
             Some(names) => names.clone(),
             None => [low.to_string(), high.to_string()],
         });
-        Ok(Objective {
+        let mut objective = Objective {
             design,
             target,
             weight,
             penalty_factors,
             intercept,
             held_out,
+            folds,
             loss,
             penalty,
             curvature,
-            spectrum,
+            spectrum: Spectrum::default(),
             feature_names: data.feature_names().to_vec(),
             classes: class_names,
             source: data.source().to_string(),
             target_name: data.target_name().to_string(),
             standardization: data.standardization().cloned(),
-        })
+        };
+        let bounds = (curvature.d2_max, curvature.d2_min);
+        objective.spectrum = objective.over_folds(|weight| objective.design.spectral_bound(weight, bounds));
+        Ok(objective)
     }
 }
 
@@ -155,6 +157,7 @@ impl Objective {
         ObjectiveBuilder {
             data,
             validation: None,
+            folds: None,
             loss: Loss::squared(),
             huber_scale: None,
             penalty: Penalty::l1(),
@@ -180,6 +183,28 @@ impl Intercept {
             }
         }
     }
+}
+
+/// Checks that held-out rows have the columns and the units of the fitted ones.
+fn check_held_out(held_out: &Dataset, fitted: &Dataset) -> Result<()> {
+    if held_out.features() != fitted.features() {
+        return Err(Error::data(
+            "validation rows",
+            format!("{} features", held_out.features()),
+            format!("{}, as in the training rows", fitted.features()),
+            "Hold out rows of the same data set.",
+        ));
+    }
+    if held_out.standardization() != fitted.standardization() {
+        let of = |set: &Dataset| if set.standardization().is_some() { "standardised" } else { "as given" };
+        return Err(Error::data(
+            "validation rows",
+            format!("rows {} beside fitted rows {}, by other means and deviations", of(held_out), of(fitted)),
+            "the means and deviations of the fitted rows",
+            "Use `held_out.standardize_like(&fitted)`.",
+        ));
+    }
+    Ok(())
 }
 
 /// The intercept as a column, with the design and the target of the solver.

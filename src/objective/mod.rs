@@ -15,6 +15,7 @@ pub(crate) mod catalog;
 mod classes;
 mod derivative;
 mod dual;
+mod folds;
 mod loss;
 mod null_model;
 mod penalty;
@@ -31,6 +32,7 @@ pub use capabilities::{
 };
 pub use derivative::Derivative;
 pub use dual::{LossDual, NoDual, PenaltyDual};
+pub(crate) use folds::FoldWeights;
 pub(crate) use loss::with_loss;
 pub use loss::{Loss, LossFunction};
 pub(crate) use penalty::with_penalty;
@@ -73,6 +75,8 @@ pub struct Objective {
     pub(crate) penalty_factors: Array1<f64>,
     pub(crate) intercept: Intercept,
     pub(crate) held_out: Option<HeldOut>,
+    /// Empty unless lanes are fitted on folds of the rows.
+    pub(crate) folds: Vec<FoldWeights>,
     loss: Loss,
     penalty: Penalty,
     curvature: CurvatureBounds,

@@ -30,7 +30,7 @@ pub(super) fn buffers(
         list.push(Buffer { id, element, shape: shape.to_vec(), copies, usage: Usage::Storage });
     };
     add(Design, Copies::One, &design(stored));
-    add(Rows, Copies::One, &[n, 2 + d]);
+    add(Rows, Copies::One, &[n, 2 + d + 2 * r.folds]);
     add(State, Copies::Iterate, &[q, columns]);
     add(Gradient, Copies::One, &[q, columns]);
     add(Prediction, Copies::Iterate, &[n, columns]);

@@ -179,6 +179,8 @@ pub struct Request {
     pub iterations: usize,
     /// Iterations between two frames.
     pub every: usize,
+    /// Folds of the rows, of which each lane is fitted on one; 0 without.
+    pub folds: usize,
     /// True if a tangent changes the target.
     pub target_tangents: bool,
     /// Iterations between two tests of the stop rule; 0: tested only at the end.
@@ -235,6 +237,7 @@ impl Request {
             tangents,
             iterations,
             every: iterations,
+            folds: 0,
             target_tangents: false,
             check_every: 0,
             stages: 1,

@@ -36,11 +36,13 @@ impl Strategy {
     fn obstacle(self, r: &Request, limits: &Limits) -> Option<&'static str> {
         match self {
             _ if limits.engine == "gpu" && r.stored.is_some() => Some("the design is sparse"),
+            _ if limits.engine == "gpu" && r.folds > 0 => Some("lanes are fitted on folds of the rows"),
             Strategy::Direct => None,
             Strategy::Persistent if limits.engine != "gpu" => {
                 Some("the CPU engine has no persistent strategy")
             }
             _ if !r.quadratic => Some("only the squared loss is quadratic"),
+            _ if r.folds > 0 => Some("lanes are fitted on folds of the rows"),
             _ if r.measures_curvature => Some("the schedule measures curvature along its steps"),
             _ if matches!(r.metric, MetricKind::Hessian { .. }) => {
                 Some("the metric follows from the design's squares")
@@ -109,8 +111,13 @@ pub(super) fn choose(r: &Request, limits: &Limits) -> Result<(Strategy, String)>
     let estimates: Vec<(Strategy, f64)> =
         able.into_iter().map(|strategy| (strategy, strategy.seconds(r, limits))).collect();
     let Some(&(best, _)) = estimates.iter().min_by(|a, b| a.1.total_cmp(&b.1)) else {
-        let found = "a sparse design on a GPU";
-        return Err(Error::usage("engine", found, "a dense design, or the CPU engine", "Use `CpuEngine`."));
+        let why = Strategy::Direct.obstacle(r, limits).unwrap_or_default();
+        return Err(Error::usage(
+            "engine",
+            format!("a GPU, but {why}"),
+            "the CPU engine",
+            "Use `CpuEngine`.",
+        ));
     };
     let mut reasons: Vec<String> =
         estimates.iter().map(|(strategy, s)| format!("{strategy} about {s:.2e} s")).collect();

@@ -5,7 +5,7 @@ use ndarray::{Array, Array1, Array2, Array3, Array4, ArrayView2, ArrayViewMut2, 
 use rayon::prelude::*;
 
 use crate::engine::Chunk;
-use crate::lanes::LaneState;
+use crate::lanes::{Lane, LaneState};
 use crate::objective::{Derivative, Objective};
 use crate::program::{Keep, Plan, RecordLayout};
 
@@ -35,6 +35,8 @@ pub struct Trace {
     pub alpha: Array1<f64>,
     /// `[b]`: l1_ratio of each lane.
     pub l1_ratio: Array1<f64>,
+    /// `[b]`: fold of each lane; absent without folds.
+    pub fold: Option<Vec<usize>>,
     /// `[k, b]`: step sizes, as the engine used them.
     pub step: Array2<f64>,
     /// `[k, b]`: momenta; −1 if a step was taken back.
@@ -83,30 +85,30 @@ pub(crate) struct Model {
 }
 
 impl<'a> Recorder<'a> {
-    /// Allocates the trace for lanes of these alphas and l1_ratios, over a plan's iterations.
+    /// Allocates the trace of these lanes, over a plan's iterations.
     pub(crate) fn new(
         problem: &'a Objective,
         derivatives: &'a [Derivative],
         plan: &Plan,
-        alpha: Vec<f64>,
-        l1_ratio: Vec<f64>,
+        lanes: &[Lane],
     ) -> Self {
-        let (b, d, p) = (alpha.len(), derivatives.len(), problem.features());
+        let (b, d, p) = (lanes.len(), derivatives.len(), problem.features());
         let (iterations, every) = (plan.request.iterations, plan.request.every);
         // The multiples of `every`, and the last iterate.
         let keep = plan.request.keep;
         let f = if keep == Keep::Frames { iterations / every + 2 } else { 1 };
         let iterations = if keep == Keep::Nothing { iterations.min(1) } else { iterations };
         let of = || Array2::zeros((iterations, b));
-        let held_out = problem.held_out.is_some();
+        let held_out = problem.holds_out();
         let trace = Trace {
             iteration: Vec::new(),
             coef: Array3::zeros((f, b, p)),
             dcoef: Array4::zeros((f, b, d, p)),
             intercept: Array2::zeros((f, b)),
             dintercept: Array3::zeros((f, b, d)),
-            alpha: alpha.into(),
-            l1_ratio: l1_ratio.into(),
+            alpha: lanes.iter().map(|l| l.alpha).collect(),
+            l1_ratio: lanes.iter().map(|l| l.l1_ratio).collect(),
+            fold: lanes.iter().map(|l| l.fold).collect(),
             step: of(),
             momentum: of(),
             objective: of(),

@@ -21,7 +21,7 @@ pub use alphas::Alphas;
 #[cfg(not(target_family = "wasm"))]
 pub use handle::{Finish, Handle, Update};
 pub use prepared::Prepared;
-pub use result::{LaneResult, RunInfo, SweepResult};
+pub use result::{CrossValidated, LaneResult, RunInfo, SweepResult};
 pub use scheduler::{OnFault, Progress};
 pub use sweep::{DEFAULT_MEMORY_BUDGET, Sweep};
 pub use timing::IterationTime;

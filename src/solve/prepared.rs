@@ -85,6 +85,7 @@ impl Prepared {
             LaneResult {
                 alpha: lane.alpha,
                 l1_ratio: lane.l1_ratio,
+                fold: lane.fold,
                 status: outcome.status,
                 iterations: outcome.iterations,
                 objective: at(&trace.objective),

@@ -68,7 +68,7 @@ impl Queue {
     }
 }
 
-/// Checks that every lane can start: its fold exists, its row is one of the `rows` given starts, and no lane
+/// Checks that every lane can start: its row is one of the `rows` given starts, and no lane
 /// depends on itself.
 ///
 /// # Errors
@@ -78,9 +78,6 @@ pub(super) fn check_lanes(lanes: &[Lane], rows: usize) -> Result<()> {
         let refuse = |field: &str, found: String, expected: String, remedy: &str| {
             Err(Error::usage(format!("{field} of lane {lane}"), found, expected, remedy))
         };
-        if let Some(fold) = of.fold {
-            return refuse("fold", format!("fold {fold}"), "no fold: rows have no fold ids".into(), "");
-        }
         match of.start {
             Start::Given(row) if row >= rows => {
                 return refuse(
@@ -155,7 +152,5 @@ mod tests {
             let error = check_lanes(&lanes(starts), rows).unwrap_err();
             assert!(error.to_string().contains(words), "{error}");
         }
-        let held_out = Lane { fold: Some(1), ..Lane::new(1.0, 1.0) };
-        assert!(check_lanes(&[held_out], 0).unwrap_err().to_string().contains("fold 1"));
     }
 }

@@ -37,11 +37,68 @@ impl SweepResult {
     }
 
     /// The lane with the lowest loss over the held-out rows, among those that [ended](LaneResult::ended);
-    /// `None` without such rows or lanes.
+    /// `None` without such rows or lanes, and for folds, which have
+    /// [`cross_validation`](Self::cross_validation).
     pub fn best(&self) -> Option<usize> {
-        let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| lane.ended());
+        let whole = |lane: &LaneResult| lane.ended() && lane.fold.is_none();
+        let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| whole(lane));
         let losses = lanes.filter_map(|(i, lane)| Some((i, lane.validation_loss?)));
         losses.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i)
+    }
+}
+
+/// The held-out losses of a candidate over its folds.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct CrossValidated {
+    /// Penalty strength.
+    pub alpha: f64,
+    /// Mix of l1 (1) and l2 (0).
+    pub l1_ratio: f64,
+    /// Mean over the folds of the mean loss of held-out rows; absent if a fold has none.
+    pub mean: Option<f64>,
+    /// Its standard error: the standard deviation over the folds (divisor `k − 1`) over `√k`; absent for a
+    /// single fold.
+    pub standard_error: Option<f64>,
+    /// `[d]`: derivatives of the mean.
+    pub hypergradient: Option<Vec<f64>>,
+    /// `[k]`: the loss of each fold.
+    pub losses: Vec<Option<f64>>,
+}
+
+impl SweepResult {
+    /// The candidates' losses over their folds, in the order of the alphas; `None` without folds. The folds
+    /// of a candidate count alike, whatever their rows.
+    pub fn cross_validation(&self) -> Option<Vec<CrossValidated>> {
+        let folds = self.lanes.iter().filter_map(|lane| lane.fold).max()? + 1;
+        Some(self.lanes.chunks(folds).map(CrossValidated::of).collect())
+    }
+}
+
+impl CrossValidated {
+    fn of(lanes: &[LaneResult]) -> Self {
+        let k = lanes.len() as f64;
+        let loss = |lane: &LaneResult| lane.validation_loss.filter(|_| lane.ended());
+        let losses: Vec<Option<f64>> = lanes.iter().map(loss).collect();
+        let all: Option<Vec<f64>> = losses.iter().copied().collect();
+        let mean = all.as_ref().map(|all| all.iter().sum::<f64>() / k);
+        let spread = |all: &Vec<f64>, mean: f64| {
+            let squares: f64 = all.iter().map(|v| (v - mean).powi(2)).sum();
+            (squares / (k - 1.0) / k).sqrt()
+        };
+        let gradients: Option<Vec<&Vec<f64>>> = lanes.iter().map(|l| l.hypergradient.as_ref()).collect();
+        let mean_gradient = |list: Vec<&Vec<f64>>| {
+            (0..list[0].len()).map(|t| list.iter().map(|g| g[t]).sum::<f64>() / k).collect()
+        };
+        CrossValidated {
+            alpha: lanes[0].alpha,
+            l1_ratio: lanes[0].l1_ratio,
+            mean,
+            standard_error: all.as_ref().zip(mean).filter(|_| k > 1.0).map(|(all, mean)| spread(all, mean)),
+            hypergradient: gradients.filter(|_| mean.is_some()).map(mean_gradient),
+            losses,
+        }
     }
 }
 
@@ -54,6 +111,9 @@ pub struct LaneResult {
     pub alpha: f64,
     /// Mix of l1 (1) and l2 (0).
     pub l1_ratio: f64,
+    /// The fold whose rows it was fitted on; absent for all rows.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub fold: Option<usize>,
     /// Why the lane ended.
     pub status: Status,
     /// Iterations done.

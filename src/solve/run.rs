@@ -154,12 +154,10 @@ struct Collector<'a, W> {
 impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
     fn new(sweep: &'a Sweep, prepared: &'a Prepared, plan: &Plan, watch: W) -> Self {
         let lanes = &prepared.lanes;
-        let alphas = lanes.iter().map(|l| l.alpha).collect();
-        let l1_ratios = lanes.iter().map(|l| l.l1_ratio).collect();
         Collector {
             sweep,
             watch,
-            recorder: Recorder::new(&sweep.problem, &prepared.derivatives, plan, alphas, l1_ratios),
+            recorder: Recorder::new(&sweep.problem, &prepared.derivatives, plan, lanes),
             outcomes: vec![LaneOutcome::open(0); lanes.len()],
             certificates: vec![None; lanes.len()],
             polishes: false,
@@ -216,7 +214,9 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
             }
         });
         let columns = Columns::new(problem);
+        let of_folds: Vec<Objective> = (0..problem.folds()).map(|fold| problem.of_fold(fold)).collect();
         lanes.par_iter_mut().enumerate().for_each(|(i, lane)| {
+            let problem = lane.fold.map_or(problem, |fold| &of_folds[fold]);
             let model = columns.model(&trace, &polished, i);
             lane.score = problem.score(problem.state_of(model.coef.view(), model.intercept, true).view());
         });

@@ -375,7 +375,14 @@ impl Sweep {
 
     /// The lanes of the sweep: one for each alpha, each with its start.
     fn lay_out(&self, alphas: &[f64], l1_ratio: f64) -> Result<Vec<Lane>> {
-        let mut lanes: Vec<Lane> = alphas.iter().map(|&alpha| Lane::new(alpha, l1_ratio)).collect();
+        let folds = self.problem.folds();
+        // The folds of an alpha beside each other, as their active sets are alike.
+        let of = |&alpha: &f64| {
+            let one = Lane::new(alpha, l1_ratio);
+            let of_folds = (0..folds).map(move |fold| Lane { fold: Some(fold), ..one });
+            of_folds.chain((folds == 0).then_some(one))
+        };
+        let mut lanes: Vec<Lane> = alphas.iter().flat_map(of).collect();
         if let Some(start) = &self.start {
             for (i, lane) in lanes.iter_mut().enumerate() {
                 lane.start = Start::Given(if start.nrows() == 1 { 0 } else { i });
@@ -394,6 +401,12 @@ impl Sweep {
         }
         check_lanes(&lanes, self.start.as_ref().map_or(0, Array2::nrows))?;
         Ok(lanes)
+    }
+
+    /// The same sweep of a single alpha on all rows, for the model that a cross-validation chose.
+    pub fn without_folds(mut self, alpha: f64) -> Self {
+        self.problem = self.problem.without_folds();
+        self.alphas(Alphas::List(vec![alpha]))
     }
 
     /// Plans the sweep for an engine, without running it.
@@ -422,6 +435,7 @@ impl Sweep {
             tangents: prepared.derivatives.len(),
             iterations: self.iterations,
             every: self.period(prepared.lanes.len(), prepared.derivatives.len()),
+            folds: self.problem.folds(),
             target_tangents: prepared.derivatives.iter().any(|d| matches!(d, Derivative::Target(_))),
             check_every: if self.tol > 0.0 { self.check_every } else { 0 },
             stages: prepared.schedule.stages(),

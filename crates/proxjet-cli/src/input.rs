@@ -28,6 +28,9 @@ pub(crate) struct InputArgs {
     /// Column of sample weights of a CSV file; rows of weight 0 are left out
     #[arg(help_heading = "Data", long, value_name = "NAME|INDEX", requires = "data")]
     weights: Option<String>,
+    /// Column of a CSV file that names groups of rows, which --folds keeps together; it is no feature
+    #[arg(help_heading = "Data", long, value_name = "NAME|INDEX", requires = "data")]
+    groups: Option<String>,
     /// Columns to leave out
     #[arg(
         help_heading = "Data",
@@ -84,6 +87,7 @@ impl InputArgs {
             max_bytes,
             drop: self.drop.clone(),
             weights: self.weights.clone(),
+            groups: self.groups.clone(),
             missing: self.missing.parse()?,
             one_hot: self.one_hot,
             ..self.format.options()?

@@ -6,7 +6,8 @@ use ndarray::{Array1, Array2, Axis, Ix1, Ix2};
 
 use crate::engine::EngineArgs;
 use crate::input::InputArgs;
-use proxjet::data::{self, Validation};
+use proxjet::data::{self, Dataset, FoldRule, Folds, Validation};
+use proxjet::design::Design;
 use proxjet::error::{Error, ErrorKind, Result};
 use proxjet::objective::{Derivative, Loss, Objective, Penalty};
 use proxjet::program::Precision;
@@ -108,13 +109,28 @@ pub(crate) struct Settings {
     /// f32 or f64 [default: f64 on the CPU engine, f32 on a GPU]
     #[arg(help_heading = "Run", long, value_name = "P")]
     precision: Option<String>,
-    /// How an iteration is computed: direct (products with the design), gram (with its XᵀX, squared loss), or,
-    /// on a GPU, persistent (the same, many iterations at a time) [default: the fastest by the plan's estimate]
+    /// How an iteration is computed: direct (products with the design), gram (with its XᵀX, squared loss),
+    /// or, on a GPU, persistent (the same, many iterations at a time) [default: the fastest by the plan's
+    /// estimate]
     #[arg(help_heading = "Run", alias = "form", long, value_name = "STRATEGY")]
     strategy: Option<String>,
     /// Hold rows out of the fit and trace their loss and its derivative
     #[arg(help_heading = "Data", long, value_name = "FRACTION[:SEED]")]
     validation: Option<String>,
+    /// Fit every alpha once for each of K folds, on the rows outside of the fold, and trace the loss of those
+    /// in it: K, K:SEED (stratified for classes), K:SEED:REPEATS, or time:K (rows in the order of time, each
+    /// block after a fit of all before it)
+    #[arg(help_heading = "Data", long, value_name = "K[:SEED]",
+        conflicts_with_all = ["validation", "fold_ids"])]
+    folds: Option<String>,
+    /// The fold of every row, whole numbers
+    #[arg(help_heading = "Data", long, value_name = "FILE.npy",
+        conflicts_with_all = ["validation", "groups"])]
+    fold_ids: Option<PathBuf>,
+    /// Held-out rows in a file of their own, with the features of --data
+    #[arg(help_heading = "Data", long, value_name = "FILE",
+        conflicts_with_all = ["validation", "folds", "fold_ids"])]
+    validation_data: Option<String>,
     /// Compute on all coefficients at every iteration, also on those that provably rest at zero
     #[arg(help_heading = "Run", long)]
     no_sparsity: bool,
@@ -281,10 +297,15 @@ impl Settings {
         let multiple = self.huber_multiple();
         let loss: Loss = if multiple.is_some() { Loss::huber(1.0)? } else { self.loss.parse()? };
         let data = self.input.read(&self.data, self.budget()?)?;
-        let (fitted, held_out) = match self.validation()? {
-            None => (data, None),
-            Some(validation) => data.split(validation).map(|(f, h)| (f, Some(h)))?,
+        let (fitted, held_out) = match (self.validation()?, &self.validation_data) {
+            (None, None) => (data, None),
+            (Some(validation), _) => data.split(validation).map(|(f, h)| (f, Some(h)))?,
+            (None, Some(file)) => {
+                let held_out = self.validation_data(file, &data)?;
+                (data, Some(held_out))
+            }
         };
+        let folds = self.folds(&fitted, loss.classes())?;
         // Held-out rows are standardised by the fitted ones, so that they do not leak into the fit.
         let fitted = if self.standardize { fitted.standardize() } else { fitted };
         let held_out = held_out.map(|h| h.standardize_like(&fitted)).transpose()?;
@@ -300,10 +321,46 @@ impl Settings {
         if let Some(held_out) = held_out {
             builder = builder.validation(held_out);
         }
+        if let Some(folds) = folds {
+            builder = builder.folds(folds);
+        }
         if let Some(path) = &self.penalty_factors {
             builder = builder.penalty_factors(self.read_vector("--penalty-factors", path)?);
         }
         builder.build()
+    }
+
+    /// The held-out rows of a file, in the columns of the fitted data.
+    fn validation_data(&self, file: &str, fitted: &Dataset) -> Result<Dataset> {
+        let held_out = self.input.read(file, self.budget()?)?;
+        // Texts, and columns of sparse files, that do not occur there.
+        let sparse = matches!(fitted.design(), Design::Sparse(_));
+        let absent = |name: &str| sparse || name.contains('=');
+        held_out.with_features(fitted.feature_names(), absent).map_err(|e| e.within(&format!("{file}: ")))
+    }
+
+    /// The folds of the data, if any are asked for.
+    fn folds(&self, data: &Dataset, classes: bool) -> Result<Option<Folds>> {
+        if let Some(path) = &self.fold_ids {
+            let ids = self.read_vector("--fold-ids", path)?;
+            let at = || format!("--fold-ids {}", path.display());
+            let given = data.given_rows().last().map_or(0, |last| last + 1);
+            if ids.len() < given {
+                let expected = format!("one for each of at least {given} rows");
+                return Err(Error::data(at(), format!("{} numbers", ids.len()), expected, ""));
+            }
+            if let Some(v) = ids.iter().find(|v| v.fract() != 0.0 || v.abs() > 2f64.powi(53)) {
+                return Err(Error::data(at(), v.to_string(), "whole numbers", ""));
+            }
+            let ids: Vec<i64> = data.given_rows().iter().map(|i| ids[*i] as i64).collect();
+            return Folds::of_ids(&ids).map(Some);
+        }
+        let rule: Option<FoldRule> = self.folds.as_deref().map(str::parse).transpose()?;
+        if rule.is_none() && data.groups().is_some() {
+            let remedy = "Give --folds K, or leave --groups out.";
+            return Err(Error::usage("--groups", "groups without folds", "--folds", remedy));
+        }
+        rule.map(|rule| rule.of(data, classes, data.groups())).transpose()
     }
 
     fn read_start(&self, path: &Path) -> Result<Array2<f64>> {

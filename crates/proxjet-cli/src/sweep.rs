@@ -17,10 +17,10 @@ use proxjet::error::Result;
 use proxjet::objective::Objective;
 use proxjet::program::Precision;
 use proxjet::schedule::TangentStart;
-use proxjet::solve::{LaneResult, Sweep, SweepResult};
+use proxjet::solve::{CrossValidated, LaneResult, Sweep, SweepResult};
 use proxjet_report::{
-    DataInfo, Model, OutputDir, ResultFile, convergence_summary, lane_table, plot, summary,
-    write_coefficients, write_lanes, write_trace,
+    DataInfo, Model, OutputDir, ResultFile, best_candidate, convergence_summary, cross_validation_table,
+    lane_table, plot, summary, write_coefficients, write_lanes, write_trace,
 };
 
 /// Arguments of `sweep`.
@@ -79,6 +79,9 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     }
     let out = args.out.as_ref().map(|path| OutputDir::create(path)).transpose()?;
     let result = run_with_progress(&sweep, &mut engines, "sweep")?;
+    if let Some(candidates) = result.cross_validation() {
+        return cross_validated(args, &sweep, &mut engines, (&result, &candidates), out.as_ref());
+    }
     let validation = args.settings.validation()?;
     // A late start is analysed because its error needs a bound.
     let late = sweep.rules().tangents_from() != TangentStart::Iteration(0);
@@ -119,6 +122,61 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         None => note!("no files are kept; --out DIR keeps models, coefficients, pictures and the sequence"),
     }
     Ok(exit_code(&result))
+}
+
+/// Ends a sweep over folds: the candidates' losses, and the model of the best of them, fitted on all rows.
+fn cross_validated(
+    args: &Args,
+    sweep: &Sweep,
+    engines: &mut [Box<dyn Engine>],
+    (result, candidates): (&SweepResult, &[CrossValidated]),
+    out: Option<&OutputDir>,
+) -> Result<u8> {
+    let losses = candidates.iter().filter_map(|c| Some((c, c.mean?)));
+    let best = losses.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(c, _)| c);
+    let refitted = match best {
+        Some(best) => {
+            let refit = sweep.clone().without_folds(best.alpha);
+            Some(run_with_progress(&refit, engines, "fit on all rows")?)
+        }
+        None => None,
+    };
+    let model = refitted.as_ref().and_then(|fit| Model::of(fit, sweep.problem()));
+    let data = DataInfo::new(sweep.problem(), None);
+    let file = ResultFile::new(result, data).with_cross_validation(candidates).with_model(model.as_ref());
+    if let Some(out) = out {
+        save(out, "", result, &file)?;
+        for name in ["path.svg", "path.png"] {
+            out.remove(name)?;
+        }
+        match (&refitted, &model) {
+            (Some(fit), Some(model)) => {
+                out.write("coefficients.csv", |w| write_coefficients(fit, sweep.problem(), w))?;
+                out.write("model.json", |w| Ok(serde_json::to_writer_pretty(w, model)?))?;
+            }
+            _ => ["coefficients.csv", "model.json"].iter().try_for_each(|name| out.remove(name))?,
+        }
+    }
+    if args.json {
+        print_json(&file)?;
+    } else if args.csv {
+        let mut rows = Vec::new();
+        write_lanes(result, &mut rows).expect("memory takes any text");
+        print(&String::from_utf8_lossy(&rows))?;
+    } else {
+        print_styled(&cross_validation_table(candidates))?;
+    }
+    note!("{}", translated(&summary(result, sweep.problem())).trim_end());
+    match best {
+        Some(best) => note!("{}", best_candidate(best, candidates)),
+        None => note!("no alpha has a held-out loss in every fold"),
+    }
+    match out {
+        Some(out) => note!("{}", contents(out, sweep.problem(), model.as_ref(), false)),
+        None if args.json || args.csv => {}
+        None => note!("no files are kept; --out DIR keeps the model, its coefficients and the sequence"),
+    }
+    Ok(exit_code(result))
 }
 
 /// Draws the path of two or more alphas; false if there is none to draw.

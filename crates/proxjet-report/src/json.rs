@@ -7,7 +7,7 @@ use crate::{Model, id};
 use proxjet::data::{Standardization, Validation};
 use proxjet::diff::LaneAnalysis;
 use proxjet::objective::Objective;
-use proxjet::solve::{LaneResult, RunInfo, SweepResult};
+use proxjet::solve::{CrossValidated, LaneResult, RunInfo, SweepResult};
 
 /// The description of the data in `result.json`.
 #[derive(Debug, Clone, Serialize)]
@@ -58,6 +58,9 @@ pub struct ResultFile<'a> {
     pub data: DataInfo,
     /// Every lane.
     pub lanes: &'a [LaneResult],
+    /// The candidates' losses over their folds, in the order of the alphas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cross_validation: Option<&'a [CrossValidated]>,
     /// The model of the best or only lane, with names, in the units of the original data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<&'a Model>,
@@ -75,9 +78,16 @@ impl<'a> ResultFile<'a> {
             info: &result.info,
             data,
             lanes: &result.lanes,
+            cross_validation: None,
             model: None,
             convergence: None,
         }
+    }
+
+    /// The same with the losses over folds.
+    pub fn with_cross_validation(mut self, candidates: &'a [CrossValidated]) -> Self {
+        self.cross_validation = Some(candidates);
+        self
     }
 
     /// The same with a model.

@@ -17,4 +17,4 @@ pub use model::{Model, write_coefficients};
 pub use npz::write_trace;
 pub use output::OutputDir;
 pub use summary::{convergence_summary, summary};
-pub use table::{lane_table, write_lanes};
+pub use table::{best_candidate, cross_validation_table, lane_table, write_lanes};

@@ -9,8 +9,8 @@ use zip::write::SimpleFileOptions;
 
 use proxjet::result::Trace;
 
-/// Writes a trace as a NPZ archive; float64, C order, `iteration` as int64, and `id` as text, which is the
-/// [id](crate::ResultFile::id) of the run. Shapes are those of [`Trace`].
+/// Writes a trace as a NPZ archive; float64, C order, `iteration` and `fold` as int64, and `id` as text, which
+/// is the [id](crate::ResultFile::id) of the run. Shapes are those of [`Trace`].
 ///
 /// # Errors
 /// Errors of the writer.
@@ -25,6 +25,9 @@ pub fn write_trace<W: Write + Seek>(trace: &Trace, id: &str, out: W) -> std::io:
     archive.array("dintercept", &trace.dintercept)?;
     archive.array("alpha", &trace.alpha)?;
     archive.array("l1_ratio", &trace.l1_ratio)?;
+    if let Some(fold) = &trace.fold {
+        archive.put("fold", &[fold.len()], fold.iter().map(|f| *f as i64))?;
+    }
     archive.array("step", &trace.step)?;
     archive.array("momentum", &trace.momentum)?;
     archive.array("objective", &trace.objective)?;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 use proxjet::certificate::Verdict;
-use proxjet::solve::{LaneResult, SweepResult};
+use proxjet::solve::{CrossValidated, LaneResult, SweepResult};
 
 /// Most lines of the short table, its header included.
 const LINES: usize = 20;
@@ -66,6 +66,52 @@ pub fn lane_table(result: &SweepResult) -> String {
     out
 }
 
+/// The index of the lowest mean.
+fn best_of(candidates: &[CrossValidated]) -> Option<usize> {
+    let means = candidates.iter().enumerate().filter_map(|(i, c)| Some((i, c.mean?)));
+    means.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i)
+}
+
+/// A short table of candidates over folds, with ANSI styles. The best one is marked.
+pub fn cross_validation_table(candidates: &[CrossValidated]) -> String {
+    let best = best_of(candidates);
+    let mut out = format!("  {:>11}  {:>13}  {:>14}\n", "alpha", "held-out loss", "standard error");
+    let rows = shown(candidates.len(), best);
+    for &i in &rows {
+        let of = &candidates[i];
+        let marked = best == Some(i);
+        let style = if marked { Style::new().bold() } else { Style::new() };
+        let mark = if marked { '*' } else { ' ' };
+        let (alpha, mean, error) = (number(Some(of.alpha)), number(of.mean), number(of.standard_error));
+        let _ = writeln!(out, "{style}{mark} {alpha:>11}  {mean:>13}  {error:>14}{style:#}");
+    }
+    if rows.len() < candidates.len() {
+        let _ = writeln!(out, "  {} of {} alphas; result.json has all", rows.len(), candidates.len());
+    }
+    out
+}
+
+/// The best candidate in words.
+pub fn best_candidate(best: &CrossValidated, candidates: &[CrossValidated]) -> String {
+    let folds = best.losses.len();
+    let error = best.standard_error.map_or(String::new(), |e| format!(" ± {}", number(Some(e))));
+    let mut text = format!(
+        "best alpha {}: mean held-out loss {}{error} (standard error) over {folds} folds; the model is \
+         fitted on all rows",
+        number(Some(best.alpha)),
+        number(best.mean)
+    );
+    let by_alpha = |a: &&CrossValidated, b: &&CrossValidated| a.alpha.total_cmp(&b.alpha);
+    let ends = [candidates.iter().min_by(by_alpha), candidates.iter().max_by(by_alpha)];
+    if candidates.len() > 1
+        && let Some(end) = ends.iter().position(|end| end.is_some_and(|end| end.alpha == best.alpha))
+    {
+        let which = ["smallest", "largest"][end];
+        let _ = write!(text, "; it is the {which} alpha: try a path that goes beyond");
+    }
+    text
+}
+
 /// The verdict in its colour; without one, the status.
 fn verdict(lane: &LaneResult) -> String {
     let Some(certificate) = &lane.certificate else { return lane.status.name().into() };
@@ -103,10 +149,15 @@ pub fn write_lanes(result: &SweepResult, out: impl std::io::Write) -> std::io::R
             .to_vec();
     head.extend(result.info.derivative.iter().map(|name| format!("hypergradient_{name}")));
     head.extend([result.info.score.to_string(), "verdict".into()]);
+    if result.trace.fold.is_some() {
+        head.insert(2, "fold".into());
+    }
     csv.write_record(&head)?;
     let cell = |v: Option<f64>| v.filter(|v| v.is_finite()).map_or(String::new(), |v| v.to_string());
     for lane in &result.lanes {
-        let mut row = vec![lane.alpha.to_string(), lane.l1_ratio.to_string(), lane.status.name().into()];
+        let mut row = vec![lane.alpha.to_string(), lane.l1_ratio.to_string()];
+        row.extend(lane.fold.map(|fold| fold.to_string()));
+        row.push(lane.status.name().into());
         row.extend([lane.iterations.to_string(), cell(lane.objective), cell(lane.gap)]);
         row.extend([lane.support.to_string(), cell(lane.validation_loss)]);
         let slopes = lane.hypergradient.as_ref();

@@ -62,6 +62,7 @@ pub(super) fn parse(bytes: &[u8], file: &str, separator: u8, options: &ReadOptio
     let labels = labels.transpose()?;
     let mut values = Vec::with_capacity(scan.rows.len() * columns.len());
     let mut y = Vec::with_capacity(scan.rows.len());
+    let mut groups = Vec::new();
     let mut kept = scan.rows.iter().peekable();
     let mut index = 0;
     text.rows(|_, record| {
@@ -69,6 +70,7 @@ pub(super) fn parse(bytes: &[u8], file: &str, separator: u8, options: &ReadOptio
         index += 1;
         if kept.next_if(|(place, _)| *place == row).is_some() {
             values.extend(columns.iter().map(|c| c.value(&record[c.source()]).unwrap_or(f64::NAN)));
+            groups.extend(roles.groups.map(|j| record[j].to_string()));
             let cell = &record[roles.target];
             y.push(match &labels {
                 Some([_, high]) => f64::from(cell == high),
@@ -81,6 +83,7 @@ pub(super) fn parse(bytes: &[u8], file: &str, separator: u8, options: &ReadOptio
     let (places, weight): (Vec<usize>, Vec<f64>) = scan.rows.into_iter().unzip();
     let mut data = Dataset::weighted(x, Array1::from(y), Array1::from(weight))?;
     data.given_rows = places;
+    data.groups = roles.groups.map(|_| groups);
     let data = data.with_feature_names(names)?.with_target_name(&text.names[roles.target]);
     Ok(match labels {
         Some(names) => data.with_class_names(names),

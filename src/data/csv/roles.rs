@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 pub(super) struct Roles {
     pub(super) target: usize,
     pub(super) weights: Option<usize>,
+    pub(super) groups: Option<usize>,
     pub(super) features: Vec<usize>,
 }
 
@@ -18,7 +19,8 @@ impl Roles {
         let dropped: Vec<usize> =
             options.drop.iter().map(|d| find("column to drop", d)).collect::<Result<_>>()?;
         let weights = options.weights.as_deref().map(|w| find("column of weights", w)).transpose()?;
-        let free = |j: &usize| !dropped.contains(j) && Some(*j) != weights;
+        let groups = options.groups.as_deref().map(|g| find("column of groups", g)).transpose()?;
+        let free = |j: &usize| !dropped.contains(j) && ![weights, groups].contains(&Some(*j));
         let target = match &options.target {
             Some(wanted) => Some(find("target column", wanted)?),
             None => (0..names.len()).rev().find(free),
@@ -26,9 +28,10 @@ impl Roles {
         let Some(target) = target else {
             return Err(Error::usage("drop", "every column", "a target column that is kept", ""));
         };
-        if !free(&target) || weights.is_some_and(|w| dropped.contains(&w)) {
+        let both = |of: Option<usize>| of.is_some_and(|j| dropped.contains(&j));
+        if !free(&target) || both(weights) || both(groups) || groups.is_some() && groups == weights {
             let found = format!("column '{}' for two uses", names[target]);
-            let expected = "different columns for `target`, `weights` and `drop`";
+            let expected = "different columns for `target`, `weights`, `groups` and `drop`";
             return Err(Error::usage(format!("{}: columns", text.file), found, expected, ""));
         }
         let features: Vec<usize> = (0..names.len()).filter(|j| free(j) && *j != target).collect();
@@ -40,7 +43,7 @@ impl Roles {
                 other_separator(names).unwrap_or_default(),
             ));
         }
-        let roles = Roles { target, weights, features };
+        let roles = Roles { target, weights, groups, features };
         roles.warn_of_unnamed(text);
         Ok(roles)
     }

@@ -48,10 +48,12 @@ impl<T: Real> Block<'_, T> {
 
     fn gap_of_loss<L: LossFunction>(&mut self, loss: L) {
         let n = self.shared.shape().0;
-        let (y, weight) = (&self.shared.rows.target[..n], &self.shared.rows.weight[..n]);
+        let shared = self.shared;
+        let y = &shared.rows.target[..n];
         let dual = loss.dual();
         let z = self.predictions.z.par_chunks_exact(n * self.shared.width());
         self.lanes.par_iter_mut().zip(z).for_each(|(lane, z)| {
+            let weight = &shared.weight(lane.fold)[..n];
             let (z, scale) = (&z[..n], T::of(lane.measures.dual_scale));
             let gap = || sum(n, |i| weight[i] * dual.gap(z[i], y[i], scale)).f64();
             lane.measures.gap = lane.numbers.has_gap.then(gap);

@@ -10,6 +10,8 @@ use crate::program::{Plan, RecordLayout};
 /// A lane in a slot.
 pub(super) struct ActiveLane<T> {
     pub(super) lane: usize,
+    /// The fold whose rows it is fitted on; `None` for all rows.
+    pub(super) fold: Option<usize>,
     /// Iterations done before the chunk.
     pub(super) first: usize,
     pub(super) outcome: LaneOutcome,
@@ -34,9 +36,10 @@ pub(super) struct Measures {
 
 impl<T: Real> ActiveLane<T> {
     /// A lane with `d` tangents that continues from `state`.
-    pub(super) fn new(state: &LaneState, numbers: LaneNumbers, d: usize) -> Self {
+    pub(super) fn new(state: &LaneState, fold: Option<usize>, numbers: LaneNumbers, d: usize) -> Self {
         ActiveLane {
             lane: state.lane,
+            fold,
             first: state.iteration,
             outcome: LaneOutcome::open(state.iteration),
             advanced: false,

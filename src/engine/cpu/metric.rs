@@ -35,9 +35,12 @@ impl<T: Real> Block<'_, T> {
     fn curvatures<L: LossFunction>(&mut self, loss: L) {
         let n = self.shared.shape().0;
         let width = n * self.shared.width();
-        let (y, weight) = (&self.shared.rows.target[..n], &self.shared.rows.weight[..n]);
+        let shared = self.shared;
+        let y = &shared.rows.target[..n];
         let Predictions { z, r, .. } = self.predictions.each_mut();
-        r.par_chunks_exact_mut(width).zip(z.par_chunks_exact(width)).for_each(|(r, z)| {
+        let lanes = r.par_chunks_exact_mut(width).zip(z.par_chunks_exact(width)).zip(&*self.lanes);
+        lanes.for_each(|((r, z), lane)| {
+            let weight = &shared.weight(lane.fold)[..n];
             for i in 0..n {
                 r[i] = weight[i] * loss.d2(z[i], y[i]);
             }

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::block::{Block, Iterates, Predictions};
-use super::shared::{HeldOut, Rows};
+use super::shared::{HeldOut, Rows, Shared};
 use super::vector::{PartialSums, sum, vectorised};
 use crate::objective::{LossFunction, PenaltyFunction, Real, Zeros, with_loss, with_penalty};
 use crate::program::RecordLayout;
@@ -49,7 +49,8 @@ impl<T: Real> Block<'_, T> {
         let rows = &self.shared.rows;
         let n = self.shared.shape().0;
         let width = n * self.shared.width();
-        let (y, weight, dy) = (&rows.target[..n], &rows.weight[..n], &rows.target_tangent);
+        let (y, dy) = (&rows.target[..n], &rows.target_tangent);
+        let shared = self.shared;
         let Predictions { z, r, extrapolated, .. } = self.predictions.each_mut();
         self.lanes
             .par_iter_mut()
@@ -57,6 +58,7 @@ impl<T: Real> Block<'_, T> {
             .zip(extrapolated.par_chunks_exact(width))
             .zip(r.par_chunks_exact(width))
             .for_each(|(((lane, z), e), r)| {
+                let weight = &shared.weight(lane.fold)[..n];
                 let seen = &mut lane.control.seen;
                 let change = |i: usize| weight[i] * loss.d1(z[i], y[i]) - r[i];
                 seen.secant += sum(n, |i| (z[i] - e[i]) * change(i));
@@ -74,28 +76,47 @@ impl<T: Real> Block<'_, T> {
 
     /// Adds the loss value to the objective.
     fn record_loss<L: LossFunction>(&mut self, loss: L) {
-        let rows = &self.shared.rows;
-        let n = self.shared.shape().0;
-        let z = self.predictions.z.par_chunks_exact(n * self.shared.width());
+        let shared = self.shared;
+        let (n, target) = (shared.shape().0, &shared.rows.target[..]);
+        let z = self.predictions.z.par_chunks_exact(n * shared.width());
         self.lanes.par_iter_mut().zip(z).for_each(|(lane, z)| {
-            lane.record[RecordLayout::OBJECTIVE] += vectorised(MeanLoss { loss, rows, z: &z[..n] }).f64();
+            let weight = shared.weight(lane.fold);
+            let mean = vectorised(MeanLoss { loss, target, weight, z: &z[..n] });
+            lane.record[RecordLayout::OBJECTIVE] += mean.f64();
+            if let Some(fold) = lane.fold {
+                shared.record_validation(loss, (target, shared.held_out_weight(fold)), z, &mut lane.record);
+            }
         });
     }
 
     fn record_held_out<L: LossFunction>(&mut self, loss: L, held_out: &HeldOut<T>) {
-        let rows = &held_out.rows;
-        let n = rows.target.len();
-        let layout = RecordLayout::new(self.shared.d);
-        let z = self.predictions.held_out.par_chunks_exact(n * self.shared.width());
+        let shared = self.shared;
+        let Rows { target, weight, .. } = &held_out.rows;
+        let z = self.predictions.held_out.par_chunks_exact(target.len() * shared.width());
         self.lanes.par_iter_mut().zip(z).for_each(|(lane, z)| {
-            let (z, dz) = z.split_at(n);
-            lane.record[RecordLayout::VALIDATION] = vectorised(MeanLoss { loss, rows, z }).f64();
-            for (t, dz) in dz.chunks_exact(n).enumerate() {
-                let shift = self.shared.intercept_tangents[t];
-                let slope = sum(n, |i| rows.weight[i] * loss.d1(z[i], rows.target[i]) * (dz[i] + shift));
-                lane.record[layout.hypergradient(t)] = slope.f64();
-            }
+            shared.record_validation(loss, (target, weight), z, &mut lane.record);
         });
+    }
+}
+
+impl<T: Real> Shared<T> {
+    /// Records the mean loss of predictions `[1 + d, n]`, and its derivatives.
+    fn record_validation<L: LossFunction>(
+        &self,
+        loss: L,
+        (target, weight): (&[T], &[T]),
+        z: &[T],
+        record: &mut [f64],
+    ) {
+        let n = target.len();
+        let layout = RecordLayout::new(self.d);
+        let (z, dz) = z.split_at(n);
+        record[RecordLayout::VALIDATION] = vectorised(MeanLoss { loss, target, weight, z }).f64();
+        for (t, dz) in dz.chunks_exact(n).enumerate() {
+            let shift = self.intercept_tangents[t];
+            let slope = sum(n, |i| weight[i] * loss.d1(z[i], target[i]) * (dz[i] + shift));
+            record[layout.hypergradient(t)] = slope.f64();
+        }
     }
 }
 
@@ -142,7 +163,9 @@ impl<T: Real, P: PenaltyFunction> pulp::WithSimd for StepRecord<'_, T, P> {
 /// `Σ ω φ(z)`.
 struct MeanLoss<'a, T, L> {
     loss: L,
-    rows: &'a Rows<T>,
+    /// `[n]` each.
+    target: &'a [T],
+    weight: &'a [T],
     z: &'a [T],
 }
 
@@ -151,9 +174,9 @@ impl<T: Real, L: LossFunction> pulp::WithSimd for MeanLoss<'_, T, L> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) -> T {
-        let MeanLoss { loss, rows, z } = self;
+        let MeanLoss { loss, target, weight, z } = self;
         let (mut terms, mut sums) = ([T::zero(); TERMS], PartialSums::zero());
-        let blocks = z.chunks(TERMS).zip(rows.target.chunks(TERMS)).zip(rows.weight.chunks(TERMS));
+        let blocks = z.chunks(TERMS).zip(target.chunks(TERMS)).zip(weight.chunks(TERMS));
         for ((z, y), weight) in blocks {
             let (terms, y, weight) = (&mut terms[..z.len()], &y[..z.len()], &weight[..z.len()]);
             for i in 0..z.len() {

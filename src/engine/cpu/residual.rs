@@ -40,6 +40,7 @@ impl<T: Real> Block<'_, T> {
                     vectorised(LaneResidual {
                         loss,
                         rows: &shared.rows,
+                        weight: shared.weight(lane.fold),
                         extrapolation,
                         dextrapolation,
                         z,
@@ -78,6 +79,8 @@ impl<T: Real> Block<'_, T> {
 struct LaneResidual<'a, T, L> {
     loss: L,
     rows: &'a Rows<T>,
+    /// `[n]`.
+    weight: &'a [T],
     extrapolation: T,
     /// `[d]`, or empty.
     dextrapolation: &'a [T],
@@ -92,9 +95,9 @@ impl<T: Real, L: LossFunction> pulp::WithSimd for LaneResidual<'_, T, L> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        let LaneResidual { loss, rows, extrapolation, dextrapolation, z, z_previous, r, d2 } = self;
+        let LaneResidual { loss, rows, weight, extrapolation, dextrapolation, z, z_previous, r, d2 } = self;
         let n = d2.len();
-        let (y, weight) = (&rows.target[..n], &rows.weight[..n]);
+        let (y, weight) = (&rows.target[..n], &weight[..n]);
         let (r, dr) = r.split_at_mut(n);
         let (z, dz) = z.split_at(n);
         let (zp, dzp) = z_previous.split_at(n);

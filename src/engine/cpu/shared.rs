@@ -18,6 +18,8 @@ pub(super) struct Shared<T> {
     pub(super) columns: ColumnSet<T>,
     pub(super) rows: Rows<T>,
     pub(super) held_out: Option<HeldOut<T>>,
+    /// Weights of the rows that each fold fits and holds out; empty without folds.
+    folds: Vec<[Vec<T>; 2]>,
     /// `[d]`: change of the tangents of held-out predictions by an intercept that is computed from the means.
     pub(super) intercept_tangents: Vec<T>,
     /// The squares of the design, for a metric made of curvatures.
@@ -117,6 +119,7 @@ impl<T: Real> Shared<T> {
             },
             rows,
             held_out,
+            folds: problem.folds.iter().map(|f| [cast(&f.fitted), cast(&f.held_out)]).collect(),
             intercept_tangents: cast(&numbers.intercept_tangents),
             squares: matches!(job.metric, MetricSource::Hessian { .. })
                 .then(|| problem.design.squared().cast()),
@@ -133,6 +136,16 @@ impl<T: Real> Shared<T> {
     /// `(n, q)` of the design.
     pub(super) fn shape(&self) -> (usize, usize) {
         (self.columns.design.rows(), self.columns.design.columns())
+    }
+
+    /// `[n]`: the weights of the rows that a lane is fitted on.
+    pub(super) fn weight(&self, fold: Option<usize>) -> &[T] {
+        fold.map_or(&self.rows.weight, |fold| &self.folds[fold][0])
+    }
+
+    /// `[n]`: the weights of the rows that a fold holds out.
+    pub(super) fn held_out_weight(&self, fold: usize) -> &[T] {
+        &self.folds[fold][1]
     }
 
     /// Columns of a lane in each matrix: the iterate and its tangents.

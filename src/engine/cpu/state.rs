@@ -144,7 +144,12 @@ impl<T: Real> State<T> {
             }
             let numbers = self.numbers.lane(job, state);
             self.slots[state.lane] = self.lanes.len();
-            self.lanes.push(ActiveLane::new(state, numbers, job.derivatives.len()));
+            self.lanes.push(ActiveLane::new(
+                state,
+                job.lanes[state.lane].fold,
+                numbers,
+                job.derivatives.len(),
+            ));
         }
         let new = first..self.lanes.len() * width;
         let (in_q, in_n) = (new.start * q..new.end * q, new.start * n..new.end * n);

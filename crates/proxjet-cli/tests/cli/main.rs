@@ -2,6 +2,7 @@
 
 mod bench;
 mod data;
+mod folds;
 mod pages;
 mod runs;
 
