@@ -115,3 +115,72 @@ fn a_chain_without_a_beginning_is_refused() {
     let error = warm().lane_starts([Start::Zero]).run(&mut CpuEngine::new()).unwrap_err();
     assert!(error.to_string().contains("one for each lane"), "{error}");
 }
+
+/// A path in blocks: the same solutions in fewer iterations, of folds too, and no more lanes at a time than a
+/// block has.
+#[test]
+fn a_path_in_blocks_takes_fewer_iterations() {
+    let folds = proxjet::data::Folds::k_fold(60, 3, 1).unwrap();
+    for folds in [None, Some(folds)] {
+        let mut builder = Objective::builder(synthetic(60, 25, false, 3));
+        if let Some(folds) = &folds {
+            builder = builder.folds(folds.clone());
+        }
+        let sweep = Sweep::new(builder.build().unwrap()).alphas("path:0.01:30".parse().unwrap());
+        let sweep = sweep.iterations(20_000).tol(1e-10);
+        let independent = sweep.run(&mut CpuEngine::new()).unwrap();
+        let total = |result: &SweepResult| result.lanes.iter().map(|l| l.iterations).sum::<usize>();
+        for path in ["warm:5", "warm:1", "warm:5:restart"] {
+            let sweep = sweep.clone().path(path.parse().unwrap());
+            let plan = sweep.plan(&CpuEngine::new()).unwrap();
+            let warm = sweep.run(&mut CpuEngine::new()).unwrap();
+            assert!(plan.slots <= 5 * folds.as_ref().map_or(1, |_| 3), "{path}: {}", plan.slots);
+            assert!(total(&warm) < total(&independent), "{path}: {} {}", total(&warm), total(&independent));
+            for (i, (a, b)) in independent.lanes.iter().zip(&warm.lanes).enumerate() {
+                assert_eq!(
+                    (a.alpha, a.fold, b.status),
+                    (b.alpha, b.fold, Status::Converged),
+                    "{path}, lane {i}"
+                );
+                let (x, y) = (independent.lane(i), warm.lane(i));
+                assert!(max_abs_diff(&x.coef(), &y.coef()) < 1e-7, "{path}, lane {i}");
+                // At alpha_max a coefficient is about to enter.
+                if a.certificate.unwrap().unique {
+                    assert!(max_abs_diff(&x.dcoef(), &y.dcoef()) < 1e-6, "{path}, lane {i}");
+                }
+            }
+        }
+    }
+}
+
+/// Carried derivatives are those of the whole chain: by differences, all alphas moving together.
+#[test]
+fn carried_derivatives_are_those_of_the_chain() {
+    let problem = Objective::builder(synthetic(60, 25, false, 3)).build().unwrap();
+    let top = problem.alpha_max(1.0);
+    let run = |factor: f64, path: &str| {
+        let alphas = (0..6).map(|i| 0.7 * top * 0.7f64.powi(i) * factor).collect();
+        let sweep = Sweep::new(problem.clone()).alphas(Alphas::List(alphas)).iterations(12).tol(0.0);
+        let sweep = sweep.path(path.parse().unwrap()).schedule(Phase::new(Algorithm::Fista));
+        sweep.run(&mut CpuEngine::new()).unwrap().trace
+    };
+    let h = 1e-6f64;
+    let last = |trace: &proxjet::result::Trace| trace.coef.outer_iter().next_back().unwrap().to_owned();
+    let slope = (last(&run(h.exp(), "warm:2")) - last(&run((-h).exp(), "warm:2"))) / (2.0 * h);
+    let of = |path: &str| {
+        let trace = run(1.0, path);
+        trace.dcoef.outer_iter().next_back().unwrap().index_axis(Axis(1), 0).to_owned()
+    };
+    assert!(max_abs_diff(&of("warm:2"), &slope) < 1e-6);
+    assert!(max_abs_diff(&of("warm:2:restart"), &slope) > 1e-3, "it forgets the lanes before");
+}
+
+#[test]
+fn paths_that_cannot_be_are_refused() {
+    for text in ["warm", "warm:0", "warm:x", "warm:3:carried", "cold"] {
+        let error = text.parse::<proxjet::solve::Path>().unwrap_err().to_string();
+        assert!(error.contains(text) && error.contains("warm:BLOCK"), "{error}");
+    }
+    let error = warm().path("warm:3".parse().unwrap()).run(&mut CpuEngine::new()).unwrap_err().to_string();
+    assert!(error.contains("a start for each lane"), "{error}");
+}

@@ -1,6 +1,6 @@
 //! The inputs of a run.
 
-use ndarray::{Array2, ArrayView1};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 
 use super::control::Control;
 use super::{DIVERGED, Lane, LaneState, MetricSource, Start};
@@ -71,17 +71,20 @@ impl Job<'_> {
         self.lanes[lane].strengths(self.problem)
     }
 
-    /// A lane before its first iteration. `source` is the last iterate `[q]` of the lane that it starts from,
-    /// if any.
-    pub(crate) fn begin(&self, lane: usize, source: Option<ArrayView1<'_, f64>>) -> LaneState {
+    /// A lane before its first iteration. `source` is the last state `[1 + d, q]` of the lane that it starts
+    /// from, if any.
+    pub(crate) fn begin(&self, lane: usize, source: Option<ArrayView2<'_, f64>>) -> LaneState {
         let d = self.derivatives.len();
         let given = match self.lanes[lane].start {
             Start::Given(row) => self.start.map(|rows| rows.row(row)),
-            Start::From(_) => source,
+            Start::From(_) | Start::Carried(_) => source.map(|state| state.index_axis_move(Axis(0), 0)),
             Start::Zero => None,
         };
         let mut state = Array2::zeros((1 + d, self.problem.state_rows()));
         state.row_mut(0).assign(&given.map_or_else(|| self.problem.start_of(None), |x| x.to_owned()));
+        if let (Start::Carried(_), Some(source)) = (self.lanes[lane].start, source) {
+            state.assign(&source);
+        }
         LaneState {
             lane,
             iteration: 0,

@@ -42,6 +42,18 @@ pub enum Start {
     /// At the last iterate of another lane of the sweep, by index; the tangents start at zero. The lane waits
     /// until the other lane has ended. If that lane ended without a finite iterate, the start is zero.
     From(usize),
+    /// The same, and the tangents start at those of the other lane.
+    Carried(usize),
+}
+
+impl Start {
+    /// The lane that a lane waits for.
+    pub(crate) fn source(self) -> Option<usize> {
+        match self {
+            Start::From(lane) | Start::Carried(lane) => Some(lane),
+            Start::Zero | Start::Given(_) => None,
+        }
+    }
 }
 
 impl Lane {

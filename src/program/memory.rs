@@ -51,9 +51,10 @@ fn by_speed(r: &Request, limits: &Limits) -> usize {
 /// The number of lanes to run at the same time, if they fit.
 fn wanted_slots(r: &Request, limits: &Limits) -> usize {
     let by_speed = if r.session.is_some() { usize::MAX } else { by_speed(r, limits) };
-    let wanted = r.lanes.min(limits.max_lanes.max(1)).min(by_speed);
+    let lanes = r.lanes.min(r.together.max(1));
+    let wanted = lanes.min(limits.max_lanes.max(1)).min(by_speed);
     // As few rounds as possible, of about equal size.
-    let wanted = r.lanes.div_ceil(r.lanes.div_ceil(wanted));
+    let wanted = lanes.div_ceil(lanes.div_ceil(wanted));
     // Whole tiles of products, unless all lanes run at once.
     if wanted < r.lanes && limits.engine == "gpu" {
         return wanted.next_multiple_of(32).min(limits.max_lanes.max(1));

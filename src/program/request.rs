@@ -168,6 +168,8 @@ pub struct Request {
     pub stored: Option<[usize; 2]>,
     /// Lanes `b` of the sweep.
     pub lanes: usize,
+    /// Most lanes that can run at the same time, as others wait for them.
+    pub together: usize,
     /// What a session keeps; `None` for a sweep. All lanes of a session run at the same time if they fit,
     /// however long an iteration takes, and the host keeps no trace.
     pub session: Option<Keep>,
@@ -232,6 +234,7 @@ impl Request {
             validation_rows: 0,
             stored: None,
             lanes,
+            together: lanes,
             session: None,
             keep: Keep::Frames,
             tangents,

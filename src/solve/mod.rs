@@ -7,6 +7,7 @@ mod curvature;
 #[cfg(not(target_family = "wasm"))]
 mod handle;
 mod judge;
+mod path;
 mod prepared;
 mod queue;
 mod result;
@@ -20,6 +21,7 @@ mod worker;
 pub use alphas::Alphas;
 #[cfg(not(target_family = "wasm"))]
 pub use handle::{Finish, Handle, Update};
+pub use path::Path;
 pub use prepared::Prepared;
 pub use result::{CrossValidated, LaneResult, RunInfo, SweepResult};
 pub use scheduler::{OnFault, Progress};

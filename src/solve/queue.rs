@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use ndarray::Array1;
+use ndarray::Array2;
 
 use crate::engine::{LaneOutcome, Status};
 use crate::error::{Error, Result};
@@ -13,17 +13,17 @@ pub(super) struct Queue {
     ready: VecDeque<usize>,
     /// Lanes that are not ready, by the lane that they start from.
     blocked: HashMap<usize, Vec<usize>>,
-    /// `[q]`: starts of the ready lanes that start from another lane.
-    sources: HashMap<usize, Array1<f64>>,
+    /// `[1 + d, q]`: states of the lanes that ready lanes start from.
+    sources: HashMap<usize, Array2<f64>>,
 }
 
 impl Queue {
     pub(super) fn new(lanes: &[Lane]) -> Self {
         let mut queue = Queue { ready: VecDeque::new(), blocked: HashMap::new(), sources: HashMap::new() };
         for (lane, of) in lanes.iter().enumerate() {
-            match of.start {
-                Start::From(source) => queue.blocked.entry(source).or_default().push(lane),
-                Start::Zero | Start::Given(_) => queue.ready.push_back(lane),
+            match of.start.source() {
+                Some(source) => queue.blocked.entry(source).or_default().push(lane),
+                None => queue.ready.push_back(lane),
             }
         }
         queue
@@ -42,7 +42,7 @@ impl Queue {
         let usable = !matches!(outcome.status, Status::Diverged | Status::NotFinite);
         for lane in lanes {
             if usable {
-                self.sources.insert(lane, state.state.row(0).to_owned());
+                self.sources.insert(lane, state.state.clone());
             } else {
                 log::warn!(
                     "lane {lane} starts at zero: lane {} ended as {}",
@@ -87,7 +87,7 @@ pub(super) fn check_lanes(lanes: &[Lane], rows: usize) -> Result<()> {
                     "",
                 );
             }
-            Start::From(source) if source >= lanes.len() => {
+            Start::From(source) | Start::Carried(source) if source >= lanes.len() => {
                 return refuse(
                     "start",
                     format!("lane {source}"),
@@ -123,7 +123,7 @@ fn first_in_cycle(lanes: &[Lane]) -> Option<usize> {
             }
             seen[at] = 1;
             chain.push(at);
-            let Start::From(source) = lanes[at].start else { break };
+            let Some(source) = lanes[at].start.source() else { break };
             at = source;
         }
         chain.into_iter().for_each(|lane| seen[lane] = 2);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ndarray::Array2;
 
 use super::curvature::MetricCurvature;
+use super::path::Path;
 use super::prepared::expand_start;
 use super::queue::check_lanes;
 use super::step_limit;
@@ -36,6 +37,7 @@ pub struct Sweep {
     pub(super) keep: Keep,
     start: Option<Array2<f64>>,
     lane_starts: Option<Vec<Start>>,
+    path: Path,
     pub(super) precision: Precision,
     strategy: Option<Strategy>,
     pub(super) memory_budget: u64,
@@ -65,6 +67,7 @@ impl Sweep {
             keep: Keep::Frames,
             start: None,
             lane_starts: None,
+            path: Path::default(),
             precision: Precision::F64,
             strategy: None,
             memory_budget: DEFAULT_MEMORY_BUDGET,
@@ -167,6 +170,12 @@ impl Sweep {
     /// if columns are not centred.
     pub fn start(mut self, start: Array2<f64>) -> Self {
         self.start = Some(start);
+        self
+    }
+    /// How the lanes of a path start; by default all at the same start. A warm start takes fewer iterations,
+    /// but fewer lanes run at the same time.
+    pub fn path(mut self, path: Path) -> Self {
+        self.path = path;
         self
     }
     /// The start of each lane, one per alpha; by default the rows of [`start`](Self::start) in order. With
@@ -399,6 +408,11 @@ impl Sweep {
             }
             lanes.iter_mut().zip(starts).for_each(|(lane, start)| lane.start = *start);
         }
+        if self.path != Path::Independent && self.lane_starts.is_some() {
+            let found = "a warm-started path, and a start for each lane";
+            return Err(Error::usage("path", found, "one of them", "Leave one of the two out."));
+        }
+        self.path.lay_out(&mut lanes, folds.max(1));
         check_lanes(&lanes, self.start.as_ref().map_or(0, Array2::nrows))?;
         Ok(lanes)
     }
@@ -430,6 +444,7 @@ impl Sweep {
             validation_rows: shape.validation_rows,
             stored: self.problem.stored(),
             lanes: prepared.lanes.len(),
+            together: self.path.together(prepared.lanes.len(), self.problem.folds().max(1)),
             session: None,
             keep: self.keep,
             tangents: prepared.derivatives.len(),

@@ -104,6 +104,11 @@ pub(crate) struct Settings {
     /// Start from these coefficients, [p] or [lanes, p]
     #[arg(help_heading = "Iteration", long, value_name = "FILE.npy")]
     start: Option<PathBuf>,
+    /// How the alphas of a path start: independent, or warm:BLOCK, in blocks of so many, each at the end of the
+    /// nearest alpha of the block before, with its derivatives (warm:BLOCK:restart: without) [default:
+    /// independent]
+    #[arg(help_heading = "Iteration", long, value_name = "HOW", conflicts_with = "start")]
+    path: Option<String>,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
     /// f32 or f64 [default: f64 on the CPU engine, f32 on a GPU]
@@ -249,6 +254,9 @@ impl Settings {
         }
         if let Some(every) = self.every {
             sweep = sweep.every(every);
+        }
+        if let Some(path) = &self.path {
+            sweep = sweep.path(path.parse()?);
         }
         if let Some(path) = &self.start {
             sweep = sweep.start(self.read_start(path)?);

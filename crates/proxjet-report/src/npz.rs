@@ -9,8 +9,8 @@ use zip::write::SimpleFileOptions;
 
 use proxjet::result::Trace;
 
-/// Writes a trace as a NPZ archive; float64, C order, `iteration` and `fold` as int64, and `id` as text, which
-/// is the [id](crate::ResultFile::id) of the run. Shapes are those of [`Trace`].
+/// Writes a trace as a NPZ archive: float64, C order, `iteration` and `fold` as int64, and `id` as text, the
+/// [id](crate::ResultFile::id) of the run. Shapes are those of [`Trace`].
 ///
 /// # Errors
 /// Errors of the writer.
