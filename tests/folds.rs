@@ -75,6 +75,10 @@ fn folds_that_cannot_be_are_refused() {
     says(Folds::k_fold(4, 1, 1).unwrap_err(), Usage, &["1 folds", "at least 2"]);
     says(Folds::of_ids(&[3, 3]).unwrap_err(), Data, &["1 different numbers"]);
     says(Folds::forward_chaining(3, 3).unwrap_err(), Data, &["4 blocks of rows", "at most 3"]);
+    says(Folds::k_fold(usize::MAX, 2, 1).unwrap_err(), ErrorKind::Memory, &["2 folds of"]);
+    let many = FoldRule::KFold { folds: 5, seed: 1, repeats: usize::MAX };
+    let data = bundled("diabetes").unwrap();
+    says(many.of(&data, false, None).unwrap_err(), ErrorKind::Memory, &["folds of 442 rows"]);
     says("5:x".parse::<FoldRule>().unwrap_err(), Usage, &["'5:x'", "K:SEED"]);
     let groups = vec!["a".to_string(), "b".into(), "a".into()];
     says(Folds::grouped(&groups, 3, 1).unwrap_err(), Data, &["2 groups for 3 folds"]);
@@ -90,10 +94,13 @@ fn folds_that_cannot_be_are_refused() {
     says(builder().folds(Folds::k_fold(5, 2, 1).unwrap()).build().unwrap_err(), Data, &["5 rows", "4"]);
     let both = builder().folds(Folds::k_fold(4, 2, 1).unwrap()).validation(classes.clone().unwrap());
     says(both.build().unwrap_err(), Usage, &["folds and held-out rows"]);
+    let folded = Objective::builder(synthetic(20, 3, false, 1)).folds(Folds::k_fold(20, 4, 1).unwrap());
+    let folded = Sweep::new(folded.build().unwrap());
+    says(proxjet::diff::check(&folded, &mut CpuEngine::new(), 1e-6).unwrap_err(), Usage, &["4 folds"]);
+    let many = folded.clone().alphas(Alphas::Path { epsilon: 0.1, count: 1 << 23 });
+    says(many.plan(&CpuEngine::new()).unwrap_err(), Usage, &["33554432 lanes"]);
     if let Some(gpu) = common::gpu() {
-        let folds = Objective::builder(synthetic(20, 3, false, 1)).folds(Folds::k_fold(20, 4, 1).unwrap());
-        let sweep = Sweep::new(folds.build().unwrap());
-        says(sweep.plan(&gpu).unwrap_err(), Usage, &["folds of the rows", "CpuEngine"]);
+        says(folded.plan(&gpu).unwrap_err(), Usage, &["folds of the rows", "CpuEngine"]);
     }
 }
 

@@ -181,6 +181,9 @@ fn paths_that_cannot_be_are_refused() {
         let error = text.parse::<proxjet::solve::Path>().unwrap_err().to_string();
         assert!(error.contains(text) && error.contains("warm:BLOCK"), "{error}");
     }
+    let late = Sweep::new(warm().problem().clone()).tangent_start(TangentStart::Iteration(5));
+    let error = late.path("warm:3".parse().unwrap()).run(&mut CpuEngine::new()).unwrap_err().to_string();
+    assert!(error.contains("derivatives that start late"), "{error}");
     let error = warm().path("warm:3".parse().unwrap()).run(&mut CpuEngine::new()).unwrap_err().to_string();
     assert!(error.contains("a start for each lane"), "{error}");
 }

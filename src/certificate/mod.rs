@@ -397,7 +397,8 @@ impl OfObjective<'_> {
         }
         let near = KINK * (2.0 * self.scales.loss).sqrt();
         let knots = |i: usize| self.objective.loss().kinks(self.objective.target[i]);
-        (0..z.len()).any(|i| knots(i).iter().any(|knot| (z[i] - knot).abs() < near))
+        let counts = |i: &usize| self.objective.weight[*i] > 0.0;
+        (0..z.len()).filter(counts).any(|i| knots(i).iter().any(|knot| (z[i] - knot).abs() < near))
     }
 }
 

@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 
 use super::Dataset;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Rows that are fitted and rows that are held out, ascending; the others are left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub enum FoldRule {
 impl FromStr for FoldRule {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
-        let whole = |t: &str| t.parse::<u64>().ok();
+        let whole = |t: &str| t.parse::<u64>().ok().filter(|v| *v <= u64::from(u32::MAX));
         let parsed = match text.split(':').collect::<Vec<_>>()[..] {
             ["time", folds] => whole(folds).map(|folds| FoldRule::Time { folds: folds as usize }),
             [folds] => whole(folds).map(|k| FoldRule::KFold { folds: k as usize, seed: 1, repeats: 1 }),
@@ -77,12 +77,13 @@ impl FoldRule {
     /// groups of rows that stay together if `groups` names one for each row.
     ///
     /// # Errors
-    /// Fewer rows, rows of a class, or groups than folds; groups with an order of time.
+    /// Fewer rows or groups than folds; so many folds that their rows would fill the memory; groups with an
+    /// order of time.
     pub fn of(self, data: &Dataset, classes: bool, groups: Option<&[String]>) -> Result<Folds> {
         let n = data.rows();
         match (self, groups) {
             (FoldRule::KFold { folds, seed, repeats }, _) if repeats > 1 => {
-                check_count(repeats, "repeats", usize::MAX)?;
+                check_rows(n, folds.saturating_mul(repeats))?;
                 let own = |i: usize| FoldRule::KFold { folds, seed: seed.wrapping_add(i as u64), repeats: 1 };
                 let all: Vec<Folds> =
                     (0..repeats).map(|i| own(i).of(data, classes, groups)).collect::<Result<_>>()?;
@@ -106,6 +107,19 @@ impl FoldRule {
     }
 }
 
+/// Most rows of all folds together: 3 GiB of numbers and weights.
+const MOST_ROWS: usize = 1 << 27;
+
+/// Refuses so many folds that their rows would fill the memory.
+fn check_rows(rows: usize, folds: usize) -> Result<()> {
+    if rows.checked_mul(folds).is_some_and(|all| all <= MOST_ROWS) {
+        return Ok(());
+    }
+    let found = format!("{folds} folds of {rows} rows");
+    let expected = format!("at most {MOST_ROWS} rows in all folds together");
+    Err(Error::new(ErrorKind::Memory, "folds", found, expected, "Use fewer folds or repeats."))
+}
+
 fn check_count(folds: usize, what: &str, most: usize) -> Result<()> {
     if folds < 2 {
         return Err(Error::usage("folds", format!("{folds} {what}"), "at least 2", "For example 5."));
@@ -124,6 +138,7 @@ impl Folds {
     /// No fold; a fold without fitted or without held-out rows, with a row of both, or with one that there
     /// is not.
     pub fn new(rows: usize, folds: Vec<Fold>) -> Result<Self> {
+        check_rows(rows, folds.len())?;
         if folds.is_empty() {
             return Err(Error::data("folds", "none", "at least one", ""));
         }
@@ -152,6 +167,7 @@ impl Folds {
     /// Fewer than two folds, or fewer rows than folds.
     pub fn k_fold(rows: usize, folds: usize, seed: u64) -> Result<Self> {
         check_count(folds, "folds", rows)?;
+        check_rows(rows, folds)?;
         Self::stratified(&vec![0; rows], folds, seed)
     }
 
@@ -161,6 +177,7 @@ impl Folds {
     /// As [`k_fold`](Self::k_fold).
     pub fn stratified(labels: &[u64], folds: usize, seed: u64) -> Result<Self> {
         check_count(folds, "folds", labels.len())?;
+        check_rows(labels.len(), folds)?;
         let mut by_label: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
         labels.iter().enumerate().for_each(|(i, label)| by_label.entry(*label).or_default().push(i));
         let mut rng = rand_pcg::Pcg64::seed_from_u64(seed);
@@ -189,6 +206,7 @@ impl Folds {
             return Err(Error::data("groups", found, "at least as many groups as folds", "Use fewer folds."));
         }
         check_count(folds, "folds", groups.len())?;
+        check_rows(groups.len(), folds)?;
         let mut list: Vec<Vec<usize>> = by_group.into_values().collect();
         list.shuffle(&mut rand_pcg::Pcg64::seed_from_u64(seed));
         list.sort_by_key(|rows| std::cmp::Reverse(rows.len()));
@@ -211,6 +229,7 @@ impl Folds {
             let found = format!("{} different numbers", known.len());
             return Err(Error::data("fold ids", found, "at least two", "Number the folds of the rows."));
         }
+        check_rows(ids.len(), known.len())?;
         let place: BTreeMap<i64, usize> = known.into_keys().zip(0..).collect();
         Self::of_numbers(&ids.iter().map(|id| place[id]).collect::<Vec<_>>(), place.len())
     }
@@ -224,6 +243,7 @@ impl Folds {
             return Err(Error::usage("folds", "0 folds", "at least 1", "For example time:5."));
         }
         check_count(folds.saturating_add(1), "blocks of rows", rows)?;
+        check_rows(rows, folds)?;
         let end = |block: usize| rows * block / (folds + 1);
         let fold = |f: usize| Fold {
             fitted: (0..end(f + 1)).collect(),

@@ -255,7 +255,11 @@ impl Dataset {
         }
         self.design = self.design.with_columns_or_zeros(&found);
         self.feature_names = names.to_vec();
-        self.standardization = None;
+        // A column of zeros is its own standardisation.
+        let of = |v: &[f64], instead: f64| found.iter().map(|j| j.map_or(instead, |j| v[j])).collect();
+        let standardization = self.standardization.as_ref();
+        self.standardization =
+            standardization.map(|s| Standardization { mean: of(&s.mean, 0.0), scale: of(&s.scale, 1.0) });
         Ok(self)
     }
 

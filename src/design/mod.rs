@@ -287,7 +287,9 @@ impl Design {
         (d2_max, d2_min): (f64, f64),
     ) -> Spectrum {
         let gram = |v: &Array1<f64>| self.apply_t_vector((self.apply_vector(v.view()) * weight).view());
-        Spectrum::of_gram((self.rows(), self.columns()), gram, (d2_max, d2_min))
+        // A row of weight zero adds nothing to the rank.
+        let rows = weight.iter().filter(|w| **w > 0.0).count();
+        Spectrum::of_gram((rows, self.columns()), gram, (d2_max, d2_min))
     }
     /// The same for `X diag(scale)`: the curvature in a metric with the diagonal `scale²`.
     pub(crate) fn spectral_bound_scaled(

@@ -234,9 +234,11 @@ impl Sparse {
         let by_columns = self.ordered_by(Major::Columns);
         let full = |j: usize| by_columns.places(j).len() as f64 >= FULL * self.rows as f64;
         let mut left = vec![0.0; self.columns];
-        let filled = (0..self.columns).any(|j| full(j) && shift[j] != 0.0);
+        // A column may be full by now, as its rows are fewer than when it was shifted before.
+        let total = |j: usize| self.shift_of(j) + shift[j];
+        let filled = (0..self.columns).any(|j| full(j) && total(j) != 0.0);
         for j in (0..self.columns).filter(|j| !full(*j)) {
-            left[j] = self.shift_of(j) + shift[j];
+            left[j] = total(j);
         }
         if !filled {
             return Sparse { shift: Arc::new(left), ..self };
@@ -245,9 +247,8 @@ impl Sparse {
             if !full(j) {
                 return by_columns.lines_of(j);
             }
-            // What was subtracted before is zero in a full column.
-            let mut column = vec![-shift[j]; self.rows];
-            by_columns.line(j).for_each(|(i, v)| column[i] = v - shift[j]);
+            let mut column = vec![-total(j); self.rows];
+            by_columns.line(j).for_each(|(i, v)| column[i] = v - total(j));
             column.into_iter().zip(0..).map(|(v, i)| (i, v)).collect()
         });
         Sparse::from_lines((self.rows, self.columns), Major::Columns, lines, left)

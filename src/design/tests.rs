@@ -320,3 +320,21 @@ fn entries_of_one_place_are_summed_and_places_are_checked() {
     let error = Sparse::from_triplets((2, 3), [(2, 0, 1.0)]).unwrap_err();
     assert!(error.to_string().contains("row 2, column 0"), "{error}");
 }
+
+/// Rows that are selected may fill a column that was shifted when it was mostly zeros.
+#[test]
+fn a_column_that_becomes_full_keeps_its_shift() {
+    let mut x = Array2::zeros((10, 12));
+    (0..4).for_each(|i| x[[i, 3]] = 5.0 + i as f64);
+    x[[7, 1]] = 2.0;
+    let rows = [0, 1, 2, 3, 4];
+    let weight = Array1::from_elem(5, 0.2);
+    let shift = vector(12, 0.4);
+    let of = |design: Design| {
+        let (centred, mean) = design.shifted(&shift).select_rows(&rows).centred(weight.view());
+        (centred.to_dense(), mean)
+    };
+    let ((dense, mean), (from_sparse, sparse_mean)) = (of(Design::dense(x.clone())), of(sparse(&x)));
+    assert!(max_abs_diff(mean, sparse_mean) < 1e-14);
+    assert!(max_abs_diff(dense, from_sparse) < 1e-14);
+}

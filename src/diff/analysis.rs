@@ -76,8 +76,9 @@ fn floor(precision: Precision) -> f64 {
 /// the reason.
 ///
 /// # Errors
-/// As [`Sweep::prepare`].
+/// As [`Sweep::prepare`], and folds.
 pub fn solutions(sweep: &Sweep, result: &SweepResult) -> Result<Vec<Result<Solution>>> {
+    super::refuse_folds(sweep)?;
     let prepared = sweep.prepare()?;
     let lanes: Vec<usize> = (0..prepared.lanes.len()).collect();
     let of = |lane: &usize| {

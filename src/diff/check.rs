@@ -34,8 +34,9 @@ pub struct CheckRow {
 /// momenta that depend on the hyperparameters change with them.
 ///
 /// # Errors
-/// As [`Sweep::run`], and a derivative by a step or momentum of a schedule whose steps are taken back.
+/// As [`Sweep::run`], folds, and a derivative by a step or momentum of a schedule whose steps are taken back.
 pub fn check(sweep: &Sweep, engine: &mut dyn Engine, h: f64) -> Result<Vec<CheckRow>> {
+    super::refuse_folds(sweep)?;
     let sweep = sweep.clone().tol(0.0).every(1);
     let base = sweep.run(engine)?;
     let prepared = sweep.prepare()?;

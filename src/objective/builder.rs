@@ -1,5 +1,7 @@
 //! Builds an [`Objective`] from data and settings.
 
+use std::sync::Arc;
+
 use ndarray::Array1;
 
 use super::{FoldWeights, HeldOut, Intercept, Loss, Need, Objective, Penalty, classes, robust_scale};
@@ -134,7 +136,7 @@ impl ObjectiveBuilder {
             penalty_factors,
             intercept,
             held_out,
-            folds,
+            folds: Arc::new(folds),
             loss,
             penalty,
             curvature,

@@ -1,5 +1,7 @@
 //! Folds of an objective: weights of the rows that a lane is fitted on, and of those that it holds out.
 
+use std::sync::Arc;
+
 use ndarray::{Array1, ArrayView1};
 
 use super::{HeldOut, Loss, Objective};
@@ -61,12 +63,12 @@ impl Objective {
             weight: held_out,
             rows: Vec::new(),
         };
-        Objective { weight: fitted, held_out: Some(held_out), folds: Vec::new(), ..self.clone() }
+        Objective { weight: fitted, held_out: Some(held_out), folds: Arc::default(), ..self.clone() }
     }
 
     /// The same objective on all rows.
     pub(crate) fn without_folds(&self) -> Objective {
-        Objective { folds: Vec::new(), ..self.clone() }
+        Objective { folds: Arc::default(), ..self.clone() }
     }
 
     /// The weights of the rows that lanes are fitted on: those of every fold, or of all rows.

@@ -3,6 +3,8 @@
 //! `minimise  Σ_i ω_i φ(z_i, y_i) + Σ_j g(coef_j; alpha, l1_ratio, factor_j)`, `z = X coef + intercept`, with
 //! the weights normalised to `Σ ω = 1`. The intercept is never penalised.
 
+use std::sync::Arc;
+
 use ndarray::{Array1, ArrayView1, Axis};
 
 use crate::data::Standardization;
@@ -76,7 +78,7 @@ pub struct Objective {
     pub(crate) intercept: Intercept,
     pub(crate) held_out: Option<HeldOut>,
     /// Empty unless lanes are fitted on folds of the rows.
-    pub(crate) folds: Vec<FoldWeights>,
+    pub(crate) folds: Arc<Vec<FoldWeights>>,
     loss: Loss,
     penalty: Penalty,
     curvature: CurvatureBounds,

@@ -5,6 +5,12 @@ use ndarray::{Array1, ArrayView1};
 
 use super::{HeldOut, Objective};
 
+/// True if all rows of positive weight have the same target.
+fn is_constant(y: &Array1<f64>, weight: &Array1<f64>) -> bool {
+    let mut counted = y.iter().zip(weight).filter(|(_, w)| **w > 0.0).map(|(v, _)| *v);
+    counted.next().is_none_or(|first| counted.all(|v| v == first))
+}
+
 impl Objective {
     /// The name of a model's score: `"accuracy"` for classes, else `"r2"`.
     pub fn score_name(&self) -> &'static str {
@@ -22,7 +28,7 @@ impl Objective {
         let z = design.apply_vector(state);
         let score = if self.loss.classes() {
             (0..z.len()).filter(|i| (z[*i] > 0.0) == (y[*i] > 0.0)).map(|i| w[i]).sum()
-        } else if y.iter().all(|v| *v == y[0]) {
+        } else if is_constant(y, w) {
             return None;
         } else {
             let mean = w.dot(y);

@@ -14,7 +14,7 @@ impl Objective {
         let (n, q) = (self.design.rows(), self.state_rows());
         let m = q + 1;
         // Row by row blocks, each beneath the factor so far.
-        let block = (4 * m).max(256);
+        let block = m.max(64);
         let mut factor = Mat::<f64>::zeros(0, m);
         for first in (0..n).step_by(block) {
             let rows: Vec<usize> = (first..(first + block).min(n)).collect();

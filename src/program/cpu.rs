@@ -23,7 +23,8 @@ pub(super) fn buffers(
     // An entry of a sparse design is a number and its place.
     let design = |entries: usize| if r.stored.is_some() { [entries, 2] } else { [1, entries] };
     let [stored, stored_held_out] = r.entries();
-    let stored = if r.is_gram() { n.saturating_mul(q) } else { stored };
+    // The triangular factor, and the blocks of rows that it is made of.
+    let stored = if r.is_gram() { n.saturating_mul(q).saturating_mul(6) } else { stored };
     let mut list = Vec::new();
     let mut add = |id, copies, shape: &[usize]| {
         let element = Element::real(r.precision);
@@ -52,7 +53,10 @@ pub(super) fn buffers(
     let set = working_set(r, limits, lanes);
     if set > 0 {
         let groups = Copies::Many(lanes.div_ceil(GROUP_LANES));
-        add(WorkingSets, groups, &[set, n + 3 * GROUP_LANES * (1 + d)]);
+        // The columns of a set, and its matrices.
+        let columns = r.stored.map_or(set.saturating_mul(n), |[stored, _]| stored.saturating_mul(2));
+        let matrices = set.saturating_mul(3 * GROUP_LANES * (1 + d));
+        add(WorkingSets, groups, &[1, columns.min(set.saturating_mul(n)).saturating_add(matrices)]);
         add(WorkingSetReferences, Copies::One, &[n, lanes]);
     }
     add(Records, Copies::One, &[chunk, lanes, RecordLayout::new(d).fields()]);

@@ -34,6 +34,14 @@ pub enum Alphas {
 /// Maximum number of lanes of a sweep; limits the allocation that a typing error can cause.
 const MAX_LANES: usize = 1 << 24;
 
+/// Refuses more lanes than a sweep may have.
+pub(super) fn check_count(count: usize, what: &str) -> Result<()> {
+    if count <= MAX_LANES {
+        return Ok(());
+    }
+    Err(Error::usage("alphas", format!("{count} {what}"), format!("at most {MAX_LANES}"), ""))
+}
+
 impl Alphas {
     /// These values.
     pub fn list(values: impl IntoIterator<Item = f64>) -> Self {
@@ -122,7 +130,8 @@ fn ends(problem: &Objective, l1_ratio: f64, epsilon: f64) -> Result<(f64, f64)> 
 /// A remark if no lane can have a penalised coefficient.
 pub(crate) fn remark(problem: &Objective, lanes: &[Lane]) -> Option<String> {
     let lowest = lanes.iter().min_by(|a, b| a.alpha.total_cmp(&b.alpha))?;
-    if !problem.penalty().uses_alpha() || !keeps_zeros(problem, lowest.l1_ratio) {
+    // Folds have other rows.
+    if problem.folds() > 0 || !problem.penalty().uses_alpha() || !keeps_zeros(problem, lowest.l1_ratio) {
         return None;
     }
     let top = problem.alpha_max(lowest.l1_ratio);
@@ -141,15 +150,7 @@ impl Alphas {
             Alphas::List(values) => values.len(),
             Alphas::Geometric { count, .. } | Alphas::Path { count, .. } => *count,
         };
-        if count > MAX_LANES {
-            return Err(Error::usage(
-                "alphas",
-                format!("{count} values"),
-                format!("at most {MAX_LANES}"),
-                "",
-            ));
-        }
-        Ok(())
+        check_count(count, "values")
     }
 }
 

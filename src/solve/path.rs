@@ -2,8 +2,13 @@
 
 use std::str::FromStr;
 
+use ndarray::Array2;
+
+use super::Sweep;
+use super::queue::check_lanes;
 use crate::error::{Error, Result};
 use crate::lanes::{Lane, Start};
+use crate::schedule::TangentStart;
 
 /// How the lanes of a path start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,7 +52,11 @@ impl Path {
         let alphas: Vec<f64> = lanes.iter().step_by(folds).map(|lane| lane.alpha).collect();
         for a in block..alphas.len() {
             let first = a / block * block - block;
-            let distance = |b: usize| (alphas[a].ln() - alphas[b].ln()).abs();
+            let distance = |b: usize| match (alphas[a], alphas[b]) {
+                (x, y) if x > 0.0 && y > 0.0 => (x.ln() - y.ln()).abs(),
+                // By their difference where an alpha has no logarithm, after all that have one.
+                (x, y) => 1e3 + (x - y).abs(),
+            };
             let nearest = (first..first + block).min_by(|b, c| distance(*b).total_cmp(&distance(*c)));
             let nearest = nearest.expect("a block has an alpha");
             for fold in 0..folds {
@@ -64,5 +73,52 @@ impl Path {
             Path::Independent => lanes,
             Path::Warm { block, .. } => lanes.min(block.saturating_mul(folds)),
         }
+    }
+}
+
+impl Sweep {
+    /// The lanes of the sweep: one for each alpha, each with its start.
+    pub(super) fn lay_out(&self, alphas: &[f64], l1_ratio: f64) -> Result<Vec<Lane>> {
+        let folds = self.problem.folds();
+        // The folds of an alpha beside each other, as their active sets are alike.
+        let of = |&alpha: &f64| {
+            let one = Lane::new(alpha, l1_ratio);
+            let of_folds = (0..folds).map(move |fold| Lane { fold: Some(fold), ..one });
+            of_folds.chain((folds == 0).then_some(one))
+        };
+        let mut lanes: Vec<Lane> = alphas.iter().flat_map(of).collect();
+        if let Some(start) = &self.start {
+            for (i, lane) in lanes.iter_mut().enumerate() {
+                lane.start = Start::Given(if start.nrows() == 1 { 0 } else { i });
+            }
+        }
+        if let Some(starts) = &self.lane_starts {
+            if starts.len() != lanes.len() {
+                return Err(Error::usage(
+                    "lane starts",
+                    format!("{}", starts.len()),
+                    format!("{}, one for each lane", lanes.len()),
+                    "",
+                ));
+            }
+            lanes.iter_mut().zip(starts).for_each(|(lane, start)| lane.start = *start);
+        }
+        self.check_path()?;
+        self.path.lay_out(&mut lanes, folds.max(1));
+        check_lanes(&lanes, self.start.as_ref().map_or(0, Array2::nrows))?;
+        Ok(lanes)
+    }
+
+    /// Refuses what a warm-started path cannot use.
+    fn check_path(&self) -> Result<()> {
+        let Path::Warm { carried, .. } = self.path else { return Ok(()) };
+        let found = if self.lane_starts.is_some() || self.start.as_ref().is_some_and(|s| s.nrows() > 1) {
+            "a start for each lane"
+        } else if carried && self.schedule.tangents_from() != TangentStart::Iteration(0) {
+            "derivatives that start late, which carry nothing: `warm:BLOCK:restart` runs with them"
+        } else {
+            return Ok(());
+        };
+        Err(Error::usage("path", format!("a warm-started path, and {found}"), "one of them", ""))
     }
 }

@@ -1,6 +1,7 @@
 //! The queue of waiting lanes. A lane that starts from another lane is ready when that lane has ended.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use ndarray::Array2;
 
@@ -14,7 +15,7 @@ pub(super) struct Queue {
     /// Lanes that are not ready, by the lane that they start from.
     blocked: HashMap<usize, Vec<usize>>,
     /// `[1 + d, q]`: states of the lanes that ready lanes start from.
-    sources: HashMap<usize, Array2<f64>>,
+    sources: HashMap<usize, Arc<Array2<f64>>>,
 }
 
 impl Queue {
@@ -40,9 +41,10 @@ impl Queue {
     pub(super) fn finish(&mut self, state: &LaneState, outcome: &LaneOutcome) {
         let Some(lanes) = self.blocked.remove(&state.lane) else { return };
         let usable = !matches!(outcome.status, Status::Diverged | Status::NotFinite);
+        let source = Arc::new(state.state.clone());
         for lane in lanes {
             if usable {
-                self.sources.insert(lane, state.state.clone());
+                self.sources.insert(lane, source.clone());
             } else {
                 log::warn!(
                     "lane {lane} starts at zero: lane {} ended as {}",

@@ -77,6 +77,12 @@ impl SweepResult {
 }
 
 impl CrossValidated {
+    /// The index of the candidate of the lowest mean; `None` if none has a mean.
+    pub fn best(candidates: &[CrossValidated]) -> Option<usize> {
+        let means = candidates.iter().enumerate().filter_map(|(i, c)| Some((i, c.mean?)));
+        means.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i)
+    }
+
     fn of(lanes: &[LaneResult]) -> Self {
         let k = lanes.len() as f64;
         let loss = |lane: &LaneResult| lane.validation_loss.filter(|_| lane.ended());

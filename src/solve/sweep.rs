@@ -9,7 +9,6 @@ use ndarray::Array2;
 use super::curvature::MetricCurvature;
 use super::path::Path;
 use super::prepared::expand_start;
-use super::queue::check_lanes;
 use super::step_limit;
 use super::{Alphas, OnFault, Prepared};
 use crate::engine::Engine;
@@ -35,9 +34,9 @@ pub struct Sweep {
     derivatives: Option<Vec<Derivative>>,
     every: Option<usize>,
     pub(super) keep: Keep,
-    start: Option<Array2<f64>>,
-    lane_starts: Option<Vec<Start>>,
-    path: Path,
+    pub(super) start: Option<Array2<f64>>,
+    pub(super) lane_starts: Option<Vec<Start>>,
+    pub(super) path: Path,
     pub(super) precision: Precision,
     strategy: Option<Strategy>,
     pub(super) memory_budget: u64,
@@ -293,11 +292,13 @@ impl Sweep {
         let alphas = self.alphas.clone().unwrap_or_else(standard).resolve(problem, l1_ratio)?;
         // Before lanes and tables are laid out.
         let sizes = (problem.shape().rows, problem.state_rows());
-        let plain = Request::plain(sizes, alphas.len(), derivatives.len(), self.iterations, self.precision);
+        let lanes = alphas.len().saturating_mul(problem.folds().max(1));
+        super::alphas::check_count(lanes, "lanes")?;
+        let plain = Request::plain(sizes, lanes, derivatives.len(), self.iterations, self.precision);
         Request {
             session,
             keep: self.keep,
-            every: self.period(alphas.len(), derivatives.len()),
+            every: self.period(lanes, derivatives.len()),
             memory_budget: self.memory_budget,
             ..plain
         }
@@ -382,41 +383,6 @@ impl Sweep {
         }
     }
 
-    /// The lanes of the sweep: one for each alpha, each with its start.
-    fn lay_out(&self, alphas: &[f64], l1_ratio: f64) -> Result<Vec<Lane>> {
-        let folds = self.problem.folds();
-        // The folds of an alpha beside each other, as their active sets are alike.
-        let of = |&alpha: &f64| {
-            let one = Lane::new(alpha, l1_ratio);
-            let of_folds = (0..folds).map(move |fold| Lane { fold: Some(fold), ..one });
-            of_folds.chain((folds == 0).then_some(one))
-        };
-        let mut lanes: Vec<Lane> = alphas.iter().flat_map(of).collect();
-        if let Some(start) = &self.start {
-            for (i, lane) in lanes.iter_mut().enumerate() {
-                lane.start = Start::Given(if start.nrows() == 1 { 0 } else { i });
-            }
-        }
-        if let Some(starts) = &self.lane_starts {
-            if starts.len() != lanes.len() {
-                return Err(Error::usage(
-                    "lane starts",
-                    format!("{}", starts.len()),
-                    format!("{}, one for each lane", lanes.len()),
-                    "",
-                ));
-            }
-            lanes.iter_mut().zip(starts).for_each(|(lane, start)| lane.start = *start);
-        }
-        if self.path != Path::Independent && self.lane_starts.is_some() {
-            let found = "a warm-started path, and a start for each lane";
-            return Err(Error::usage("path", found, "one of them", "Leave one of the two out."));
-        }
-        self.path.lay_out(&mut lanes, folds.max(1));
-        check_lanes(&lanes, self.start.as_ref().map_or(0, Array2::nrows))?;
-        Ok(lanes)
-    }
-
     /// The same sweep of a single alpha on all rows, for the model that a cross-validation chose.
     pub fn without_folds(mut self, alpha: f64) -> Self {
         self.problem = self.problem.without_folds();
@@ -496,7 +462,7 @@ impl Sweep {
             self.every = Some(self.iterations);
         }
         let prepared = self.prepare_for(Some(keep))?;
-        if let Some(i) = prepared.lanes.iter().position(|lane| matches!(lane.start, Start::From(_))) {
+        if let Some(i) = prepared.lanes.iter().position(|lane| lane.start.source().is_some()) {
             return Err(Error::usage(
                 format!("start of lane {i}"),
                 "a start from another lane",

@@ -80,6 +80,26 @@ fn separator(text: &str) -> Result<u8> {
 }
 
 impl InputArgs {
+    /// Held-out rows of a file. If the target of the data is a file, theirs is `target`.
+    pub(crate) fn read_held_out(&self, file: &str, target: Option<&str>, max_bytes: u64) -> Result<Dataset> {
+        let is_file = |t: &String| t.ends_with(".npy") || t.ends_with(".npy.gz");
+        match (target, self.target.as_ref().filter(|t| is_file(t))) {
+            (None, Some(given)) => {
+                let remedy = "Give theirs with --validation-target FILE.npy.";
+                Err(Error::usage(
+                    "--validation-data",
+                    format!("{file} beside --target {given}"),
+                    "a target of the held-out rows",
+                    remedy,
+                ))
+            }
+            (Some(target), _) => {
+                InputArgs { target: Some(target.into()), ..self.clone() }.read(file, max_bytes)
+            }
+            (None, None) => self.read(file, max_bytes),
+        }
+    }
+
     /// A data set from a file, or a bundled one.
     pub(crate) fn read(&self, data: &str, max_bytes: u64) -> Result<Dataset> {
         let options = ReadOptions {

@@ -4,15 +4,19 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array1, Array2, Axis, Ix1, Ix2};
 
-use crate::engine::EngineArgs;
+use crate::engine::{Choice, EngineArgs};
 use crate::input::InputArgs;
 use proxjet::data::{self, Dataset, FoldRule, Folds, Validation};
-use proxjet::design::Design;
+use proxjet::engine::Engine;
+use proxjet::engine::cpu::CpuEngine;
 use proxjet::error::{Error, ErrorKind, Result};
 use proxjet::objective::{Derivative, Loss, Objective, Penalty};
 use proxjet::program::Precision;
 use proxjet::schedule::{Algorithm, Metric, Momentum, Phase, Restart, Schedule, Step};
 use proxjet::solve::{Alphas, DEFAULT_MEMORY_BUDGET, Sweep};
+
+/// Engines that share a run.
+pub(crate) type Engines = Vec<Box<dyn Engine>>;
 
 /// Options of a sweep.
 #[derive(Debug, Clone, clap::Args)]
@@ -104,8 +108,8 @@ pub(crate) struct Settings {
     /// Start from these coefficients, [p] or [lanes, p]
     #[arg(help_heading = "Iteration", long, value_name = "FILE.npy")]
     start: Option<PathBuf>,
-    /// How the alphas of a path start: independent, or warm:BLOCK, in blocks of so many, each at the end of the
-    /// nearest alpha of the block before, with its derivatives (warm:BLOCK:restart: without) [default:
+    /// How the alphas of a path start: independent, or warm:BLOCK, in blocks of so many, each at the end of
+    /// the nearest alpha of the block before, with its derivatives (warm:BLOCK:restart: without) [default:
     /// independent]
     #[arg(help_heading = "Iteration", long, value_name = "HOW", conflicts_with = "start")]
     path: Option<String>,
@@ -136,6 +140,9 @@ pub(crate) struct Settings {
     #[arg(help_heading = "Data", long, value_name = "FILE",
         conflicts_with_all = ["validation", "folds", "fold_ids"])]
     validation_data: Option<String>,
+    /// The target of --validation-data, where that of --data is a file of its own
+    #[arg(help_heading = "Data", long, value_name = "FILE.npy", requires = "validation_data")]
+    validation_target: Option<String>,
     /// Compute on all coefficients at every iteration, also on those that provably rest at zero
     #[arg(help_heading = "Run", long)]
     no_sparsity: bool,
@@ -175,6 +182,16 @@ impl Settings {
     pub(crate) fn or_without_restart(mut self) -> Self {
         self.restart.get_or_insert_with(|| "none".into());
         self
+    }
+
+    /// The engines of a problem: where none was asked for, the CPU engine for what a GPU cannot run.
+    pub(crate) fn engines_of(&self, sweep: Sweep, engines: Engines) -> Result<(Sweep, Engines)> {
+        let needs_cpu = sweep.problem().stored().is_some() || sweep.problem().folds() > 0;
+        if self.engine.choice() != Choice::Auto || !needs_cpu || engines[0].info().engine == "cpu" {
+            return Ok((sweep, engines));
+        }
+        note!("sparse designs and folds run on the CPU engine");
+        Ok((sweep.precision(self.precision()?.unwrap_or(Precision::F64)), vec![Box::new(CpuEngine::new())]))
     }
 
     /// The requested precision, if any.
@@ -340,10 +357,16 @@ impl Settings {
 
     /// The held-out rows of a file, in the columns of the fitted data.
     fn validation_data(&self, file: &str, fitted: &Dataset) -> Result<Dataset> {
-        let held_out = self.input.read(file, self.budget()?)?;
-        // Texts, and columns of sparse files, that do not occur there.
-        let sparse = matches!(fitted.design(), Design::Sparse(_));
-        let absent = |name: &str| sparse || name.contains('=');
+        let held_out = self.input.read_held_out(file, self.validation_target.as_deref(), self.budget()?)?;
+        let name = file.trim_end_matches(".gz").to_lowercase();
+        let is = |extensions: &[&str]| extensions.iter().any(|e| name.ends_with(e));
+        let (table, indexed) = (is(&[".csv", ".tsv"]), is(&[".svm", ".svmlight", ".libsvm"]));
+        if !table && !indexed && held_out.features() != fitted.features() {
+            let expected = format!("{}, as in --data", fitted.features());
+            return Err(Error::data(file, format!("{} features", held_out.features()), expected, ""));
+        }
+        // Texts that do not occur there, and indices without an entry.
+        let absent = |name: &str| indexed || table && name.contains('=');
         held_out.with_features(fitted.feature_names(), absent).map_err(|e| e.within(&format!("{file}: ")))
     }
 

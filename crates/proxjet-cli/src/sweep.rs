@@ -5,17 +5,14 @@ use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::engine::Choice;
 use crate::flags::translated;
 use crate::settings::Settings;
 use crate::{INTERRUPTED, QUIET, SOME_NOT_CONVERGED, interrupt, print, print_json, print_styled};
 use proxjet::certificate::Verdict;
 use proxjet::diff::{analyse, solutions};
-use proxjet::engine::cpu::CpuEngine;
 use proxjet::engine::{Engine, Status};
-use proxjet::error::Result;
+use proxjet::error::{Error, Result};
 use proxjet::objective::Objective;
-use proxjet::program::Precision;
 use proxjet::schedule::TangentStart;
 use proxjet::solve::{CrossValidated, LaneResult, Sweep, SweepResult};
 use proxjet_report::{
@@ -57,12 +54,13 @@ const EXAMPLES: &str = "Examples:
       a thousand candidates on a GPU, for a minute at most";
 
 pub(crate) fn run(args: &Args) -> Result<u8> {
-    let (mut engines, precision) = args.settings.engine.open_all(args.settings.precision()?)?;
-    let mut sweep = args.settings.sweep(precision)?;
-    if args.settings.engine.choice() == Choice::Auto && sweep.problem().stored().is_some() {
-        // Sparse designs are for the CPU engine.
-        engines = vec![Box::new(CpuEngine::new())];
-        sweep = sweep.precision(args.settings.precision()?.unwrap_or(Precision::F64));
+    let (engines, precision) = args.settings.engine.open_all(args.settings.precision()?)?;
+    let (sweep, mut engines) = args.settings.engines_of(args.settings.sweep(precision)?, engines)?;
+    // A late start is analysed because its error needs a bound.
+    let late = sweep.rules().tangents_from() != TangentStart::Iteration(0);
+    if sweep.problem().folds() > 0 && (args.rates || late) {
+        let found = if args.rates { "--rates with folds" } else { "a late --tangent-start with folds" };
+        return Err(Error::usage("folds", found, "one of them", "Leave one of the two out."));
     }
     // Before a folder is made.
     let plan = sweep.plan(engines[0].as_ref())?;
@@ -77,14 +75,16 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         }
         return Ok(0);
     }
+    if sweep.problem().folds() > 0 {
+        // The fit on all rows must be possible, whatever alpha is the best.
+        sweep.clone().without_folds(1.0).prepare()?;
+    }
     let out = args.out.as_ref().map(|path| OutputDir::create(path)).transpose()?;
     let result = run_with_progress(&sweep, &mut engines, "sweep")?;
     if let Some(candidates) = result.cross_validation() {
         return cross_validated(args, &sweep, &mut engines, (&result, &candidates), out.as_ref());
     }
     let validation = args.settings.validation()?;
-    // A late start is analysed because its error needs a bound.
-    let late = sweep.rules().tangents_from() != TangentStart::Iteration(0);
     let convergence =
         if args.rates || late { Some(analyse(&sweep, &result, &solutions(&sweep, &result)?)?) } else { None };
     let data = DataInfo::new(sweep.problem(), validation);
@@ -132,8 +132,7 @@ fn cross_validated(
     (result, candidates): (&SweepResult, &[CrossValidated]),
     out: Option<&OutputDir>,
 ) -> Result<u8> {
-    let losses = candidates.iter().filter_map(|c| Some((c, c.mean?)));
-    let best = losses.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(c, _)| c);
+    let best = CrossValidated::best(candidates).map(|i| &candidates[i]);
     let refitted = match best {
         Some(best) => {
             let refit = sweep.clone().without_folds(best.alpha);
@@ -176,7 +175,7 @@ fn cross_validated(
         None if args.json || args.csv => {}
         None => note!("no files are kept; --out DIR keeps the model, its coefficients and the sequence"),
     }
-    Ok(exit_code(result))
+    Ok(exit_code(result).max(refitted.as_ref().map_or(0, exit_code)))
 }
 
 /// Draws the path of two or more alphas; false if there is none to draw.

@@ -66,15 +66,9 @@ pub fn lane_table(result: &SweepResult) -> String {
     out
 }
 
-/// The index of the lowest mean.
-fn best_of(candidates: &[CrossValidated]) -> Option<usize> {
-    let means = candidates.iter().enumerate().filter_map(|(i, c)| Some((i, c.mean?)));
-    means.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i)
-}
-
 /// A short table of candidates over folds, with ANSI styles. The best one is marked.
 pub fn cross_validation_table(candidates: &[CrossValidated]) -> String {
-    let best = best_of(candidates);
+    let best = CrossValidated::best(candidates);
     let mut out = format!("  {:>11}  {:>13}  {:>14}\n", "alpha", "held-out loss", "standard error");
     let rows = shown(candidates.len(), best);
     for &i in &rows {
