@@ -230,6 +230,7 @@ fn a_gpu_lane_has_the_same_bits_alone_and_among_others() {
         let mut run = |alphas: Vec<f64>| {
             let sweep = Sweep::new(problem.clone()).alphas(Alphas::List(alphas)).iterations(iterations);
             let sweep = sweep.tol(0.0).every(iterations).precision(Precision::F32).strategy(Some(strategy));
+            let sweep = sweep.sparsity(true);
             assert_eq!(sweep.plan(engine.as_ref()).unwrap().active_sets, problem.features() > 256);
             sweep.run(engine.as_mut()).unwrap()
         };
@@ -264,7 +265,8 @@ fn chunks_of_any_length_leave_the_same_bits() {
             let sweep =
                 Sweep::new(problem.clone()).alphas("path:0.01:40".parse().unwrap()).schedule(schedule);
             let sweep = sweep.iterations(120).every(40).tol(0.0).precision(Precision::F32);
-            sweep.strategy(Some(strategy)).chunk(chunk).run(engine.as_mut()).unwrap().trace
+            let sweep = sweep.strategy(Some(strategy)).sparsity(true).chunk(chunk);
+            sweep.run(engine.as_mut()).unwrap().trace
         };
         let whole = run(40);
         for chunk in [1, 7, 16] {

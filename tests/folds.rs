@@ -61,7 +61,9 @@ fn rules_make_the_folds_that_they_name() {
         assert_eq!(fold.fitted, (0..n * (f + 1) / 5).collect::<Vec<_>>());
         assert_eq!(fold.held_out, (n * (f + 1) / 5..n * (f + 2) / 5).collect::<Vec<_>>());
     }
-    assert_eq!(Folds::of_ids(&[7, -1, 7, 3]).unwrap().folds()[2].held_out, [0, 2]);
+    let ids = Folds::of_ids(&[7, -1, 7, 3]).unwrap();
+    assert_eq!((ids.folds().len(), &ids.folds()[1].held_out[..]), (2, &[0, 2][..]));
+    assert_eq!(ids.folds()[1].fitted, [1, 3]);
 }
 
 #[test]
@@ -73,7 +75,7 @@ fn folds_that_cannot_be_are_refused() {
     use ErrorKind::{Data, Usage};
     says(Folds::k_fold(4, 5, 1).unwrap_err(), Data, &["5 folds", "at most 4", "fewer folds"]);
     says(Folds::k_fold(4, 1, 1).unwrap_err(), Usage, &["1 folds", "at least 2"]);
-    says(Folds::of_ids(&[3, 3]).unwrap_err(), Data, &["1 different numbers"]);
+    says(Folds::of_ids(&[3, 3]).unwrap_err(), Data, &["of 1 different numbers"]);
     says(Folds::forward_chaining(3, 3).unwrap_err(), Data, &["4 blocks of rows", "at most 3"]);
     says(Folds::k_fold(usize::MAX, 2, 1).unwrap_err(), ErrorKind::Memory, &["2 folds of"]);
     let many = FoldRule::KFold { folds: 5, seed: 1, repeats: usize::MAX };

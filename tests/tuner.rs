@@ -72,7 +72,7 @@ fn results_have_the_same_bits_with_any_tiles() {
     // Products with epilogues; with sums split in two, where predictions are stored; with more tangents than
     // have epilogues; with lists of what moves.
     for (n, p, tangents) in [(40, 30, 1), (7, 2050, 1), (33, 21, 8), (257, 258, 1)] {
-        let sweep = sweep(n, p, tangents);
+        let sweep = sweep(n, p, tangents).sparsity(true);
         let folder = tempfile::tempdir().unwrap();
         let cache = TileCache::in_folder(folder.path());
         let Some(mut off) = engine(&cache, Tuning::Off) else { return };

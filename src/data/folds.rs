@@ -219,19 +219,26 @@ impl Folds {
         Self::of_numbers(&ids, folds)
     }
 
-    /// A fold for each number, `[n]`, that holds out its rows and is fitted on all others.
+    /// A fold for each number, `[n]`, that holds out its rows and is fitted on all others; rows of a negative
+    /// number are never held out.
     ///
     /// # Errors
-    /// Fewer than two numbers.
+    /// Fewer than two numbers that are not negative.
     pub fn of_ids(ids: &[i64]) -> Result<Self> {
-        let known: BTreeMap<i64, usize> = ids.iter().map(|id| (*id, 0)).collect();
+        let known: BTreeMap<i64, usize> = ids.iter().filter(|id| **id >= 0).map(|id| (*id, 0)).collect();
         if known.len() < 2 {
-            let found = format!("{} different numbers", known.len());
-            return Err(Error::data("fold ids", found, "at least two", "Number the folds of the rows."));
+            let found = format!("folds of {} different numbers", known.len());
+            return Err(Error::data(
+                "fold ids",
+                found,
+                "at least two that are not negative",
+                "Number the folds of the rows.",
+            ));
         }
         check_rows(ids.len(), known.len())?;
         let place: BTreeMap<i64, usize> = known.into_keys().zip(0..).collect();
-        Self::of_numbers(&ids.iter().map(|id| place[id]).collect::<Vec<_>>(), place.len())
+        let of = |id: &i64| place.get(id).copied().unwrap_or(usize::MAX);
+        Self::of_numbers(&ids.iter().map(of).collect::<Vec<_>>(), place.len())
     }
 
     /// Forward chaining of `rows` rows in the order of time: see [`FoldRule::Time`].

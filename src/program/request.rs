@@ -203,6 +203,8 @@ pub struct Request {
     pub constants: usize,
     /// True if coefficients that provably stay zero may be left out.
     pub sparsity: bool,
+    /// True if they are left out also where that is usually slower.
+    pub asks_sparsity: bool,
     /// Phases of the schedule.
     pub phases: usize,
     /// True if steps and momenta are products of a factor of the iteration and one of the lane, false
@@ -251,6 +253,7 @@ impl Request {
             adaptive: false,
             constants: 0,
             sparsity: false,
+            asks_sparsity: false,
             phases: 1,
             factored: true,
             metric: MetricKind::None,

@@ -40,7 +40,7 @@ pub struct Sweep {
     pub(super) precision: Precision,
     strategy: Option<Strategy>,
     pub(super) memory_budget: u64,
-    sparsity: bool,
+    sparsity: Option<bool>,
     pub(super) polish: bool,
     chunk: Option<usize>,
     pub(super) deadline: Option<Duration>,
@@ -70,7 +70,7 @@ impl Sweep {
             precision: Precision::F64,
             strategy: None,
             memory_budget: DEFAULT_MEMORY_BUDGET,
-            sparsity: true,
+            sparsity: None,
             polish: true,
             chunk: None,
             deadline: None,
@@ -201,10 +201,10 @@ impl Sweep {
         self
     }
 
-    /// True if the products may skip coefficients that provably stay at zero, which changes results by
-    /// rounding only. Default true; work is skipped only where that is faster.
+    /// True if the products skip coefficients that provably stay at zero, wherever they can; false if they
+    /// never do. It changes results by rounding only. By default they do where it is usually faster.
     pub fn sparsity(mut self, sparsity: bool) -> Self {
-        self.sparsity = sparsity;
+        self.sparsity = Some(sparsity);
         self
     }
     /// True if the final models are polished: solved again in f64 by Newton's method on the active set, from
@@ -427,7 +427,8 @@ impl Sweep {
             adaptive: prepared.schedule.schedule().is_adaptive(),
             constants: prepared.schedule.constants().len(),
             // Metrics that change are refreshed on all coefficients.
-            sparsity: self.sparsity
+            asks_sparsity: self.sparsity == Some(true),
+            sparsity: self.sparsity != Some(false)
                 && self.problem.require(Need::WorkingSets).is_ok()
                 && matches!(prepared.metric, MetricSource::None | MetricSource::Fixed(_)),
             phases: prepared.schedule.schedule().phases().len(),

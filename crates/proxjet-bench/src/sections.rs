@@ -158,6 +158,7 @@ fn sparse_sweep(
         .tol(0.0)
         .precision(precision)
         .strategy(Some(Strategy::Direct))
+        .sparsity(true)
         .memory_budget(plan.memory_budget)
 }
 

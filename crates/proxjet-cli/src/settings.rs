@@ -247,9 +247,11 @@ impl Settings {
         }
         sweep = sweep
             .strategy(self.strategy.as_deref().map(str::parse).transpose()?)
-            .sparsity(!self.no_sparsity)
             .polish(!self.no_polish)
             .on_fault(self.on_fault.parse()?);
+        if self.no_sparsity {
+            sweep = sweep.sparsity(false);
+        }
         if let Some(seconds) = self.deadline {
             let limit = std::time::Duration::try_from_secs_f64(seconds).map_err(|_| {
                 Error::usage("--deadline", format!("{seconds:?}"), "seconds from 0 to 1e19", "")
@@ -365,6 +367,11 @@ impl Settings {
             let expected = format!("{}, as in --data", fitted.features());
             return Err(Error::data(file, format!("{} features", held_out.features()), expected, ""));
         }
+        let counts_from_0 = |of: &Dataset| of.feature_names().first().is_some_and(|name| name == "x0");
+        if indexed && counts_from_0(&held_out) && !counts_from_0(fitted) {
+            let found = "an index 0 beside data whose indices begin at 1";
+            return Err(Error::data(file, found, "the same indices as in --data", "Write both alike."));
+        }
         // Texts that do not occur there, and indices without an entry.
         let absent = |name: &str| indexed || table && name.contains('=');
         held_out.with_features(fitted.feature_names(), absent).map_err(|e| e.within(&format!("{file}: ")))
@@ -375,9 +382,10 @@ impl Settings {
         if let Some(path) = &self.fold_ids {
             let ids = self.read_vector("--fold-ids", path)?;
             let at = || format!("--fold-ids {}", path.display());
+            // Rows that were left out have an id, too; how many is known if none was.
             let given = data.given_rows().last().map_or(0, |last| last + 1);
-            if ids.len() < given {
-                let expected = format!("one for each of at least {given} rows");
+            if ids.len() < given || ids.len() > given && given == data.rows() {
+                let expected = format!("one for each of {given} rows");
                 return Err(Error::data(at(), format!("{} numbers", ids.len()), expected, ""));
             }
             if let Some(v) = ids.iter().find(|v| v.fract() != 0.0 || v.abs() > 2f64.powi(53)) {

@@ -30,7 +30,9 @@ impl Roles {
         };
         let both = |of: Option<usize>| of.is_some_and(|j| dropped.contains(&j));
         if !free(&target) || both(weights) || both(groups) || groups.is_some() && groups == weights {
-            let found = format!("column '{}' for two uses", names[target]);
+            let twice = |j: &usize| dropped.contains(j) || groups == weights;
+            let clash = [weights, groups].into_iter().flatten().find(twice).filter(|_| free(&target));
+            let found = format!("column '{}' for two uses", names[clash.unwrap_or(target)]);
             let expected = "different columns for `target`, `weights`, `groups` and `drop`";
             return Err(Error::usage(format!("{}: columns", text.file), found, expected, ""));
         }
