@@ -95,7 +95,7 @@ fn a_plan_over_the_budget_is_refused_with_the_numbers() {
 
 /// Programs of all strategies and settings, by name.
 fn programs() -> Vec<(String, Program)> {
-    let r = Request { sparsity: true, ..request() };
+    let r = Request { sparsity: true, asks_sparsity: true, ..request() };
     let curvature = Request { measures_curvature: true, adaptive: true, constants: 2, ..r };
     let mut requests = vec![
         ("measured", curvature),
@@ -193,7 +193,7 @@ fn the_passes_of_an_iteration() {
         let always = plan.program.passes_at(When::Iteration);
         always.map(|(_, pass)| pass.kernel).collect::<Vec<_>>()
     };
-    let large = Request { rows: 300, state_rows: 260, sparsity: true, ..request() };
+    let large = Request { rows: 300, state_rows: 260, sparsity: true, asks_sparsity: true, ..request() };
     let many = Request { tangents: 9, ..request() };
     for (r, strategy, expected) in [
         (request(), Strategy::Direct, &["finalize", "gradient_step", "predict_observe"][..]),
