@@ -10,6 +10,7 @@ use proxjet::engine::cpu::CpuEngine;
 use proxjet::error::ErrorKind;
 use proxjet::objective::{Derivative, Loss, Objective, Penalty};
 use proxjet::program::Strategy;
+use proxjet::schedule::Metric;
 use proxjet::solve::{Alphas, Sweep, SweepResult};
 
 use crate::common::compare::{max_abs_diff, near, relative_diff};
@@ -203,4 +204,23 @@ fn derivatives_of_folds_are_those_of_differences() {
     let slope = (high.validation_loss.unwrap() - low.validation_loss.unwrap()) / (2.0 * h);
     let found = middle.hypergradient.unwrap().index_axis_move(Axis(2), 0);
     assert!(relative_diff(&found, &slope) < 1e-6);
+}
+
+/// The last block of rows is fitted in no fold: the fit on all rows needs bounds of its own.
+#[test]
+fn a_fit_on_all_rows_has_the_step_of_all_rows() {
+    let data = synthetic(40, 5, false, 3);
+    // Its rows are thirty times as long.
+    let x =
+        ndarray::Array2::from_shape_fn((40, 5), |(i, j)| data.x()[[i, j]] * if i < 30 { 1.0 } else { 30.0 });
+    let data = Dataset::new(x, data.target().to_owned()).unwrap();
+    let builder = || Objective::builder(data.clone()).intercept(false);
+    let folded = builder().folds(Folds::forward_chaining(40, 3).unwrap()).build().unwrap();
+    let refit = |objective: Objective| Sweep::new(objective).metric(Metric::None).iterations(5000);
+    let found = refit(folded.clone()).without_folds(0.1).run(&mut CpuEngine::new()).unwrap();
+    let alone = refit(builder().build().unwrap()).alphas(Alphas::List(vec![0.1]));
+    let alone = alone.run(&mut CpuEngine::new()).unwrap();
+    assert_eq!(found.lanes[0].status, Status::Converged);
+    assert!(found.info.lipschitz > 10.0 * folded.spectrum().lipschitz);
+    assert!(relative_diff(&found.lane(0).coef(), &alone.lane(0).coef()) < 1e-6);
 }

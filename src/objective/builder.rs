@@ -129,7 +129,7 @@ impl ObjectiveBuilder {
             Some(names) => names.clone(),
             None => [low.to_string(), high.to_string()],
         });
-        let mut objective = Objective {
+        let objective = Objective {
             design,
             target,
             weight,
@@ -147,9 +147,7 @@ impl ObjectiveBuilder {
             target_name: data.target_name().to_string(),
             standardization: data.standardization().cloned(),
         };
-        let bounds = (curvature.d2_max, curvature.d2_min);
-        objective.spectrum = objective.over_folds(|weight| objective.design.spectral_bound(weight, bounds));
-        Ok(objective)
+        Ok(objective.with_spectrum())
     }
 }
 

@@ -66,9 +66,16 @@ impl Objective {
         Objective { weight: fitted, held_out: Some(held_out), folds: Arc::default(), ..self.clone() }
     }
 
-    /// The same objective on all rows.
+    /// The same objective on all rows, of which folds may have left some out.
     pub(crate) fn without_folds(&self) -> Objective {
-        Objective { folds: Arc::default(), ..self.clone() }
+        Objective { folds: Arc::default(), ..self.clone() }.with_spectrum()
+    }
+
+    /// The same with the bounds on its curvature, over the rows that lanes are fitted on.
+    pub(super) fn with_spectrum(mut self) -> Objective {
+        let curvature = (self.curvature.d2_max, self.curvature.d2_min);
+        self.spectrum = self.over_folds(|weight| self.design.spectral_bound(weight, curvature));
+        self
     }
 
     /// The weights of the rows that lanes are fitted on: those of every fold, or of all rows.
