@@ -5,9 +5,6 @@ use super::scipy::{ROW_START_BYTES, warn_summed};
 use crate::design::Sparse;
 use crate::error::{Error, Result};
 
-/// Bytes of an entry while a matrix is made.
-const ENTRY_BYTES: u64 = size_of::<(usize, usize, f64)>() as u64 * 2;
-
 /// What the values of a file are.
 #[derive(Clone, Copy, PartialEq)]
 enum Field {
@@ -45,7 +42,7 @@ pub(super) fn matrix(bytes: &[u8], file: &str, max_bytes: u64) -> Result<Sparse>
         return Err(bad(sizes, "ROWS COLUMNS ENTRIES, three whole numbers"));
     };
     let (rows, columns, count) = (*rows, *columns, *count);
-    check_bytes(file, "entries", (count as u64, 2 * ENTRY_BYTES), max_bytes)?;
+    check_bytes(file, "entries", (count as u64, 2 * Sparse::TRIPLET_BYTES), max_bytes)?;
     check_bytes(file, "rows or columns", (rows.max(columns) as u64, ROW_START_BYTES), max_bytes)?;
     let mut entries = Vec::new();
     let mut found = 0;

@@ -8,8 +8,6 @@ use crate::error::{Error, Result};
 /// The arrays of such an archive.
 pub(super) const ARRAYS: [&str; 7] = ["format", "shape", "data", "indices", "indptr", "row", "col"];
 
-/// Bytes of an entry while a matrix is made.
-const ENTRY_BYTES: u64 = size_of::<(usize, usize, f64)>() as u64 * 2;
 /// Most rows or columns.
 const MOST: u64 = 1 << 32;
 
@@ -31,7 +29,7 @@ pub(super) fn matrix(archive: &mut Archive<'_>, max_bytes: u64) -> Result<Sparse
         return Err(Error::data(archive.at("shape"), found, "two, rows and columns", ""));
     };
     let data = archive.numbers("data")?.into_iter().collect::<Vec<f64>>();
-    check_bytes(&archive.at("data"), "entries", (data.len() as u64, ENTRY_BYTES), max_bytes)?;
+    check_bytes(&archive.at("data"), "entries", (data.len() as u64, Sparse::TRIPLET_BYTES), max_bytes)?;
     let longest = rows.max(columns) as u64;
     check_bytes(&archive.at("shape"), "rows or columns", (longest, ROW_START_BYTES), max_bytes)?;
     let (major, minor) = match format.as_str() {

@@ -13,9 +13,6 @@ use crate::error::{Error, Result};
 /// Labels, and entries (row, index, value).
 type Entries = (Vec<f64>, Vec<(usize, u64, f64)>);
 
-/// Bytes of an entry while a matrix is made.
-const ENTRY_BYTES: u64 = 2 * size_of::<(usize, u64, f64)>() as u64;
-
 /// Reads the entries of svmlight text; `#` starts a comment and `qid:` is ignored.
 fn entries(bytes: &[u8], file: &str, max_bytes: u64) -> Result<Entries> {
     let text = std::str::from_utf8(bytes).map_err(|e| {
@@ -39,7 +36,7 @@ fn entries(bytes: &[u8], file: &str, max_bytes: u64) -> Result<Entries> {
                 pair.ok_or_else(|| bad(token, "INDEX:VALUE, a whole index and a finite value"))?;
             entries.push((target.len() - 1, index, value));
             let held = (target.len() + entries.len()) as u64;
-            check_bytes(file, "labels and entries", (held, ENTRY_BYTES), max_bytes)?;
+            check_bytes(file, "labels and entries", (held, Sparse::TRIPLET_BYTES), max_bytes)?;
         }
     }
     if target.is_empty() || entries.is_empty() {
