@@ -66,8 +66,8 @@ impl Program {
 impl Plan {
     /// Floating-point operations that the products of an iteration of all slots need at least: `4·n·q·b(1+d)`
     /// in the direct strategy, `2·q²·b(1+d)` in those with `XᵀX`,
-    /// `4·q(q+1)·b(1+d)` with its triangular factor on the CPU engine. Element-wise epilogues, the stop rule and
-    /// refreshes are not counted.
+    /// `4·q(q+1)·b(1+d)` with its triangular factor on the CPU engine. Element-wise epilogues, the stop rule
+    /// and refreshes are not counted.
     pub fn counted_operations(&self) -> f64 {
         if self.engine == "cpu" {
             return cpu::counted_operations(&self.request, self.slots);

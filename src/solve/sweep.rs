@@ -178,8 +178,8 @@ impl Sweep {
         self
     }
     /// The start of each lane, the folds of an alpha beside each other; by default the rows of
-    /// [`start`](Self::start) in order. With [`Start::From`] a path is warm-started: `Start::From(i)` waits for
-    /// lane `i` and starts at its last iterate.
+    /// [`start`](Self::start) in order. With [`Start::From`] a path is warm-started: `Start::From(i)` waits
+    /// for lane `i` and starts at its last iterate.
     pub fn lane_starts(mut self, starts: impl IntoIterator<Item = Start>) -> Self {
         self.lane_starts = Some(starts.into_iter().collect());
         self
