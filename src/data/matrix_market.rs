@@ -1,6 +1,6 @@
 //! Matrix Market files (Boisvert, Pozo and Remington 1996): coordinates of a sparse matrix.
 
-use super::read::check_bytes;
+use super::read::{TRIPLET_BYTES, check_bytes};
 use super::scipy::{ROW_START_BYTES, warn_summed};
 use crate::design::Sparse;
 use crate::error::{Error, Result};
@@ -42,7 +42,7 @@ pub(super) fn matrix(bytes: &[u8], file: &str, max_bytes: u64) -> Result<Sparse>
         return Err(bad(sizes, "ROWS COLUMNS ENTRIES, three whole numbers"));
     };
     let (rows, columns, count) = (*rows, *columns, *count);
-    check_bytes(file, "entries", (count as u64, 2 * Sparse::TRIPLET_BYTES), max_bytes)?;
+    check_bytes(file, "entries", (count as u64, 2 * TRIPLET_BYTES), max_bytes)?;
     check_bytes(file, "rows or columns", (rows.max(columns) as u64, ROW_START_BYTES), max_bytes)?;
     let mut entries = Vec::new();
     let mut found = 0;

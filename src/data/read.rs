@@ -329,6 +329,9 @@ pub(super) fn check_size(at: &str, rows: u64, columns: u64, max_bytes: u64) -> R
     }
 }
 
+/// Bytes of a sparse matrix's entry while it is made: as it is given, and as it is sorted.
+pub(super) const TRIPLET_BYTES: u64 = 2 * size_of::<(usize, usize, f64)>() as u64;
+
 /// Refuses `count` pieces of `bytes` each over the bound.
 pub(super) fn check_bytes(at: &str, what: &str, (count, bytes): (u64, u64), max_bytes: u64) -> Result<()> {
     match count.checked_mul(bytes) {

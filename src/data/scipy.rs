@@ -1,7 +1,7 @@
 //! Sparse matrices as `scipy.sparse.save_npz` stores them: CSR, CSC or COO.
 
 use super::npy::{Archive, Array};
-use super::read::check_bytes;
+use super::read::{TRIPLET_BYTES, check_bytes};
 use crate::design::Sparse;
 use crate::error::{Error, Result};
 
@@ -29,7 +29,7 @@ pub(super) fn matrix(archive: &mut Archive<'_>, max_bytes: u64) -> Result<Sparse
         return Err(Error::data(archive.at("shape"), found, "two, rows and columns", ""));
     };
     let data = archive.numbers("data")?.into_iter().collect::<Vec<f64>>();
-    check_bytes(&archive.at("data"), "entries", (data.len() as u64, Sparse::TRIPLET_BYTES), max_bytes)?;
+    check_bytes(&archive.at("data"), "entries", (data.len() as u64, TRIPLET_BYTES), max_bytes)?;
     let longest = rows.max(columns) as u64;
     check_bytes(&archive.at("shape"), "rows or columns", (longest, ROW_START_BYTES), max_bytes)?;
     let (major, minor) = match format.as_str() {

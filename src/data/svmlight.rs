@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use ndarray::Array1;
 
 use super::Dataset;
-use super::read::{ReadOptions, check_bytes};
+use super::read::{ReadOptions, TRIPLET_BYTES, check_bytes};
 use super::scipy::{ROW_START_BYTES, warn_summed};
 use crate::design::{Design, Sparse};
 use crate::error::{Error, Result};
@@ -36,7 +36,7 @@ fn entries(bytes: &[u8], file: &str, max_bytes: u64) -> Result<Entries> {
                 pair.ok_or_else(|| bad(token, "INDEX:VALUE, a whole index and a finite value"))?;
             entries.push((target.len() - 1, index, value));
             let held = (target.len() + entries.len()) as u64;
-            check_bytes(file, "labels and entries", (held, Sparse::TRIPLET_BYTES), max_bytes)?;
+            check_bytes(file, "labels and entries", (held, TRIPLET_BYTES), max_bytes)?;
         }
     }
     if target.is_empty() || entries.is_empty() {

@@ -123,9 +123,6 @@ impl<T: Real> Sparse<T> {
 }
 
 impl Sparse {
-    /// Bytes of an entry while a matrix is made: as it is given, and as it is sorted.
-    pub(crate) const TRIPLET_BYTES: u64 = 2 * size_of::<(usize, usize, f64)>() as u64;
-
     /// A matrix of a shape from (row, column, value), in any order. Entries of the same place are summed, as
     /// scipy does, and zeros are left out; the second number counts the entries that were summed.
     ///
