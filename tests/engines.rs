@@ -15,7 +15,7 @@ use crate::common;
 mod sparsity;
 mod textbook;
 
-use crate::common::cases::{Case, cases};
+use crate::common::cases::{Case, cases, sparse as stored, thinned};
 use crate::common::compare::{Report, assert_close, compare, ends_differ, max_abs_diff, near};
 use crate::common::synthetic;
 
@@ -46,12 +46,12 @@ fn possible(case: &Case, strategy: Strategy) -> bool {
     }
 }
 
-fn against_the_reference(engine: &str, precision: Precision, strategy: Strategy) {
+fn against_the_reference(engine: &str, precision: Precision, strategy: Strategy, of: fn(&Case) -> Sweep) {
     let Some(mut engine) = common::engine(engine) else { return };
     let (mut compared, mut at_kinks) = (0, 0);
     let mut report = Report::default();
     for case in cases() {
-        let asked = case.sweep.clone().precision(precision).strategy(Some(strategy));
+        let asked = of(&case).precision(precision).strategy(Some(strategy));
         if !possible(&case, strategy) {
             report.check(&case.name, asked.plan(engine.as_ref()).is_err(), || "not refused".into());
             continue;
@@ -186,9 +186,13 @@ macro_rules! suite {
             $(
                 #[test]
                 fn $strategy() {
-                    against_the_reference($engine, $precision, Strategy::$variant);
+                    against_the_reference($engine, $precision, Strategy::$variant, |case| case.sweep.clone());
                 }
             )*
+            #[test]
+            fn sparse_designs_agree_with_the_reference() {
+                against_the_reference($engine, $precision, Strategy::Direct, Case::of_sparse);
+            }
             #[test]
             fn statuses_hold() {
                 super::statuses_hold($engine, $precision);
@@ -219,11 +223,9 @@ fn a_gpu_lane_has_the_same_bits_alone_and_among_others() {
     let small = Objective::builder(synthetic(70, 13, false, 3)).build().unwrap();
     // With lists of what moves, of several groups of lanes.
     let sparse = Objective::builder(synthetic(257, 258, false, 3)).build().unwrap();
-    let cases = Strategy::ALL.map(|strategy| (&small, strategy, 80)).into_iter().chain([(
-        &sparse,
-        Strategy::Direct,
-        20,
-    )]);
+    let stored = Objective::builder(stored(&thinned(&synthetic(120, 60, false, 3)))).build().unwrap();
+    let others = [(&sparse, Strategy::Direct, 20), (&stored, Strategy::Direct, 80)];
+    let cases = Strategy::ALL.map(|strategy| (&small, strategy, 80)).into_iter().chain(others);
     for (problem, strategy, iterations) in cases {
         let top = problem.alpha_max(1.0);
         let alphas: Vec<f64> = (0..67).map(|i| 0.9 * top * 0.95f64.powi(i)).collect();

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use ndarray::{Array1, Axis};
 use proxjet::data::{Dataset, Fold, FoldRule, Folds, bundled};
-use proxjet::design::{Design, Sparse};
 use proxjet::engine::Status;
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::error::ErrorKind;
@@ -13,6 +12,7 @@ use proxjet::program::Strategy;
 use proxjet::schedule::Metric;
 use proxjet::solve::{Alphas, Sweep, SweepResult};
 
+use crate::common::cases::sparse;
 use crate::common::compare::{max_abs_diff, near, relative_diff};
 use crate::common::{self, synthetic};
 
@@ -110,16 +110,13 @@ fn folds_that_cannot_be_are_refused() {
 /// A problem with weights, its folds, and the same with a sparse design.
 fn problems(loss: Loss) -> (Dataset, Folds, Dataset) {
     let data = synthetic(60, 9, loss.classes(), 12);
-    let x = data.x();
-    let stored = x.indexed_iter().map(|((i, j), v)| (i, j, *v));
-    let sparse = Design::Sparse(Sparse::from_triplets(x.dim(), stored).unwrap().0);
-    let sparse = Dataset::weighted(sparse, data.target().to_owned(), data.sample_weight().to_owned());
+    let of_sparse = sparse(&data);
     let folds = if loss.classes() {
         FoldRule::KFold { folds: 4, seed: 2, repeats: 1 }.of(&data, true, None)
     } else {
         Folds::forward_chaining(60, 3)
     };
-    (data, folds.unwrap(), sparse.unwrap())
+    (data, folds.unwrap(), of_sparse)
 }
 
 #[test]

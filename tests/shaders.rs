@@ -13,6 +13,7 @@ use proxjet::program::{Access, Limits, Pass, Plan, Precision, Request, Strategy}
 use proxjet::schedule::{Algorithm, Metric, Phase, Restart, Schedule, Step, TangentStart, Until};
 use proxjet::solve::{Alphas, Sweep};
 
+use crate::common::cases::{sparse, thinned};
 use crate::common::synthetic;
 
 const KINDS: [DeviceKind; 3] = [DeviceKind::Software, DeviceKind::Integrated, DeviceKind::Discrete];
@@ -52,6 +53,13 @@ fn logistic() -> Sweep {
 
 fn of_size(rows: usize, features: usize) -> Sweep {
     sweep(Objective::builder(synthetic(rows, features, false, 2)).build().unwrap())
+}
+
+/// Short and long lines, with held-out rows.
+fn of_sparse(loss: Loss, d: usize) -> Sweep {
+    let data = |rows: usize| sparse(&thinned(&synthetic(rows, 30, loss.classes(), 3)));
+    let problem = Objective::builder(data(2000)).loss(loss).validation(data(20)).build().unwrap();
+    sweep(problem).derivatives(vec![Derivative::LogAlpha; d])
 }
 
 fn validated() -> Sweep {
@@ -103,6 +111,10 @@ fn cases() -> Vec<Case> {
         ("split gradients", of_size(2060, 2)),
         ("many rows", of_size(1500, 11)),
         ("held-out rows", validated()),
+        ("sparse", of_sparse(Loss::squared(), 1)),
+        ("sparse, centred", of_sparse(Loss::logistic(), 3)),
+        ("sparse, 9 tangents", of_sparse(Loss::logistic(), 9)),
+        ("sparse, metric", of_sparse(Loss::logistic(), 1).metric(Metric::Hessian { every: 5, gain: 1.0 })),
         ("held-out rows, 9 tangents", validated().derivatives(vec![Derivative::LogAlpha; 9])),
     ] {
         list.push(case(name, sweep.strategy(Some(Strategy::Direct))));

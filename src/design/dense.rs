@@ -32,10 +32,6 @@ impl<T: Real> Dense<T> {
     pub(super) fn columns(&self) -> usize {
         self.columns
     }
-    /// Entries that are stored.
-    pub(crate) fn stored(&self) -> usize {
-        self.values.len()
-    }
     pub(super) fn bytes(&self) -> u64 {
         (self.values.len() * size_of::<T>()) as u64
     }
@@ -137,8 +133,9 @@ impl Dense {
             same.cloned().unwrap_or_else(|| Arc::new(self.values.iter().map(|v| T::of(*v)).collect()));
         Dense { values, rows: self.rows, columns: self.columns, order: self.order }
     }
+    /// The entries in rows, each padded with zeros to a multiple of `multiple`.
     #[cfg(feature = "gpu")]
-    pub(super) fn padded_rows(&self, multiple: usize) -> Vec<f64> {
+    pub(crate) fn padded_rows(&self, multiple: usize) -> Vec<f64> {
         let stride = self.columns.next_multiple_of(multiple);
         let mut image = vec![0.0; self.rows * stride];
         let rows = image.chunks_exact_mut(stride).zip(self.values.chunks_exact(self.columns));

@@ -20,7 +20,9 @@ mod tests;
 
 pub use dense::Dense;
 pub use real::Real;
-pub use sparse::Sparse;
+#[cfg(feature = "gpu")]
+pub(crate) use sparse::Major;
+pub use sparse::{Sparse, SparseSizes};
 pub use spectrum::Spectrum;
 
 /// A linear operator of `n` rows and `q` columns, with entries of type `T`.
@@ -219,13 +221,22 @@ impl Design {
             Design::Sparse(x) => Design::Sparse(x.cast()),
         }
     }
-    /// The entries in rows, each padded with zeros to a multiple of `multiple`: the image of a dense design
-    /// on a device.
-    #[cfg(feature = "gpu")]
-    pub(crate) fn padded_rows(&self, multiple: usize) -> Vec<f64> {
+    /// Sizes of a sparse design; `None` of a dense one.
+    pub fn stored(&self) -> Option<SparseSizes> {
         match self {
-            Design::Dense(x) => x.padded_rows(multiple),
-            Design::Sparse(x) => Dense::new(x.to_dense()).padded_rows(multiple),
+            Design::Dense(_) => None,
+            Design::Sparse(x) => Some(x.sizes()),
+        }
+    }
+    /// The same matrix in the format of another design, a sparse one with the other's shift.
+    pub(crate) fn in_format_of(self, other: &Design) -> Self {
+        match (self, other) {
+            (Design::Dense(x), Design::Sparse(of)) => {
+                Design::Sparse(Sparse::of_dense(x.view()).with_shift(of.shift()))
+            }
+            (Design::Sparse(x), Design::Sparse(of)) => Design::Sparse(x.with_shift(of.shift())),
+            (Design::Sparse(x), Design::Dense(_)) => Design::dense(x.to_dense()),
+            (Design::Dense(x), Design::Dense(_)) => Design::Dense(x),
         }
     }
     /// A copy of all entries, `[n, q]`.

@@ -27,9 +27,23 @@ pub struct Sparse<T = f64> {
     pub(super) shift: Arc<Vec<T>>,
 }
 
+/// Sizes of a sparse design, from which runs are planned.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct SparseSizes {
+    /// Entries that are stored.
+    pub entries: usize,
+    /// Entries of the fullest row.
+    pub fullest_row: usize,
+    /// Entries of the fullest column.
+    pub fullest_column: usize,
+    /// True if something is subtracted from columns.
+    pub shifted: bool,
+}
+
 /// The order of the entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Major {
+pub(crate) enum Major {
     Rows,
     Columns,
 }
@@ -46,10 +60,10 @@ impl Major {
 }
 
 impl<T: Real> Sparse<T> {
-    pub(super) fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.rows
     }
-    pub(super) fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         self.columns
     }
     /// Entries that are stored.
@@ -63,7 +77,7 @@ impl<T: Real> Sparse<T> {
 
     /// The entries of row or column `i`, whichever is stored.
     #[inline(always)]
-    pub(super) fn line(&self, i: usize) -> impl Iterator<Item = (usize, T)> {
+    pub(crate) fn line(&self, i: usize) -> impl Iterator<Item = (usize, T)> {
         let of = self.places(i);
         self.index[of.clone()].iter().zip(&self.values[of]).map(|(k, v)| (*k as usize, *v))
     }
@@ -73,7 +87,7 @@ impl<T: Real> Sparse<T> {
     fn lines(&self) -> usize {
         self.start.len() - 1
     }
-    pub(super) fn shift_of(&self, j: usize) -> T {
+    pub(crate) fn shift_of(&self, j: usize) -> T {
         self.shift.get(j).copied().unwrap_or(T::zero())
     }
 
@@ -170,6 +184,14 @@ impl Sparse {
         ))
     }
 
+    /// The entries of a dense matrix that are not zero.
+    pub(super) fn of_dense(x: ndarray::ArrayView2<'_, f64>) -> Self {
+        let line = |row: ndarray::ArrayView1<'_, f64>| {
+            row.iter().zip(0..).filter(|(v, _)| **v != 0.0).map(|(v, j)| (j, *v)).collect()
+        };
+        Sparse::from_lines(x.dim(), Major::Rows, x.outer_iter().map(line), Vec::new())
+    }
+
     /// This matrix, or a dense one if so many entries are stored that dense products are faster.
     pub fn into_design(self) -> Design {
         let all = self.rows as f64 * self.columns as f64;
@@ -200,7 +222,7 @@ impl Sparse {
     }
 
     /// The same entries in this order.
-    pub(super) fn ordered_by(&self, major: Major) -> Self {
+    pub(crate) fn ordered_by(&self, major: Major) -> Self {
         if self.major == major { self.clone() } else { self.transposed_order() }
     }
 
@@ -231,27 +253,62 @@ impl Sparse {
         if shift.iter().all(|s| *s == 0.0) {
             return self;
         }
-        let by_columns = self.ordered_by(Major::Columns);
-        let full = |j: usize| by_columns.places(j).len() as f64 >= FULL * self.rows as f64;
-        let mut left = vec![0.0; self.columns];
+        let mut stored = vec![0; self.columns];
+        self.each_column(|j| stored[j] += 1);
+        let total: Vec<f64> = (0..self.columns).map(|j| self.shift_of(j) + shift[j]).collect();
         // A column may be full by now, as its rows are fewer than when it was shifted before.
-        let total = |j: usize| self.shift_of(j) + shift[j];
-        let filled = (0..self.columns).any(|j| full(j) && total(j) != 0.0);
-        for j in (0..self.columns).filter(|j| !full(*j)) {
-            left[j] = total(j);
+        let full = |j: usize| f64::from(stored[j]) >= FULL * self.rows as f64;
+        let left: Vec<f64> = (0..self.columns).map(|j| if full(j) { 0.0 } else { total[j] }).collect();
+        Sparse { shift: Arc::new(total), ..self }.with_shift(&left)
+    }
+
+    /// The same matrix with another shift, `[columns]` or empty for none: columns whose shift changes are
+    /// filled.
+    pub(crate) fn with_shift(self, shift: &[f64]) -> Self {
+        let by = |j: usize| shift.get(j).unwrap_or(&0.0) - self.shift_of(j);
+        if (0..self.columns).all(|j| by(j) == 0.0) {
+            return Sparse { shift: Arc::new(shift.to_vec()), ..self };
         }
-        if !filled {
-            return Sparse { shift: Arc::new(left), ..self };
-        }
+        let by_columns = self.ordered_by(Major::Columns);
         let lines = (0..self.columns).map(|j| {
-            if !full(j) {
+            if by(j) == 0.0 {
                 return by_columns.lines_of(j);
             }
-            let mut column = vec![-total(j); self.rows];
-            by_columns.line(j).for_each(|(i, v)| column[i] = v - total(j));
+            let mut column = vec![by(j); self.rows];
+            by_columns.line(j).for_each(|(i, v)| column[i] = v + by(j));
             column.into_iter().zip(0..).map(|(v, i)| (i, v)).collect()
         });
-        Sparse::from_lines((self.rows, self.columns), Major::Columns, lines, left)
+        Sparse::from_lines((self.rows, self.columns), Major::Columns, lines, shift.to_vec())
+    }
+
+    /// Calls `with` with the column of every entry.
+    fn each_column(&self, mut with: impl FnMut(usize)) {
+        match self.major {
+            Major::Rows => self.index.iter().for_each(|j| with(*j as usize)),
+            Major::Columns => (0..self.columns).for_each(|j| self.places(j).for_each(|_| with(j))),
+        }
+    }
+
+    /// Sizes from which runs are planned.
+    pub(super) fn sizes(&self) -> SparseSizes {
+        let mut counts = vec![0; if self.major == Major::Rows { self.columns } else { self.rows }];
+        self.index.iter().for_each(|k| counts[*k as usize] += 1);
+        let of_lines = (0..self.lines()).map(|i| self.places(i).len()).max().unwrap_or(0);
+        let of_others = counts.into_iter().max().unwrap_or(0);
+        let (fullest_row, fullest_column) =
+            if self.major == Major::Rows { (of_lines, of_others) } else { (of_others, of_lines) };
+        let shifted = self.shift.iter().any(|s| *s != 0.0);
+        SparseSizes { entries: self.stored(), fullest_row, fullest_column, shifted }
+    }
+
+    #[cfg(feature = "gpu")]
+    pub(crate) fn is_by_columns(&self) -> bool {
+        self.major == Major::Columns
+    }
+
+    /// What is subtracted from every column, `[columns]` or empty.
+    pub(crate) fn shift(&self) -> &[f64] {
+        &self.shift
     }
 
     pub(super) fn centred(self, weight: ndarray::ArrayView1<'_, f64>) -> (Self, Array1<f64>) {

@@ -157,7 +157,7 @@ fn casts_share_what_they_can_and_shifts_keep_others_entries() {
 #[cfg(feature = "gpu")]
 #[test]
 fn rows_of_a_device_image_are_padded_with_zeros() {
-    let image = Design::dense(array![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]).padded_rows(4);
+    let image = Dense::new(array![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]).padded_rows(4);
     assert_eq!(image, [1.0, 2.0, 3.0, 0.0, 4.0, 5.0, 6.0, 0.0]);
 }
 

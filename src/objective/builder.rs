@@ -113,9 +113,10 @@ impl ObjectiveBuilder {
         let held_out = match &validation {
             None => None,
             Some(v) => {
-                let (design, target) = intercept.coordinates(v.design().clone(), encode(v)?);
+                let (held_out, target) = intercept.coordinates(v.design().clone(), encode(v)?);
+                let held_out = held_out.in_format_of(&design);
                 let weight = &v.sample_weight() / v.sample_weight().sum();
-                Some(HeldOut { design, target, weight, rows: v.given_rows().to_vec() })
+                Some(HeldOut { design: held_out, target, weight, rows: v.given_rows().to_vec() })
             }
         };
         let folds = match &self.folds {

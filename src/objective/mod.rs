@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ndarray::{Array1, ArrayView1, Axis};
 
 use crate::data::Standardization;
-use crate::design::Design;
+use crate::design::{Design, SparseSizes};
 
 mod bounds;
 mod builder;
@@ -111,14 +111,10 @@ impl Objective {
             validation_rows: self.held_out.as_ref().map_or(0, |v| v.target.len()),
         }
     }
-    /// Stored entries of a sparse design, and of its held-out rows; `None` if the design is dense.
-    pub fn stored(&self) -> Option<[usize; 2]> {
-        let Design::Sparse(design) = &self.design else { return None };
-        let held_out = self.held_out.as_ref().map_or(0, |h| match &h.design {
-            Design::Sparse(x) => x.stored(),
-            Design::Dense(x) => x.stored(),
-        });
-        Some([design.stored(), held_out])
+    /// Sizes of a sparse design, and of its held-out rows; `None` if the design is dense.
+    pub fn stored(&self) -> Option<[SparseSizes; 2]> {
+        let held_out = self.held_out.as_ref().and_then(|h| h.design.stored());
+        self.design.stored().map(|design| [design, held_out.unwrap_or_default()])
     }
     /// Features `p`, without an intercept column.
     pub fn features(&self) -> usize {

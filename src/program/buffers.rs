@@ -22,15 +22,19 @@ macro_rules! buffer_ids {
 }
 
 buffer_ids! {
-    /// `[n, stride]`: the design, rows padded with zeros.
+    /// `[n, stride]`: the design, rows padded with zeros. If it is sparse, its entries by rows.
     Design "design",
+    /// The entries of a sparse design by columns.
+    DesignByColumns "design_by_columns",
+    /// `[q]`: what is subtracted from the columns of a sparse design.
+    Shift "shift",
     /// `[n, 2 + d]`: target, weight and the target's tangents.
     Rows "rows",
     /// `[stride, columns]`: the iterate with its tangents, and the previous iterate.
     State "state",
     /// `[n, columns]`: predictions of both iterates.
     Prediction "prediction",
-    /// `[n, columns]`: the residual with its tangents.
+    /// `[n, columns]`: the residual with its tangents; one more row for the sums of a sparse design's shift.
     Residual "residual",
     /// `[stride, columns]`: the gradient with its tangents.
     Gradient "gradient",
@@ -43,13 +47,13 @@ buffer_ids! {
     Extrapolated "extrapolated",
     /// `[stride, columns]`: the diagonal metric with its tangents.
     Metric "metric",
-    /// `[n, stride]`: squares of the design.
+    /// `[n, stride]`: squares of the design. If it is sparse, its entries by columns.
     DesignSquares "design_squares",
     /// `[q]`: bounds on the Hessian's diagonal.
     CurvatureBound "curvature_bound",
     /// `[chunk, q, lanes or 1]`: the metrics of a chunk's iterations.
     MetricTables "metric_tables",
-    /// `[held-out rows, stride]`: the held-out design.
+    /// `[held-out rows, stride]`: the held-out design. If it is sparse, its entries by rows.
     ValidationDesign "validation_design",
     /// `[held-out rows, 2]`: their target and weight.
     ValidationRows "validation_rows",
@@ -121,6 +125,10 @@ pub enum Element {
     F64,
     /// 32-bit counts.
     U32,
+    /// Entries of a sparse matrix: a place and a 32-bit number.
+    Entry32,
+    /// Entries of a sparse matrix: a place and a 64-bit number.
+    Entry64,
     /// Bytes.
     Byte,
     /// Entries of parameters, [`PARAMS_STRIDE`] apart.
@@ -135,11 +143,19 @@ impl Element {
             Precision::F64 => Element::F64,
         }
     }
+    /// The type of a sparse matrix's entries in a precision.
+    fn entry(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Element::Entry32,
+            Precision::F64 => Element::Entry64,
+        }
+    }
     /// Bytes of an element.
     pub fn bytes(self) -> u64 {
         match self {
             Element::F32 | Element::U32 => 4,
-            Element::F64 => 8,
+            Element::F64 | Element::Entry32 => 8,
+            Element::Entry64 => 16,
             Element::Byte => 1,
             Element::Params => PARAMS_STRIDE,
         }
@@ -150,6 +166,8 @@ impl Element {
             Element::F32 => "f32",
             Element::F64 => "f64",
             Element::U32 => "u32",
+            Element::Entry32 => "places and f32",
+            Element::Entry64 => "places and f64",
             Element::Byte => "bytes",
             Element::Params => "params",
         }
@@ -263,6 +281,12 @@ impl List {
     fn put(&mut self, id: BufferId, element: Element, copies: Copies, usage: Usage, shape: &[usize]) {
         self.buffers.push(Buffer { id, element, shape: shape.to_vec(), copies, usage });
     }
+    /// A sparse matrix: the places of its lines' first entries, its end, the entries and one for the shift of
+    /// each line.
+    fn sparse(&mut self, id: BufferId, s: &Shape, lines: usize, entries: usize) {
+        let length = (lines + 1).saturating_add(entries).saturating_add(lines * s.shift_rows());
+        self.put(id, Element::entry(s.request.precision), Copies::One, Usage::Storage, &[length]);
+    }
     fn params(&mut self, id: BufferId, copies: Copies, entries: usize) {
         self.put(id, Element::Params, copies, Usage::Uniform, &[entries]);
     }
@@ -284,14 +308,25 @@ pub(super) fn buffers(s: &Shape) -> Vec<Buffer> {
 fn matrices(s: &Shape, list: &mut List) {
     use BufferId::*;
     let (n, d, stride, columns) = (s.rows(), s.d(), s.stride(), s.columns());
-    list.add(Design, Copies::One, &[n, stride]);
+    match &s.request.stored {
+        None => list.add(Design, Copies::One, &[n, stride]),
+        Some([design, _]) if s.strategy == Strategy::Direct => {
+            list.sparse(Design, s, n, design.entries);
+            list.sparse(DesignByColumns, s, s.state_rows(), design.entries);
+        }
+        // `XᵀX` is computed by the host.
+        Some(_) => {}
+    }
+    if s.shift_rows() > 0 {
+        list.add(Shift, Copies::One, &[s.state_rows()]);
+    }
     list.add(Rows, Copies::One, &[n, 2 + d]);
     list.add(State, Copies::Iterate, &[stride, columns]);
     list.add(Gradient, Copies::One, &[stride, columns]);
     match s.strategy {
         Strategy::Direct => {
             list.add(Prediction, Copies::Iterate, &[n, columns]);
-            list.add(Residual, Copies::One, &[n, columns]);
+            list.add(Residual, Copies::One, &[n + s.shift_rows(), columns]);
         }
         Strategy::Gram => list.add(Carried, Copies::Iterate, &[stride, columns]),
         // Written for the stop rule only.
@@ -299,7 +334,9 @@ fn matrices(s: &Shape, list: &mut List) {
     }
     if s.is_gram() {
         list.add(Gram, Copies::One, &[stride, stride]);
-        list.params(GramParams, Copies::One, 1);
+        if !s.is_sparse() {
+            list.params(GramParams, Copies::One, 1);
+        }
     } else {
         list.params(ResidualParams, Copies::One, 2);
     }
@@ -316,7 +353,10 @@ fn objective_parts(s: &Shape, list: &mut List) {
     use BufferId::*;
     let (r, n, stride, columns) = (&s.request, s.rows(), s.stride(), s.columns());
     if r.validation_rows > 0 {
-        list.add(ValidationDesign, Copies::One, &[r.validation_rows, stride]);
+        match &r.stored {
+            None => list.add(ValidationDesign, Copies::One, &[r.validation_rows, stride]),
+            Some([_, held_out]) => list.sparse(ValidationDesign, s, r.validation_rows, held_out.entries),
+        }
         list.add(ValidationRows, Copies::One, &[r.validation_rows, 2]);
         if !s.validates_in_product() {
             list.add(ValidationPrediction, Copies::One, &[r.validation_rows, columns]);
@@ -335,7 +375,10 @@ fn objective_parts(s: &Shape, list: &mut List) {
             list.params(MetricParams, Copies::One, s.chunk);
         }
         MetricKind::Hessian { .. } => {
-            list.add(DesignSquares, Copies::One, &[n, stride]);
+            match &r.stored {
+                None => list.add(DesignSquares, Copies::One, &[n, stride]),
+                Some([design, _]) => list.sparse(DesignSquares, s, s.state_rows(), design.entries),
+            }
             list.add(CurvatureBound, Copies::One, &[s.state_rows()]);
         }
     }

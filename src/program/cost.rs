@@ -13,6 +13,9 @@ fn deciding(strategy: Strategy, device: DeviceKind) -> f64 {
     }
 }
 
+/// Entries of a sparse design times columns per second, for `XᵀX` on the host.
+const SPARSE_GRAM: f64 = 1e9;
+
 /// True for the passes of an iteration.
 fn in_iteration(pass: &Pass) -> bool {
     matches!(pass.when, When::Iteration | When::Stale | When::Refresh | When::Check)
@@ -46,7 +49,11 @@ impl Strategy {
     /// Estimated seconds of the work that is done once per run.
     pub(super) fn once(self, r: &Request, limits: &Limits) -> f64 {
         let (n, q) = (r.rows as f64, r.state_rows as f64);
-        if self == Strategy::Direct { 0.0 } else { n * q * q / limits.flops_wide }
+        match (self, r.stored) {
+            (Strategy::Direct, _) => 0.0,
+            (_, None) => n * q * q / limits.flops_wide,
+            (_, Some([design, _])) => design.entries as f64 * q / SPARSE_GRAM,
+        }
     }
 }
 

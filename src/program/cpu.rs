@@ -54,7 +54,7 @@ pub(super) fn buffers(
     if set > 0 {
         let groups = Copies::Many(lanes.div_ceil(GROUP_LANES));
         // The columns of a set, and its matrices.
-        let columns = r.stored.map_or(set.saturating_mul(n), |[stored, _]| stored.saturating_mul(2));
+        let columns = r.stored.map_or(set.saturating_mul(n), |[of, _]| of.entries.saturating_mul(2));
         let matrices = set.saturating_mul(3 * GROUP_LANES * (1 + d));
         add(WorkingSets, groups, &[1, columns.min(set.saturating_mul(n)).saturating_add(matrices)]);
         add(WorkingSetReferences, Copies::One, &[n, lanes]);

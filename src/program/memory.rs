@@ -169,7 +169,8 @@ pub(super) fn working_set(r: &Request, limits: &Limits, slots: usize) -> usize {
 /// True if products of a GPU leave out coefficients that are zero: in the direct strategy, if the lists can
 /// be bound as well, and if products are so long that the cost of making the lists is small.
 pub(super) fn active_sets(r: &Request, limits: &Limits) -> bool {
-    let able = r.strategy == Some(Strategy::Direct) && r.split_k() == [1, 1] && r.tangents <= FUSED_TANGENTS;
+    let dense = r.strategy == Some(Strategy::Direct) && r.stored.is_none();
+    let able = dense && r.split_k() == [1, 1] && r.tangents <= FUSED_TANGENTS;
     // On an NVIDIA H100, 1000 x 2000 took up to 1.4 times as long, 4096 x 8192 0.6 to 0.8 times.
     let fewest = match limits.device {
         DeviceKind::Discrete if !r.asks_sparsity => 32 * FEWEST_COEFFICIENTS,

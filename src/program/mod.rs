@@ -32,6 +32,7 @@ mod record;
 mod request;
 mod shape;
 mod shared;
+mod sparse;
 mod staging;
 mod strategy;
 mod sums;
@@ -123,7 +124,7 @@ impl Program {
 /// The passes of a shape: once, on load, of an iteration, and at the end of a chunk.
 fn passes_of(s: &Shape) -> Vec<Pass> {
     let mut list = Vec::new();
-    if s.is_gram() {
+    if s.is_gram() && !s.is_sparse() {
         list.push(gram::matrix(s));
     }
     list.extend(shared::load(s));

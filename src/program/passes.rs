@@ -73,6 +73,8 @@ pub enum View {
     Real4,
     /// Counts.
     U32,
+    /// Entries of a sparse matrix.
+    Entry,
 }
 
 impl View {
@@ -82,6 +84,7 @@ impl View {
             View::Real => "real",
             View::Real4 => "real4",
             View::U32 => "u32",
+            View::Entry => "Entry",
         }
     }
 }
@@ -134,6 +137,10 @@ impl Binding {
     /// Binds the buffer as single numbers.
     pub(super) fn reals(self) -> Self {
         Binding { view: View::Real, ..self }
+    }
+    /// Binds the buffer as entries of a sparse matrix.
+    pub(super) fn entries(self) -> Self {
+        Binding { view: View::Entry, ..self }
     }
     /// Binds the buffer as counts.
     pub(super) fn counts(self) -> Self {
@@ -264,14 +271,14 @@ impl Pass {
         }
     }
 
-    /// True if it writes a buffer.
-    pub fn writes(&self, buffer: BufferId) -> bool {
-        self.bindings.iter().any(|b| b.buffer == buffer && b.access != Access::Read)
+    /// True if it replaces the content of a buffer, rather than adding to it.
+    pub fn replaces(&self, buffer: BufferId) -> bool {
+        self.bindings.iter().any(|b| b.buffer == buffer && b.access == Access::Write)
     }
 
     /// True if its last epilogue is a prediction's that stores the residual of the next iteration.
     pub fn stores_next_residual(&self) -> bool {
-        self.when == When::Iteration && self.writes(BufferId::Residual)
+        self.when == When::Iteration && self.replaces(BufferId::Residual)
     }
 
     /// Counts the bytes of a dispatch of one iteration.

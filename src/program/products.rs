@@ -1,7 +1,7 @@
 //! Passes that all strategies use: products, stored or with epilogues, and epilogues without a product.
 
 use super::passes::{Binding, Cost, Part, Pass, When, count, file, read, update, write};
-use super::{ActiveSet, BufferId, Columns, Product, Rowwise, Shape, Side, Tile, rows_per_sum};
+use super::{ActiveSet, BufferId, Columns, Product, Rowwise, Shape, Side, Tile, rows_per_sum, sparse};
 
 /// The part of a product with epilogues that is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,9 @@ pub(super) struct Operation {
 impl Operation {
     /// A stored product, with the reduce pass if it is split.
     pub(super) fn stored(self, s: &Shape) -> Vec<Pass> {
+        if s.is_sparse() && self.matrix != BufferId::Gram {
+            return sparse::product(s, self);
+        }
         let split_k = self.split_k(s);
         let Some(result) = self.result.clone().filter(|_| split_k > 1) else {
             return vec![self.pass(s, Cut::Whole, Vec::new())];
@@ -42,7 +45,7 @@ impl Operation {
     }
 
     /// Rows of the result, and rows of the operand.
-    fn shape(&self, s: &Shape, stored: bool) -> (usize, usize) {
+    pub(super) fn shape(&self, s: &Shape, stored: bool) -> (usize, usize) {
         match (self.side, self.matrix) {
             (Side::Plain, BufferId::ValidationDesign) => (s.request.validation_rows, s.stride()),
             (Side::Plain, BufferId::Gram) => (s.state_rows(), s.stride()),

@@ -1,6 +1,7 @@
 //! The request of a run, and the limits of an engine.
 
 use super::{DeviceKind, Strategy};
+use crate::design::SparseSizes;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Arithmetic of an engine.
@@ -164,8 +165,8 @@ pub struct Request {
     pub state_rows: usize,
     /// Held-out rows.
     pub validation_rows: usize,
-    /// Stored entries of a sparse design, and of its held-out rows; `None` if the design is dense.
-    pub stored: Option<[usize; 2]>,
+    /// Sizes of a sparse design, and of its held-out rows; `None` if the design is dense.
+    pub stored: Option<[SparseSizes; 2]>,
     /// Lanes `b` of the sweep.
     pub lanes: usize,
     /// Most lanes that can run at the same time, as others wait for them.
@@ -266,7 +267,7 @@ impl Request {
     /// Entries of the design, and of its held-out rows, that a product reads.
     pub(crate) fn entries(&self) -> [usize; 2] {
         let dense = [self.rows, self.validation_rows].map(|rows| rows.saturating_mul(self.state_rows));
-        self.stored.unwrap_or(dense)
+        self.stored.map_or(dense, |stored| stored.map(|s| s.entries))
     }
 
     /// True if the strategy has `XᵀX`.
@@ -278,7 +279,7 @@ impl Request {
     /// are long and too few to keep it busy. Independent of the number of lanes, since the split determines
     /// the order of the sums.
     pub fn split_k(&self) -> [usize; 2] {
-        if self.is_gram() {
+        if self.is_gram() || self.stored.is_some() {
             return [1, 1];
         }
         [split_k(self.rows, self.state_rows), split_k(self.state_rows, self.rows)]

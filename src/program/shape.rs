@@ -1,6 +1,8 @@
 //! The parameters that determine the buffers and passes of a run on a device.
 
-use super::{FUSED_TANGENTS, Limits, MetricKind, PersistentTile, Request, Strategy, Tiles, memory};
+use super::{
+    DeviceKind, FUSED_TANGENTS, Limits, MetricKind, PersistentTile, Request, Strategy, Tiles, memory,
+};
 use crate::lanes::fields::{constant, rule, state};
 
 /// A count in whole vec4s.
@@ -30,6 +32,8 @@ pub struct Shape {
     pub tiles: Tiles,
     /// True if the device has a clock.
     pub timestamps: bool,
+    /// Kind of the device.
+    pub device: DeviceKind,
 }
 
 impl Shape {
@@ -46,6 +50,7 @@ impl Shape {
             active_sets: memory::active_sets(r, limits),
             tiles: Tiles::of_run(r, limits, slots),
             timestamps: limits.timestamps,
+            device: limits.device,
         }
     }
 
@@ -82,9 +87,18 @@ impl Shape {
     pub(crate) fn columns(&self) -> usize {
         self.padded_lanes().saturating_mul(1 + self.d())
     }
-    /// Rows of the state in whole vec4s: the row stride of the design.
+    /// Rows of the state in whole vec4s, with one for the sum of a sparse design's shift: the row stride of a
+    /// dense design.
     pub(crate) fn stride(&self) -> usize {
-        pad4(self.state_rows())
+        pad4(self.state_rows() + self.shift_rows())
+    }
+    /// 1 if a sparse design has a shift: the operands of its products then have a row of sums.
+    pub(crate) fn shift_rows(&self) -> usize {
+        usize::from(self.request.stored.is_some_and(|[design, _]| design.shifted))
+    }
+    /// True if the design is sparse.
+    pub(crate) fn is_sparse(&self) -> bool {
+        self.request.stored.is_some()
     }
     /// Rows of the product with the iterate that is carried from one dispatch to the next.
     pub(crate) fn carried_rows(&self) -> usize {
@@ -126,11 +140,11 @@ impl Shape {
 
     /// True if the step is the epilogue of the gradient's product.
     pub(crate) fn steps_in_product(&self) -> bool {
-        self.d() <= FUSED_TANGENTS && self.request.split_k()[1] == 1
+        self.d() <= FUSED_TANGENTS && self.request.split_k()[1] == 1 && !self.is_sparse()
     }
     /// True if the loss of new predictions is the epilogue of their product.
     pub(crate) fn observes_in_product(&self) -> bool {
-        self.d() <= FUSED_TANGENTS && self.request.split_k()[0] == 1
+        self.d() <= FUSED_TANGENTS && self.request.split_k()[0] == 1 && !self.is_sparse()
     }
     /// True if a prediction's epilogue stores the residual of the next iteration.
     pub(crate) fn stores_next_residual(&self) -> bool {
@@ -143,7 +157,7 @@ impl Shape {
     }
     /// True if the loss of held-out rows is the epilogue of their prediction.
     pub(crate) fn validates_in_product(&self) -> bool {
-        self.d() <= FUSED_TANGENTS
+        self.d() <= FUSED_TANGENTS && !self.is_sparse()
     }
 
     /// vec4s of lanes of a prediction's workgroup, which share an active set.

@@ -35,7 +35,6 @@ impl Strategy {
     /// The reason why this strategy cannot run a request on an engine, if it cannot.
     fn obstacle(self, r: &Request, limits: &Limits) -> Option<&'static str> {
         match self {
-            _ if limits.engine == "gpu" && r.stored.is_some() => Some("the design is sparse"),
             _ if limits.engine == "gpu" && r.folds > 0 => Some("lanes are fitted on folds of the rows"),
             Strategy::Direct => None,
             Strategy::Persistent if limits.engine != "gpu" => {
@@ -49,7 +48,7 @@ impl Strategy {
             }
             _ if limits.engine != "gpu" && r.target_tangents => Some("a derivative changes the target"),
             _ if limits.engine != "gpu" => None,
-            _ if !limits.wide => Some("the adapter has no f64 to sum XᵀX in"),
+            _ if !limits.wide && r.stored.is_none() => Some("the adapter has no f64 to sum XᵀX in"),
             Strategy::Gram => None,
             Strategy::Persistent if r.metric != MetricKind::None => {
                 Some("there is a metric, which `metric none` leaves out")

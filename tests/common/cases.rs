@@ -3,6 +3,7 @@
 
 use ndarray::Array1;
 use proxjet::data::Dataset;
+use proxjet::design::Sparse;
 use proxjet::objective::{Derivative, Loss, Objective, Penalty};
 use proxjet::schedule::{Algorithm, Phase, Step};
 use proxjet::solve::{Alphas, Sweep};
@@ -137,17 +138,7 @@ impl Case {
         let uneven = setting.factors && penalty.uses_alpha();
         let factors: Array1<f64> =
             (0..p).map(|j| if uneven { 0.5 + 0.1 * ((5 * j) % 37) as f64 } else { 1.0 }).collect();
-        // The textbook iterates on the columns as given.
-        let mut builder = Objective::builder(data.clone())
-            .centre(false)
-            .loss(loss)
-            .penalty(penalty)
-            .intercept(setting.intercept)
-            .penalty_factors(factors.clone());
-        if let Some(held_out) = &held_out {
-            builder = builder.validation(held_out.clone());
-        }
-        let problem = builder.build().unwrap();
+        let problem = objective((loss, penalty), setting, &factors, (&data, held_out.as_ref()));
         let mut derivatives = derivatives(loss, penalty, setting);
         derivatives.truncate(setting.tangents);
         let high = if penalty.uses_alpha() { 0.5 * problem.alpha_max(1.0).max(0.02) } else { 1.0 };
@@ -168,6 +159,47 @@ impl Case {
             .derivatives(derivatives.clone());
         let name = format!("{loss} + {penalty}, {}", setting.name);
         Case { name, loss, penalty, setting, data, held_out, factors, derivatives, sweep }
+    }
+}
+
+fn objective(
+    (loss, penalty): (Loss, Penalty),
+    setting: Setting,
+    factors: &Array1<f64>,
+    (data, held_out): (&Dataset, Option<&Dataset>),
+) -> Objective {
+    // The textbook iterates on the columns as given.
+    let builder = Objective::builder(data.clone()).centre(false).loss(loss).penalty(penalty);
+    let mut builder = builder.intercept(setting.intercept).penalty_factors(factors.clone());
+    if let Some(held_out) = held_out {
+        builder = builder.validation(held_out.clone());
+    }
+    builder.build().unwrap()
+}
+
+/// The same data with zeros in place of most entries.
+pub(crate) fn thinned(data: &Dataset) -> Dataset {
+    let x = data.x().mapv(|v| if v.abs() > 1.3 { v } else { 0.0 });
+    Dataset::weighted(x, data.target().to_owned(), data.sample_weight().to_owned()).unwrap()
+}
+
+/// The same data with a sparse design.
+pub(crate) fn sparse(data: &Dataset) -> Dataset {
+    let x = data.x();
+    let stored = x.indexed_iter().map(|((i, j), v)| (i, j, *v));
+    let design = Sparse::from_triplets(x.dim(), stored).unwrap().0;
+    let data = Dataset::weighted(design, data.target().to_owned(), data.sample_weight().to_owned());
+    data.unwrap()
+}
+
+impl Case {
+    /// The same sweep with a sparse design.
+    pub(crate) fn of_sparse(&self) -> Sweep {
+        let (data, held_out) = (sparse(&self.data), self.held_out.as_ref().map(sparse));
+        let kinds = (self.loss, self.penalty);
+        let problem = objective(kinds, self.setting, &self.factors, (&data, held_out.as_ref()));
+        assert!(problem.stored().is_some());
+        self.sweep.clone().on(problem)
     }
 }
 

@@ -186,11 +186,11 @@ impl Settings {
 
     /// The engines of a problem: where none was asked for, the CPU engine for what a GPU cannot run.
     pub(crate) fn engines_of(&self, sweep: Sweep, engines: Engines) -> Result<(Sweep, Engines)> {
-        let needs_cpu = sweep.problem().stored().is_some() || sweep.problem().folds() > 0;
+        let needs_cpu = sweep.problem().folds() > 0;
         if self.engine.choice() != Choice::Auto || !needs_cpu || engines[0].info().engine == "cpu" {
             return Ok((sweep, engines));
         }
-        note!("sparse designs and folds run on the CPU engine");
+        note!("folds run on the CPU engine");
         Ok((sweep.precision(self.precision()?.unwrap_or(Precision::F64)), vec![Box::new(CpuEngine::new())]))
     }
 

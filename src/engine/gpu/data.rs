@@ -3,6 +3,7 @@
 use ndarray::Array2;
 
 use super::params::{MetricParams, ResidualParams, entries};
+use crate::design::{Design, Major, Sparse};
 use crate::engine::Status;
 use crate::lanes::fields::{constant, rule, state, unit};
 use crate::lanes::{Job, LaneNumbers, MetricSource, RunNumbers};
@@ -36,8 +37,14 @@ pub(super) fn encode(values: impl IntoIterator<Item = f64>, precision: Precision
 /// The initial content of a buffer, if the host writes it before the run.
 pub(super) fn content(id: BufferId, s: &Shape, job: &Job<'_>, numbers: &RunNumbers) -> Option<Vec<u8>> {
     let problem = job.problem;
+    if let Some(image) = matrix(id, s, job) {
+        return Some(image);
+    }
     let values = match id {
-        BufferId::Design => problem.design().padded_rows(4),
+        BufferId::Shift => match problem.design() {
+            Design::Sparse(x) => x.shift().to_vec(),
+            Design::Dense(_) => return None,
+        },
         BufferId::Rows => row_fields(job, numbers),
         BufferId::Constants => {
             let mut constants = job.schedule.constants();
@@ -52,12 +59,10 @@ pub(super) fn content(id: BufferId, s: &Shape, job: &Job<'_>, numbers: &RunNumbe
             empty
         }
         BufferId::Metric => vec![1.0; s.stride() * s.columns()],
-        BufferId::DesignSquares => problem.design().squared().padded_rows(4),
         BufferId::CurvatureBound => match job.metric {
             MetricSource::Hessian { bound, .. } => bound.to_vec(),
             MetricSource::None | MetricSource::Fixed(_) | MetricSource::Table(_) => return None,
         },
-        BufferId::ValidationDesign => problem.held_out.as_ref()?.design.padded_rows(4),
         BufferId::ValidationRows => {
             let held_out = problem.held_out.as_ref()?;
             held_out.target.iter().zip(&held_out.weight).flat_map(|(y, w)| [*y, *w]).collect()
@@ -72,6 +77,62 @@ pub(super) fn content(id: BufferId, s: &Shape, job: &Job<'_>, numbers: &RunNumbe
         _ => return None,
     };
     Some(encode(values, s.request.precision))
+}
+
+/// The image of a matrix that is made from the design.
+fn matrix(id: BufferId, s: &Shape, job: &Job<'_>) -> Option<Vec<u8>> {
+    let precision = s.request.precision;
+    let design = job.problem.design();
+    let image = |x: &Design, major: Major| match x {
+        Design::Dense(x) => encode(x.padded_rows(4), precision),
+        Design::Sparse(x) => entries_of(&x.ordered_by(major), s.shift_rows() > 0, precision),
+    };
+    match id {
+        BufferId::Design => Some(image(design, Major::Rows)),
+        BufferId::DesignByColumns => Some(image(design, Major::Columns)),
+        BufferId::DesignSquares => Some(image(&design.squared(), Major::Columns)),
+        BufferId::ValidationDesign => Some(image(&job.problem.held_out.as_ref()?.design, Major::Rows)),
+        // That of a dense design is computed by the device.
+        BufferId::Gram if s.is_sparse() => {
+            let all: Vec<usize> = (0..design.columns()).collect();
+            let gram = design.weighted_gram(&job.problem.weight().to_vec(), &all);
+            let of = |j: usize, k: usize| if j.max(k) < all.len() { gram[(j, k)] } else { 0.0 };
+            let stride = s.stride();
+            Some(encode(
+                (0..stride).flat_map(|j| (0..stride).map(move |k| (j, k))).map(|(j, k)| of(j, k)),
+                precision,
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// The lines of a sparse matrix in the format of `shaders/shared/entry.wgsl`. With a shift, each ends in the
+/// entry that multiplies the row of sums: see `program/sparse.rs`.
+fn entries_of(x: &Sparse, shifted: bool, precision: Precision) -> Vec<u8> {
+    let by_columns = x.is_by_columns();
+    let (lines, length) = if by_columns { (x.columns(), x.rows()) } else { (x.rows(), x.columns()) };
+    let mut image = Vec::new();
+    let mut put = |place: usize, v: f64| {
+        image.extend((place as u32).to_le_bytes());
+        match precision {
+            Precision::F32 => image.extend((v as f32).to_le_bytes()),
+            // Aligned to eight bytes.
+            Precision::F64 => image.extend([[0; 4].as_slice(), v.to_le_bytes().as_slice()].concat()),
+        }
+    };
+    let mut start = lines + 1;
+    for i in 0..=lines {
+        put(start, 0.0);
+        start += if i < lines { x.line(i).count() + usize::from(shifted) } else { 0 };
+    }
+    for i in 0..lines {
+        x.line(i).for_each(|(place, v)| put(place, v));
+        if shifted {
+            put(length, if by_columns { -x.shift_of(i) } else { -1.0 });
+        }
+    }
+    image
 }
 
 /// Target, weight and the target's tangents of every row.

@@ -96,7 +96,7 @@ impl GpuRun<'_> {
                 continue;
             }
             self.dispatch(commands, (pass, bound), group, pass.grid);
-            if pass.writes(BufferId::Residual) {
+            if pass.replaces(BufferId::Residual) {
                 *ready = pass.stores_next_residual();
             }
         }

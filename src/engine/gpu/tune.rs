@@ -216,7 +216,8 @@ impl GpuEngine {
 
     fn tunes(&self, plan: &Plan) -> bool {
         // Other strategies have other products.
-        self.tuner.tuning != Tuning::Off && plan.strategy == Strategy::Direct
+        let has_tiles = plan.strategy == Strategy::Direct && plan.request.stored.is_none();
+        self.tuner.tuning != Tuning::Off && has_tiles
     }
 
     /// The products for which no tile is tuned, with the usual ones.

@@ -27,6 +27,15 @@ fn sweeps() -> Vec<(&'static str, Sweep)> {
     let x = ndarray::Array2::from_shape_fn((300, 260), |(i, j)| ((7 * i + 13 * j) % 31) as f64);
     let y = x.column(0).to_owned();
     let large = Objective::builder(crate::data::Dataset::new(x, y).unwrap()).build().unwrap();
+    // Its columns are centred, without filling them.
+    let entries = (0..300).map(|i| (i % 90, (7 * i) % 40, (i % 5) as f64));
+    let sparse = |rows: usize| {
+        let (x, _) = crate::design::Sparse::from_triplets((90, 40), entries.clone()).unwrap();
+        let data =
+            crate::data::Dataset::new(x, (0..90).map(f64::from).collect::<ndarray::Array1<f64>>()).unwrap();
+        data.select(&(0..rows).collect::<Vec<_>>()).unwrap()
+    };
+    let sparse = Objective::builder(sparse(90)).validation(sparse(50)).build().unwrap();
     let sweep = |problem: &Objective| {
         let sweep = Sweep::new(problem.clone()).alphas(Alphas::List(vec![0.1; 37])).algorithm(Algorithm::Pgd);
         sweep.metric(Metric::None).iterations(20).every(5).tol(0.0).precision(Precision::F32)
@@ -38,6 +47,10 @@ fn sweeps() -> Vec<(&'static str, Sweep)> {
         ("gram", in_strategy(Strategy::Gram)),
         ("persistent", in_strategy(Strategy::Persistent)),
         ("hessian", sweep(&validated).metric(Metric::Hessian { every: 5, gain: 1.5 })),
+        ("sparse", sweep(&sparse).strategy(Some(Strategy::Direct))),
+        ("sparse, f64", sweep(&sparse).strategy(Some(Strategy::Direct)).precision(Precision::F64)),
+        ("sparse, gram", sweep(&sparse).strategy(Some(Strategy::Gram))),
+        ("sparse, hessian", sweep(&sparse).metric(Metric::Hessian { every: 5, gain: 1.5 })),
         ("metric table", sweep(&plain).metric(Metric::Table(table))),
         ("step table", sweep(&plain).step(Step::Table(ndarray::ArrayD::from_elem(vec![20, 37], 0.5)))),
         ("backtracking", sweep(&plain).step(Step::Backtracking { start: 4.0, shrink: 0.5 })),
@@ -89,7 +102,7 @@ fn a_run_holds_the_bytes_that_its_plan_counts() {
 #[test]
 fn a_session_holds_the_bytes_that_its_plan_counts() {
     let Some(mut engine) = engine() else { return };
-    let (name, sweep) = sweeps().swap_remove(5);
+    let (name, sweep) = sweeps().swap_remove(9);
     assert_eq!(name, "step table");
     for keep in [Keep::Nothing, Keep::Records, Keep::Frames] {
         let prepared = sweep.prepare().unwrap();
