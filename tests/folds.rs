@@ -8,12 +8,12 @@ use proxjet::engine::Status;
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::error::ErrorKind;
 use proxjet::objective::{Derivative, Loss, Objective, Penalty};
-use proxjet::program::Strategy;
-use proxjet::schedule::Metric;
+use proxjet::program::{Precision, Strategy};
+use proxjet::schedule::{Algorithm, Metric, Phase, Schedule, Step};
 use proxjet::solve::{Alphas, Sweep, SweepResult};
 
 use crate::common::cases::sparse;
-use crate::common::compare::{max_abs_diff, near, relative_diff};
+use crate::common::compare::{Report, compare, ends_differ, max_abs_diff, near, relative_diff};
 use crate::common::{self, synthetic};
 
 /// Rows by their folds: every row held out `times` times, folds as equal as can be.
@@ -102,9 +102,6 @@ fn folds_that_cannot_be_are_refused() {
     says(proxjet::diff::check(&folded, &mut CpuEngine::new(), 1e-6).unwrap_err(), Usage, &["4 folds"]);
     let many = folded.clone().alphas(Alphas::Path { epsilon: 0.1, count: 1 << 23 });
     says(many.plan(&CpuEngine::new()).unwrap_err(), Usage, &["33554432 lanes"]);
-    if let Some(gpu) = common::gpu() {
-        says(folded.plan(&gpu).unwrap_err(), Usage, &["folds of the rows", "CpuEngine"]);
-    }
 }
 
 /// A problem with weights, its folds, and the same with a sparse design.
@@ -183,6 +180,53 @@ fn a_lane_of_a_fold_is_the_fit_of_its_rows() {
             assert!(near(of.standard_error, Some(error), 1e-12));
         }
     }
+}
+
+/// Every kernel that weighs rows, with dense and with sparse designs.
+#[test]
+fn a_gpu_gives_the_sequences_of_the_cpu_engine() {
+    let Some(mut gpu) = common::gpu() else { return };
+    let pgd = |step: Step| Schedule::from(Phase::new(Algorithm::Pgd).step(step));
+    let fista = || Schedule::from(Phase::new(Algorithm::Fista));
+    let mut report = Report::default();
+    for (name, loss, schedule, metric, d) in [
+        ("plain", Loss::logistic(), fista(), Metric::Auto, 1),
+        ("many tangents", Loss::squared(), fista(), Metric::Auto, 9),
+        ("metric", Loss::logistic(), fista(), Metric::Hessian { every: 5, gain: 1.0 }, 1),
+        (
+            "backtracking",
+            Loss::squared(),
+            pgd(Step::Backtracking { start: 4.0, shrink: 0.5 }),
+            Metric::None,
+            1,
+        ),
+        ("secant", Loss::squared(), pgd(Step::BarzilaiBorwein { high: 20.0 }), Metric::None, 2),
+    ] {
+        let (data, folds, sparse) = problems(loss);
+        for (design, data) in [("dense", data), ("sparse", sparse)] {
+            let objective = Objective::builder(data).loss(loss).folds(folds.clone()).build().unwrap();
+            let top = objective.alpha_max(1.0);
+            let alphas = (0..6).map(|i| 0.6 * top * 0.6f64.powi(i)).collect();
+            let sweep = Sweep::new(objective).alphas(Alphas::List(alphas)).schedule(schedule.clone());
+            let derivatives = [Derivative::LogAlpha, Derivative::PenaltyFactor(2)];
+            let sweep = sweep.derivatives(derivatives.into_iter().cycle().take(d)).metric(metric.clone());
+            let sweep = sweep.iterations(15).every(5).tol(0.0);
+            let truth = sweep.run(&mut CpuEngine::new()).unwrap();
+            assert!(truth.trace.validation_loss.is_some() && truth.trace.hypergradient.is_some());
+            for (precision, margin, bound) in [(Precision::F64, 1e-12, 1e-8), (Precision::F32, 1e-5, 2e-3)] {
+                let found = sweep.clone().precision(precision).run(&mut gpu).unwrap();
+                let name = format!("{name}, {design}, {precision:?}");
+                let differs = compare(&truth, &found, margin);
+                report
+                    .check(&name, differs.within(bound) && differs.at_kinks <= 1, || format!("{differs:?}"));
+                for (i, (a, b)) in truth.lanes.iter().zip(&found.lanes).enumerate() {
+                    let differs = ends_differ(a, b, 5.0 * bound);
+                    report.check(&name, differs.is_empty(), || format!("lane {i}: {differs}"));
+                }
+            }
+        }
+    }
+    report.finish(300);
 }
 
 /// The derivative of a fold's held-out loss along the iterations, by differences of two further runs.

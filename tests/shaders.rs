@@ -101,6 +101,11 @@ fn cases() -> Vec<Case> {
         });
     }
     list.extend(schedules());
+    list.extend(schedules().into_iter().map(|case| Case {
+        name: format!("folds, {}", case.name),
+        change: |r| Request { folds: 3, ..r },
+        ..case
+    }));
     let parts = |d: usize| of_size(2, 2060).derivatives(vec![Derivative::LogAlpha; d]);
     let sets = |d: usize| of_size(300, 260).derivatives(vec![Derivative::LogAlpha; d]);
     for d in [0, 1, 3] {

@@ -6,7 +6,7 @@ fn observe_begin(lane4: u32) {
 }
 
 fn observe_row(i: u32, lane4: u32) {
-    observe_loss += rows[i * ROW_FIELDS + 1u] * loss_value(values[0], rows[i * ROW_FIELDS]);
+    observe_loss += row_weight(i, lane4) * loss_value(values[0], rows[i * ROW_FIELDS]);
 }
 
 fn observe_store(block: u32, lane4: u32) {

@@ -9,7 +9,7 @@ fn residual_row(i: u32, lane4: u32) {
     extrapolate(i, lane4);
     let at = place(i, lane4);
     let target_value = rows[i * ROW_FIELDS];
-    let weight = rows[i * ROW_FIELDS + 1u];
+    let weight = row_weight(i, lane4);
     let e = extrapolated_row[0];
     r[at] = weight * loss_d1(e, target_value);
     if (TANGENTS > 0u) {

@@ -12,7 +12,7 @@ fn secant_begin(lane4: u32) {
 fn secant_row(i: u32, lane4: u32) {
     let at = place(i, lane4);
     let target_value = rows[i * ROW_FIELDS];
-    let weight = rows[i * ROW_FIELDS + 1u];
+    let weight = row_weight(i, lane4);
     let here = values[0];
     let s = here - extrapolated[at];
     let turned = weight * loss_d1(here, target_value) - r[at];

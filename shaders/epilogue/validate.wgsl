@@ -9,8 +9,8 @@ fn validate_begin(lane4: u32) {
 }
 
 fn validate_row(i: u32, lane4: u32) {
-    let target_value = validation_rows[2u * i];
-    let weight = validation_rows[2u * i + 1u];
+    let target_value = held_out_target(i);
+    let weight = held_out_weight(i, lane4);
     validate_loss += weight * loss_value(values[0], target_value);
     let by_prediction = weight * loss_d1(values[0], target_value);
     for (var t = 0u; t < TANGENTS; t++) {

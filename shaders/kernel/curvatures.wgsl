@@ -11,7 +11,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var i = first; i < min(first + ROW_BLOCK, ROWS); i++) {
         let at = place(i, lane4);
         let target_value = rows[i * ROW_FIELDS];
-        let weight = rows[i * ROW_FIELDS + 1u];
+        let weight = row_weight(i, lane4);
         r[at] = weight * loss_d2(z[at], target_value);
         let by_prediction = weight * loss_d3(z[at], target_value);
         for (var t = 0u; t < TANGENTS; t++) {

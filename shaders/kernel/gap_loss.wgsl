@@ -10,7 +10,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let scale = dual_scale(lane4);
     var gap = real4(0.0);
     for (var i = first; i < min(first + ROW_BLOCK, ROWS); i++) {
-        gap += rows[i * ROW_FIELDS + 1u] * loss_gap(z[place(i, lane4)], rows[i * ROW_FIELDS], scale);
+        gap += row_weight(i, lane4) * loss_gap(z[place(i, lane4)], rows[i * ROW_FIELDS], scale);
     }
     store_partial(PART_GAP_LOSS, id.y, lane4, gap);
 }

@@ -73,6 +73,8 @@ table! {
     STATUS,
     /// Iterations done.
     DONE,
+    /// The fold of the rows that it is fitted on; 0 without folds.
+    FOLD,
     /// The last measurements of the stop rule.
     MEASURED_GAP,
     MEASURED_STATIONARITY,
@@ -199,7 +201,7 @@ mod tests {
                     assert_eq!(pair[1].1 - pair[0].1, count, "{}", pair[0].0);
                 }
             }
-            assert_eq!(state::TABLE.len(d), 23 + 6 * d);
+            assert_eq!(state::TABLE.len(d), 24 + 6 * d);
             assert_eq!(memory_fields(d), 12 + 2 * d);
             assert_eq!(in_memory(state::SEEN_DSECANT, d), 12 + d);
             assert_eq!(record::RECORD_HYPERGRADIENT.at(d), 7 + d);

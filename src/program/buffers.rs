@@ -28,7 +28,7 @@ buffer_ids! {
     DesignByColumns "design_by_columns",
     /// `[q]`: what is subtracted from the columns of a sparse design.
     Shift "shift",
-    /// `[n, 2 + d]`: target, weight and the target's tangents.
+    /// `[n, 2 + d]`: target, weight and the target's tangents; then `[folds, 2, n]` weights.
     Rows "rows",
     /// `[stride, columns]`: the iterate with its tangents, and the previous iterate.
     State "state",
@@ -320,7 +320,7 @@ fn matrices(s: &Shape, list: &mut List) {
     if s.shift_rows() > 0 {
         list.add(Shift, Copies::One, &[s.state_rows()]);
     }
-    list.add(Rows, Copies::One, &[n, 2 + d]);
+    list.add(Rows, Copies::One, &[n, 2 + d + 2 * s.request.folds]);
     list.add(State, Copies::Iterate, &[stride, columns]);
     list.add(Gradient, Copies::One, &[stride, columns]);
     match s.strategy {

@@ -76,6 +76,7 @@ fn residual(s: &Shape, when: When) -> Pass {
         file!("shared/step_params.wgsl"),
         Part::Loss,
     ])
+    .weighs_rows(s)
 }
 
 /// The step: an epilogue of the gradient's product if possible.
@@ -146,6 +147,10 @@ fn observe(s: &Shape) -> Vec<Pass> {
     let mut epilogues = vec!["observe"];
     let mut bindings = vec![read("rows", BufferId::Rows).reals(), write("partials", BufferId::Partials)];
     let mut parts = vec![file!("epilogue/observe.wgsl"), file!("shared/partials.wgsl"), Part::Loss];
+    if s.request.folds > 0 {
+        epilogues.push("validate");
+        parts.push(file!("epilogue/validate.wgsl"));
+    }
     if s.request.measures_curvature {
         epilogues.push("secant");
         bindings.extend([read("r", BufferId::Residual), read("extrapolated", BufferId::Extrapolated)]);
@@ -155,7 +160,7 @@ fn observe(s: &Shape) -> Vec<Pass> {
         let mut list = predict(s, when, Binding::other);
         let z = read("z", BufferId::Prediction).other();
         let observe = rowwise(s, ("observe", when), z, (n, own), epilogues);
-        list.push(observe.binds(bindings).with(parts).costs(work));
+        list.push(observe.binds(bindings).with(parts).costs(work).weighs_rows(s));
         return list;
     }
     if s.stores_next_residual() {
@@ -186,7 +191,7 @@ fn observe(s: &Shape) -> Vec<Pass> {
         result: Some(write("z", BufferId::Prediction).other()),
     };
     let cut = if s.active_sets { Cut::Terms } else { Cut::Whole };
-    vec![predict.pass(s, cut, epilogues).binds(bindings).with(parts).costs(work)]
+    vec![predict.pass(s, cut, epilogues).binds(bindings).with(parts).costs(work).weighs_rows(s)]
 }
 
 /// The stop rule at the new iterate.
@@ -218,4 +223,5 @@ fn gap_loss(s: &Shape) -> Pass {
         cost: Cost::rowwise(20.0 * s.rows() as f64 * s.counted_columns(), 0.0),
         ..Pass::new("gap_loss", When::Check)
     }
+    .weighs_rows(s)
 }

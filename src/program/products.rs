@@ -198,6 +198,17 @@ impl Pass {
         self.parts.extend(parts);
         self
     }
+    /// Adds the weights of rows, which are those of the lane's fold if there are folds.
+    pub(super) fn weighs_rows(self, s: &Shape) -> Self {
+        if s.request.folds == 0 {
+            return self.with([file!("shared/row_weight.wgsl")]);
+        }
+        let bound = self.bindings.iter().any(|b| b.buffer == BufferId::LaneState);
+        let missing =
+            (!bound).then(|| (read("lane_state", BufferId::LaneState), file!("shared/lane_state4.wgsl")));
+        let (binding, part) = missing.unzip();
+        self.binds(binding).with(part).with([file!("shared/fold_weight.wgsl")])
+    }
     /// Adds to the cost.
     pub(super) fn costs(mut self, work: Cost) -> Self {
         self.cost.flops += work.flops;

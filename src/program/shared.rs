@@ -93,7 +93,8 @@ fn metric_hessian(s: &Shape) -> Vec<Pass> {
         grid: s.blocks(n, ROW_BLOCK),
         cost: Cost::rowwise(8.0 * n as f64 * s.counted_columns(), 0.0),
         ..Pass::new("curvatures", when)
-    };
+    }
+    .weighs_rows(s);
     let squares = Operation {
         kernel: "gradient_squares",
         when,
@@ -132,7 +133,8 @@ pub(super) fn validation(s: &Shape) -> Vec<Pass> {
             read("validation_rows", BufferId::ValidationRows).reals(),
             write("partials", BufferId::Partials),
         ])
-        .with([file!("epilogue/validate.wgsl"), file!("shared/partials.wgsl"), Part::Loss])
+        .with([file!("epilogue/validate.wgsl"), file!("shared/held_out.wgsl")])
+        .with([file!("shared/partials.wgsl"), Part::Loss])
         .costs(Cost::rowwise(4.0 * rows as f64 * s.counted_columns(), 0.0))
     };
     let predict = Operation {

@@ -35,7 +35,6 @@ impl Strategy {
     /// The reason why this strategy cannot run a request on an engine, if it cannot.
     fn obstacle(self, r: &Request, limits: &Limits) -> Option<&'static str> {
         match self {
-            _ if limits.engine == "gpu" && r.folds > 0 => Some("lanes are fitted on folds of the rows"),
             Strategy::Direct => None,
             Strategy::Persistent if limits.engine != "gpu" => {
                 Some("the CPU engine has no persistent strategy")

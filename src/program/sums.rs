@@ -43,7 +43,7 @@ impl Shape {
         let own = rows_per_sum(d);
         let state = (self.state_rows(), own);
         let rows = (self.carried_rows(), own);
-        let held_out = (r.validation_rows, own);
+        let held_out = if r.folds > 0 { rows } else { (r.validation_rows, own) };
         for name in ["PENALTY_VALUE", "CHANGE", "SUPPORT", "ACTIVE_CHANGE"] {
             add(name, 1, state, false);
         }

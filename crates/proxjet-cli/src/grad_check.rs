@@ -28,14 +28,14 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<u8> {
     // Differences need the same branches on both sides: by default without restart.
     let settings = args.settings.clone().or_without_restart();
-    let (engine, precision) = settings.engine.open(settings.precision()?)?;
+    let (mut engine, precision) = settings.engine.open(settings.precision()?)?;
     if precision == Precision::F32 {
         log::warn!(
             "central differences lose half the digits: in f32 expect errors near 1e-2; use --precision f64"
         );
     }
-    let (sweep, mut engines) = settings.engines_of(settings.sweep(precision)?, vec![engine])?;
-    let rows = check(&sweep, engines[0].as_mut(), args.width)?;
+    let sweep = settings.sweep(precision)?;
+    let rows = check(&sweep, engine.as_mut(), args.width)?;
     if rows.is_empty() {
         let remedy = "Name one with --derivative, as in --derivative log_alpha.";
         return Err(Error::usage("--derivative", "none", "at least one derivative to compare", remedy));

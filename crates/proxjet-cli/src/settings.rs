@@ -4,19 +4,14 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array1, Array2, Axis, Ix1, Ix2};
 
-use crate::engine::{Choice, EngineArgs};
+use crate::engine::EngineArgs;
 use crate::input::InputArgs;
 use proxjet::data::{self, Dataset, FoldRule, Folds, Validation};
-use proxjet::engine::Engine;
-use proxjet::engine::cpu::CpuEngine;
 use proxjet::error::{Error, ErrorKind, Result};
 use proxjet::objective::{Derivative, Loss, Objective, Penalty};
 use proxjet::program::Precision;
 use proxjet::schedule::{Algorithm, Metric, Momentum, Phase, Restart, Schedule, Step};
 use proxjet::solve::{Alphas, DEFAULT_MEMORY_BUDGET, Sweep};
-
-/// Engines that share a run.
-pub(crate) type Engines = Vec<Box<dyn Engine>>;
 
 /// Options of a sweep.
 #[derive(Debug, Clone, clap::Args)]
@@ -182,16 +177,6 @@ impl Settings {
     pub(crate) fn or_without_restart(mut self) -> Self {
         self.restart.get_or_insert_with(|| "none".into());
         self
-    }
-
-    /// The engines of a problem: where none was asked for, the CPU engine for what a GPU cannot run.
-    pub(crate) fn engines_of(&self, sweep: Sweep, engines: Engines) -> Result<(Sweep, Engines)> {
-        let needs_cpu = sweep.problem().folds() > 0;
-        if self.engine.choice() != Choice::Auto || !needs_cpu || engines[0].info().engine == "cpu" {
-            return Ok((sweep, engines));
-        }
-        note!("folds run on the CPU engine");
-        Ok((sweep.precision(self.precision()?.unwrap_or(Precision::F64)), vec![Box::new(CpuEngine::new())]))
     }
 
     /// The requested precision, if any.

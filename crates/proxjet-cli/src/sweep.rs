@@ -54,8 +54,8 @@ const EXAMPLES: &str = "Examples:
       a thousand candidates on a GPU, for a minute at most";
 
 pub(crate) fn run(args: &Args) -> Result<u8> {
-    let (engines, precision) = args.settings.engine.open_all(args.settings.precision()?)?;
-    let (sweep, mut engines) = args.settings.engines_of(args.settings.sweep(precision)?, engines)?;
+    let (mut engines, precision) = args.settings.engine.open_all(args.settings.precision()?)?;
+    let sweep = args.settings.sweep(precision)?;
     // A late start is analysed because its error needs a bound.
     let late = sweep.rules().tangents_from() != TangentStart::Iteration(0);
     if sweep.problem().folds() > 0 && (args.rates || late) {

@@ -135,14 +135,15 @@ fn entries_of(x: &Sparse, shifted: bool, precision: Precision) -> Vec<u8> {
     image
 }
 
-/// Target, weight and the target's tangents of every row.
+/// Target, weight and the target's tangents of every row, then the weights of folds.
 fn row_fields(job: &Job<'_>, numbers: &RunNumbers) -> Vec<f64> {
     let (target, weight) = (job.problem.target(), job.problem.weight());
     let none = Array2::zeros((target.len(), job.derivatives.len()));
     let tangent = numbers.target_tangent.as_ref().unwrap_or(&none);
-    (0..target.len())
-        .flat_map(|i| [target[i], weight[i]].into_iter().chain(tangent.row(i).to_vec()))
-        .collect()
+    let of_rows =
+        (0..target.len()).flat_map(|i| [target[i], weight[i]].into_iter().chain(tangent.row(i).to_vec()));
+    let of_folds = job.problem.folds.iter().flat_map(|fold| fold.fitted.iter().chain(&fold.held_out));
+    of_rows.chain(of_folds.copied()).collect()
 }
 
 const UNIT_FIELDS: usize = unit::UNIT_PHASE.scalar() + 1;

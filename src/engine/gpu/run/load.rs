@@ -81,6 +81,7 @@ impl GpuRun<'_> {
             let mut lane_state = vec![0.0; s.state_fields()];
             lane_state[state::STATUS.at(d)] = f64::from(RUNNING);
             lane_state[state::DONE.at(d)] = arrival.iteration as f64;
+            lane_state[state::FOLD.at(d)] = self.job.lanes[arrival.lane].fold.unwrap_or(0) as f64;
             for field in [state::MEASURED_GAP, state::MEASURED_STATIONARITY, state::MEASURED_RESIDUAL] {
                 lane_state[field.at(d)] = f64::MAX;
             }
