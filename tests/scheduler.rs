@@ -1,6 +1,8 @@
 //! The scheduler: lanes that take turns, faults, cancelling, deadlines, several engines, memory.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use proxjet::engine::cpu::CpuEngine;
@@ -366,8 +368,9 @@ fn an_engine_that_dies_leaves_its_lanes_to_the_others() {
     let alphas = (0..40).map(|i| 0.8 * problem().alpha_max(1.0) * 0.85f64.powi(i)).collect();
     let base = sweep(40).alphas(Alphas::List(alphas));
     let truth = base.run(&mut CpuEngine::new()).unwrap();
-    let mut dying = Dying(Faulty::new(CpuEngine::new(), 0, 9), 5);
-    let mut sound = Faulty::new(CpuEngine::new(), 0, 9);
+    let dies = Arc::new(AtomicBool::new(false));
+    let mut dying = Dying::new(dies.clone());
+    let mut sound = Surviving { inner: Faulty::new(CpuEngine::new(), 0, 9), dies };
     let result = base.run_on(&mut [&mut dying, &mut sound], |_, _| ControlFlow::Continue(())).unwrap();
     assert_close(&truth, &result, 1e-9, "without one engine");
     assert!(
@@ -376,36 +379,68 @@ fn an_engine_that_dies_leaves_its_lanes_to_the_others() {
         result.info.faults
     );
     // Alone it takes the run with it.
-    let mut dying = Dying(Faulty::new(CpuEngine::new(), 0, 9), 5);
+    let mut dying = Dying::new(Arc::default());
     let error = base.run(&mut dying).unwrap_err();
     assert!(error.to_string().contains("injected"), "{error}");
-    let mut both =
-        [Dying(Faulty::new(CpuEngine::new(), 0, 9), 5), Dying(Faulty::new(CpuEngine::new(), 0, 9), 5)];
+    let mut both = [Dying::new(Arc::default()), Dying::new(Arc::default())];
     let [a, b] = &mut both;
     assert!(base.run_on(&mut [a, b], |_, _| ControlFlow::Continue(())).is_err());
 }
 
-/// After some openings and submissions nothing works any more.
-struct Dying<E>(Faulty<E>, u32);
+/// Opened for the first time it fails now and then; after that nothing works any more.
+struct Dying {
+    inner: Faulty<CpuEngine>,
+    dies: Arc<AtomicBool>,
+}
 
-impl<E: Engine> Sealed for Dying<E> {}
+impl Dying {
+    fn new(dies: Arc<AtomicBool>) -> Self {
+        Dying { inner: Faulty::new(CpuEngine::new(), 4, 9), dies }
+    }
+}
 
-impl<E: Engine> Engine for Dying<E> {
+impl Sealed for Dying {}
+
+impl Engine for Dying {
     fn info(&self) -> EngineInfo {
-        self.0.info()
+        self.inner.info()
     }
     fn limits(&self, precision: Precision) -> Result<Limits> {
-        self.0.limits(precision)
+        self.inner.limits(precision)
     }
     fn open<'a>(&'a mut self, plan: &'a Plan, job: &'a Job<'a>) -> Result<Box<dyn Run + 'a>> {
-        if self.1 == 0 {
-            return Err(lost());
-        }
-        self.1 -= 1;
-        self.0.one_in = self.1.max(1);
-        self.0.open(plan, job)
+        self.inner.open(plan, job)
     }
     fn recover(&mut self) -> Result<()> {
+        self.inner.one_in = 1;
+        self.dies.store(true, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+/// Begins when the other engine fails: else it might have finished every lane by then.
+struct Surviving<E> {
+    inner: E,
+    dies: Arc<AtomicBool>,
+}
+
+impl<E: Engine> Sealed for Surviving<E> {}
+
+impl<E: Engine> Engine for Surviving<E> {
+    fn info(&self) -> EngineInfo {
+        self.inner.info()
+    }
+    fn limits(&self, precision: Precision) -> Result<Limits> {
+        self.inner.limits(precision)
+    }
+    fn open<'a>(&'a mut self, plan: &'a Plan, job: &'a Job<'a>) -> Result<Box<dyn Run + 'a>> {
+        let clock = Instant::now();
+        while !self.dies.load(Ordering::Relaxed) && clock.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.inner.open(plan, job)
+    }
+    fn recover(&mut self) -> Result<()> {
+        self.inner.recover()
     }
 }
