@@ -132,11 +132,39 @@ impl<'a> Manifold<'a> {
 
     /// `X_Sᵀ diag(ω φ'') X_S`.
     pub(super) fn loss_hessian(&self, state: &Array1<f64>) -> Mat<f64> {
+        self.objective.design.weighted_gram(&self.curvatures(state), &self.active)
+    }
+
+    /// The same from that of another active set, for a loss whose curvature does not change: only the columns
+    /// that are new are multiplied.
+    pub(super) fn loss_hessian_from(
+        &self,
+        state: &Array1<f64>,
+        (of, matrix): (&[usize], &Mat<f64>),
+    ) -> Mat<f64> {
+        let place = |j: &usize| of.binary_search(j).ok();
+        let new: Vec<usize> = self.active.iter().filter(|j| place(j).is_none()).copied().collect();
+        if 2 * new.len() > self.active.len() {
+            return self.loss_hessian(state);
+        }
+        let products = self.objective.design.weighted_products(&self.curvatures(state), &new, &self.active);
+        let before: Vec<Option<usize>> = self.active.iter().map(place).collect();
+        let place_of_new = |a: usize| new.partition_point(|j| *j < self.active[a]);
+        Mat::from_fn(self.active.len(), self.active.len(), |a, b| match (before[a], before[b]) {
+            (Some(i), Some(k)) => matrix[(i, k)],
+            // Both halves from the same product, so that the matrix is symmetric.
+            (None, Some(_)) => products[(place_of_new(a), b)],
+            (Some(_), None) => products[(place_of_new(b), a)],
+            (None, None) => products[(place_of_new(a.max(b)), a.min(b))],
+        })
+    }
+
+    /// `[n]`: `ω φ''`.
+    fn curvatures(&self, state: &Array1<f64>) -> Vec<f64> {
         let objective = self.objective;
         let z = objective.design.apply_vector(state.view());
         let of = |i: usize| (objective.weight[i] * objective.loss().d2(z[i], objective.target[i])).max(0.0);
-        let weight: Vec<f64> = (0..z.len()).map(of).collect();
-        objective.design.weighted_gram(&weight, &self.active)
+        (0..z.len()).map(of).collect()
     }
 
     /// `∂_u (∇f + ∇g)` on the active rows.

@@ -202,9 +202,10 @@ impl Newton<'_, '_> {
             let violation = self.enter(&mut at);
             self.check_size(at.z.len())?;
             let active = &self.manifold.active;
-            let matrix = match hessian.take() {
-                Some((of, matrix)) if fixed && of == *active => matrix,
-                _ => self.manifold.loss_hessian(&at.x),
+            let matrix = match hessian.take().filter(|_| fixed) {
+                Some((of, matrix)) if of == *active => matrix,
+                Some((of, matrix)) => self.manifold.loss_hessian_from(&at.x, (&of, &matrix)),
+                None => self.manifold.loss_hessian(&at.x),
             };
             let system = System::new(&self.with_penalty(&matrix, &at.x));
             hessian = Some((active.clone(), matrix));

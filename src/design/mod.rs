@@ -290,6 +290,13 @@ impl Design {
             Design::Sparse(x) => x.weighted_gram(weight, index),
         }
     }
+    /// `X_Nᵀ diag(weight) X_S` for the columns `N` of `new` and `S` of `index`.
+    pub(crate) fn weighted_products(&self, weight: &[f64], new: &[usize], index: &[usize]) -> faer::Mat<f64> {
+        match self {
+            Design::Dense(x) => x.weighted_products(weight, new, index),
+            Design::Sparse(x) => x.weighted_products(weight, new, index),
+        }
+    }
     /// Bounds on the curvature of a loss whose second derivative lies in `[d2_min, d2_max]`: on the spectrum
     /// of `Xᵀ diag(weight φ'') X`.
     pub(crate) fn spectral_bound(
@@ -297,10 +304,19 @@ impl Design {
         weight: ArrayView1<'_, f64>,
         (d2_max, d2_min): (f64, f64),
     ) -> Spectrum {
-        let gram = |v: &Array1<f64>| self.apply_t_vector((self.apply_vector(v.view()) * weight).view());
         // A row of weight zero adds nothing to the rank.
         let rows = weight.iter().filter(|w| **w > 0.0).count();
-        Spectrum::of_gram((rows, self.columns()), gram, (d2_max, d2_min))
+        if rows >= self.columns() {
+            let gram = |v: &Array1<f64>| self.apply_t_vector((self.apply_vector(v.view()) * weight).view());
+            return Spectrum::of_gram((self.columns(), true), gram, (d2_max, d2_min));
+        }
+        // `W^½ X Xᵀ W^½` has the same eigenvalues but zeros, and is smaller.
+        let root = weight.mapv(f64::sqrt);
+        let gram = |v: &Array1<f64>| {
+            let back = self.apply_t_vector((v * &root).view());
+            self.apply_vector(back.view()) * &root
+        };
+        Spectrum::of_gram((self.rows(), false), gram, (d2_max, d2_min))
     }
     /// The same for `X diag(scale)`: the curvature in a metric with the diagonal `scale²`.
     pub(crate) fn spectral_bound_scaled(

@@ -74,6 +74,12 @@ impl Dense {
         let half = Mat::from_fn(self.rows(), index.len(), |i, a| root[i] * x[[i, index[a]]]);
         half.transpose() * &half
     }
+
+    pub(super) fn weighted_products(&self, weight: &[f64], new: &[usize], index: &[usize]) -> Mat<f64> {
+        let x = self.view();
+        let left = Mat::from_fn(new.len(), self.rows(), |a, i| weight[i] * x[[i, new[a]]]);
+        left * Mat::from_fn(self.rows(), index.len(), |i, b| x[[i, index[b]]])
+    }
 }
 
 /// Clears the upper halves of the calling thread's vector registers.

@@ -84,7 +84,7 @@ impl<T: Real> Sparse<T> {
     fn places(&self, i: usize) -> Range<usize> {
         self.start[i]..self.start[i + 1]
     }
-    fn lines(&self) -> usize {
+    pub(super) fn lines(&self) -> usize {
         self.start.len() - 1
     }
     pub(crate) fn shift_of(&self, j: usize) -> T {

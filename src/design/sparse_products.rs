@@ -126,17 +126,36 @@ impl<T: Real> Sparse<T> {
 
 impl Sparse {
     pub(super) fn apply_vector(&self, v: ArrayView1<'_, f64>) -> Array1<f64> {
-        let v = v.to_vec();
-        let mut out = vec![0.0; self.rows()];
-        self.apply(&mut out, &v, Threads::One);
-        out.into()
+        let less: f64 = self.shift.iter().zip(&v).map(|(s, v)| s * v).sum();
+        match self.major {
+            Major::Rows => self.sums_of_lines(v).mapv_into(|sum| sum - less),
+            Major::Columns => self.lines_times(v, self.rows()).mapv_into(|sum| sum - less),
+        }
     }
 
     pub(super) fn apply_t_vector(&self, r: ArrayView1<'_, f64>) -> Array1<f64> {
-        let r = r.to_vec();
-        let mut out = vec![0.0; self.columns()];
-        self.apply_t_strided(&mut out, &r, 1, Threads::One);
-        out.into()
+        let mut out = match self.major {
+            Major::Rows => self.lines_times(r, self.columns()),
+            Major::Columns => self.sums_of_lines(r),
+        };
+        let total: f64 = if self.shift.is_empty() { 0.0 } else { r.iter().sum() };
+        out.iter_mut().zip(self.shift.iter()).for_each(|(out, s)| *out -= s * total);
+        out
+    }
+
+    /// The sum of each line's entries times those of a vector.
+    fn sums_of_lines(&self, v: ArrayView1<'_, f64>) -> Array1<f64> {
+        (0..self.lines()).map(|i| self.line(i).map(|(k, entry)| entry * v[k]).sum()).collect()
+    }
+
+    /// The sum of lines, each times an entry of a vector.
+    fn lines_times(&self, v: ArrayView1<'_, f64>, length: usize) -> Array1<f64> {
+        let mut sum = Array1::zeros(length);
+        // Coefficients are mostly zero; a NaN is not.
+        for (i, v) in v.iter().enumerate().filter(|(_, v)| **v != 0.0) {
+            self.line(i).for_each(|(k, entry)| sum[k] += entry * v);
+        }
+        sum
     }
 
     pub(super) fn column_squares(&self, weight: ArrayView1<'_, f64>) -> Array1<f64> {
@@ -146,6 +165,26 @@ impl Sparse {
     pub(super) fn max_row_norm(&self) -> f64 {
         let squares = self.squared().apply_vector(Array1::ones(self.columns()).view());
         squares.into_iter().fold(0.0, f64::max).sqrt()
+    }
+
+    pub(super) fn weighted_products(&self, weight: &[f64], new: &[usize], index: &[usize]) -> Mat<f64> {
+        let by_columns = self.ordered_by(Major::Columns);
+        let total: f64 = weight.iter().sum();
+        let weighted = |j: usize| -> f64 { by_columns.line(j).map(|(i, v)| weight[i] * v).sum() };
+        let sums: Vec<f64> = index.iter().map(|j| weighted(*j)).collect();
+        let mut products = Mat::zeros(new.len(), index.len());
+        let mut column = vec![0.0; self.rows()];
+        for (a, &j) in new.iter().enumerate() {
+            by_columns.line(j).for_each(|(i, v)| column[i] = weight[i] * v);
+            let (s, sum) = (self.shift_of(j), weighted(j));
+            for (b, &k) in index.iter().enumerate() {
+                let t = self.shift_of(k);
+                let product: f64 = by_columns.line(k).map(|(i, v)| v * column[i]).sum();
+                products[(a, b)] = product - s * sums[b] - t * sum + s * t * total;
+            }
+            by_columns.line(j).for_each(|(i, _)| column[i] = 0.0);
+        }
+        products
     }
 
     pub(super) fn weighted_gram(&self, weight: &[f64], index: &[usize]) -> Mat<f64> {

@@ -19,17 +19,15 @@ pub struct Spectrum {
 const STEPS: usize = 128;
 
 impl Spectrum {
-    /// Bounds for `φ''` in `[d2_min, d2_max]`, from the Gram operator of a design of `n` rows and `q`
-    /// columns.
+    /// Bounds for `φ''` in `[d2_min, d2_max]`, from a Gram operator of this size. With fewer rows than
+    /// columns there is no full rank but a null space, whatever the Ritz values are.
     pub(super) fn of_gram(
-        (n, q): (usize, usize),
+        (size, full_rank): (usize, bool),
         gram: impl Fn(&Array1<f64>) -> Array1<f64>,
         (d2_max, d2_min): (f64, f64),
     ) -> Self {
-        let ritz = lanczos(q, STEPS.min(q), gram);
+        let ritz = lanczos(size, STEPS.min(size), full_rank, gram);
         let margin = 1e-9 + if ritz.largest > 0.0 { ritz.largest_residual / ritz.largest } else { 0.0 };
-        // With fewer rows than columns there is a null space, whatever the Ritz values are.
-        let full_rank = n >= q;
         let smallest = (ritz.smallest - ritz.smallest_residual) * (1.0 - 1e-9);
         let trusted = full_rank && smallest > 1e-12 * ritz.largest;
         // An all-zero design has a zero gradient: any positive constant bounds it.
@@ -42,6 +40,9 @@ impl Spectrum {
     }
 }
 
+/// Steps between two tests of the largest Ritz value.
+const TESTED: usize = 8;
+
 struct Ritz {
     largest: f64,
     largest_residual: f64,
@@ -50,8 +51,9 @@ struct Ritz {
 }
 
 /// Lanczos with full reorthogonalisation (Paige 1971; Parlett 1980, §13): extreme Ritz values of a symmetric
-/// operator of size `q`, each with its residual norm, within which an eigenvalue is certain.
-fn lanczos(q: usize, steps: usize, apply: impl Fn(&Array1<f64>) -> Array1<f64>) -> Ritz {
+/// operator of size `q`, each with its residual norm, within which an eigenvalue is certain. Ends early once
+/// the largest is accurate to rounding, unless the smallest is wanted too.
+fn lanczos(q: usize, steps: usize, smallest: bool, apply: impl Fn(&Array1<f64>) -> Array1<f64>) -> Ritz {
     let mut rng = rand_pcg::Pcg64::seed_from_u64(1);
     let start: Array1<f64> = (0..q).map(|_| rng.random_range(-1.0..1.0)).collect();
     let mut basis: Vec<Array1<f64>> = vec![&start / start.dot(&start).sqrt()];
@@ -72,8 +74,19 @@ fn lanczos(q: usize, steps: usize, apply: impl Fn(&Array1<f64>) -> Array1<f64>) 
         if basis.len() == steps || norm <= 1e-14 * size {
             break;
         }
+        if !smallest && basis.len() % TESTED == 0 {
+            let ritz = ritz_values(q, &diagonal, &off);
+            if ritz.largest_residual <= 1e-12 * ritz.largest {
+                return ritz;
+            }
+        }
         basis.push(w / norm);
     }
+    ritz_values(q, &diagonal, &off)
+}
+
+/// The extreme eigenvalues of the tridiagonal matrix of some steps.
+fn ritz_values(q: usize, diagonal: &[f64], off: &[f64]) -> Ritz {
     // If the basis is complete, an invariant subspace was found and the residual is only rounding.
     let last = if diagonal.len() == q { 0.0 } else { off[diagonal.len() - 1] };
     let k = diagonal.len();

@@ -109,6 +109,10 @@ fn vectors_norms_and_gram_matrices_are_sums_of_products() {
     for (a, j) in index.iter().enumerate() {
         assert!(max_abs_diff((0..3).map(|b| found[(a, b)]), index.map(|k| gram(*j, k))) < 1e-14);
     }
+    let (new, found) = ([2, 5], design.weighted_products(&weight, &[2, 5], &index));
+    for (a, j) in new.iter().enumerate() {
+        assert!(max_abs_diff((0..3).map(|b| found[(a, b)]), index.map(|k| gram(*j, k))) < 1e-14);
+    }
     assert_eq!(design.squared().to_dense(), x.mapv(|v| v * v));
 }
 
@@ -192,6 +196,15 @@ fn bounds_hold_the_spectrum_of_a_small_design() {
     let (top, bottom) = (0.25 * (middle + radius), 0.1 * (middle - radius));
     assert!(spectrum.lipschitz >= top && spectrum.lipschitz <= top * (1.0 + 1e-8), "{spectrum:?} {top}");
     assert!(spectrum.strong_convexity <= bottom && spectrum.strong_convexity >= bottom * (1.0 - 1e-8));
+    // Two rows of weight 1 with twenty columns: the same matrix, and a null space.
+    let x = entries(20, 2).reversed_axes();
+    let gram = x.dot(&x.t());
+    let (middle, radius) =
+        (0.5 * (gram[[0, 0]] + gram[[1, 1]]), (0.5 * (gram[[0, 0]] - gram[[1, 1]])).hypot(gram[[0, 1]]));
+    let spectrum = Design::dense(x.to_owned()).spectral_bound(Array1::ones(2).view(), (0.25, 0.1));
+    let top = 0.25 * (middle + radius);
+    assert!(spectrum.lipschitz >= top && spectrum.lipschitz <= top * (1.0 + 1e-8), "{spectrum:?} {top}");
+    assert_eq!(spectrum.strong_convexity, 0.0);
 }
 
 #[test]
@@ -271,6 +284,13 @@ fn a_sparse_design_is_the_dense_one() {
                 (0..index.len() * index.len()).map(|i| h[(i % index.len(), i / index.len())] / size),
             );
             assert!(apart <= bound, "gram of form {k}: {apart}");
+            let some = &index[..index.len().min(2)];
+            let [g, h] = [a, b].map(|d| d.weighted_products(positive.as_slice().unwrap(), some, &index));
+            let apart = max_abs_diff(
+                (0..some.len() * index.len()).map(|i| g[(i % some.len(), i / some.len())] / size),
+                (0..some.len() * index.len()).map(|i| h[(i % some.len(), i / some.len())] / size),
+            );
+            assert!(apart <= bound, "products of form {k}: {apart}");
             (0..q).for_each(|j| near(a.column(j), b.column(j), "a column"));
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ndarray::{Array1, ArrayView1};
+use rayon::prelude::*;
 
 use super::{HeldOut, Loss, Objective};
 use crate::data::{Dataset, Folds};
@@ -85,13 +86,14 @@ impl Objective {
     }
 
     /// A bound that holds for every fold.
-    pub(super) fn over_folds(&self, of: impl Fn(ArrayView1<'_, f64>) -> Spectrum) -> Spectrum {
+    pub(super) fn over_folds(&self, of: impl Fn(ArrayView1<'_, f64>) -> Spectrum + Sync + Send) -> Spectrum {
         let worse = |a: Spectrum, b: Spectrum| Spectrum {
             lipschitz: a.lipschitz.max(b.lipschitz),
             strong_convexity: a.strong_convexity.min(b.strong_convexity),
             margin: a.margin.max(b.margin),
         };
-        self.fitted_weights().map(of).reduce(worse).expect("there are rows")
+        let weights: Vec<_> = self.fitted_weights().collect();
+        weights.into_par_iter().map(of).reduce_with(worse).expect("there are rows")
     }
 
     /// `[q]`: the largest of a quantity of columns over the folds.
