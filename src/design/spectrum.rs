@@ -74,7 +74,7 @@ fn lanczos(q: usize, steps: usize, smallest: bool, apply: impl Fn(&Array1<f64>) 
         if basis.len() == steps || norm <= 1e-14 * size {
             break;
         }
-        if !smallest && basis.len() % TESTED == 0 {
+        if !smallest && basis.len().is_multiple_of(TESTED) {
             let ritz = ritz_values(q, &diagonal, &off);
             if ritz.largest_residual <= 1e-12 * ritz.largest {
                 return ritz;

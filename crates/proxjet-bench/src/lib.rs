@@ -13,6 +13,7 @@ use report::{Host, Peak, SCHEMA, Settings, Versions};
 mod accuracy;
 mod compare;
 mod machine;
+mod paths;
 mod report;
 mod sections;
 mod shapes;
@@ -60,6 +61,7 @@ pub fn measure(
         host_share: None,
         lanes: Vec::new(),
         sparsity: Vec::new(),
+        paths: Vec::new(),
         cancel: None,
         accuracy: Vec::new(),
         skipped: Vec::new(),
@@ -82,6 +84,7 @@ pub fn measure(
             Section::Shapes => shapes::shapes(plan, machine, report, &keep)?,
             Section::Lanes => sections::lanes(plan, machine, report)?,
             Section::Sparsity => sections::sparsity(plan, machine, report)?,
+            Section::Paths => paths::paths(plan, machine, report)?,
             Section::Cancel => sections::cancel(plan, machine, report)?,
             Section::Accuracy => {
                 progress("accuracy");

@@ -27,6 +27,8 @@ pub struct Report {
     pub(crate) host_share: Option<f64>,
     pub(crate) lanes: Vec<Workload>,
     pub(crate) sparsity: Vec<Sparsity>,
+    #[serde(default)]
+    pub(crate) paths: Vec<Pair>,
     pub(crate) cancel: Option<Cancel>,
     pub(crate) accuracy: Vec<Accuracy>,
     pub(crate) skipped: Vec<Skipped>,
@@ -268,6 +270,26 @@ pub(crate) struct Workload {
     pub(crate) iterations: usize,
     /// Seconds of all iterations.
     pub(crate) seconds: Sample,
+}
+
+/// A lasso path computed in one way and in another.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Pair {
+    pub(crate) what: String,
+    /// What it is compared with.
+    pub(crate) than: String,
+    pub(crate) rows: usize,
+    pub(crate) features: usize,
+    /// Alphas.
+    pub(crate) lanes: usize,
+    pub(crate) precision: String,
+    /// Of the run, with preparation and certificates.
+    pub(crate) seconds: Sample,
+    pub(crate) seconds_than: Sample,
+    pub(crate) ratio: Sample,
+    /// Of all lanes together.
+    pub(crate) iterations: f64,
+    pub(crate) iterations_than: f64,
 }
 
 /// A lasso with and without exact sparsity, in the direct strategy.

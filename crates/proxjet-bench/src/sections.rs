@@ -163,7 +163,7 @@ fn sparse_sweep(
 }
 
 /// f64 if it costs little.
-fn usual_precision(engine: &dyn Engine) -> Precision {
+pub(crate) fn usual_precision(engine: &dyn Engine) -> Precision {
     if engine.info().engine == "cpu" { Precision::F64 } else { Precision::F32 }
 }
 

@@ -38,6 +38,8 @@ pub enum Section {
     Lanes,
     /// A lasso with and without exact sparsity
     Sparsity,
+    /// Folds in one batch, warm-started paths and sparse designs
+    Paths,
     /// How soon a run ends that is cancelled or has a deadline
     Cancel,
     /// Derivatives and iterates against independent computations

@@ -56,7 +56,7 @@ pub(crate) fn report(report: &Report) -> String {
         "{}, suite {}, median of {} repetitions of about {} s; {:.0} s in all",
         report.date, settings.suite, settings.repeat, settings.sample_seconds, report.seconds
     );
-    for part in [products, shapes, kernels, lanes, sparsity, cancel, accuracy, skipped] {
+    for part in [products, shapes, kernels, lanes, sparsity, paths, cancel, accuracy, skipped] {
         out += &part(report);
     }
     out
@@ -221,6 +221,32 @@ fn sparsity(report: &Report) -> String {
          relative one of iterates and derivatives\n{}",
         report.sparsity[0].precision,
         table(1, &head, &rows)
+    )
+}
+
+fn paths(report: &Report) -> String {
+    let Some(first) = report.paths.first() else { return String::new() };
+    let rows = report.paths.iter().map(|p| {
+        vec![
+            p.what.clone(),
+            p.than.clone(),
+            digits(p.seconds.median),
+            digits(p.seconds_than.median),
+            digits(p.ratio.median),
+            digits(p.iterations),
+            digits(p.iterations_than),
+        ]
+    });
+    let rows: Vec<_> = rows.collect();
+    let head = ["what", "than", "s", "s than", "ratio", "iterations", "iterations than"];
+    format!(
+        "\npaths: lasso {} x {}, {} alphas down to 0.01 of alpha_max, one derivative, {}; iterations: of all \
+            lanes\n{}",
+        first.rows,
+        first.features,
+        first.lanes,
+        first.precision,
+        table(2, &head, &rows)
     )
 }
 
