@@ -68,6 +68,7 @@ impl<T: Real> State<T> {
     /// Enables working sets if they pay, and disables them if they do not.
     pub(in super::super) fn adapt_working_sets(&mut self) {
         let (lanes, q) = (self.lanes.len(), self.shared.shape().1);
+        let running = self.lanes.iter().filter(|lane| lane.is_running()).count();
         let Some(sets) = &mut self.sets else { return };
         sets.iterations += 1;
         sets.groups.iter_mut().for_each(|set| set.age += 1);
@@ -82,7 +83,7 @@ impl<T: Real> State<T> {
         let Some(sets) = &mut self.sets else { return };
         let share = sets.share(lanes, q);
         if was_on {
-            sets.skipped += (1.0 - share) * lanes as f64;
+            sets.skipped += (1.0 - share) * running as f64;
         }
         if share < if was_on { DISABLE_ABOVE } else { ENABLE_BELOW } {
             sets.on = true;
