@@ -231,9 +231,7 @@ impl Design {
     /// The same matrix in the format of another design, a sparse one with the other's shift.
     pub(crate) fn in_format_of(self, other: &Design) -> Self {
         match (self, other) {
-            (Design::Dense(x), Design::Sparse(of)) => {
-                Design::Sparse(Sparse::of_dense(x.view()).with_shift(of.shift()))
-            }
+            (Design::Dense(x), Design::Sparse(of)) => Design::Sparse(Sparse::of_dense(x.view(), of.shift())),
             (Design::Sparse(x), Design::Sparse(of)) => Design::Sparse(x.with_shift(of.shift())),
             (Design::Sparse(x), Design::Dense(_)) => Design::dense(x.to_dense()),
             (Design::Dense(x), Design::Dense(_)) => Design::Dense(x),
@@ -306,9 +304,10 @@ impl Design {
     ) -> Spectrum {
         // A row of weight zero adds nothing to the rank.
         let rows = weight.iter().filter(|w| **w > 0.0).count();
-        if rows >= self.columns() {
+        if self.rows() >= self.columns() {
+            let full_rank = rows >= self.columns();
             let gram = |v: &Array1<f64>| self.apply_t_vector((self.apply_vector(v.view()) * weight).view());
-            return Spectrum::of_gram((self.columns(), true), gram, (d2_max, d2_min));
+            return Spectrum::of_gram((self.columns(), full_rank), gram, (d2_max, d2_min));
         }
         // `W^½ X Xᵀ W^½` has the same eigenvalues but zeros, and is smaller.
         let root = weight.mapv(f64::sqrt);
@@ -318,16 +317,11 @@ impl Design {
         };
         Spectrum::of_gram((self.rows(), false), gram, (d2_max, d2_min))
     }
-    /// The same for `X diag(scale)`: the curvature in a metric with the diagonal `scale²`.
-    pub(crate) fn spectral_bound_scaled(
-        &self,
-        scale: &Array1<f64>,
-        weight: ArrayView1<'_, f64>,
-        curvature: (f64, f64),
-    ) -> Spectrum {
+    /// `X diag(by)`.
+    pub(crate) fn times_diagonal(&self, by: &Array1<f64>) -> Self {
         match self {
-            Design::Dense(x) => Design::Dense(x.times_diagonal(scale)).spectral_bound(weight, curvature),
-            Design::Sparse(x) => Design::Sparse(x.times_diagonal(scale)).spectral_bound(weight, curvature),
+            Design::Dense(x) => Design::Dense(x.times_diagonal(by)),
+            Design::Sparse(x) => Design::Sparse(x.times_diagonal(by)),
         }
     }
 }

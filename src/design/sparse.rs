@@ -184,12 +184,13 @@ impl Sparse {
         ))
     }
 
-    /// The entries of a dense matrix that are not zero.
-    pub(super) fn of_dense(x: ndarray::ArrayView2<'_, f64>) -> Self {
+    /// A dense matrix from which a shift, `[columns]` or empty, was subtracted.
+    pub(super) fn of_dense(x: ndarray::ArrayView2<'_, f64>, shift: &[f64]) -> Self {
         let line = |row: ndarray::ArrayView1<'_, f64>| {
-            row.iter().zip(0..).filter(|(v, _)| **v != 0.0).map(|(v, j)| (j, *v)).collect()
+            let back = row.iter().zip(0..).map(|(v, j)| (j, v + shift.get(j as usize).unwrap_or(&0.0)));
+            back.filter(|(_, v)| *v != 0.0).collect()
         };
-        Sparse::from_lines(x.dim(), Major::Rows, x.outer_iter().map(line), Vec::new())
+        Sparse::from_lines(x.dim(), Major::Rows, x.outer_iter().map(line), shift.to_vec())
     }
 
     /// This matrix, or a dense one if so many entries are stored that dense products are faster.
@@ -279,6 +280,13 @@ impl Sparse {
             column.into_iter().zip(0..).map(|(v, i)| (i, v)).collect()
         });
         Sparse::from_lines((self.rows, self.columns), Major::Columns, lines, shift.to_vec())
+    }
+
+    /// `[columns]`: true of columns that are not all zero.
+    pub(crate) fn filled_columns(&self) -> Vec<bool> {
+        let mut filled: Vec<bool> = (0..self.columns).map(|j| self.shift_of(j) != 0.0).collect();
+        self.each_column(|j| filled[j] = true);
+        filled
     }
 
     /// Calls `with` with the column of every entry.

@@ -9,6 +9,8 @@ use rayon::prelude::*;
 use super::sparse::{Major, Sparse};
 use super::{Real, Threads};
 
+/// Rows of a dense block of a Gram matrix.
+const BLOCK_ROWS: usize = 4096;
 /// Columns that are computed together.
 const WIDTH: usize = 8;
 
@@ -187,22 +189,33 @@ impl Sparse {
         products
     }
 
+    /// `Xᵀ diag(weight) X` of entries by columns, from dense blocks of rows.
+    fn gram_by_blocks(&self, weight: &[f64]) -> Mat<f64> {
+        let k = self.columns();
+        let mut gram = Mat::zeros(k, k);
+        // The place of each column's next entry.
+        let mut next: Vec<_> = (0..k).map(|a| self.line(a).peekable()).collect();
+        for first in (0..self.rows()).step_by(BLOCK_ROWS) {
+            let rows = BLOCK_ROWS.min(self.rows() - first);
+            let mut half = Mat::from_fn(rows, k, |_, a| -self.shift_of(a));
+            for (a, entries) in next.iter_mut().enumerate() {
+                while let Some((i, v)) = entries.next_if(|(i, _)| *i < first + rows) {
+                    half[(i - first, a)] += v;
+                }
+            }
+            let half = Mat::from_fn(rows, k, |i, a| half[(i, a)] * weight[first + i].sqrt());
+            gram += half.transpose() * &half;
+        }
+        gram
+    }
+
     pub(super) fn weighted_gram(&self, weight: &[f64], index: &[usize]) -> Mat<f64> {
         let mut set = Sparse::without_columns(self.rows());
         self.ordered_by(Major::Columns).select_columns(index, &mut set);
         let k = index.len();
         // A dense product does sixteen operations in the time of one with a sparse column.
         if 16 * set.stored() > k * self.rows() {
-            let half: Vec<Vec<f64>> = (0..k)
-                .map(|a| {
-                    let mut column = vec![-set.shift_of(a); self.rows()];
-                    set.line(a).for_each(|(i, v)| column[i] += v);
-                    column.iter_mut().zip(weight).for_each(|(v, w)| *v *= w.sqrt());
-                    column
-                })
-                .collect();
-            let half = Mat::from_fn(self.rows(), k, |i, a| half[a][i]);
-            return half.transpose() * &half;
+            return set.gram_by_blocks(weight);
         }
         let total: f64 = weight.iter().sum();
         let sums: Vec<f64> = (0..k).map(|a| set.line(a).map(|(i, v)| weight[i] * v).sum()).collect();

@@ -172,7 +172,8 @@ fn bounds_hold_the_known_spectrum_of_a_diagonal_design() {
     let s: Array1<f64> = (0..n).map(|j| 1.0 + j as f64 / 10.0).collect();
     let weight = Array1::from_elem(n, 1.0 / n as f64);
     let bounds = |design: &Design, scale: f64| {
-        let spectrum = design.spectral_bound_scaled(&Array1::from_elem(n, scale), weight.view(), (1.0, 1.0));
+        let spectrum = design.times_diagonal(&Array1::from_elem(n, scale));
+        let spectrum = spectrum.spectral_bound(weight.view(), (1.0, 1.0));
         let (top, bottom) = ((scale * s[n - 1]).powi(2) / n as f64, scale * scale / n as f64);
         assert!(spectrum.lipschitz >= top && spectrum.lipschitz <= top * (1.0 + 1e-6), "{spectrum:?} {top}");
         assert!(spectrum.strong_convexity <= bottom, "{spectrum:?} {bottom}");

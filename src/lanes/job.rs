@@ -66,6 +66,13 @@ impl OwnedJob {
 }
 
 impl Job<'_> {
+    /// The columns whose coefficients may differ from zero, if the CPU engine leaves others out. A metric
+    /// from the Hessian has entries for all.
+    pub(crate) fn moving_columns(&self) -> Option<Vec<usize>> {
+        let from_hessian = matches!(self.metric, MetricSource::Hessian { .. });
+        if from_hessian { None } else { self.problem.moving_columns(self.start) }
+    }
+
     /// Strengths `(l1, l2)` of a lane's penalty.
     pub(crate) fn strengths(&self, lane: usize) -> (f64, f64) {
         self.lanes[lane].strengths(self.problem)

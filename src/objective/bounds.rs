@@ -74,8 +74,8 @@ impl Objective {
     pub(crate) fn spectrum_in_metric(&self, lower: &Array1<f64>, upper: &Array1<f64>) -> Spectrum {
         let of = |d: &Array1<f64>| {
             let curvature = (self.curvature.d2_max, self.curvature.d2_min);
-            let root = d.mapv(f64::sqrt);
-            self.over_folds(|weight| self.design.spectral_bound_scaled(&root, weight, curvature))
+            let scaled = self.design.times_diagonal(&d.mapv(f64::sqrt));
+            self.over_folds(|weight| scaled.spectral_bound(weight, curvature))
         };
         let top = of(upper);
         let bottom = if lower == upper { top } else { of(lower) };

@@ -6,7 +6,7 @@ use super::{Limits, MetricKind, RecordLayout, Request};
 
 /// Rows that the engine computes with: those of the triangular factor in the Gram strategy.
 fn rows(r: &Request) -> usize {
-    if r.is_gram() { r.state_rows + 1 } else { r.rows }
+    if r.is_gram() { r.own_rows() + 1 } else { r.rows }
 }
 
 /// The buffers of a run with `lanes` slots.
@@ -18,7 +18,7 @@ pub(super) fn buffers(
     frames: usize,
 ) -> Vec<Buffer> {
     use BufferId::*;
-    let (n, q, d, v) = (rows(r), r.state_rows, r.tangents, r.validation_rows);
+    let (n, q, d, v) = (rows(r), r.own_rows(), r.tangents, r.validation_rows);
     let columns = lanes.saturating_mul(1 + d);
     // An entry of a sparse design is a number and its place.
     let design = |entries: usize| if r.stored.is_some() { [entries, 2] } else { [1, entries] };
@@ -69,7 +69,7 @@ const SPARSE: f64 = 16.0;
 
 /// Floating-point operations of an iteration of some lanes, with its share of tests and refreshes.
 pub(super) fn flops(r: &Request, lanes: usize) -> f64 {
-    let (n, q, v) = (rows(r) as f64, r.state_rows as f64, r.validation_rows as f64);
+    let (n, q, v) = (rows(r) as f64, r.own_rows() as f64, r.validation_rows as f64);
     let columns = lanes as f64 * (1 + r.tangents) as f64;
     let [entries, held_out] =
         r.entries().map(|entries| entries as f64 * if r.stored.is_some() { SPARSE } else { 1.0 });
@@ -87,13 +87,13 @@ pub(super) fn flops(r: &Request, lanes: usize) -> f64 {
 
 /// Estimated seconds of an iteration of some lanes.
 pub(super) fn iteration_seconds(r: &Request, limits: &Limits, lanes: usize) -> f64 {
-    let entries = (rows(r) + r.state_rows) as f64 * lanes as f64 * (1 + r.tangents) as f64;
+    let entries = (rows(r) + r.own_rows()) as f64 * lanes as f64 * (1 + r.tangents) as f64;
     flops(r, lanes) / limits.flops + entries * limits.element
 }
 
 /// Floating-point operations of the products of an iteration.
 pub(super) fn counted_operations(r: &Request, lanes: usize) -> f64 {
-    let entries = if r.is_gram() { rows(r) * r.state_rows } else { r.entries()[0] };
+    let entries = if r.is_gram() { rows(r) * r.own_rows() } else { r.entries()[0] };
     4.0 * entries as f64 * (lanes * (1 + r.tangents)) as f64
 }
 

@@ -160,10 +160,11 @@ pub(super) fn chunk(r: &Request, limits: &Limits, lanes: usize) -> (usize, usize
 /// Most coefficients of the working set of a group of lanes: half of all, and in sum no more than two
 /// designs; 0: no working sets.
 pub(super) fn working_set(r: &Request, limits: &Limits, slots: usize) -> usize {
-    if !r.sparsity || limits.engine != "cpu" || r.state_rows < FEWEST_COEFFICIENTS {
+    let rows = r.own_rows();
+    if !r.sparsity || limits.engine != "cpu" || rows < FEWEST_COEFFICIENTS {
         return 0;
     }
-    (r.state_rows / 2).min(2 * r.state_rows / slots.div_ceil(GROUP_LANES))
+    (rows / 2).min(2 * rows / slots.div_ceil(GROUP_LANES))
 }
 
 /// True if products of a GPU leave out coefficients that are zero: in the direct strategy, if the lists can

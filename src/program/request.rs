@@ -163,6 +163,8 @@ pub struct Request {
     pub rows: usize,
     /// Rows of the state: features `p`, and one more for an intercept column.
     pub state_rows: usize,
+    /// Rows of the state that may differ from zero: the CPU engine leaves the others out.
+    pub moving_rows: usize,
     /// Held-out rows.
     pub validation_rows: usize,
     /// Sizes of a sparse design, and of its held-out rows; `None` if the design is dense.
@@ -234,6 +236,7 @@ impl Request {
         Request {
             rows,
             state_rows,
+            moving_rows: state_rows,
             validation_rows: 0,
             stored: None,
             lanes,
@@ -268,6 +271,11 @@ impl Request {
     pub(crate) fn entries(&self) -> [usize; 2] {
         let dense = [self.rows, self.validation_rows].map(|rows| rows.saturating_mul(self.state_rows));
         self.stored.map_or(dense, |stored| stored.map(|s| s.entries))
+    }
+
+    /// Rows of the state that the CPU engine has: those of the triangular factor are all.
+    pub(crate) fn own_rows(&self) -> usize {
+        if self.is_gram() { self.state_rows } else { self.moving_rows }
     }
 
     /// True if the strategy has `XᵀX`.

@@ -52,6 +52,11 @@ impl Prepared {
         OwnedJob { problem, lanes, schedule, metric, derivatives, start, null_loss, tol }
     }
 
+    /// The columns that the CPU engine has, if it leaves some out.
+    pub(super) fn moving_columns(&self, problem: &Objective) -> Option<Vec<usize>> {
+        self.job(problem, 0.0).moving_columns()
+    }
+
     /// Warnings about derivatives by a setting of an iteration that lanes did not reach.
     pub(super) fn unreached(&self, outcomes: &[LaneOutcome]) -> Vec<String> {
         let of = |derivative: &Derivative| {

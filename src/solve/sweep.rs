@@ -407,6 +407,9 @@ impl Sweep {
         Request {
             rows: shape.rows,
             state_rows: self.problem.state_rows(),
+            moving_rows: prepared
+                .moving_columns(&self.problem)
+                .map_or(self.problem.state_rows(), |m| m.len()),
             validation_rows: shape.validation_rows,
             stored: self.problem.stored(),
             lanes: prepared.lanes.len(),

@@ -215,7 +215,8 @@ fn sequences_are_those_of_a_dense_design(engine: &mut dyn Engine, precision: Pre
                     let sweep = Sweep::new(objective).alphas(Alphas::List(alphas)).iterations(150).every(30);
                     // A restart compares numbers that near the solution differ by rounding.
                     let sweep = sweep.schedule(Phase::new(Algorithm::Fista)).metric(metric.clone()).tol(0.0);
-                    let kinds = [Derivative::LogAlpha, Derivative::PenaltyFactor(3)];
+                    let kinds =
+                        [Derivative::LogAlpha, Derivative::PenaltyFactor(3), Derivative::PenaltyFactor(5)];
                     sweep.derivatives(kinds.into_iter().cycle().take(d))
                 };
                 let [dense, sparse] = both(n, p, loss.classes(), standardized);
@@ -244,4 +245,22 @@ fn a_sparse_design_gives_the_sequences_of_the_dense_one_on_a_gpu() {
     let Some(mut gpu) = gpu() else { return };
     sequences_are_those_of_a_dense_design(&mut gpu, Precision::F64);
     sequences_are_those_of_a_dense_design(&mut gpu, Precision::F32);
+}
+
+/// The CPU engine leaves out columns without entries, unless a lane starts with a coefficient there.
+#[test]
+fn a_column_without_entries_keeps_a_start_that_is_not_zero() {
+    let [dense, sparse] = both(40, 130, false, false).map(|(fitted, _)| fitted);
+    let mut start = Array2::zeros((1, 130));
+    (start[[0, 9]], start[[0, 2]]) = (3.0, -1.0);
+    let run = |data: &Dataset| {
+        let sweep = Sweep::new(Objective::builder(data.clone()).build().unwrap()).start(start.clone());
+        let sweep = sweep.schedule(Phase::new(Algorithm::Pgd)).alphas(Alphas::List(vec![0.01, 0.1]));
+        sweep.metric(Metric::None).iterations(30).every(5).tol(0.0).run(&mut CpuEngine::new()).unwrap()
+    };
+    let (dense, sparse) = (run(&dense), run(&sparse));
+    let moved = |r: &proxjet::solve::SweepResult, k: usize| r.trace.coef[[k, 0, 9]];
+    assert!(moved(&dense, 0) == 3.0 && moved(&dense, 6) < 3.0, "{}", moved(&dense, 6));
+    let found = compare(&dense, &sparse, 1e-12);
+    assert!(found.within(1e-9) && found.compared == 2, "{found:?}");
 }

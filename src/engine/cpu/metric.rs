@@ -23,10 +23,11 @@ impl<T: Real> Block<'_, T> {
             squares.apply_t(self.coefficients.full.g, self.predictions.r, self.threads);
             return self.invert_curvatures(*gain, bound.as_slice().expect("a vector of its own"), &due);
         }
-        let q = self.shared.shape().1;
+        let shared = self.shared;
+        let q = shared.shape().1;
         let metric = self.coefficients.full.metric.chunks_exact_mut(q * self.shared.width());
         for ((columns, lane), _) in metric.zip(&*self.lanes).zip(&due).filter(|(_, due)| **due) {
-            let entry = |j: usize| T::of(source.entry(lane.outcome.iterations, lane.lane, j));
+            let entry = |j: usize| T::of(source.entry(lane.outcome.iterations, lane.lane, shared.place(j)));
             columns[..q].iter_mut().enumerate().for_each(|(j, d)| *d = entry(j));
         }
     }

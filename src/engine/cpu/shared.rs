@@ -14,8 +14,11 @@ pub(super) struct Shared<T> {
     pub(super) d: usize,
     pub(super) loss: Loss,
     pub(super) penalty: Penalty,
-    /// All columns of the design.
+    /// All columns of the design that may have coefficients other than zero.
     pub(super) columns: ColumnSet<T>,
+    /// Their places among the columns of the objective, empty if they are the same; and how many those are.
+    places: Vec<usize>,
+    pub(super) columns_of_objective: usize,
     pub(super) rows: Rows<T>,
     pub(super) held_out: Option<HeldOut<T>>,
     /// Weights of the rows that each fold fits and holds out; empty without folds.
@@ -90,7 +93,13 @@ fn cast<'a, T: Real>(values: impl IntoIterator<Item = &'a f64>) -> Vec<T> {
 impl<T: Real> Shared<T> {
     pub(super) fn new(plan: &Plan, job: &Job<'_>, numbers: &RunNumbers) -> Self {
         let problem = job.problem;
-        let (n, q) = (problem.design.rows(), problem.design.columns());
+        let places = job.moving_columns().unwrap_or_default();
+        let moving = |design: &Design| match &places[..] {
+            [] => design.clone(),
+            places => design.with_columns(places),
+        };
+        let design = moving(&problem.design);
+        let (n, q) = (design.rows(), design.columns());
         let tangents = numbers.target_tangent.as_ref();
         let rows = Rows {
             target: cast(&problem.target),
@@ -99,9 +108,21 @@ impl<T: Real> Shared<T> {
         };
         let held_out = problem.held_out.as_ref().map(|h| {
             let rows = Rows { target: cast(&h.target), weight: cast(&h.weight), target_tangent: Vec::new() };
-            HeldOut { design: h.design.cast(), rows }
+            HeldOut { design: moving(&h.design).cast(), rows }
         });
-        let seed = |column: &Option<usize>| column.map_or(FactorSeed::All, FactorSeed::Column);
+        let place = |j: usize| match &places[..] {
+            [] => FactorSeed::Column(j),
+            places => places.binary_search(&j).map_or(FactorSeed::Outside, FactorSeed::Column),
+        };
+        let seed = |column: &Option<usize>| column.map_or(FactorSeed::All, place);
+        let factors = match &places[..] {
+            [] => cast(&numbers.factors),
+            places => cast(places.iter().map(|j| &numbers.factors[*j])),
+        };
+        let penalised = match &places[..] {
+            [] => numbers.penalised,
+            places => places.partition_point(|j| *j < numbers.penalised),
+        };
         let has_sets = plan.working_set > 0;
         let scratch =
             || Scratch { d2: vec![T::zero(); n], partials: Partials::new(q), image: vec![T::zero(); q] };
@@ -112,9 +133,9 @@ impl<T: Real> Shared<T> {
             loss: problem.loss(),
             penalty: problem.penalty(),
             columns: ColumnSet {
-                design: problem.design.cast(),
-                factors: cast(&numbers.factors),
-                penalised: numbers.penalised,
+                design: design.cast(),
+                factors,
+                penalised,
                 seeds: numbers.factor_seeds.iter().map(seed).collect(),
             },
             rows,
@@ -123,14 +144,21 @@ impl<T: Real> Shared<T> {
             intercept_tangents: cast(&numbers.intercept_tangents),
             squares: matches!(job.metric, MetricSource::Hessian { .. })
                 .then(|| problem.design.squared().cast()),
-            norms: if has_sets { cast(&problem.design.column_norms()) } else { Vec::new() },
+            norms: if has_sets { cast(&design.column_norms()) } else { Vec::new() },
             max_working_set: plan.working_set,
             tested: numbers.tested.clone(),
             gap_unit: numbers.gap_unit,
             watches_restarts: job.schedule.watches_restarts(),
             ones: vec![T::one(); q],
+            places,
+            columns_of_objective: problem.state_rows(),
             scratch: (0..threads).map(|_| Mutex::new(scratch())).collect(),
         }
+    }
+
+    /// The place of a column among those of the objective.
+    pub(super) fn place(&self, j: usize) -> usize {
+        self.places.get(j).copied().unwrap_or(j)
     }
 
     /// `(n, q)` of the design.

@@ -130,13 +130,17 @@ impl<T: Real> State<T> {
         let first = self.lanes.len() * width;
         for state in lanes {
             let own = self.lanes.len() * width * q..(self.lanes.len() + 1) * width * q;
-            let put =
-                |to: &mut [T], from: &Array2<f64>| to.iter_mut().zip(from).for_each(|(t, f)| *t = T::of(*f));
+            let shared = &self.shared;
+            let put = |to: &mut [T], from: &Array2<f64>| {
+                for (to, from) in to.chunks_exact_mut(q).zip(from.rows()) {
+                    to.iter_mut().enumerate().for_each(|(j, v)| *v = T::of(from[shared.place(j)]));
+                }
+            };
             put(&mut self.iterates.x[own.clone()], &state.state);
             put(&mut self.iterates.x_previous[own.clone()], &state.previous);
             if let Some(metric) = self.iterates.metric.get_mut(own) {
                 metric.fill(T::zero());
-                let entry = |j: usize| T::of(job.metric.entry(state.iteration, state.lane, j));
+                let entry = |j: usize| T::of(job.metric.entry(state.iteration, state.lane, shared.place(j)));
                 match &state.metric {
                     Some(saved) => put(metric, saved),
                     None => metric[..q].iter_mut().enumerate().for_each(|(j, d)| *d = entry(j)),
@@ -192,18 +196,19 @@ impl<T: Real> State<T> {
     /// Columns of a slot, from its working set if that is active.
     fn take(&self, slot: usize, of: fn(&Iterates<Vec<T>>) -> &Vec<T>) -> Array2<f64> {
         let (width, q) = (self.shared.width(), self.shared.shape().1);
-        let mut out = Array2::zeros((width, q));
+        let shared = &self.shared;
+        let mut out = Array2::zeros((width, shared.columns_of_objective));
         let set = self.sets.as_ref().map(|sets| &sets.groups[slot / GROUP]).filter(|set| set.active);
         for (t, mut out) in out.outer_iter_mut().enumerate() {
             match set {
                 Some(set) => {
                     let rows = set.members.len();
                     let column = &of(&set.iterates)[(slot % GROUP * width + t) * rows..][..rows];
-                    set.members.iter().zip(column).for_each(|(j, v)| out[*j] = v.f64());
+                    set.members.iter().zip(column).for_each(|(j, v)| out[shared.place(*j)] = v.f64());
                 }
                 None => {
                     let column = &of(&self.iterates)[(slot * width + t) * q..][..q];
-                    out.iter_mut().zip(column).for_each(|(to, v)| *to = v.f64());
+                    column.iter().enumerate().for_each(|(j, v)| out[shared.place(j)] = v.f64());
                 }
             }
         }
