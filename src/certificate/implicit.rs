@@ -147,8 +147,11 @@ impl<'a> Manifold<'a> {
         if 2 * new.len() > self.active.len() {
             return self.loss_hessian(state);
         }
-        let products = self.objective.design.weighted_products(&self.curvatures(state), &new, &self.active);
         let before: Vec<Option<usize>> = self.active.iter().map(place).collect();
+        if let (true, Some(kept)) = (new.is_empty(), before.iter().copied().collect::<Option<Vec<_>>>()) {
+            return Mat::from_fn(kept.len(), kept.len(), |a, b| matrix[(kept[a], kept[b])]);
+        }
+        let products = self.objective.design.weighted_products(&self.curvatures(state), &new, &self.active);
         let place_of_new = |a: usize| new.partition_point(|j| *j < self.active[a]);
         Mat::from_fn(self.active.len(), self.active.len(), |a, b| match (before[a], before[b]) {
             (Some(i), Some(k)) => matrix[(i, k)],

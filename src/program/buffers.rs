@@ -30,7 +30,8 @@ buffer_ids! {
     Shift "shift",
     /// `[n, 2 + d]`: target, weight and the target's tangents; then `[folds, 2, n]` weights.
     Rows "rows",
-    /// `[stride, columns]`: the iterate with its tangents, and the previous iterate.
+    /// `[stride, columns]`: the iterate with its tangents, and the previous iterate. The row after the last
+    /// coefficient may have the sum of a sparse design's shift.
     State "state",
     /// `[n, columns]`: predictions of both iterates.
     Prediction "prediction",

@@ -92,9 +92,10 @@ impl Shape {
     pub(crate) fn stride(&self) -> usize {
         pad4(self.state_rows() + self.shift_rows())
     }
-    /// 1 if a sparse design has a shift: the operands of its products then have a row of sums.
+    /// 1 if there are products with a sparse design that has a shift: their operands then have a row of sums.
     pub(crate) fn shift_rows(&self) -> usize {
-        usize::from(self.request.stored.is_some_and(|[design, _]| design.shifted))
+        let multiplied = self.strategy == Strategy::Direct || self.request.validation_rows > 0;
+        usize::from(multiplied && self.request.stored.is_some_and(|[design, _]| design.shifted))
     }
     /// True if the design is sparse.
     pub(crate) fn is_sparse(&self) -> bool {

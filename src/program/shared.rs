@@ -236,7 +236,7 @@ pub(super) fn load(s: &Shape) -> Vec<Pass> {
         write("x", BufferId::State).current().reals(),
         write("x_previous", BufferId::State).other().reals(),
     ];
-    let mut list = vec![pass("load", s.state_rows(), state, file!("kernel/load.wgsl"))];
+    let mut list = vec![pass("load", s.stride(), state, file!("kernel/load.wgsl"))];
     let carried = if s.is_gram() { BufferId::Carried } else { BufferId::Prediction };
     if s.carried_rows() > 0 {
         let bindings = vec![

@@ -108,15 +108,8 @@ pub(super) fn choose(r: &Request, limits: &Limits) -> Result<(Strategy, String)>
         Strategy::ALL.into_iter().partition(|f| f.obstacle(r, limits).is_none());
     let estimates: Vec<(Strategy, f64)> =
         able.into_iter().map(|strategy| (strategy, strategy.seconds(r, limits))).collect();
-    let Some(&(best, _)) = estimates.iter().min_by(|a, b| a.1.total_cmp(&b.1)) else {
-        let why = Strategy::Direct.obstacle(r, limits).unwrap_or_default();
-        return Err(Error::usage(
-            "engine",
-            format!("a GPU, but {why}"),
-            "the CPU engine",
-            "Use `CpuEngine`.",
-        ));
-    };
+    // The direct strategy runs everything.
+    let best = estimates.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(Strategy::Direct, |of| of.0);
     let mut reasons: Vec<String> =
         estimates.iter().map(|(strategy, s)| format!("{strategy} about {s:.2e} s")).collect();
     reasons.extend(

@@ -118,7 +118,10 @@ fn entries_of(x: &Sparse, shifted: bool, precision: Precision) -> Vec<u8> {
         match precision {
             Precision::F32 => image.extend((v as f32).to_le_bytes()),
             // Aligned to eight bytes.
-            Precision::F64 => image.extend([[0; 4].as_slice(), v.to_le_bytes().as_slice()].concat()),
+            Precision::F64 => {
+                image.extend([0; 4]);
+                image.extend(v.to_le_bytes());
+            }
         }
     };
     let mut start = lines + 1;
