@@ -197,6 +197,11 @@ fn sequences_are_those_of_a_dense_design(engine: &mut dyn Engine, precision: Pre
         Precision::F64 => (1e-12, 1e-9),
     };
     let mut report = Report::default();
+    // Every kind once: in f32 the kernels are the same.
+    let centring: &[(bool, bool)] = match precision {
+        Precision::F32 => &[(true, true)],
+        Precision::F64 => &[(true, false), (true, true), (false, false)],
+    };
     // Rows that are fewer than columns, and rows that are more.
     for (n, p) in [(40, 130), (90, 12)] {
         for (k, (loss, penalty, strategy, metric, d)) in settings().into_iter().enumerate() {
@@ -204,7 +209,7 @@ fn sequences_are_those_of_a_dense_design(engine: &mut dyn Engine, precision: Pre
             if strategy == Strategy::Gram && engine.info().engine == "cpu" && n < p {
                 continue;
             }
-            for (intercept, standardized) in [(true, false), (true, true), (false, false)] {
+            for &(intercept, standardized) in centring {
                 let sweep = |(fitted, held_out): &(Dataset, Dataset)| {
                     let objective = Objective::builder(fitted.clone()).loss(loss).penalty(penalty);
                     let objective = objective.intercept(intercept).validation(held_out.clone());
@@ -232,7 +237,7 @@ fn sequences_are_those_of_a_dense_design(engine: &mut dyn Engine, precision: Pre
             }
         }
     }
-    report.finish(27);
+    report.finish(9 * centring.len());
 }
 
 #[test]
