@@ -35,6 +35,7 @@ fn sweeps() -> Vec<(&'static str, Sweep)> {
             crate::data::Dataset::new(x, (0..90).map(f64::from).collect::<ndarray::Array1<f64>>()).unwrap();
         data.select(&(0..rows).collect::<Vec<_>>()).unwrap()
     };
+    let alone = Objective::builder(sparse(90)).build().unwrap();
     let sparse = Objective::builder(sparse(90)).validation(sparse(50)).build().unwrap();
     let sweep = |problem: &Objective| {
         let sweep = Sweep::new(problem.clone()).alphas(Alphas::List(vec![0.1; 37])).algorithm(Algorithm::Pgd);
@@ -50,6 +51,7 @@ fn sweeps() -> Vec<(&'static str, Sweep)> {
         ("sparse", sweep(&sparse).strategy(Some(Strategy::Direct))),
         ("sparse, f64", sweep(&sparse).strategy(Some(Strategy::Direct)).precision(Precision::F64)),
         ("sparse, gram", sweep(&sparse).strategy(Some(Strategy::Gram))),
+        ("sparse, persistent", sweep(&alone).strategy(Some(Strategy::Persistent))),
         ("sparse, hessian", sweep(&sparse).metric(Metric::Hessian { every: 5, gain: 1.5 })),
         ("metric table", sweep(&plain).metric(Metric::Table(table))),
         ("step table", sweep(&plain).step(Step::Table(ndarray::ArrayD::from_elem(vec![20, 37], 0.5)))),
@@ -102,7 +104,7 @@ fn a_run_holds_the_bytes_that_its_plan_counts() {
 #[test]
 fn a_session_holds_the_bytes_that_its_plan_counts() {
     let Some(mut engine) = engine() else { return };
-    let (name, sweep) = sweeps().swap_remove(9);
+    let (name, sweep) = sweeps().swap_remove(10);
     assert_eq!(name, "step table");
     for keep in [Keep::Nothing, Keep::Records, Keep::Frames] {
         let prepared = sweep.prepare().unwrap();
