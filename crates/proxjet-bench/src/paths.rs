@@ -8,9 +8,9 @@ use rand::{RngExt, SeedableRng};
 use crate::machine::Machine;
 use crate::report::{Pair, Report, Sample};
 use crate::sections::usual_precision;
-use crate::suite::{Plan, Section, Shape, Suite};
+use crate::suite::{Plan, Section, Shape, Suite, lasso_data};
 use crate::{progress, skip};
-use proxjet::data::{Dataset, Folds, Synthetic};
+use proxjet::data::{Dataset, Folds};
 use proxjet::design::Sparse;
 use proxjet::engine::Engine;
 use proxjet::error::Result;
@@ -58,17 +58,7 @@ pub(crate) fn paths(plan: &Plan, machine: &mut Machine, report: &mut Report) -> 
 type Named = (&'static str, &'static str, [Sweep; 2]);
 
 fn pairs(plan: &Plan, engine: &dyn Engine, shape: Shape) -> Result<Vec<Named>> {
-    let drawn = Synthetic {
-        rows: shape.rows,
-        features: shape.features,
-        scale: (1.0, 1.0),
-        relevant: (shape.features / 100).max(1),
-        effect: 1.0,
-        noise: 0.5,
-        classes: false,
-        seed: 3,
-    };
-    let data = drawn.draw()?;
+    let data = lasso_data(shape)?;
     let dense = Objective::builder(data.clone()).build()?;
     let folds = Folds::k_fold(shape.rows, FOLDS, 1)?;
     let folded = Objective::builder(data.clone()).folds(folds).build()?;

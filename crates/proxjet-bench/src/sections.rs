@@ -8,9 +8,8 @@ use rand::{RngExt, SeedableRng};
 use crate::accuracy::difference;
 use crate::machine::Machine;
 use crate::report::{Cancel, Latency, Report, Sample, Sparsity, Workload};
-use crate::suite::{Plan, Section, Shape, Suite, random_problem, strategies};
+use crate::suite::{Plan, Section, Shape, Suite, lasso_data, random_problem, strategies};
 use crate::{has, progress, skip};
-use proxjet::data::Synthetic;
 use proxjet::engine::{Engine, Status};
 use proxjet::error::Result;
 use proxjet::objective::{Derivative, Objective};
@@ -75,17 +74,8 @@ pub(crate) fn sparsity(plan: &Plan, machine: &mut Machine, report: &mut Report) 
     let shape =
         plan.asked.unwrap_or(if full { usual } else { Shape { rows: 300, features: 400, lanes: 16 } });
     let iterations = if full { 500 } else { 100 };
-    let data = Synthetic {
-        rows: shape.rows,
-        features: shape.features,
-        scale: (1.0, 1.0),
-        relevant: (shape.features / 100).max(1),
-        effect: 1.0,
-        noise: 0.5,
-        classes: false,
-        seed: 3,
-    };
-    let problem = Objective::builder(data.draw()?).intercept(false).build()?;
+    let data = lasso_data(shape)?;
+    let problem = Objective::builder(data).intercept(false).build()?;
     for path_floor in [0.1, 0.01, 0.001] {
         let what = format!("{shape}, {iterations} iterations, floor {path_floor}");
         progress(&format!("sparsity: {what}"));

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use ndarray::{Array1, Array2};
 use rand::{RngExt, SeedableRng};
 
-use proxjet::data::Dataset;
+use proxjet::data::{Dataset, Synthetic};
 use proxjet::engine::Engine;
 use proxjet::error::{Error, Result};
 use proxjet::objective::{Derivative, Objective};
@@ -205,6 +205,21 @@ impl Plan {
         let bytes_of_one = 16 * (lanes * (8 + 2 * tangents)) as u64;
         ((self.memory_budget / 8 / bytes_of_one) as usize).clamp(1, most)
     }
+}
+
+/// A lasso of 1 % true density.
+pub(crate) fn lasso_data(shape: Shape) -> Result<Dataset> {
+    Synthetic {
+        rows: shape.rows,
+        features: shape.features,
+        scale: (1.0, 1.0),
+        relevant: (shape.features / 100).max(1),
+        effect: 1.0,
+        noise: 0.5,
+        classes: false,
+        seed: 3,
+    }
+    .draw()
 }
 
 /// A design of independent entries: the speed does not depend on the values.
