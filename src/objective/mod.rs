@@ -125,7 +125,7 @@ impl Objective {
         let filled = design.filled_columns();
         let moving: Vec<usize> = (0..filled.len()).filter(|j| filled[*j] || !rests(*j)).collect();
         // To leave out a few is not worth a copy of the design.
-        let pays = 10 * moving.len() < 9 * filled.len();
+        let pays = !moving.is_empty() && 10 * moving.len() < 9 * filled.len();
         (pays && lower <= 0.0 && upper >= 0.0).then_some(moving)
     }
     /// Features `p`, without an intercept column.
