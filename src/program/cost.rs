@@ -13,7 +13,7 @@ fn deciding(strategy: Strategy, device: DeviceKind) -> f64 {
     }
 }
 
-/// Entries of a sparse design times columns per second, for `XᵀX` on the host.
+/// Entries of a sparse design times columns per second, for the `XᵀX` that the host computes for a GPU.
 const SPARSE_GRAM: f64 = 1e9;
 
 /// True for the passes of an iteration.
@@ -51,8 +51,8 @@ impl Strategy {
         let (n, q) = (r.rows as f64, r.state_rows as f64);
         match (self, r.stored) {
             (Strategy::Direct, _) => 0.0,
-            (_, None) => n * q * q / limits.flops_wide,
-            (_, Some([design, _])) => design.entries as f64 * q / SPARSE_GRAM,
+            (_, Some([design, _])) if limits.engine == "gpu" => design.entries as f64 * q / SPARSE_GRAM,
+            _ => n * q * q / limits.flops_wide,
         }
     }
 }
