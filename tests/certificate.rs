@@ -367,3 +367,49 @@ fn a_lane_that_resumes_does_not_depend_on_the_length_of_chunks() {
         assert!(apart < 1e-9, "{engine}: {apart:e}");
     }
 }
+
+/// Every column has a weaker copy, which no solution uses; proximal steps leave it only slowly.
+#[test]
+fn dependent_columns_are_left_out_far_from_the_solution() {
+    let (n, p) = (15, 20);
+    let strong = Array2::from_shape_fn((n, p), |(i, j)| (1.7 * i as f64 + 0.3 * (j * j) as f64).sin());
+    let x =
+        Array2::from_shape_fn((n, 2 * p), |(i, j)| strong[[i, j / 2]] * if j % 2 == 0 { 1.0 } else { 0.9 });
+    let y = Array1::from_shape_fn(n, |i| (0.9 * i as f64).cos());
+    let alpha = 2e-4;
+
+    // Coordinate descent on the strong columns alone.
+    let (mut w, mut residual) = (Array1::<f64>::zeros(p), -&y);
+    for _ in 0..200_000 {
+        for j in 0..p {
+            let column = strong.column(j);
+            let curvature = column.dot(&column) / n as f64;
+            let input = w[j] * curvature - column.dot(&residual) / n as f64;
+            let new = input.signum() * (input.abs() - alpha).max(0.0) / curvature;
+            residual.scaled_add(new - w[j], &column);
+            w[j] = new;
+        }
+    }
+
+    let objective = Objective::builder(Dataset::new(x, y).unwrap())
+        .penalty(Penalty::l1())
+        .intercept(false)
+        .build()
+        .unwrap();
+    for iterations in [1, 20, 300] {
+        let sweep = Sweep::new(objective.clone()).alphas(Alphas::List(vec![alpha])).iterations(iterations);
+        let result = cpu(&sweep);
+        let certificate = result.lanes[0].certificate.as_ref().unwrap();
+        assert_eq!(certificate.verdict, Verdict::Green, "{iterations}: {}", certificate.reason());
+        let lane = result.lane(0);
+        let coef = lane.coef();
+        for j in 0..p {
+            let [strong, weak] = [coef[2 * j], coef[2 * j + 1]];
+            assert!(
+                (strong - w[j]).abs() < 1e-8 && weak == 0.0,
+                "{iterations}, {j}: {strong} {weak} {}",
+                w[j]
+            );
+        }
+    }
+}

@@ -28,6 +28,11 @@ pub(super) struct Point {
 impl Point {
     pub(super) fn new(of: &Manifold<'_>, x: Array1<f64>) -> Self {
         let z = of.objective.design.apply_vector(x.view());
+        Self::at_predictions(of, x, z)
+    }
+
+    /// The point `x` with `z = X x`.
+    pub(super) fn at_predictions(of: &Manifold<'_>, x: Array1<f64>, z: Array1<f64>) -> Self {
         let g = of.objective.design.apply_t_vector(of.objective.weighted_d1(&z).view());
         Point { x, z, g }
     }

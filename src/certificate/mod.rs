@@ -12,14 +12,18 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 use crate::lanes::Lane;
 use crate::objective::{Derivative, Objective, Zeros};
 
+mod active_set;
+mod dependent;
 mod gap;
 pub mod implicit;
 mod newton;
+mod system;
 
 use gap::Point;
 use implicit::Manifold;
 pub(crate) use newton::{Limits, MAX_OPERATIONS, most_active};
-use newton::{Newton, SINGULAR, Scales, Stationary};
+use newton::{Newton, Scales, Stationary};
+use system::SINGULAR;
 
 /// What bounds the value of a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -287,7 +291,7 @@ impl OfObjective<'_> {
         objective: f64,
     ) -> Certified {
         let x = &found.at.x;
-        let condition = found.system.condition;
+        let condition = found.system.condition();
         let mut solution = Array2::zeros(state.dim());
         solution.row_mut(0).assign(&x.mapv(|v| if v.abs() <= f64::MIN_POSITIVE { 0.0 } else { v }));
         let tested = self.derivatives.iter().enumerate().filter(|(_, d)| !d.is_of_process());

@@ -1,13 +1,14 @@
 //! Newton's method on the active set, in f64: coefficients enter where the optimality conditions fail, and
-//! leave where a step meets a kink.
+//! leave where a step meets a kink. Where a full step does not decrease the objective, an active-set method
+//! on its quadratic model finds the coefficients that leave.
 
-use faer::linalg::solvers::{Llt, Solve};
-use faer::{Mat, MatMut, Side};
+use faer::Mat;
 use ndarray::Array1;
 
 use super::Obstacle;
 use super::gap::Point;
 use super::implicit::Manifold;
+use super::system::System;
 use crate::lanes::RunNumbers;
 use crate::objective::{Objective, Zeros};
 
@@ -40,83 +41,9 @@ pub(super) struct Stationary {
     pub(super) system: System,
 }
 
-/// `S H S` with a unit diagonal, factored; `S` is diagonal.
-pub(super) struct System {
-    scale: Vec<f64>,
-    factor: Option<Llt<f64>>,
-    /// An estimate of its condition number; infinite if it is not positive.
-    pub(super) condition: f64,
-    /// The multiple of the identity that was added, because the matrix is singular or not positive.
-    shift: f64,
-}
-
-impl System {
-    fn new(hessian: &Mat<f64>) -> Self {
-        let k = hessian.nrows();
-        let scale: Vec<f64> =
-            (0..k).map(|a| if hessian[(a, a)] > 0.0 { 1.0 / hessian[(a, a)].sqrt() } else { 1.0 }).collect();
-        let matrix = Mat::from_fn(k, k, |a, b| hessian[(a, b)] * scale[a] * scale[b]);
-        let factor = matrix.llt(Side::Lower).ok();
-        let condition = factor.as_ref().map_or(f64::INFINITY, |factor| condition(&matrix, factor));
-        let mut system =
-            System { factor: factor.filter(|_| condition <= SINGULAR), scale, condition, shift: 0.0 };
-        let mut shift = 1e-10;
-        while system.factor.is_none() && shift < 1e3 {
-            let shifted = Mat::from_fn(k, k, |a, b| matrix[(a, b)] + if a == b { shift } else { 0.0 });
-            system.factor = shifted.llt(Side::Lower).ok();
-            system.shift = shift;
-            shift *= 100.0;
-        }
-        system
-    }
-
-    /// True if a multiple of the identity was added, because the matrix is singular or not positive.
-    pub(super) fn is_damped(&self) -> bool {
-        self.shift > 0.0
-    }
-
-    /// `H⁻¹ right`.
-    pub(super) fn solve(&self, right: &[f64]) -> Vec<f64> {
-        let Some(factor) = &self.factor else { return vec![f64::NAN; right.len()] };
-        let mut solved: Vec<f64> = right.iter().zip(&self.scale).map(|(v, s)| v * s).collect();
-        factor.solve_in_place(MatMut::from_column_major_slice_mut(&mut solved, right.len(), 1));
-        solved.iter_mut().zip(&self.scale).for_each(|(v, s)| *v *= s);
-        solved
-    }
-}
-
-/// An estimate of the condition number, by a few power and inverse iterations.
-fn condition(matrix: &Mat<f64>, factor: &Llt<f64>) -> f64 {
-    let k = matrix.nrows();
-    if k == 0 {
-        return 1.0;
-    }
-    let norm = |v: &[f64]| v.iter().map(|v| v * v).sum::<f64>().sqrt();
-    let mut image = vec![0.0; k];
-    let mut grow = |step: &dyn Fn(&mut [f64], &mut [f64])| {
-        let sign = |a: usize| if a.is_multiple_of(2) { 1.0 } else { -1.0 };
-        let mut v: Vec<f64> = (0..k).map(|a| 1.0 + 0.1 * ((a * 7 % 11) as f64) * sign(a)).collect();
-        let mut size = norm(&v);
-        for _ in 0..8 {
-            v.iter_mut().for_each(|v| *v /= size);
-            step(&mut v, &mut image);
-            size = norm(&v);
-        }
-        size
-    };
-    let largest = grow(&|v, image| {
-        image.fill(0.0);
-        for (b, along) in v.iter().enumerate() {
-            image.iter_mut().zip(matrix.col(b).iter()).for_each(|(sum, m)| *sum += along * m);
-        }
-        v.copy_from_slice(image);
-    });
-    largest * grow(&|v, _| factor.solve_in_place(MatMut::from_column_major_slice_mut(v, k, 1)))
-}
-
 /// A point as stationary, unless it is a saddle or not finite.
 fn stationary(at: Point, decrement: f64, violation: f64, system: System) -> Result<Stationary, Obstacle> {
-    if !decrement.is_finite() || system.shift > SADDLE {
+    if !decrement.is_finite() || system.shift() > SADDLE {
         return Err(Obstacle::Stalled);
     }
     Ok(Stationary { at, decrement: decrement.max(0.0), violation, system })
@@ -124,9 +51,6 @@ fn stationary(at: Point, decrement: f64, violation: f64, system: System) -> Resu
 
 /// A shift of the scaled Hessian above which it is not singular but indefinite.
 const SADDLE: f64 = 1e-5;
-
-/// A condition number from which a matrix counts as singular.
-pub(super) const SINGULAR: f64 = 1e13;
 
 /// Newton's method of a lane.
 pub(super) struct Newton<'a, 'b> {
@@ -194,12 +118,13 @@ impl Newton<'_, '_> {
         let mut value = self.value(&at);
         let mut hessian: Option<(Vec<usize>, Mat<f64>)> = None;
         let fixed = self.manifold.objective.loss().capabilities().least_squares;
-        let mut refined = false;
+        let (mut refined, mut enters) = (false, true);
         for _ in 0..ROUNDS {
             if (self.limits.stopped)() {
                 return Err(Obstacle::Stopped);
             }
-            let violation = self.enter(&mut at);
+            let violation = if enters { self.enter(&mut at) } else { f64::INFINITY };
+            enters = true;
             self.check_size(at.z.len())?;
             let active = &self.manifold.active;
             let matrix = match hessian.take().filter(|_| fixed) {
@@ -207,11 +132,22 @@ impl Newton<'_, '_> {
                 Some((of, matrix)) => self.manifold.loss_hessian_from(&at.x, (&of, &matrix)),
                 None => self.manifold.loss_hessian(&at.x),
             };
-            let system = System::new(&self.with_penalty(&matrix, &at.x));
-            hessian = Some((active.clone(), matrix));
-            let slope = self.slope(&at);
-            let step = system.solve(&slope);
-            let decrement = 0.5 * slope.iter().zip(&step).map(|(s, d)| s * d).sum::<f64>() / self.scales.loss;
+            let mut system = System::new(self.with_penalty(&matrix, &at.x));
+            let (mut step, mut decrement) = self.newton_step(&system, &at);
+            if violation <= VIOLATED && decrement <= STALLED && system.estimate_condition() {
+                (step, decrement) = self.newton_step(&system, &at);
+            }
+            if system.is_damped()
+                && let Some(x) = self.without_dependent(&at, &system)
+                && let Some((next, lower)) = self.lower_at(x, value)
+            {
+                (at, value) = (next, lower);
+                hessian = Some((active.clone(), matrix));
+                self.leave(&at.x);
+                // Else a column that depends on another enters again before the other has moved.
+                enters = false;
+                continue;
+            }
             if decrement.is_nan() {
                 return Err(Obstacle::Stalled);
             }
@@ -225,13 +161,21 @@ impl Newton<'_, '_> {
             }
             if decrement <= REFINED && violation <= VIOLATED && length <= NEAR && !refined {
                 // Differences of values are rounding; Newton's step doubles the number of right digits.
-                at = self.moved(&at, &step, 1.0);
+                at = Point::new(self.manifold, self.moved(&at, &step, 1.0));
+                hessian = Some((active.clone(), matrix));
                 value = self.value(&at);
                 self.leave(&at.x);
                 refined = true;
                 continue;
             }
-            match self.line_search(&at, &step, value) {
+            let newton = |size: f64| self.moved(&at, &step, size);
+            let lower = self.lower_at(newton(1.0), value).or_else(|| {
+                let target = self.model_minimum(&at, &system, &step);
+                self.line_search(|size| &at.x + &(size * (&target - &at.x)), value)
+            });
+            let lower = lower.or_else(|| self.line_search(newton, value));
+            hessian = Some((active.clone(), matrix));
+            match lower {
                 Some((next, lower)) => {
                     let gain = value - lower;
                     at = next;
@@ -242,19 +186,28 @@ impl Newton<'_, '_> {
                     }
                 }
                 None if decrement <= STALLED && violation <= VIOLATED => return self.at_rounding(at),
+                // The conditions of inactive coefficients have yet to be looked at.
+                None if violation == f64::INFINITY => {}
                 None => return Err(Obstacle::Stalled),
             }
         }
         Err(Obstacle::Stalled)
     }
 
+    /// The Newton step, to be subtracted, and its decrement.
+    fn newton_step(&self, system: &System, at: &Point) -> (Vec<f64>, f64) {
+        let slope = self.slope(at);
+        let step = system.solve(&slope);
+        let decrement = 0.5 * slope.iter().zip(&step).map(|(s, d)| s * d).sum::<f64>() / self.scales.loss;
+        (step, decrement)
+    }
+
     /// The stationary point at which no step decreases the objective in f64.
     fn at_rounding(&mut self, mut at: Point) -> Result<Stationary, Obstacle> {
         let violation = self.enter(&mut at);
-        let system = System::new(&self.with_penalty(&self.manifold.loss_hessian(&at.x), &at.x));
-        let slope = self.slope(&at);
-        let step = system.solve(&slope);
-        let decrement = 0.5 * slope.iter().zip(&step).map(|(s, d)| s * d).sum::<f64>() / self.scales.loss;
+        let mut system = System::new(self.with_penalty(&self.manifold.loss_hessian(&at.x), &at.x));
+        system.estimate_condition();
+        let (_, decrement) = self.newton_step(&system, &at);
         stationary(at, decrement, violation, system)
     }
 
@@ -271,7 +224,7 @@ impl Newton<'_, '_> {
     }
 
     /// Gradient of loss and penalty on the active set.
-    fn slope(&self, at: &Point) -> Vec<f64> {
+    pub(super) fn slope(&self, at: &Point) -> Vec<f64> {
         self.manifold.active.iter().map(|j| at.g[*j] + self.manifold.penalty(*j, at.x[*j]).d1).collect()
     }
 
@@ -320,7 +273,7 @@ impl Newton<'_, '_> {
     }
 
     /// The interval around a coefficient in which its penalty is smooth.
-    fn segment(&self, j: usize, x: f64) -> (f64, f64) {
+    pub(super) fn segment(&self, j: usize, x: f64) -> (f64, f64) {
         if self.manifold.is_free(j) {
             return (f64::NEG_INFINITY, f64::INFINITY);
         }
@@ -357,25 +310,30 @@ impl Newton<'_, '_> {
         if of_step == 0.0 { 0.0 } else { (of_step / of_x).sqrt() }
     }
 
-    /// The point after a step of a size, each coefficient within its segment.
-    fn moved(&self, at: &Point, step: &[f64], size: f64) -> Point {
+    /// The coefficients after a step of a size, each within its segment.
+    fn moved(&self, at: &Point, step: &[f64], size: f64) -> Array1<f64> {
         let mut x = at.x.clone();
         for (&j, d) in self.manifold.active.iter().zip(step) {
             let (lower, upper) = self.segment(j, x[j]);
             x[j] = (x[j] - size * d).max(lower).min(upper);
         }
-        Point::new(self.manifold, x)
+        x
     }
 
-    /// The longest of the steps 1, ½, ¼, … that does not increase the objective, each coefficient within its
-    /// segment.
-    fn line_search(&self, at: &Point, step: &[f64], value: f64) -> Option<(Point, f64)> {
+    /// The point and the objective there, if it is not larger than `value`.
+    fn lower_at(&self, x: Array1<f64>, value: f64) -> Option<(Point, f64)> {
+        let Manifold { objective, lane, .. } = *self.manifold;
+        let z = objective.design.apply_vector(x.view());
+        let lower = objective.value(&z, x.view(), lane.strengths(objective));
+        (lower <= value).then(|| (Point::at_predictions(self.manifold, x, z), lower))
+    }
+
+    /// The point after the longest of the steps 1, ½, ¼, … that does not increase the objective.
+    fn line_search(&self, moved: impl Fn(f64) -> Array1<f64>, value: f64) -> Option<(Point, f64)> {
         let mut size = 1.0;
         while size > 1e-12 {
-            let next = self.moved(at, step, size);
-            let lower = self.value(&next);
-            if lower <= value {
-                return Some((next, lower));
+            if let Some(found) = self.lower_at(moved(size), value) {
+                return Some(found);
             }
             size *= 0.5;
         }

@@ -1,0 +1,71 @@
+//! The minimum of the quadratic model on the segments of the coefficients: a primal active-set method (Lawson
+//! & Hanson 1974, chapter 23).
+
+use faer::Mat;
+use faer::Side;
+use faer::linalg::solvers::Solve;
+use ndarray::Array1;
+
+use super::gap::Point;
+use super::newton::Newton;
+use super::system::System;
+
+/// Most coefficients that are fixed with the same factorisation.
+const FIXED: usize = 128;
+
+/// A coefficient at an end of its segment.
+struct Fixed {
+    place: usize,
+    end: f64,
+    /// `H⁻¹ e`.
+    column: Vec<f64>,
+}
+
+impl Newton<'_, '_> {
+    /// Goes to the minimum of the model, `step` away; where a coefficient meets the end of its segment it is
+    /// fixed there, and the way goes on to the minimum over the others.
+    pub(super) fn model_minimum(&self, at: &Point, system: &System, step: &[f64]) -> Array1<f64> {
+        let active = &self.manifold.active;
+        let ends: Vec<(f64, f64)> = active.iter().map(|j| self.segment(*j, at.x[*j])).collect();
+        let mut x: Vec<f64> = active.iter().map(|j| at.x[*j]).collect();
+        let minimum: Vec<f64> = x.iter().zip(step).map(|(x, d)| x - d).collect();
+        let mut fixed: Vec<Fixed> = Vec::new();
+        while fixed.len() < FIXED {
+            let target = with_fixed(&minimum, &fixed);
+            let to_end = |a: usize| {
+                let (lower, upper) = ends[a];
+                let end = if target[a] < lower { lower } else { upper };
+                let beyond = target[a] < lower || target[a] > upper;
+                (beyond && fixed.iter().all(|f| f.place != a))
+                    .then(|| ((end - x[a]) / (target[a] - x[a]), a, end))
+            };
+            let nearest = (0..x.len()).filter_map(to_end).min_by(|a, b| a.0.total_cmp(&b.0));
+            let length = nearest.map_or(1.0, |(length, ..)| length);
+            x.iter_mut().zip(&target).for_each(|(x, to)| *x += length * (to - *x));
+            let Some((_, place, end)) = nearest else { break };
+            let mut unit = vec![0.0; x.len()];
+            unit[place] = 1.0;
+            fixed.push(Fixed { place, end, column: system.solve(&unit) });
+            fixed.iter().for_each(|f| x[f.place] = f.end);
+        }
+        let mut moved = at.x.clone();
+        active.iter().zip(&x).for_each(|(j, v)| moved[*j] = *v);
+        moved
+    }
+}
+
+/// The minimum over the coefficients that are not fixed: `u − V λ` with `V = H⁻¹ E`, `Eᵀ V λ = Eᵀ u − ends`.
+fn with_fixed(minimum: &[f64], fixed: &[Fixed]) -> Vec<f64> {
+    let mut target = minimum.to_vec();
+    let count = fixed.len();
+    let schur = Mat::from_fn(count, count, |a, b| fixed[b].column[fixed[a].place]);
+    let mut multipliers = Mat::from_fn(count, 1, |a, _| minimum[fixed[a].place] - fixed[a].end);
+    if let Ok(factor) = schur.llt(Side::Lower) {
+        factor.solve_in_place(multipliers.as_mut());
+    }
+    for (b, of) in fixed.iter().enumerate() {
+        target.iter_mut().zip(&of.column).for_each(|(t, v)| *t -= multipliers[(b, 0)] * v);
+    }
+    fixed.iter().for_each(|f| target[f.place] = f.end);
+    target
+}

@@ -1,0 +1,57 @@
+//! Moves that leave out dependent columns: along them the loss is constant and the penalty, if its pieces are
+//! straight, decreases to a kink, so that a minimum needs independent columns only. Newton steps and proximal
+//! steps take no notice of the curvature that is missing, and drift.
+
+use ndarray::Array1;
+
+use super::gap::Point;
+use super::newton::Newton;
+use super::system::System;
+
+/// A slope along a direction, relative to its terms, that counts as zero: then every point of it is as good.
+const FLAT: f64 = 1e-9;
+/// An entry of a direction, relative to the largest, that counts as zero.
+const NO_ENTRY: f64 = 1e-12;
+
+impl Newton<'_, '_> {
+    /// The coefficients after moves along the directions in which the matrix vanishes, each to the first
+    /// kink; `None` if nothing moves.
+    pub(super) fn without_dependent(&self, at: &Point, system: &System) -> Option<Array1<f64>> {
+        if !self.manifold.objective.penalty().capabilities().convex {
+            return None;
+        }
+        let active = &self.manifold.active;
+        let slope = self.slope(at);
+        let mut x = at.x.clone();
+        let mut directions = system.null_directions();
+        let mut moved = false;
+        while let Some(mut along) = directions.pop() {
+            let terms = || slope.iter().zip(&along).map(|(s, d)| s * d);
+            let total: f64 = terms().sum();
+            if total.abs() <= FLAT * terms().map(f64::abs).sum::<f64>() {
+                continue;
+            }
+            along.iter_mut().for_each(|d| *d *= -total.signum());
+            let least = NO_ENTRY * along.iter().fold(0.0, |top: f64, d| top.max(d.abs()));
+            let to_kink = |(a, &j): (usize, &usize)| {
+                let (lower, upper) = self.segment(j, at.x[j]);
+                let end = if along[a] > 0.0 { upper } else { lower };
+                (along[a].abs() > least).then(|| ((end - x[j]) / along[a], a, end))
+            };
+            let nearest = active.iter().enumerate().filter_map(to_kink).min_by(|a, b| a.0.total_cmp(&b.0));
+            let Some((length, first, end)) = nearest.filter(|(length, ..)| length.is_finite()) else {
+                continue;
+            };
+            active.iter().zip(&along).for_each(|(j, d)| x[*j] += length * d);
+            x[active[first]] = end;
+            moved = true;
+            // The other directions leave that coefficient where it is.
+            for other in &mut directions {
+                let by = other[first] / along[first];
+                other.iter_mut().zip(&along).for_each(|(o, d)| *o -= by * d);
+                other[first] = 0.0;
+            }
+        }
+        moved.then_some(x)
+    }
+}
