@@ -1,6 +1,6 @@
 //! `trace.npz`: the recorded sequence, for numpy.
 
-use std::io::{Seek, Write};
+use std::io::{BufWriter, Seek, Write};
 
 use ndarray::{ArrayBase, Data, Dimension};
 use npyz::WriterBuilder;
@@ -81,10 +81,13 @@ impl<W: Write + Seek> Archive<W> {
     ) -> std::io::Result<()> {
         self.start(name)?;
         let shape: Vec<u64> = shape.iter().map(|s| *s as u64).collect();
+        // Numbers come one by one, and the compressor takes long to be called.
+        let mut buffer = BufWriter::with_capacity(1 << 16, &mut self.zip);
         // The shape is known, so the header is written first, without seeking back into the archive.
-        let mut npy =
-            npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut self.zip).begin_nd()?;
+        let options = npyz::WriteOptions::new().default_dtype().shape(&shape);
+        let mut npy = options.writer(&mut buffer).begin_nd()?;
         npy.extend(values)?;
-        npy.finish()
+        npy.finish()?;
+        buffer.flush()
     }
 }
