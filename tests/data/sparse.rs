@@ -269,3 +269,43 @@ fn a_column_without_entries_keeps_a_start_that_is_not_zero() {
     let found = compare(&dense, &sparse, 1e-12);
     assert!(found.within(1e-9) && found.compared == 2, "{found:?}");
 }
+
+/// One gradient step from a start without zeros: `Xᵀ ω (X w − y)`, and the loss after it, by ndarray.
+fn products_are_those_of_ndarray(engine: &mut dyn Engine, precision: Precision, bound: f64) {
+    for (n, p) in [(300, 700), (700, 90)] {
+        let data = sparse(&thinned(&synthetic(n, p, false, 8)));
+        let start = Array2::from_shape_fn((1, p), |(_, j)| (0.37 * j as f64).sin() + 1.5);
+        let objective = Objective::builder(data.clone()).penalty(Penalty::none()).intercept(false).build();
+        let sweep = Sweep::new(objective.unwrap()).start(start.clone()).schedule(Phase::new(Algorithm::Pgd));
+        let sweep =
+            sweep.alphas(Alphas::List(vec![0.0])).metric(Metric::None).iterations(1).every(1).tol(0.0);
+        let trace = sweep.precision(precision).strategy(Some(Strategy::Direct)).run(engine).unwrap().trace;
+
+        let (x, w) = (data.x(), start.row(0));
+        let weight = &data.sample_weight() / data.sample_weight().sum();
+        let residual = |w: &Array1<f64>| x.dot(w) - data.target();
+        let step = trace.step[[0, 0]];
+        let moved = &w - &(step * x.t().dot(&(&weight * &residual(&w.to_owned()))));
+        let largest = moved.iter().fold(0.0, |top: f64, v| top.max(v.abs()));
+        let frame = trace.coef.index_axis(ndarray::Axis(0), 1);
+        let error = (&moved - &frame.row(0)).mapv(f64::abs);
+        assert!(error.iter().all(|e| *e <= bound * largest), "{n} x {p}, {precision:?}: {}", error.sum());
+        let of_moved = residual(&moved);
+        let loss = 0.5 * (&weight * &of_moved).dot(&of_moved);
+        let found = trace.objective[[0, 0]];
+        assert!((found / loss - 1.0).abs() <= bound, "{n} x {p}, {precision:?}: {found} {loss}");
+    }
+}
+
+#[test]
+fn sparse_products_are_those_of_ndarray() {
+    products_are_those_of_ndarray(&mut CpuEngine::new(), Precision::F64, 1e-12);
+    products_are_those_of_ndarray(&mut CpuEngine::new(), Precision::F32, 1e-5);
+}
+
+#[test]
+fn sparse_products_of_a_gpu_are_those_of_ndarray() {
+    let Some(mut gpu) = gpu() else { return };
+    products_are_those_of_ndarray(&mut gpu, Precision::F64, 1e-12);
+    products_are_those_of_ndarray(&mut gpu, Precision::F32, 1e-5);
+}
