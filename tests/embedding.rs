@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ndarray::{ArrayD, ArrayView2};
+use ndarray::{ArrayD, ArrayView2, Axis};
+use proxjet::certificate::{Verdict, certify};
 use proxjet::engine::gpu::{GpuContext, GpuEngine, Keep, Session, wgpu};
 use proxjet::engine::{Chunk, Status};
 use proxjet::error::ErrorKind;
@@ -421,4 +422,35 @@ fn what_cannot_run_is_refused() {
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
     let error = GpuContext::from_device(device, queue, adapter.get_info()).expect_err("too few bindings");
     assert!(error.to_string().contains("4 storage buffers per stage"), "{error}");
+}
+
+/// A session has the certificates of a sweep, which certifies the same states.
+#[test]
+fn the_lanes_of_a_session_are_certified() {
+    let Some(host) = Host::new() else { return };
+    let sweep = sweep().iterations(9).tol(1e-6);
+    let truth = sweep.run(&mut host.engine()).unwrap();
+    let mut session = open(&host, &sweep, Keep::Nothing);
+    run(&host, &mut session);
+    let states = session.read().unwrap();
+    let certified = certify(&session.job().job(), states.view()).unwrap();
+    assert_eq!(certified.len(), truth.lanes.len());
+    let (mut same, mut green) = (0, 0);
+    for (lane, (certificate, polished)) in certified.iter().enumerate() {
+        let (fit, polished) = (truth.lane(lane), polished.as_ref().unwrap());
+        for (j, coef) in fit.coef().iter().enumerate() {
+            let found = polished[[0, j]];
+            assert!((found - coef).abs() <= 1e-9 * (1.0 + coef.abs()), "lane {lane}, {j}: {found} {coef}");
+        }
+        let of_sweep = truth.lanes[lane].certificate.as_ref().unwrap();
+        // A lane that ends before, the sweep may have iterated further.
+        if truth.lanes[lane].status == Status::MaxIterations {
+            assert_eq!(certificate, of_sweep, "lane {lane}");
+            same += 1;
+        }
+        green += usize::from(certificate.verdict == Verdict::Green);
+    }
+    assert!(same > 3 && green > 9, "{same} {green}");
+    let error = certify(&session.job().job(), states.slice_axis(Axis(0), (..2).into())).unwrap_err();
+    assert!(error.to_string().contains("2 x 3 x"), "{error}");
 }

@@ -7,9 +7,11 @@
 
 use std::borrow::Cow;
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayView3, Axis};
+use rayon::prelude::*;
 
-use crate::lanes::Lane;
+use crate::error::{Error, Result};
+use crate::lanes::{Job, Lane};
 use crate::objective::{Derivative, Objective, Zeros};
 
 mod active_set;
@@ -435,6 +437,38 @@ impl Certified {
             (false, _) => Verdict::Red,
         };
     }
+}
+
+/// Certifies lanes at their states, `[lanes, 1 + d, q]` as [`Session::read`] gives them, in parallel: for
+/// each its certificate, and the polished state `[1 + d, q]` if Newton's method found a solution.
+/// [`Certificate::iterate`] bounds the given state; the verdict, by the tolerance of the job, is on the
+/// polished one, where there is one.
+///
+#[cfg_attr(feature = "gpu", doc = "[`Session::read`]: crate::engine::gpu::Session::read")]
+#[cfg_attr(not(feature = "gpu"), doc = "[`Session::read`]: crate")]
+///
+/// # Errors
+/// States of another shape.
+pub fn certify(
+    job: &Job<'_>,
+    states: ArrayView3<'_, f64>,
+) -> Result<Vec<(Certificate, Option<Array2<f64>>)>> {
+    let shape = (job.lanes.len(), 1 + job.derivatives.len(), job.problem.state_rows());
+    if states.dim() != shape {
+        let [found, expected] = [states.dim(), shape].map(|(b, m, q)| format!("{b} x {m} x {q}"));
+        let expected = format!("{expected}: lanes, 1 + derivatives, rows of the state");
+        return Err(Error::usage("certificate", found, expected, "Give all lanes of the job."));
+    }
+    let certifier = Certifier::new(job.problem, job.derivatives, job.lanes);
+    let active = most_active(1 << 30);
+    let limits = Limits { active, operations: MAX_OPERATIONS, stopped: &|| false };
+    let has_derivatives = job.derivatives.iter().any(|d| !d.is_of_process());
+    let of = |lane: usize| {
+        let mut certified = certifier.certify(lane, states.index_axis(Axis(0), lane), limits);
+        certified.judge(job.tol, has_derivatives, true);
+        (certified.certificate, certified.polished.map(|polished| polished.state))
+    };
+    Ok((0..shape.0).into_par_iter().map(of).collect())
 }
 
 /// The tolerance of derivatives: a value within `tol` leaves a relative error of about `√tol` in the

@@ -48,7 +48,8 @@ impl StateLayout {
 
 impl Session {
     /// The state of every lane as `[lanes, 1 + d, rows]`: the iterate, then its derivatives, after all
-    /// recorded commands. Submits a copy and waits for it: not for an event loop.
+    /// recorded commands. Submits a copy and waits for it: not for an event loop. The lanes are not certified
+    /// yet: `certificate::certify` does that.
     /// # Errors
     /// As [`encode`](Self::encode), and if recorded commands were not submitted yet.
     pub fn read(&mut self) -> Result<Array3<f64>> {
