@@ -413,3 +413,20 @@ fn dependent_columns_are_left_out_far_from_the_solution() {
         }
     }
 }
+
+/// A coefficient that is bounded on one side can grow on the other: classes that it separates there have no
+/// minimiser, classes that it separates against the bound have one.
+#[test]
+fn a_bound_on_one_side_is_no_bound_on_the_other() {
+    let x = array![[-2.0, 0.3], [-1.0, -0.4], [1.0, 0.1], [1.5, -0.2]];
+    let right = array![0.0, 0.0, 1.0, 1.0];
+    let penalty: Penalty = "box:-1:inf".parse().unwrap();
+    for (y, unbounded) in [(right.clone(), true), (right.mapv(|v| 1.0 - v), false)] {
+        let data = Dataset::new(x.clone(), y).unwrap();
+        let objective = Objective::builder(data).loss(Loss::logistic()).penalty(penalty).intercept(false);
+        let sweep = Sweep::new(objective.build().unwrap()).alphas(Alphas::List(vec![0.0]));
+        let lane = &cpu(&sweep).lanes[0];
+        assert_eq!(lane.status == Status::Unbounded, unbounded, "{lane:?}");
+        assert_eq!(lane.status == Status::Converged, !unbounded, "{lane:?}");
+    }
+}

@@ -353,23 +353,22 @@ impl Newton<'_, '_> {
             let of_penalty = self.manifold.penalty(j, at.x[j]);
             self.manifold.is_free(j) || (of_penalty.d1 == 0.0 && of_penalty.d2 == 0.0)
         };
-        let bounded = self.manifold.objective.penalty().domain() != (f64::NEG_INFINITY, f64::INFINITY);
-        let free: Vec<usize> = self
-            .manifold
-            .active
-            .iter()
-            .copied()
-            .filter(|j| flat(*j) && !bounded || self.manifold.is_free(*j))
-            .collect();
+        let free: Vec<usize> = self.manifold.active.iter().copied().filter(|j| flat(*j)).collect();
         if free.is_empty() {
             return false;
         }
+        // Towards a bound no coefficient moves for ever.
+        let (lower, upper) = objective.penalty().domain();
+        let towards = |j: usize, v: f64| {
+            let bounded = j < objective.features() && if v < 0.0 { lower } else { upper }.is_finite();
+            if bounded { 0.0 } else { v }
+        };
         let mut of_iterate = Array1::zeros(at.x.len());
         let mut of_step = Array1::zeros(at.x.len());
-        free.iter().for_each(|j| of_iterate[*j] = at.x[*j]);
+        free.iter().for_each(|j| of_iterate[*j] = towards(*j, at.x[*j]));
         for (&j, d) in self.manifold.active.iter().zip(step) {
             if free.contains(&j) {
-                of_step[j] = -d;
+                of_step[j] = towards(j, -d);
             }
         }
         // Near a minimum the Newton step is short, and its direction is rounding.
