@@ -1,5 +1,5 @@
-//! The minimum of the quadratic model on the segments of the coefficients: a primal active-set method (Lawson
-//! & Hanson 1974, chapter 23).
+//! Towards the minimum of the quadratic model on the segments of the coefficients, by the inner loop of the
+//! active-set method of Lawson & Hanson (1974, chapter 23): what it fixes, a later round may let go.
 
 use faer::Mat;
 use faer::Side;
@@ -24,14 +24,14 @@ struct Fixed {
 impl Newton<'_, '_> {
     /// Goes to the minimum of the model, `step` away; where a coefficient meets the end of its segment it is
     /// fixed there, and the way goes on to the minimum over the others.
-    pub(super) fn model_minimum(&self, at: &Point, system: &System, step: &[f64]) -> Array1<f64> {
+    pub(super) fn go_around_kinks(&self, at: &Point, system: &System, step: &[f64]) -> Array1<f64> {
         let active = &self.manifold.active;
         let ends: Vec<(f64, f64)> = active.iter().map(|j| self.segment(*j, at.x[*j])).collect();
         let mut x: Vec<f64> = active.iter().map(|j| at.x[*j]).collect();
         let minimum: Vec<f64> = x.iter().zip(step).map(|(x, d)| x - d).collect();
         let mut fixed: Vec<Fixed> = Vec::new();
-        while fixed.len() < FIXED {
-            let target = with_fixed(&minimum, &fixed);
+        while fixed.len() < FIXED && !(self.limits.stopped)() {
+            let Some(target) = with_fixed(&minimum, &fixed) else { break };
             let to_end = |a: usize| {
                 let (lower, upper) = ends[a];
                 let end = if target[a] < lower { lower } else { upper };
@@ -55,17 +55,15 @@ impl Newton<'_, '_> {
 }
 
 /// The minimum over the coefficients that are not fixed: `u − V λ` with `V = H⁻¹ E`, `Eᵀ V λ = Eᵀ u − ends`.
-fn with_fixed(minimum: &[f64], fixed: &[Fixed]) -> Vec<f64> {
+fn with_fixed(minimum: &[f64], fixed: &[Fixed]) -> Option<Vec<f64>> {
     let mut target = minimum.to_vec();
     let count = fixed.len();
     let schur = Mat::from_fn(count, count, |a, b| fixed[b].column[fixed[a].place]);
     let mut multipliers = Mat::from_fn(count, 1, |a, _| minimum[fixed[a].place] - fixed[a].end);
-    if let Ok(factor) = schur.llt(Side::Lower) {
-        factor.solve_in_place(multipliers.as_mut());
-    }
+    schur.llt(Side::Lower).ok()?.solve_in_place(multipliers.as_mut());
     for (b, of) in fixed.iter().enumerate() {
         target.iter_mut().zip(&of.column).for_each(|(t, v)| *t -= multipliers[(b, 0)] * v);
     }
     fixed.iter().for_each(|f| target[f.place] = f.end);
-    target
+    Some(target)
 }

@@ -1,6 +1,6 @@
-//! Moves that leave out dependent columns: along them the loss is constant and the penalty, if its pieces are
-//! straight, decreases to a kink, so that a minimum needs independent columns only. Newton steps and proximal
-//! steps take no notice of the curvature that is missing, and drift.
+//! Moves that leave out dependent columns: along them the objective has no curvature and, if it has a slope,
+//! decreases to a kink, so that a minimum needs independent columns only. Newton steps are too long in these
+//! directions, and proximal steps drift.
 
 use ndarray::Array1;
 
@@ -8,7 +8,8 @@ use super::gap::Point;
 use super::newton::Newton;
 use super::system::System;
 
-/// A slope along a direction, relative to its terms, that counts as zero: then every point of it is as good.
+/// A slope along a direction, relative to the largest that its columns can have, that counts as zero: then
+/// every point of it is as good.
 const FLAT: f64 = 1e-9;
 /// An entry of a direction, relative to the largest, that counts as zero.
 const NO_ENTRY: f64 = 1e-12;
@@ -26,9 +27,13 @@ impl Newton<'_, '_> {
         let mut directions = system.null_directions();
         let mut moved = false;
         while let Some(mut along) = directions.pop() {
-            let terms = || slope.iter().zip(&along).map(|(s, d)| s * d);
-            let total: f64 = terms().sum();
-            if total.abs() <= FLAT * terms().map(f64::abs).sum::<f64>() {
+            if (self.limits.stopped)() {
+                return None;
+            }
+            let total: f64 = slope.iter().zip(&along).map(|(s, d)| s * d).sum();
+            // Slopes are small differences of large numbers, so their own size is no measure of rounding.
+            let sizes = active.iter().map(|j| self.scales.residual * self.scales.squares[*j].sqrt());
+            if total.abs() <= FLAT * sizes.zip(&along).map(|(size, d)| size * d.abs()).sum::<f64>() {
                 continue;
             }
             along.iter_mut().for_each(|d| *d *= -total.signum());
@@ -42,7 +47,10 @@ impl Newton<'_, '_> {
             let Some((length, first, end)) = nearest.filter(|(length, ..)| length.is_finite()) else {
                 continue;
             };
-            active.iter().zip(&along).for_each(|(j, d)| x[*j] += length * d);
+            for (&j, d) in active.iter().zip(&along) {
+                let (lower, upper) = self.segment(j, at.x[j]);
+                x[j] = (x[j] + length * d).max(lower).min(upper);
+            }
             x[active[first]] = end;
             moved = true;
             // The other directions leave that coefficient where it is.

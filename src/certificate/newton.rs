@@ -139,7 +139,7 @@ impl Newton<'_, '_> {
             }
             if system.is_damped()
                 && let Some(x) = self.without_dependent(&at, &system)
-                && let Some((next, lower)) = self.lower_at(x, value)
+                && let Some((next, lower)) = self.lower_at(x, value).filter(|(_, lower)| *lower < value)
             {
                 (at, value) = (next, lower);
                 hessian = Some((active.clone(), matrix));
@@ -168,12 +168,7 @@ impl Newton<'_, '_> {
                 refined = true;
                 continue;
             }
-            let newton = |size: f64| self.moved(&at, &step, size);
-            let lower = self.lower_at(newton(1.0), value).or_else(|| {
-                let target = self.model_minimum(&at, &system, &step);
-                self.line_search(|size| &at.x + &(size * (&target - &at.x)), value)
-            });
-            let lower = lower.or_else(|| self.line_search(newton, value));
+            let lower = self.descend(&at, &system, &step, value);
             hessian = Some((active.clone(), matrix));
             match lower {
                 Some((next, lower)) => {
@@ -192,6 +187,18 @@ impl Newton<'_, '_> {
             }
         }
         Err(Obstacle::Stalled)
+    }
+
+    /// A lower point, and the objective there: after a full step, else around the kinks, else after a part of
+    /// the step.
+    fn descend(&self, at: &Point, system: &System, step: &[f64], value: f64) -> Option<(Point, f64)> {
+        let newton = |size: f64| self.moved(at, step, size);
+        let around = || {
+            let target = self.go_around_kinks(at, system, step);
+            let part = |size: f64| &at.x + &(size * (&target - &at.x));
+            self.lower_at(target.clone(), value).or_else(|| self.line_search(part, value))
+        };
+        self.lower_at(newton(1.0), value).or_else(around).or_else(|| self.line_search(newton, value))
     }
 
     /// The Newton step, to be subtracted, and its decrement.
@@ -374,7 +381,8 @@ impl Newton<'_, '_> {
         // Near a minimum the Newton step is short, and its direction is rounding.
         [(of_iterate, 0.0), (of_step, 0.1)].iter().any(|(direction, least)| {
             let along = objective.design.apply_vector(direction.view());
-            let margins = || along.iter().zip(&objective.target).map(|(v, y)| v * y);
+            let counts = |i: &usize| objective.weight[*i] > 0.0;
+            let margins = || (0..along.len()).filter(counts).map(|i| along[i] * objective.target[i]);
             let most = margins().fold(0.0, f64::max);
             most > *least && margins().all(|m| m >= -NO_MARGIN * most * f64::from(u8::from(*least > 0.0)))
         })

@@ -9,6 +9,9 @@ use faer::{Mat, MatMut, Par, Side};
 /// A condition number from which a matrix counts as singular.
 pub(super) const SINGULAR: f64 = 1e13;
 
+/// Most directions at a time: the next round finds others.
+const DIRECTIONS: usize = 256;
+
 /// `S H S` with a unit diagonal, factored; `S` is diagonal.
 pub(super) struct System {
     matrix: Mat<f64>,
@@ -85,8 +88,8 @@ impl System {
         self.shift
     }
 
-    /// Directions that span the null space of `H`, by a Cholesky factorisation with pivots: one for each
-    /// column that depends on others.
+    /// Directions in which `H` vanishes, by a Cholesky factorisation with pivots: one for each column that
+    /// depends on others, at most [`DIRECTIONS`].
     pub(super) fn null_directions(&self) -> Vec<Vec<f64>> {
         let k = self.matrix.nrows();
         let mut factor = self.matrix.clone();
@@ -97,9 +100,13 @@ impl System {
         let factored =
             cholesky_in_place(factor.as_mut(), &mut order, &mut inverse, Par::Seq, stack, Default::default());
         let Ok(rank) = factored.map(|(info, _)| info.rank) else { return Vec::new() };
+        // Pivots descend.
+        let counts = |a: &usize| factor[(*a, *a)].powi(2) * SINGULAR >= 1.0;
+        let rank = (0..rank).take_while(counts).count();
+        let count = (k - rank).min(DIRECTIONS);
         // With `P A Pᵀ = [L; M] [L; M]ᵀ`, column `rank + i` is that of `L⁻ᵀ Mᵀ e_i`.
         let (triangle, rest) = factor.as_ref().subcols(0, rank).split_at_row(rank);
-        let mut of_others = rest.transpose().to_owned();
+        let mut of_others = rest.subrows(0, count).transpose().to_owned();
         solve_upper_triangular_in_place(triangle.transpose(), of_others.as_mut(), Par::Seq);
         let direction = |i: usize| {
             let mut direction = vec![0.0; k];
@@ -107,7 +114,7 @@ impl System {
             (0..rank).for_each(|a| direction[order[a]] = -of_others[(a, i)] * self.scale[order[a]]);
             direction
         };
-        (0..k - rank).map(direction).collect()
+        (0..count).map(direction).collect()
     }
 
     /// `H⁻¹ right`.
