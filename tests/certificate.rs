@@ -430,3 +430,19 @@ fn a_bound_on_one_side_is_no_bound_on_the_other() {
         assert_eq!(lane.status == Status::Converged, !unbounded, "{lane:?}");
     }
 }
+
+/// The best coefficient without bounds is exactly on one: a larger target does not move it, a smaller does.
+#[test]
+fn a_coefficient_that_only_touches_its_bound_has_no_derivative() {
+    let x = array![[-1.0], [0.0], [1.0]];
+    for (slope, unique) in [(1.0, false), (0.5, true), (2.0, true)] {
+        let data = Dataset::new(x.clone(), slope * &x.column(0)).unwrap();
+        let penalty: Penalty = "box:-1:1".parse().unwrap();
+        let objective = Objective::builder(data).penalty(penalty).intercept(false).build().unwrap();
+        let sweep = Sweep::new(objective).alphas(Alphas::List(vec![0.0]));
+        let result = cpu(&sweep.derivatives([Derivative::Target(array![-1.0, 0.0, 1.0])]));
+        let certificate = result.lanes[0].certificate.as_ref().unwrap();
+        assert_eq!(certificate.unique, unique, "{slope}: {certificate:?}");
+        assert_eq!(certificate.verdict == Verdict::Green, unique, "{slope}: {certificate:?}");
+    }
+}

@@ -95,7 +95,9 @@ pub fn solve(
     }
     let (eigenvalues, prox_curvature) = manifold.spectrum(&state, metric, index)?;
     let margin = manifold.margin(&found.at.g);
-    let at_kink = margin < KINK || manifold.is_at_kink(&state, &scales, KINK);
+    let at_kink = margin < KINK
+        || manifold.is_at_kink(&state, &scales, KINK)
+        || manifold.rests_freely(&found.at.g, &scales, KINK);
     Ok(Solution { margin, at_kink, state, dstate, active: manifold.active, eigenvalues, prox_curvature })
 }
 
@@ -205,6 +207,19 @@ impl<'a> Manifold<'a> {
             let near = tolerance * length / scales.squares[j].sqrt();
             let kinks = self.objective.penalty().kinks(self.strengths(j).0);
             kinks.iter().any(|kink| (x[j] - kink).abs() < near)
+        })
+    }
+
+    /// True if some inactive coefficient rests where nothing holds it: at a bound, or at zero without a
+    /// threshold, with almost no gradient for its column.
+    pub(super) fn rests_freely(&self, gradient: &Array1<f64>, scales: &Scales, tolerance: f64) -> bool {
+        let has_threshold = |j: usize| {
+            self.objective.penalty().capabilities().zeros != Zeros::Absent && self.strengths(j).0 > 0.0
+        };
+        let mut active = self.active.iter().peekable();
+        (0..self.objective.features()).filter(|j| active.next_if_eq(&j).is_none()).any(|j| {
+            let largest = scales.residual * scales.squares[j].sqrt();
+            largest > 0.0 && !has_threshold(j) && gradient[j].abs() < tolerance * largest
         })
     }
 

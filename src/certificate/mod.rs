@@ -320,7 +320,9 @@ impl OfObjective<'_> {
         }
         let margin = manifold.margin(&found.at.g);
         let dependent = found.system.is_damped() || condition > SINGULAR;
-        let at_kink = margin < KINK || manifold.is_at_kink(x, &self.scales, KINK);
+        let at_kink = margin < KINK
+            || manifold.is_at_kink(x, &self.scales, KINK)
+            || manifold.rests_freely(&found.at.g, &self.scales, KINK);
         let at_knot = self.is_at_knot(&found.at.z);
         let of = [(dependent, Obstacle::Dependent), (at_kink, Obstacle::AtKink), (at_knot, Obstacle::AtKnot)];
         let obstacle = of.into_iter().find(|(is, _)| *is).map(|(_, obstacle)| obstacle);
