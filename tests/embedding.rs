@@ -453,4 +453,13 @@ fn the_lanes_of_a_session_are_certified() {
     assert!(same > 3 && green > 9, "{same} {green}");
     let error = certify(&session.job().job(), states.slice_axis(Axis(0), (..2).into())).unwrap_err();
     assert!(error.to_string().contains("2 x 3 x"), "{error}");
+
+    let mut job = session.job().clone();
+    job.tol = 0.0;
+    let error = certify(&job.job(), states.view()).unwrap_err();
+    assert!(error.to_string().contains("a tolerance of 0"), "{error}");
+    // Of a derivative by the step there is no polished value.
+    (job.tol, job.derivatives[1]) = (1e-6, Derivative::LogStep);
+    let certified = certify(&job.job(), states.view()).unwrap();
+    assert!(certified.iter().all(|(of, polished)| of.polished.is_none() && polished.is_none()));
 }

@@ -41,7 +41,9 @@ impl Newton<'_, '_> {
             };
             let nearest = (0..x.len()).filter_map(to_end).min_by(|a, b| a.0.total_cmp(&b.0));
             let length = nearest.map_or(1.0, |(length, ..)| length);
-            x.iter_mut().zip(&target).for_each(|(x, to)| *x += length * (to - *x));
+            for ((x, to), (lower, upper)) in x.iter_mut().zip(&target).zip(&ends) {
+                *x = (*x + length * (to - *x)).max(*lower).min(*upper);
+            }
             let Some((_, place, end)) = nearest else { break };
             let mut unit = vec![0.0; x.len()];
             unit[place] = 1.0;

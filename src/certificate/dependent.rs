@@ -18,10 +18,14 @@ impl Newton<'_, '_> {
     /// The coefficients after moves along the directions in which the matrix vanishes, each to the first
     /// kink; `None` if nothing moves.
     pub(super) fn without_dependent(&self, at: &Point, system: &System) -> Option<Array1<f64>> {
-        if !self.manifold.objective.penalty().capabilities().convex {
+        let active = &self.manifold.active;
+        let has_end = |j: &usize| {
+            let (lower, upper) = self.segment(*j, at.x[*j]);
+            lower.is_finite() || upper.is_finite()
+        };
+        if !self.manifold.objective.penalty().capabilities().convex || !active.iter().any(has_end) {
             return None;
         }
-        let active = &self.manifold.active;
         let slope = self.slope(at);
         let mut x = at.x.clone();
         let mut directions = system.null_directions();

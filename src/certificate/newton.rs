@@ -226,8 +226,12 @@ impl Newton<'_, '_> {
 
     /// The objective.
     pub(super) fn value(&self, at: &Point) -> f64 {
+        self.value_at(&at.x, &at.z)
+    }
+
+    fn value_at(&self, x: &Array1<f64>, z: &Array1<f64>) -> f64 {
         let Manifold { objective, lane, .. } = *self.manifold;
-        objective.value(&at.z, at.x.view(), lane.strengths(objective))
+        objective.value(z, x.view(), lane.strengths(objective))
     }
 
     /// Gradient of loss and penalty on the active set.
@@ -329,15 +333,14 @@ impl Newton<'_, '_> {
 
     /// The point and the objective there, if it is not larger than `value`.
     fn lower_at(&self, x: Array1<f64>, value: f64) -> Option<(Point, f64)> {
-        let Manifold { objective, lane, .. } = *self.manifold;
-        let z = objective.design.apply_vector(x.view());
-        let lower = objective.value(&z, x.view(), lane.strengths(objective));
+        let z = self.manifold.objective.design.apply_vector(x.view());
+        let lower = self.value_at(&x, &z);
         (lower <= value).then(|| (Point::at_predictions(self.manifold, x, z), lower))
     }
 
-    /// The point after the longest of the steps 1, ½, ¼, … that does not increase the objective.
+    /// The point after the longest of the steps ½, ¼, … that does not increase the objective.
     fn line_search(&self, moved: impl Fn(f64) -> Array1<f64>, value: f64) -> Option<(Point, f64)> {
-        let mut size = 1.0;
+        let mut size = 0.5;
         while size > 1e-12 {
             if let Some(found) = self.lower_at(moved(size), value) {
                 return Some(found);
