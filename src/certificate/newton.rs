@@ -1,5 +1,5 @@
 //! Newton's method on the active set, in f64: coefficients enter where the optimality conditions fail, and
-//! leave where a step meets a kink. Where a full step does not decrease the objective, an active-set method
+//! leave where a step meets a kink. Where a full step increases the objective, an active-set method
 //! on its quadratic model finds the coefficients that leave.
 
 use faer::Mat;
