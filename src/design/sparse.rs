@@ -81,12 +81,14 @@ impl<T: Real> Sparse<T> {
         let of = self.places(i);
         self.index[of.clone()].iter().zip(&self.values[of]).map(|(k, v)| (*k as usize, *v))
     }
+    #[inline(always)]
     fn places(&self, i: usize) -> Range<usize> {
         self.start[i]..self.start[i + 1]
     }
     pub(super) fn lines(&self) -> usize {
         self.start.len() - 1
     }
+    #[inline(always)]
     pub(crate) fn shift_of(&self, j: usize) -> T {
         self.shift.get(j).copied().unwrap_or(T::zero())
     }

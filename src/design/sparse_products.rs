@@ -43,10 +43,10 @@ fn each_eight<T: Real>(
     threads: Threads,
     work: impl Fn(usize, &mut [T]) + Sync + Send,
 ) {
-    let vectorised = |(at, out): (usize, &mut [T])| pulp::Arch::new().dispatch(|| work(at, out));
+    let work = |(at, out): (usize, &mut [T])| work(at, out);
     match threads {
-        Threads::One => out.chunks_mut(WIDTH * rows).enumerate().for_each(vectorised),
-        Threads::All => out.par_chunks_mut(WIDTH * rows).enumerate().for_each(vectorised),
+        Threads::One => out.chunks_mut(WIDTH * rows).enumerate().for_each(work),
+        Threads::All => out.par_chunks_mut(WIDTH * rows).enumerate().for_each(work),
     }
 }
 
@@ -54,34 +54,9 @@ impl<T: Real> Sparse<T> {
     /// `out = X m`: see [`Design::apply`](super::Design::apply).
     pub(super) fn apply(&self, out: &mut [T], m: &[T], threads: Threads) {
         let (n, q) = (self.rows(), self.columns());
-        let is_zero = |of: &Eight<T>| of.iter().all(|v| *v == T::zero());
         each_eight(out, n, threads, |at, out| {
             let m = &m[at * WIDTH * q..(at * WIDTH * q + out.len() / n * q)];
-            let mut less = [T::zero(); WIDTH];
-            for (j, shift) in self.shift.iter().enumerate() {
-                add(&mut less, *shift, &row(m, q, j));
-            }
-            match self.major {
-                Major::Rows => {
-                    let packed: Vec<Eight<T>> = (0..q).map(|j| row(m, q, j)).collect();
-                    for i in 0..n {
-                        let mut sums = [T::zero(); WIDTH];
-                        self.line(i).for_each(|(j, v)| add(&mut sums, v, &packed[j]));
-                        store(out, n, i, &sums, &less);
-                    }
-                }
-                Major::Columns => {
-                    let mut sums = vec![[T::zero(); WIDTH]; n];
-                    for j in 0..q {
-                        let of = row(m, q, j);
-                        // Coefficients are mostly zero; a NaN is not.
-                        if !is_zero(&of) {
-                            self.line(j).for_each(|(i, v)| add(&mut sums[i], v, &of));
-                        }
-                    }
-                    sums.iter().enumerate().for_each(|(i, sums)| store(out, n, i, sums, &less));
-                }
-            }
+            pulp::Arch::new().dispatch(Apply { x: self, out, m });
         });
     }
 
@@ -89,40 +64,100 @@ impl<T: Real> Sparse<T> {
     pub(super) fn apply_t_strided(&self, out: &mut [T], m: &[T], stride: usize, threads: Threads) {
         let (n, q) = (self.rows(), self.columns());
         each_eight(out, q, threads, |at, out| {
-            let row = |i: usize| -> Eight<T> {
-                std::array::from_fn(|c| {
-                    let column = (at * WIDTH + c) * stride;
-                    if c < out.len() / q { m[column * n + i] } else { T::zero() }
-                })
-            };
-            let mut total = [T::zero(); WIDTH];
-            let shifted = !self.shift.is_empty();
-            let less = |j: usize, total: &Eight<T>| total.map(|sum| self.shift_of(j) * sum);
-            match self.major {
-                Major::Rows => {
-                    let mut sums = vec![[T::zero(); WIDTH]; q];
-                    for i in 0..n {
-                        let of = row(i);
-                        if shifted {
-                            add(&mut total, T::one(), &of);
-                        }
-                        self.line(i).for_each(|(j, v)| add(&mut sums[j], v, &of));
-                    }
-                    sums.iter().enumerate().for_each(|(j, sums)| store(out, q, j, sums, &less(j, &total)));
-                }
-                Major::Columns => {
-                    let packed: Vec<Eight<T>> = (0..n).map(row).collect();
-                    if shifted {
-                        packed.iter().for_each(|of| add(&mut total, T::one(), of));
-                    }
-                    for j in 0..q {
-                        let mut sums = [T::zero(); WIDTH];
-                        self.line(j).for_each(|(i, v)| add(&mut sums, v, &packed[i]));
-                        store(out, q, j, &sums, &less(j, &total));
-                    }
+            let m = &m[at * WIDTH * stride * n..];
+            pulp::Arch::new().dispatch(ApplyT { x: self, out, m, stride });
+        });
+    }
+}
+
+/// `out = X m` for up to eight columns.
+struct Apply<'a, T> {
+    x: &'a Sparse<T>,
+    out: &'a mut [T],
+    m: &'a [T],
+}
+
+/// A closure would not be inlined, and so would not use wide registers.
+impl<T: Real> pulp::WithSimd for Apply<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let Apply { x, out, m } = self;
+        let (n, q) = (x.rows(), x.columns());
+        let mut less = [T::zero(); WIDTH];
+        for (j, shift) in x.shift.iter().enumerate() {
+            add(&mut less, *shift, &row(m, q, j));
+        }
+        match x.major {
+            Major::Rows => {
+                let packed: Vec<Eight<T>> = (0..q).map(|j| row(m, q, j)).collect();
+                for i in 0..n {
+                    let mut sums = [T::zero(); WIDTH];
+                    x.line(i).for_each(|(j, v)| add(&mut sums, v, &packed[j]));
+                    store(out, n, i, &sums, &less);
                 }
             }
-        });
+            Major::Columns => {
+                let mut sums = vec![[T::zero(); WIDTH]; n];
+                for j in 0..q {
+                    let of = row(m, q, j);
+                    // Coefficients are mostly zero; a NaN is not.
+                    if !of.iter().all(|v| *v == T::zero()) {
+                        x.line(j).for_each(|(i, v)| add(&mut sums[i], v, &of));
+                    }
+                }
+                sums.iter().enumerate().for_each(|(i, sums)| store(out, n, i, sums, &less));
+            }
+        }
+    }
+}
+
+/// `out = Xᵀ m` for up to eight columns, every `stride`-th of `m`.
+struct ApplyT<'a, T> {
+    x: &'a Sparse<T>,
+    out: &'a mut [T],
+    m: &'a [T],
+    stride: usize,
+}
+
+impl<T: Real> pulp::WithSimd for ApplyT<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let ApplyT { x, out, m, stride } = self;
+        let (n, q) = (x.rows(), x.columns());
+        let columns = out.len() / q;
+        // The columns of `m`, without those between.
+        let m = &m[..((columns - 1) * stride + 1) * n];
+        let mut total = [T::zero(); WIDTH];
+        let shifted = !x.shift.is_empty();
+        let less = |j: usize, total: &Eight<T>| total.map(|sum| x.shift_of(j) * sum);
+        match x.major {
+            Major::Rows => {
+                let mut sums = vec![[T::zero(); WIDTH]; q];
+                for i in 0..n {
+                    let of = row(m, stride * n, i);
+                    if shifted {
+                        add(&mut total, T::one(), &of);
+                    }
+                    x.line(i).for_each(|(j, v)| add(&mut sums[j], v, &of));
+                }
+                sums.iter().enumerate().for_each(|(j, sums)| store(out, q, j, sums, &less(j, &total)));
+            }
+            Major::Columns => {
+                let packed: Vec<Eight<T>> = (0..n).map(|i| row(m, stride * n, i)).collect();
+                if shifted {
+                    packed.iter().for_each(|of| add(&mut total, T::one(), of));
+                }
+                for j in 0..q {
+                    let mut sums = [T::zero(); WIDTH];
+                    x.line(j).for_each(|(i, v)| add(&mut sums, v, &packed[i]));
+                    store(out, q, j, &sums, &less(j, &total));
+                }
+            }
+        }
     }
 }
 

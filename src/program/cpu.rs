@@ -1,7 +1,7 @@
 //! Buffers and cost of the CPU engine, which has no passes.
 
 use super::buffers::{Buffer, BufferId, Copies, Element, Usage};
-use super::memory::{GROUP_LANES, working_set};
+use super::memory::working_set;
 use super::{Limits, MetricKind, RecordLayout, Request};
 
 /// Rows that the engine computes with: those of the triangular factor in the Gram strategy.
@@ -52,11 +52,14 @@ pub(super) fn buffers(
     }
     let set = working_set(r, limits, lanes);
     if set > 0 {
-        let groups = Copies::Many(lanes.div_ceil(GROUP_LANES));
+        let groups = Copies::Many(lanes.div_ceil(r.group_lanes()));
         // The columns of a set, and its matrices.
-        let columns = r.stored.map_or(set.saturating_mul(n), |[of, _]| of.entries.saturating_mul(2));
-        let matrices = set.saturating_mul(3 * GROUP_LANES * (1 + d));
-        add(WorkingSets, groups, &[1, columns.min(set.saturating_mul(n)).saturating_add(matrices)]);
+        let all = set.saturating_mul(n + v);
+        let columns = r.stored.map_or(all, |stored| {
+            stored.iter().map(|of| of.entries.saturating_mul(2)).fold(0, usize::saturating_add).min(all)
+        });
+        let matrices = set.saturating_mul(3 * r.group_lanes() * (1 + d));
+        add(WorkingSets, groups, &[1, columns.saturating_add(matrices)]);
         add(WorkingSetReferences, Copies::One, &[n, lanes]);
     }
     add(Records, Copies::One, &[chunk, lanes, RecordLayout::new(d).fields()]);

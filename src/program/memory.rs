@@ -157,14 +157,15 @@ pub(super) fn chunk(r: &Request, limits: &Limits, lanes: usize) -> (usize, usize
     (chunk, chunk.div_ceil(r.every))
 }
 
-/// Most coefficients of the working set of a group of lanes: half of all, and in sum no more than two
-/// designs; 0: no working sets.
+/// Most coefficients of the working set of a group of lanes: half of all, and of a dense design in sum no
+/// more than two designs; 0: no working sets.
 pub(super) fn working_set(r: &Request, limits: &Limits, slots: usize) -> usize {
     let rows = r.own_rows();
     if !r.sparsity || limits.engine != "cpu" || rows < FEWEST_COEFFICIENTS {
         return 0;
     }
-    (rows / 2).min(2 * rows / slots.div_ceil(GROUP_LANES))
+    let groups = slots.div_ceil(r.group_lanes());
+    if r.stored.is_some() { rows / 2 } else { (rows / 2).min(2 * rows / groups) }
 }
 
 /// True if products of a GPU leave out coefficients that are zero: in the direct strategy, if the lists can
@@ -186,9 +187,6 @@ pub(super) fn active_sets(r: &Request, limits: &Limits) -> bool {
 
 /// With fewer coefficients, leaving some out does not pay.
 const FEWEST_COEFFICIENTS: usize = 64;
-/// Lanes that share a working set.
-pub const GROUP_LANES: usize = 16;
-
 fn lcm(a: usize, b: usize) -> usize {
     let (mut x, mut y) = (a, b);
     while y != 0 {

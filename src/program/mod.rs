@@ -6,7 +6,6 @@
 //! passes that they share. The CPU engine has only a list of buffers.
 
 pub use buffers::{Buffer, BufferId, Copies, Element, PARAMS_STRIDE, Usage};
-pub use memory::GROUP_LANES;
 pub use passes::{Access, At, Binding, Cost, Entry, Params, Part, Pass, View, When, Which};
 pub use plan::Plan;
 pub use product::{ActiveSet, Columns, Product, Rowwise};

@@ -278,6 +278,13 @@ impl Request {
         if self.is_gram() { self.state_rows } else { self.moving_rows }
     }
 
+    /// Lanes of a group of the CPU engine, which share a working set and, if the design is small, all work:
+    /// so many that products with their columns are efficient.
+    pub(crate) fn group_lanes(&self) -> usize {
+        let (columns, fewest) = if self.stored.is_some() { (8, 1) } else { (32, 8) };
+        (columns / (1 + self.tangents)).clamp(fewest, 16)
+    }
+
     /// True if the strategy has `XᵀX`.
     pub(crate) fn is_gram(&self) -> bool {
         matches!(self.strategy, Some(Strategy::Gram | Strategy::Persistent))

@@ -1,14 +1,18 @@
 //! A block: some lanes on a set of columns of the design, and the matrices of an iteration.
 //!
-//! A block on all columns holds all lanes, and its products use all threads. If [working
-//! sets](super::working_set) are in use, each group of lanes is a block on the columns of its set, and runs
-//! on one thread in parallel with the others.
+//! A block on all columns holds all lanes, and its products use all threads. If the design is small, or if
+//! [working sets](super::working_set) are in use, each group of lanes is a block, on the columns of its set,
+//! and runs many iterations on one thread in parallel with the others.
 
+use ndarray::Array3;
+
+use super::super::Frame;
 use super::lane::ActiveLane;
 use super::shared::{ColumnSet, Shared};
-use super::working_set::{GROUP, WorkingSet};
+use super::working_set::WorkingSet;
 use crate::design::Threads;
 use crate::objective::Real;
+use crate::program::Plan;
 
 /// `[q]`-columns: the iterate, the previous iterate, the gradient, and the diagonal of the metric, if there
 /// is one. Lane `i` owns the columns `i (1 + d) .. (i + 1)(1 + d)` of each: its iterate, then its tangents.
@@ -54,6 +58,8 @@ pub(super) struct Block<'a, T> {
     pub(super) lanes: &'a mut [ActiveLane<T>],
     pub(super) coefficients: Coefficients<'a, T>,
     pub(super) predictions: Predictions<&'a mut [T]>,
+    /// True if the names of the two predictions are swapped.
+    pub(super) swapped: bool,
     pub(super) threads: Threads,
 }
 
@@ -63,6 +69,8 @@ pub(super) struct Coefficients<'a, T> {
     pub(super) full: Iterates<&'a mut [T]>,
     /// One for each group of lanes; empty if working sets are not in use.
     pub(super) sets: &'a mut [WorkingSet<T>],
+    /// True if the names of the two iterates of all coefficients are swapped.
+    pub(super) swapped: bool,
 }
 
 impl<T> Coefficients<'_, T> {
@@ -78,7 +86,10 @@ impl<T> Coefficients<'_, T> {
     pub(super) fn swap(&mut self) {
         match &mut *self.sets {
             [set] if set.active => std::mem::swap(&mut set.iterates.x, &mut set.iterates.x_previous),
-            _ => std::mem::swap(&mut self.full.x, &mut self.full.x_previous),
+            _ => {
+                std::mem::swap(&mut self.full.x, &mut self.full.x_previous);
+                self.swapped = !self.swapped;
+            }
         }
     }
 }
@@ -90,11 +101,27 @@ impl<'a, T: Real> Block<'a, T> {
         columns.design.apply_t(current.g, self.predictions.r, self.threads);
     }
 
-    /// `z = X x` for all columns of the block; the last predictions become the previous ones.
+    /// `z = X x` for all columns of the block, of fitted and of held-out rows; the last predictions become the
+    /// previous ones.
     pub(super) fn predict(&mut self) {
         let (columns, current) = self.coefficients.current();
         columns.design.apply(self.predictions.z_previous, current.x, self.threads);
         std::mem::swap(&mut self.predictions.z, &mut self.predictions.z_previous);
+        self.swapped = !self.swapped;
+        if let Some(held_out) = &columns.held_out {
+            held_out.apply(self.predictions.held_out, current.x, self.threads);
+        }
+    }
+
+    /// Exchanges iterates and predictions whose names were swapped, since the names end with the block.
+    pub(super) fn exchange_swapped(&mut self) {
+        let Coefficients { full, swapped, .. } = &mut self.coefficients;
+        if std::mem::take(swapped) {
+            full.x.swap_with_slice(full.x_previous);
+        }
+        if std::mem::take(&mut self.swapped) {
+            self.predictions.z.swap_with_slice(self.predictions.z_previous);
+        }
     }
 
     /// Sets `x = x₋` in the lanes whose last step backtracking rejects.
@@ -109,42 +136,68 @@ impl<'a, T: Real> Block<'a, T> {
         }
     }
 
-    /// Runs `work` on every group of lanes as a block of its own, in parallel.
-    pub(super) fn each_group(mut self, work: &(impl Fn(&mut Block<'_, T>) + Sync)) {
-        let groups = self.lanes.len().div_ceil(GROUP);
-        if groups <= 1 {
-            self.threads = Threads::One;
-            return work(&mut self);
+    /// The states of the lanes that have a frame at their iterate.
+    pub(super) fn frame(&mut self, plan: &Plan) -> Option<Frame> {
+        let due = |lane: &ActiveLane<T>| lane.advanced && plan.is_frame(lane.outcome.iterations);
+        let due: Vec<usize> = (0..self.lanes.len()).filter(|i| due(&self.lanes[*i])).collect();
+        if due.is_empty() {
+            return None;
         }
-        let front = self.split_front(groups / 2);
-        rayon::join(|| front.each_group(work), || self.each_group(work));
+        let shared = self.shared;
+        let members = match &*self.coefficients.sets {
+            [set] if set.active => Some(&set.members[..]),
+            _ => None,
+        };
+        let members = members.map(<[usize]>::to_vec);
+        let (columns, current) = self.coefficients.current();
+        let width = columns.design.columns() * shared.width();
+        let mut state = Array3::zeros((due.len(), shared.width(), shared.columns_of_objective));
+        for (to, i) in state.outer_iter_mut().zip(&due) {
+            shared.store_columns(to, &current.x[i * width..(i + 1) * width], members.as_deref());
+        }
+        let lanes = due.iter().map(|i| (self.lanes[*i].lane, self.lanes[*i].outcome.iterations)).collect();
+        Some(Frame { lanes, state })
     }
 
-    /// Splits off the first groups of lanes.
-    fn split_front(&mut self, groups: usize) -> Block<'a, T> {
-        let (n, q) = self.shared.shape();
-        let held_out = self.shared.held_out.as_ref().map_or(0, |h| h.rows.target.len());
-        let lanes = groups * GROUP;
-        let columns = lanes * self.shared.width();
-        let Predictions { z, z_previous, r, extrapolated, held_out: validation } =
-            self.predictions.each_mut();
-        Block {
-            shared: self.shared,
-            lanes: split_front(&mut self.lanes, lanes),
-            coefficients: Coefficients {
-                all: self.coefficients.all,
-                full: self.coefficients.full.each_mut().map(|all| split_front(all, columns * q)),
-                sets: split_front(&mut self.coefficients.sets, groups),
-            },
-            predictions: Predictions {
-                z: split_front(z, columns * n),
-                z_previous: split_front(z_previous, columns * n),
-                r: split_front(r, columns * n),
-                extrapolated: split_front(extrapolated, columns * n),
-                held_out: split_front(validation, columns * held_out),
-            },
-            threads: self.threads,
+    /// The fewest lanes that a thread takes in element-wise work: all of them, if the block has one thread.
+    pub(super) fn lanes_per_task(&self) -> usize {
+        match self.threads {
+            Threads::One => self.lanes.len().max(1),
+            Threads::All => 1,
         }
+    }
+
+    /// One block for each group of `size` lanes.
+    pub(super) fn into_groups(mut self, size: usize, threads: Threads) -> Vec<Self> {
+        let (n, q) = self.shared.shape();
+        let held_out = self.shared.held_out.as_ref().map_or(0, |rows| rows.target.len());
+        let mut groups = Vec::with_capacity(self.lanes.len().div_ceil(size));
+        while !self.lanes.is_empty() {
+            let lanes = split_front(&mut self.lanes, size);
+            let columns = lanes.len() * self.shared.width();
+            let Predictions { z, z_previous, r, extrapolated, held_out: validation } =
+                self.predictions.each_mut();
+            groups.push(Block {
+                shared: self.shared,
+                lanes,
+                coefficients: Coefficients {
+                    all: self.coefficients.all,
+                    full: self.coefficients.full.each_mut().map(|all| split_front(all, columns * q)),
+                    sets: split_front(&mut self.coefficients.sets, 1),
+                    swapped: false,
+                },
+                predictions: Predictions {
+                    z: split_front(z, columns * n),
+                    z_previous: split_front(z_previous, columns * n),
+                    r: split_front(r, columns * n),
+                    extrapolated: split_front(extrapolated, columns * n),
+                    held_out: split_front(validation, columns * held_out),
+                },
+                swapped: false,
+                threads,
+            });
+        }
+        groups
     }
 }
 

@@ -34,10 +34,11 @@ impl<T: Real> Block<'_, T> {
 
     /// The scale `s` that makes the dual point feasible.
     fn scale_dual<P: PenaltyFunction>(&mut self, penalty: P) {
+        let fewest = self.lanes_per_task();
         let (columns, Iterates { g, .. }) = self.coefficients.current();
         let (factors, penalised, dual) = (&columns.factors[..], columns.penalised, penalty.dual());
         let g = g.par_chunks_exact(columns.design.columns() * self.shared.width());
-        self.lanes.par_iter_mut().zip(g).for_each(|(lane, g)| {
+        self.lanes.par_iter_mut().zip(g).with_min_len(fewest).for_each(|(lane, g)| {
             let (l1, l2) = (T::of(lane.numbers.l1), T::of(lane.numbers.l2));
             let ratio = (0..penalised)
                 .map(|j| dual.dual_ratio(-g[j], l1 * factors[j], l2 * factors[j]))
@@ -47,12 +48,13 @@ impl<T: Real> Block<'_, T> {
     }
 
     fn gap_of_loss<L: LossFunction>(&mut self, loss: L) {
+        let fewest = self.lanes_per_task();
         let n = self.shared.shape().0;
         let shared = self.shared;
         let y = &shared.rows.target[..n];
         let dual = loss.dual();
         let z = self.predictions.z.par_chunks_exact(n * self.shared.width());
-        self.lanes.par_iter_mut().zip(z).for_each(|(lane, z)| {
+        self.lanes.par_iter_mut().zip(z).with_min_len(fewest).for_each(|(lane, z)| {
             let weight = &shared.weight(lane.fold)[..n];
             let (z, scale) = (&z[..n], T::of(lane.measures.dual_scale));
             let gap = || sum(n, |i| weight[i] * dual.gap(z[i], y[i], scale)).f64();
@@ -62,11 +64,12 @@ impl<T: Real> Block<'_, T> {
 
     /// Adds the penalty term to the gap, and makes it relative.
     fn gap_of_penalty<P: PenaltyFunction>(&mut self, penalty: P) {
+        let fewest = self.lanes_per_task();
         let (columns, Iterates { x, g, .. }) = self.coefficients.current();
         let (factors, penalised, dual) = (&columns.factors[..], columns.penalised, penalty.dual());
         let width = columns.design.columns() * self.shared.width();
         let lanes = self.lanes.par_iter_mut().zip(x.par_chunks_exact(width)).zip(g.par_chunks_exact(width));
-        lanes.for_each(|((lane, x), g)| {
+        lanes.with_min_len(fewest).for_each(|((lane, x), g)| {
             let (l1, l2) = (T::of(lane.numbers.l1), T::of(lane.numbers.l2));
             let scale = T::of(lane.measures.dual_scale);
             lane.measures.gap = lane.measures.gap.map(|of_loss| {
@@ -79,11 +82,12 @@ impl<T: Real> Block<'_, T> {
 
     /// The length of a step of size `1/L` from the iterate, and the change of the derivatives by it.
     fn fixed_point_residual<P: PenaltyFunction>(&mut self, penalty: P) {
+        let fewest = self.lanes_per_task();
         let shared = self.shared;
         let (columns, Iterates { x, g, .. }) = self.coefficients.current();
         let width = columns.design.columns() * shared.width();
         let lanes = self.lanes.par_iter_mut().zip(x.par_chunks_exact(width)).zip(g.par_chunks_exact(width));
-        lanes.for_each(|((lane, x), g)| {
+        lanes.with_min_len(fewest).for_each(|((lane, x), g)| {
             let step = ProxStep::fixed_point(penalty, columns, &lane.numbers, &shared.ones);
             let (numbers, measures) = (&lane.numbers, &mut lane.measures);
             shared.with_scratch(|scratch| step.residual((x, g), &shared.tested, numbers, scratch, measures));

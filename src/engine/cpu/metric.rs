@@ -34,13 +34,14 @@ impl<T: Real> Block<'_, T> {
 
     /// `r = ω φ''(z)` and `dr = ω φ'''(z) dz`.
     fn curvatures<L: LossFunction>(&mut self, loss: L) {
+        let fewest = self.lanes_per_task();
         let n = self.shared.shape().0;
         let width = n * self.shared.width();
         let shared = self.shared;
         let y = &shared.rows.target[..n];
         let Predictions { z, r, .. } = self.predictions.each_mut();
         let lanes = r.par_chunks_exact_mut(width).zip(z.par_chunks_exact(width)).zip(&*self.lanes);
-        lanes.for_each(|((r, z), lane)| {
+        lanes.with_min_len(fewest).for_each(|((r, z), lane)| {
             let weight = &shared.weight(lane.fold)[..n];
             for i in 0..n {
                 r[i] = weight[i] * loss.d2(z[i], y[i]);

@@ -1,10 +1,11 @@
 //! The CPU engine, in f64 or f32: the reference implementation of the solver.
 //!
-//! `iterate.rs` is the algorithm, one iteration of all lanes; `residual.rs`, `step.rs` and `observe.rs` are
+//! `iterate.rs` is the algorithm, one iteration of some lanes; `residual.rs`, `step.rs` and `observe.rs` are
 //! its element-wise parts, `prox.rs` the proximal step of a lane with its chain rule, `criterion.rs` the stop
 //! rule. Products are methods of the design.
 
-use ndarray::{Array3, Axis};
+use ndarray::{Array3, ArrayViewMut3, Axis};
+use rayon::prelude::*;
 
 use super::{Chunk, Engine, EngineInfo, Frame, Run, Sealed, Slot};
 use crate::design::{Design, Threads};
@@ -27,6 +28,8 @@ mod step;
 mod vector;
 mod working_set;
 
+use block::Block;
+use iterate::Inputs;
 use lane::ActiveLane;
 use state::State;
 
@@ -122,48 +125,26 @@ pub fn products_alone(problem: &Objective, columns: usize, precision: Precision,
 
 /// A plan in progress. A chunk is computed when it is collected.
 struct CpuRun<'a, T> {
-    plan: &'a Plan,
-    job: &'a Job<'a>,
-    rules: ControlRules<'a, T>,
+    inputs: Inputs<'a, T>,
     state: State<T>,
     /// Iterations submitted.
     order: Option<usize>,
-    /// Buffer for a row of the schedule's table.
-    row: Vec<f64>,
 }
 
 impl<'a, T: Real> CpuRun<'a, T> {
     fn new(plan: &'a Plan, job: &'a Job<'a>) -> Self {
-        let rules = ControlRules::new(job.schedule);
-        let row = vec![0.0; job.schedule.fields()];
-        CpuRun { plan, job, rules, state: State::new(plan, job), order: None, row }
-    }
-
-    /// The states of the lanes that have a frame at their iterate.
-    fn frame(&self) -> Option<Frame> {
-        let lanes = &self.state.lanes;
-        let due = |lane: &ActiveLane<T>| lane.advanced && self.plan.is_frame(lane.outcome.iterations);
-        let due_slots: Vec<usize> = (0..lanes.len()).filter(|i| due(&lanes[*i])).collect();
-        if due_slots.is_empty() {
-            return None;
-        }
-        let (d, q) = (self.job.derivatives.len(), self.job.problem.state_rows());
-        let mut state = Array3::zeros((due_slots.len(), 1 + d, q));
-        for (mut to, slot) in state.outer_iter_mut().zip(&due_slots) {
-            to.assign(&self.state.columns(*slot));
-        }
-        let lanes = due_slots.iter().map(|i| (lanes[*i].lane, lanes[*i].outcome.iterations)).collect();
-        Some(Frame { lanes, state })
+        let inputs = Inputs { plan, job, rules: ControlRules::new(job.schedule) };
+        CpuRun { inputs, state: State::new(plan, job), order: None }
     }
 }
 
 impl<T: Real> Run for CpuRun<'_, T> {
     fn free(&self) -> usize {
-        self.plan.slots - self.state.lanes.len()
+        self.inputs.plan.slots - self.state.lanes.len()
     }
 
     fn load(&mut self, lanes: &[LaneState]) -> Result<()> {
-        self.state.load(self.job, lanes);
+        self.state.load(self.inputs.job, lanes);
         Ok(())
     }
 
@@ -201,16 +182,18 @@ impl<T: Real> Run for CpuRun<'_, T> {
 impl<T: Real> CpuRun<'_, T> {
     /// Iterates the loaded lanes.
     fn chunk(&mut self, iterations: usize) -> Chunk {
-        let mut records = Array3::zeros((iterations, self.state.lanes.len(), self.plan.record_fields));
+        let fields = self.inputs.plan.record_fields;
+        let mut records = Array3::zeros((iterations, self.state.lanes.len(), fields));
         let mut frames = Vec::new();
         let skipped = self.state.skipped();
         self.state.lanes.iter_mut().for_each(|lane| lane.first = lane.outcome.iterations);
-        for mut row in records.axis_iter_mut(Axis(0)) {
-            if !self.state.lanes.iter().any(ActiveLane::is_running) {
-                break;
-            }
-            self.iterate(row.view_mut());
-            frames.extend(self.frame());
+        let mut done = 0;
+        while done < iterations && self.state.lanes.iter().any(ActiveLane::is_running) {
+            let span = self.state.sets.as_ref().map_or(iterations, |sets| sets.span()).min(iterations - done);
+            let rows = records.slice_axis_mut(Axis(0), (done..done + span).into());
+            frames.extend(self.advance(rows));
+            self.state.adapt_working_sets(span);
+            done += span;
         }
         let rows = self.state.lanes.iter().map(|s| s.outcome.iterations - s.first).max().unwrap_or(0);
         if rows < iterations {
@@ -222,6 +205,20 @@ impl<T: Real> CpuRun<'_, T> {
             records,
             frames,
             skipped: self.state.skipped() - skipped,
+        }
+    }
+
+    /// Iterates as often as `records` has rows, and returns the frames.
+    fn advance(&mut self, mut records: ArrayViewMut3<'_, f64>) -> Vec<Frame> {
+        let (inputs, blocks) = (&self.inputs, self.state.blocks());
+        let lanes = blocks[0].lanes.len();
+        let all_threads = blocks[0].threads == Threads::All;
+        let work: Vec<_> = blocks.into_iter().zip(records.axis_chunks_iter_mut(Axis(1), lanes)).collect();
+        let advance = |(mut block, records): (Block<'_, T>, _)| block.advance(inputs, records);
+        if all_threads {
+            work.into_iter().flat_map(advance).collect()
+        } else {
+            work.into_par_iter().map(advance).collect::<Vec<_>>().into_iter().flatten().collect()
         }
     }
 }

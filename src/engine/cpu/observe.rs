@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::block::{Block, Iterates, Predictions};
-use super::shared::{HeldOut, Rows, Shared};
+use super::shared::{Rows, Shared};
 use super::vector::{PartialSums, sum, vectorised};
 use crate::objective::{LossFunction, PenaltyFunction, Real, Zeros, with_loss, with_penalty};
 use crate::program::RecordLayout;
@@ -27,6 +27,7 @@ impl<T: Real> Block<'_, T> {
 
     /// Records changes, support and the penalty value.
     fn record_step<P: PenaltyFunction>(&mut self, penalty: P) {
+        let fewest = self.lanes_per_task();
         let (columns, Iterates { x, x_previous, .. }) = self.coefficients.current();
         let (q, factors, penalised) = (columns.design.columns(), &columns.factors[..], columns.penalised);
         let width = q * self.shared.width();
@@ -34,6 +35,7 @@ impl<T: Real> Block<'_, T> {
             .par_iter_mut()
             .zip(x.par_chunks_exact(width))
             .zip(x_previous.par_chunks_exact(width))
+            .with_min_len(fewest)
             .for_each(|((lane, x), xp)| {
                 let (l1, l2) = (T::of(lane.numbers.l1), T::of(lane.numbers.l2));
                 let params = &lane.params;
@@ -46,6 +48,7 @@ impl<T: Real> Block<'_, T> {
 
     /// Adds the loss term to `⟨s, ∇f(x⁺) − ∇f(e)⟩` and its tangents: `⟨X s, ω (φ'(z⁺) − φ'(X e))⟩`.
     fn see_secant<L: LossFunction>(&mut self, loss: L) {
+        let fewest = self.lanes_per_task();
         let rows = &self.shared.rows;
         let n = self.shared.shape().0;
         let width = n * self.shared.width();
@@ -57,6 +60,7 @@ impl<T: Real> Block<'_, T> {
             .zip(z.par_chunks_exact(width))
             .zip(extrapolated.par_chunks_exact(width))
             .zip(r.par_chunks_exact(width))
+            .with_min_len(fewest)
             .for_each(|(((lane, z), e), r)| {
                 let weight = &shared.weight(lane.fold)[..n];
                 let seen = &mut lane.control.seen;
@@ -76,10 +80,11 @@ impl<T: Real> Block<'_, T> {
 
     /// Adds the loss value to the objective.
     fn record_loss<L: LossFunction>(&mut self, loss: L) {
+        let fewest = self.lanes_per_task();
         let shared = self.shared;
         let (n, target) = (shared.shape().0, &shared.rows.target[..]);
         let z = self.predictions.z.par_chunks_exact(n * shared.width());
-        self.lanes.par_iter_mut().zip(z).for_each(|(lane, z)| {
+        self.lanes.par_iter_mut().zip(z).with_min_len(fewest).for_each(|(lane, z)| {
             let weight = shared.weight(lane.fold);
             let mean = vectorised(MeanLoss { loss, target, weight, z: &z[..n] });
             lane.record[RecordLayout::OBJECTIVE] += mean.f64();
@@ -89,11 +94,12 @@ impl<T: Real> Block<'_, T> {
         });
     }
 
-    fn record_held_out<L: LossFunction>(&mut self, loss: L, held_out: &HeldOut<T>) {
+    fn record_held_out<L: LossFunction>(&mut self, loss: L, held_out: &Rows<T>) {
+        let fewest = self.lanes_per_task();
         let shared = self.shared;
-        let Rows { target, weight, .. } = &held_out.rows;
+        let Rows { target, weight, .. } = held_out;
         let z = self.predictions.held_out.par_chunks_exact(target.len() * shared.width());
-        self.lanes.par_iter_mut().zip(z).for_each(|(lane, z)| {
+        self.lanes.par_iter_mut().zip(z).with_min_len(fewest).for_each(|(lane, z)| {
             shared.record_validation(loss, (target, weight), z, &mut lane.record);
         });
     }

@@ -23,6 +23,7 @@ impl<T: Real> Block<'_, T> {
     }
 
     fn residual_of<L: LossFunction>(&mut self, loss: L, at: At) {
+        let fewest = self.lanes_per_task();
         let shared = self.shared;
         let (n, _) = shared.shape();
         let width = n * shared.width();
@@ -31,6 +32,7 @@ impl<T: Real> Block<'_, T> {
             .zip(z.par_chunks_exact(width))
             .zip(z_previous.par_chunks_exact(width))
             .zip(&*self.lanes)
+            .with_min_len(fewest)
             .for_each(|(((r, z), z_previous), lane)| {
                 let (extrapolation, dextrapolation) = match at {
                     At::Extrapolated => (lane.params.extrapolation, &lane.params.dextrapolation[..]),
@@ -54,6 +56,7 @@ impl<T: Real> Block<'_, T> {
 
     /// Stores the predictions `X e` and `X de`, if a rule measures the curvature of the next step.
     pub(super) fn store_extrapolated(&mut self) {
+        let fewest = self.lanes_per_task();
         let n = self.shared.shape().0;
         let width = n * self.shared.width();
         let Predictions { z, z_previous, extrapolated, .. } = self.predictions.each_mut();
@@ -62,6 +65,7 @@ impl<T: Real> Block<'_, T> {
             .zip(z.par_chunks_exact(width))
             .zip(z_previous.par_chunks_exact(width))
             .zip(&*self.lanes)
+            .with_min_len(fewest)
             .for_each(|(((e, z), z_previous), lane)| {
                 for i in 0..width {
                     e[i] = extrapolate(z[i], z_previous[i], lane.params.extrapolation);

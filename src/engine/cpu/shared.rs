@@ -2,6 +2,8 @@
 
 use std::sync::Mutex;
 
+use ndarray::ArrayViewMut2;
+
 use super::prox::Partials;
 use crate::design::Design;
 use crate::lanes::{Job, MetricSource, RunNumbers};
@@ -20,7 +22,8 @@ pub(super) struct Shared<T> {
     places: Vec<usize>,
     pub(super) columns_of_objective: usize,
     pub(super) rows: Rows<T>,
-    pub(super) held_out: Option<HeldOut<T>>,
+    /// Held-out rows.
+    pub(super) held_out: Option<Rows<T>>,
     /// Weights of the rows that each fold fits and holds out; empty without folds.
     folds: Vec<[Vec<T>; 2]>,
     /// `[d]`: change of the tangents of held-out predictions by an intercept that is computed from the means.
@@ -45,6 +48,8 @@ pub(super) struct Shared<T> {
 /// Columns of the design, all or those of a working set, and their penalty data.
 pub(super) struct ColumnSet<T> {
     pub(super) design: Design<T>,
+    /// The same columns of the held-out rows.
+    pub(super) held_out: Option<Design<T>>,
     /// `[q]`: penalty factors; columns from `penalised` on are exempt from the penalty.
     pub(super) factors: Vec<T>,
     pub(super) penalised: usize,
@@ -69,12 +74,6 @@ pub(super) struct Rows<T> {
     pub(super) weight: Vec<T>,
     /// `[d][n]`, empty if no tangent changes the target.
     pub(super) target_tangent: Vec<Vec<T>>,
-}
-
-/// Held-out rows.
-pub(super) struct HeldOut<T> {
-    pub(super) design: Design<T>,
-    pub(super) rows: Rows<T>,
 }
 
 /// Scratch buffers for the work on one lane.
@@ -106,10 +105,7 @@ impl<T: Real> Shared<T> {
             weight: cast(&problem.weight),
             target_tangent: tangents.map_or(Vec::new(), |dy| dy.columns().into_iter().map(cast).collect()),
         };
-        let held_out = problem.held_out.as_ref().map(|h| {
-            let rows = Rows { target: cast(&h.target), weight: cast(&h.weight), target_tangent: Vec::new() };
-            HeldOut { design: moving(&h.design).cast(), rows }
-        });
+        let held_out = problem.held_out.as_ref();
         let place = |j: usize| match &places[..] {
             [] => FactorSeed::Column(j),
             places => places.binary_search(&j).map_or(FactorSeed::Outside, FactorSeed::Column),
@@ -134,12 +130,17 @@ impl<T: Real> Shared<T> {
             penalty: problem.penalty(),
             columns: ColumnSet {
                 design: design.cast(),
+                held_out: held_out.map(|h| moving(&h.design).cast()),
                 factors,
                 penalised,
                 seeds: numbers.factor_seeds.iter().map(seed).collect(),
             },
             rows,
-            held_out,
+            held_out: held_out.map(|h| Rows {
+                target: cast(&h.target),
+                weight: cast(&h.weight),
+                target_tangent: Vec::new(),
+            }),
             folds: problem.folds.iter().map(|f| [cast(&f.fitted), cast(&f.held_out)]).collect(),
             intercept_tangents: cast(&numbers.intercept_tangents),
             squares: matches!(job.metric, MetricSource::Hessian { .. })
@@ -159,6 +160,22 @@ impl<T: Real> Shared<T> {
     /// The place of a column among those of the objective.
     pub(super) fn place(&self, j: usize) -> usize {
         self.places.get(j).copied().unwrap_or(j)
+    }
+
+    /// Writes the columns `[1 + d, rows]` of a lane, on all columns of the design or on `members`, into those
+    /// of the objective.
+    pub(super) fn store_columns(
+        &self,
+        mut to: ArrayViewMut2<'_, f64>,
+        columns: &[T],
+        members: Option<&[usize]>,
+    ) {
+        let rows = members.map_or(self.shape().1, <[usize]>::len);
+        for (mut to, column) in to.outer_iter_mut().zip(columns.chunks_exact(rows)) {
+            for (k, v) in column.iter().enumerate() {
+                to[self.place(members.map_or(k, |members| members[k]))] = v.f64();
+            }
+        }
     }
 
     /// `(n, q)` of the design.

@@ -5,11 +5,20 @@ use ndarray::Array2;
 use super::block::{Block, Coefficients, Iterates, Predictions};
 use super::lane::ActiveLane;
 use super::shared::Shared;
-use super::working_set::{GROUP, WorkingSets};
-use crate::design::Threads;
+use super::working_set::WorkingSets;
+use crate::design::{Design, Threads};
 use crate::lanes::{Job, LaneState, MetricSource, RunNumbers};
 use crate::objective::Real;
 use crate::program::Plan;
+
+/// True if products with the columns of a group of lanes are as efficient as those of all lanes: if the
+/// design is sparse, or a core's cache holds it.
+pub(super) fn is_grouped<T: Real>(design: &Design<T>) -> bool {
+    matches!(design, Design::Sparse(_)) || design.bytes() <= CACHE_BYTES
+}
+
+/// Bytes of a design that a core's cache holds beside the columns of a group of lanes.
+const CACHE_BYTES: u64 = 1 << 20;
 
 /// The lanes and their columns, in the order in which they were loaded.
 pub(super) struct State<T> {
@@ -20,6 +29,10 @@ pub(super) struct State<T> {
     slots: Vec<usize>,
     iterates: Iterates<Vec<T>>,
     predictions: Predictions<Vec<T>>,
+    /// Lanes of a group.
+    group_lanes: usize,
+    /// True if lanes always advance in groups.
+    grouped: bool,
     /// The working sets, if the plan has them.
     pub(super) sets: Option<WorkingSets<T>>,
 }
@@ -32,8 +45,10 @@ impl<T: Real> State<T> {
         let (n, q) = shared.shape();
         let columns = |rows: usize| vec![T::zero(); rows * plan.slots * shared.width()];
         let has_metric = *job.metric != MetricSource::None;
-        let held_out = shared.held_out.as_ref().map_or(0, |h| h.rows.target.len());
+        let held_out = shared.held_out.as_ref().map_or(0, |rows| rows.target.len());
         State {
+            group_lanes: plan.request.group_lanes(),
+            grouped: is_grouped(&shared.columns.design),
             lanes: Vec::with_capacity(plan.slots),
             slots: vec![0; job.lanes.len()],
             iterates: Iterates {
@@ -49,34 +64,37 @@ impl<T: Real> State<T> {
                 extrapolated: columns(if job.schedule.uses_secant() { n } else { 0 }),
                 held_out: columns(held_out),
             },
-            sets: (plan.working_set > 0).then(|| WorkingSets::new(plan, &shared.columns.design)),
+            sets: (plan.working_set > 0).then(|| WorkingSets::new(plan, &shared.columns)),
             numbers,
             shared,
         }
     }
 
-    /// Runs `work` on all lanes: as one block on all columns, or, if working sets are in use, as one block
-    /// per group, in parallel.
-    pub(super) fn for_each_block(&mut self, work: impl Fn(&mut Block<'_, T>) + Sync) {
-        if self.sets.as_ref().is_some_and(|sets| sets.on) {
-            return self.for_each_group(work);
+    /// The blocks that advance in parallel: groups of lanes, or one of all lanes.
+    pub(super) fn blocks(&mut self) -> Vec<Block<'_, T>> {
+        if self.grouped || self.sets.as_ref().is_some_and(|sets| sets.on) {
+            return self.groups();
         }
         let mut block = self.block();
         block.coefficients.sets = &mut [];
-        work(&mut block);
+        vec![block]
     }
 
-    /// Runs `work` on every group of lanes, with its working set, in parallel.
-    pub(super) fn for_each_group(&mut self, work: impl Fn(&mut Block<'_, T>) + Sync) {
-        self.block().each_group(&work);
+    /// One block for each group of lanes, with its working set. If there are fewer than threads, and their
+    /// products are large, each is to use all threads.
+    pub(super) fn groups(&mut self) -> Vec<Block<'_, T>> {
+        let size = self.group_lanes;
+        let enough = self.grouped || self.lanes.len().div_ceil(size) >= rayon::current_num_threads();
+        let threads = if enough { Threads::One } else { Threads::All };
+        self.block().into_groups(size, threads)
     }
 
     fn block(&mut self) -> Block<'_, T> {
         let shared = &self.shared;
         let (n, q) = shared.shape();
-        let held_out = shared.held_out.as_ref().map_or(0, |h| h.rows.target.len());
+        let held_out = shared.held_out.as_ref().map_or(0, |rows| rows.target.len());
         let columns = self.lanes.len() * shared.width();
-        let groups = self.lanes.len().div_ceil(GROUP);
+        let groups = self.lanes.len().div_ceil(self.group_lanes);
         let Predictions { z, z_previous, r, extrapolated, held_out: validation } =
             self.predictions.each_mut();
         Block {
@@ -86,6 +104,7 @@ impl<T: Real> State<T> {
                 all: &shared.columns,
                 full: self.iterates.each_mut().map(|all| first(all, columns * q)),
                 sets: self.sets.as_mut().map_or(&mut [], |sets| &mut sets.groups[..groups]),
+                swapped: false,
             },
             predictions: Predictions {
                 z: first(z, columns * n),
@@ -94,32 +113,14 @@ impl<T: Real> State<T> {
                 extrapolated: first(extrapolated, columns * n),
                 held_out: first(validation, columns * held_out),
             },
+            swapped: false,
             threads: Threads::All,
-        }
-    }
-
-    /// Swaps the names of new and previous iterates and predictions, after the new ones have
-    /// overwritten those before.
-    pub(super) fn swap(&mut self) {
-        std::mem::swap(&mut self.iterates.x, &mut self.iterates.x_previous);
-        std::mem::swap(&mut self.predictions.z, &mut self.predictions.z_previous);
-    }
-
-    /// Predictions of held-out rows, from all coefficients.
-    pub(super) fn predict_held_out(&mut self) {
-        if self.shared.held_out.is_none() {
-            return;
-        }
-        self.scatter_working_sets();
-        let block = self.block();
-        if let Some(held_out) = &block.shared.held_out {
-            held_out.design.apply(block.predictions.held_out, block.coefficients.full.x, Threads::All);
         }
     }
 
     /// Columns left out so far, in units of all columns of a lane for an iteration.
     pub(super) fn skipped(&self) -> f64 {
-        self.sets.as_ref().map_or(0.0, |sets| sets.skipped)
+        self.sets.as_ref().map_or(0.0, |sets| sets.groups.iter().map(|set| set.skipped).sum())
     }
 
     /// Loads lanes after the active ones.
@@ -188,30 +189,18 @@ impl<T: Real> State<T> {
         self.lanes.iter().enumerate().for_each(|(slot, lane)| self.slots[lane.lane] = slot);
     }
 
-    /// The iterate of the lane in a slot and its tangents, `[1 + d, q]`.
-    pub(super) fn columns(&self, slot: usize) -> Array2<f64> {
-        self.take(slot, |iterates| &iterates.x)
-    }
-
-    /// Columns of a slot, from its working set if that is active.
+    /// Columns of a slot, `[1 + d, q]`, from its working set if that is active.
     fn take(&self, slot: usize, of: fn(&Iterates<Vec<T>>) -> &Vec<T>) -> Array2<f64> {
-        let (width, q) = (self.shared.width(), self.shared.shape().1);
-        let shared = &self.shared;
+        let (shared, width) = (&self.shared, self.shared.width());
         let mut out = Array2::zeros((width, shared.columns_of_objective));
-        let set = self.sets.as_ref().map(|sets| &sets.groups[slot / GROUP]).filter(|set| set.active);
-        for (t, mut out) in out.outer_iter_mut().enumerate() {
-            match set {
-                Some(set) => {
-                    let rows = set.members.len();
-                    let column = &of(&set.iterates)[(slot % GROUP * width + t) * rows..][..rows];
-                    set.members.iter().zip(column).for_each(|(j, v)| out[shared.place(*j)] = v.f64());
-                }
-                None => {
-                    let column = &of(&self.iterates)[(slot * width + t) * q..][..q];
-                    column.iter().enumerate().for_each(|(j, v)| out[shared.place(j)] = v.f64());
-                }
-            }
-        }
+        let set =
+            self.sets.as_ref().map(|sets| &sets.groups[slot / self.group_lanes]).filter(|set| set.active);
+        let (columns, slot, members) = match set {
+            Some(set) => (of(&set.iterates), slot % self.group_lanes, Some(&set.members[..])),
+            None => (of(&self.iterates), slot, None),
+        };
+        let rows = width * members.map_or(shared.shape().1, <[usize]>::len);
+        shared.store_columns(out.view_mut(), &columns[slot * rows..(slot + 1) * rows], members);
         out
     }
 
@@ -225,7 +214,7 @@ impl<T: Real> State<T> {
         LaneState {
             lane: active.lane,
             iteration: active.outcome.iterations,
-            state: self.columns(slot),
+            state: self.take(slot, |iterates| &iterates.x),
             previous: self.take(slot, |iterates| &iterates.x_previous),
             metric: curvatures.then(|| self.take(slot, |iterates| &iterates.metric)),
             memory: active.control.memory(),

@@ -17,6 +17,7 @@ impl<T: Real> Block<'_, T> {
     }
 
     fn step_of<P: PenaltyFunction>(&mut self, penalty: P) {
+        let fewest = self.lanes_per_task();
         let shared = self.shared;
         let measures_curvature = !self.predictions.extrapolated.is_empty();
         let (columns, Iterates { x, x_previous, g, metric }) = self.coefficients.current();
@@ -29,6 +30,7 @@ impl<T: Real> Block<'_, T> {
             .zip(g.par_chunks_exact(width))
             .zip(&mut *self.lanes)
             .enumerate()
+            .with_min_len(fewest)
             .for_each(|(i, (((xp, x), g), lane))| {
                 if !lane.is_running() {
                     xp.copy_from_slice(x);

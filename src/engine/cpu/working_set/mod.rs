@@ -11,15 +11,14 @@ use super::block::Iterates;
 use super::shared::{ColumnSet, FactorSeed, Shared};
 use crate::design::Design;
 use crate::objective::Real;
-use crate::program::GROUP_LANES;
 
 mod policy;
 mod screening;
 
 pub(super) use policy::WorkingSets;
 
-/// Lanes that share a set.
-pub(super) const GROUP: usize = GROUP_LANES;
+/// Iterations after which a smaller set is looked for; twice as many whenever there is none.
+const LIFETIME: usize = 24;
 
 /// A set of coefficients, and the columns of a group of lanes on it.
 pub(super) struct WorkingSet<T> {
@@ -32,22 +31,28 @@ pub(super) struct WorkingSet<T> {
     /// For each lane, the residual `[n]` at which correlations were computed, and the radius around it.
     reference: Vec<T>,
     radius: Vec<T>,
-    /// Iterations since then.
+    /// Iterations since then, and after how many a smaller set is looked for.
     age: usize,
+    lifetime: usize,
+    /// Columns left out so far, in units of all columns of a lane for an iteration.
+    pub(super) skipped: f64,
 }
 
 impl<T: Real> WorkingSet<T> {
-    /// An empty set for a group of `lanes`, of columns of a design.
-    fn new(all: &Design<T>, lanes: usize) -> Self {
-        let (design, n) = (all.without_columns(), all.rows());
+    /// An empty set of columns for a group of `lanes`.
+    fn new(all: &ColumnSet<T>, lanes: usize) -> Self {
+        let (design, n) = (all.design.without_columns(), all.design.rows());
+        let held_out = all.held_out.as_ref().map(Design::without_columns);
         WorkingSet {
             active: false,
             members: Vec::new(),
-            columns: ColumnSet { design, factors: Vec::new(), penalised: 0, seeds: Vec::new() },
+            columns: ColumnSet { design, held_out, factors: Vec::new(), penalised: 0, seeds: Vec::new() },
             iterates: Iterates { x: Vec::new(), x_previous: Vec::new(), g: Vec::new(), metric: Vec::new() },
             reference: vec![T::zero(); n * lanes],
             radius: vec![T::zero(); lanes],
             age: 0,
+            lifetime: LIFETIME,
+            skipped: 0.0,
         }
     }
 
@@ -64,6 +69,9 @@ impl<T: Real> WorkingSet<T> {
             seed => *seed,
         }));
         all.design.select_columns(members, &mut columns.design);
+        if let (Some(all), Some(held_out)) = (&all.held_out, &mut columns.held_out) {
+            all.select_columns(members, held_out);
+        }
 
         let q = all.design.columns();
         let take = |to: &mut Vec<T>, from: &[T]| {

@@ -1,24 +1,27 @@
-//! Decides when working sets are used: if they leave out enough columns, since products of few columns are
-//! slower per operation.
+//! Decides when working sets are used: always if lanes advance in groups anyway; else if the sets leave out
+//! enough columns, since products of few columns are slower per operation.
 
-use super::super::state::State;
-use super::{GROUP, WorkingSet};
-use crate::design::Design;
+use rayon::prelude::*;
+
+use super::super::shared::ColumnSet;
+use super::super::state::{State, is_grouped};
+use super::WorkingSet;
 use crate::objective::Real;
 use crate::program::Plan;
 
 /// The working sets of all groups of lanes.
 pub(in super::super) struct WorkingSets<T> {
-    /// True if they are in use.
+    /// True if they are in use, and if they always are.
     pub(in super::super) on: bool,
+    always: bool,
     pub(in super::super) groups: Vec<WorkingSet<T>>,
-    /// Iterations so far, the iteration of the next attempt, and the iterations to wait
-    /// after a failed attempt.
+    /// Lanes of a group.
+    group_lanes: usize,
+    /// Iterations so far, the iteration of the next decision, and the iterations to wait after a failed
+    /// attempt.
     iterations: usize,
-    next_try: usize,
+    next: usize,
     wait: usize,
-    /// Columns left out so far, in units of all columns of a lane for an iteration.
-    pub(in super::super) skipped: f64,
 }
 
 /// Share of the columns below which working sets are enabled, and above which they are disabled.
@@ -32,81 +35,94 @@ const MAX_WAIT: usize = 64;
 pub(super) const PERIOD: usize = 5;
 
 impl<T: Real> WorkingSets<T> {
-    /// Sets for the slots of a plan, of columns of a design.
-    pub(in super::super) fn new(plan: &Plan, design: &Design<T>) -> Self {
-        let groups = 0..plan.slots.div_ceil(GROUP);
+    /// Sets of columns for the slots of a plan.
+    pub(in super::super) fn new(plan: &Plan, all: &ColumnSet<T>) -> Self {
+        let group_lanes = plan.request.group_lanes();
+        let groups = 0..plan.slots.div_ceil(group_lanes);
+        let always = is_grouped(&all.design);
         WorkingSets {
-            on: false,
-            groups: groups.map(|_| WorkingSet::new(design, plan.slots.min(GROUP))).collect(),
+            on: always,
+            always,
+            groups: groups.map(|_| WorkingSet::new(all, plan.slots.min(group_lanes))).collect(),
+            group_lanes,
             iterations: 0,
-            next_try: FIRST_WAIT,
+            next: FIRST_WAIT,
             wait: FIRST_WAIT,
-            skipped: 0.0,
         }
     }
 
     /// Share of `q` columns that `lanes` use.
     fn share(&self, lanes: usize, q: usize) -> f64 {
         let used = |(i, set): (usize, &WorkingSet<T>)| {
-            let own = (lanes - i * GROUP).min(GROUP);
+            let own = (lanes - i * self.group_lanes).min(self.group_lanes);
             own * if set.active { set.members.len() } else { q }
         };
-        let used: usize = self.groups[..lanes.div_ceil(GROUP)].iter().enumerate().map(used).sum();
-        used as f64 / (lanes * q) as f64
+        let groups = &self.groups[..lanes.div_ceil(self.group_lanes)];
+        groups.iter().enumerate().map(used).sum::<usize>() as f64 / (lanes * q) as f64
     }
 
-    /// Disables all sets until the next attempt, after `wait` iterations.
+    /// Iterations until residuals must be kept, or a decision is due.
+    pub(in super::super) fn span(&self) -> usize {
+        if self.always {
+            return usize::MAX;
+        }
+        let left = self.next - self.iterations;
+        if !self.on && left > PERIOD { left - PERIOD } else { left }
+    }
+
+    /// Makes the next decision after `wait` iterations.
     fn wait(&mut self, wait: usize) {
-        self.on = false;
         self.wait = wait;
-        self.next_try = self.iterations + wait;
+        self.next = self.iterations + wait;
+    }
+
+    fn disable(&mut self, wait: usize) {
+        self.on = self.always;
         self.groups.iter_mut().for_each(|set| set.active = false);
+        self.wait(wait);
     }
 }
 
 impl<T: Real> State<T> {
-    /// Enables working sets if they pay, and disables them if they do not.
-    pub(in super::super) fn adapt_working_sets(&mut self) {
+    /// After `iterations`, enables working sets if they pay, and disables them if they do not.
+    pub(in super::super) fn adapt_working_sets(&mut self, iterations: usize) {
         let (lanes, q) = (self.lanes.len(), self.shared.shape().1);
-        let running = self.lanes.iter().filter(|lane| lane.is_running()).count();
-        let Some(sets) = &mut self.sets else { return };
-        sets.iterations += 1;
-        sets.groups.iter_mut().for_each(|set| set.age += 1);
-        let was_on = sets.on;
-        if !was_on && sets.iterations != sets.next_try {
-            if sets.iterations + PERIOD == sets.next_try {
-                self.for_each_group(|block| block.keep_residuals());
+        let Some(sets) = self.sets.as_mut().filter(|sets| !sets.always) else { return };
+        sets.iterations += iterations;
+        if !sets.on {
+            // Groups in use count their iterations themselves.
+            sets.groups.iter_mut().for_each(|set| set.age += iterations);
+        }
+        let (on, left) = (sets.on, sets.next - sets.iterations);
+        if left > 0 {
+            if !on && left == PERIOD {
+                self.groups().iter_mut().for_each(|block| block.keep_residuals());
             }
             return;
         }
-        self.for_each_group(|block| block.try_working_set());
+        if !on {
+            self.groups().into_par_iter().for_each(|mut block| block.try_working_set());
+        }
         let Some(sets) = &mut self.sets else { return };
         let share = sets.share(lanes, q);
-        if was_on {
-            sets.skipped += (1.0 - share) * running as f64;
-        }
-        if share < if was_on { DISABLE_ABOVE } else { ENABLE_BELOW } {
+        if share < if on { DISABLE_ABOVE } else { ENABLE_BELOW } {
             sets.on = true;
-        } else if was_on {
+            sets.wait(FIRST_WAIT);
+        } else if on {
             self.disable_working_sets();
         } else {
             // Each failed attempt doubles the wait.
-            sets.wait((2 * sets.wait).min(MAX_WAIT));
-        }
-    }
-
-    /// Writes the iterates of working sets back into those of all coefficients.
-    pub(in super::super) fn scatter_working_sets(&mut self) {
-        if self.sets.as_ref().is_some_and(|sets| sets.on) {
-            self.for_each_group(|block| block.scatter());
+            sets.disable((2 * sets.wait).min(MAX_WAIT));
         }
     }
 
     /// Goes back to all coefficients.
     pub(in super::super) fn disable_working_sets(&mut self) {
-        self.scatter_working_sets();
+        if self.sets.as_ref().is_some_and(|sets| sets.on) {
+            self.groups().into_par_iter().for_each(|mut block| block.scatter());
+        }
         if let Some(sets) = &mut self.sets {
-            sets.wait(FIRST_WAIT);
+            sets.disable(FIRST_WAIT);
         }
     }
 }

@@ -4,8 +4,8 @@ use super::super::block::{Block, Iterates};
 use super::super::lane::ActiveLane;
 use super::super::shared::Shared;
 use super::super::vector::sum;
-use super::WorkingSet;
 use super::policy::PERIOD;
+use super::{LIFETIME, WorkingSet};
 use crate::design::Threads;
 use crate::objective::Real;
 
@@ -18,14 +18,29 @@ impl<T: Real> Block<'_, T> {
     pub(in super::super) fn screen(&mut self) {
         let (shared, r) = (self.shared, &*self.predictions.r);
         let ([set], full) = (&mut *self.coefficients.sets, &mut self.coefficients.full) else { return };
-        if !set.active || set.is_safe(shared, r) {
+        if !set.active || (set.age < set.lifetime && set.is_safe(shared, r)) {
             return;
         }
         let q = shared.shape().1;
+        let before = set.members.len();
         set.scatter(q, full);
         let correlations = &mut full.g[..self.lanes.len() * q];
         shared.columns.design.apply_t_strided(correlations, r, shared.width(), Threads::One);
         set.choose(shared, self.lanes, full, 1, r);
+        let shrank = 4 * set.members.len() < 3 * before;
+        set.lifetime = if shrank { LIFETIME } else { 2 * set.lifetime };
+    }
+
+    /// Counts an iteration, and tries to choose a working set if the group is unrestricted.
+    pub(in super::super) fn renew_working_set(&mut self) {
+        let running = self.lanes.iter().filter(|lane| lane.is_running()).count();
+        let [set] = &mut *self.coefficients.sets else { return };
+        set.age += 1;
+        if set.active {
+            let share = set.members.len() as f64 / self.shared.shape().1 as f64;
+            set.skipped += (1.0 - share) * running as f64;
+        }
+        self.try_working_set();
     }
 
     /// Tries to choose a working set for an unrestricted group, from the gradients of its last iteration.
