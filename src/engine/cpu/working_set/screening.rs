@@ -9,6 +9,8 @@ use super::{LIFETIME, WorkingSet};
 use crate::design::Threads;
 use crate::objective::Real;
 
+/// A set of less than this fraction of all columns needs no smaller one.
+const SMALL: usize = 16;
 /// Number of iterations for which a radius should be valid.
 const RADIUS_ITERATIONS: f64 = 12.0;
 
@@ -18,10 +20,11 @@ impl<T: Real> Block<'_, T> {
     pub(in super::super) fn screen(&mut self) {
         let (shared, r) = (self.shared, &*self.predictions.r);
         let ([set], full) = (&mut *self.coefficients.sets, &mut self.coefficients.full) else { return };
-        if !set.active || (set.age < set.lifetime && set.is_safe(shared, r)) {
+        let q = shared.shape().1;
+        let is_current = set.age < set.lifetime || set.members.len() < q / SMALL;
+        if !set.active || (is_current && set.is_safe(shared, r)) {
             return;
         }
-        let q = shared.shape().1;
         let before = set.members.len();
         set.scatter(q, full);
         let correlations = &mut full.g[..self.lanes.len() * q];
