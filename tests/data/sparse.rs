@@ -5,11 +5,11 @@ use crate::common::cases::{sparse, thinned};
 use crate::common::compare::{Report, compare};
 use crate::common::{gpu, synthetic};
 use proxjet::design::Design;
-use proxjet::engine::Engine;
 use proxjet::engine::cpu::CpuEngine;
+use proxjet::engine::{Engine, Status};
 use proxjet::objective::{Derivative, Loss, Objective, Penalty};
 use proxjet::program::{Precision, Strategy};
-use proxjet::schedule::{Algorithm, Metric, Phase};
+use proxjet::schedule::{Algorithm, Metric, Phase, Step};
 use proxjet::solve::{Alphas, Sweep};
 
 fn is_sparse(data: &Dataset) -> bool {
@@ -178,12 +178,13 @@ fn both(n: usize, p: usize, classes: bool, standardized: bool) -> [(Dataset, Dat
 /// Loss, penalty, strategy, metric and tangents of a sweep of both designs.
 type Setting = (Loss, Penalty, Strategy, Metric, usize);
 
-fn settings() -> [Setting; 5] {
+fn settings() -> [Setting; 6] {
     let hessian = Metric::Hessian { every: 7, gain: 1.0 };
     let huber = Loss::huber(0.7).unwrap();
     [
         (Loss::squared(), Penalty::l1(), Strategy::Direct, Metric::Auto, 2),
         (Loss::squared(), Penalty::l1(), Strategy::Gram, Metric::None, 2),
+        (Loss::squared(), Penalty::l1(), Strategy::Persistent, Metric::None, 2),
         (Loss::logistic(), Penalty::elastic_net(), Strategy::Direct, Metric::Auto, 2),
         (Loss::logistic(), Penalty::l1(), Strategy::Direct, hessian, 1),
         (huber, Penalty::l2(), Strategy::Direct, Metric::Auto, 9),
@@ -205,15 +206,25 @@ fn sequences_are_those_of_a_dense_design(engine: &mut dyn Engine, precision: Pre
     // Rows that are fewer than columns, and rows that are more.
     for (n, p) in [(40, 130), (90, 12)] {
         for (k, (loss, penalty, strategy, metric, d)) in settings().into_iter().enumerate() {
-            // The triangular factor serves more rows than columns.
-            if strategy == Strategy::Gram && engine.info().engine == "cpu" && n < p {
+            // The triangular factor serves more rows than columns; the persistent kernel is a device's.
+            let able = match strategy {
+                Strategy::Direct => true,
+                Strategy::Gram => engine.info().engine == "gpu" || n > p,
+                // A workgroup's memory holds a lane with few coefficients.
+                _ => engine.info().engine == "gpu" && n > p,
+            };
+            if !able {
                 continue;
             }
             for &(intercept, standardized) in centring {
                 let sweep = |(fitted, held_out): &(Dataset, Dataset)| {
                     let objective = Objective::builder(fitted.clone()).loss(loss).penalty(penalty);
-                    let objective = objective.intercept(intercept).validation(held_out.clone());
-                    let objective = objective.build().unwrap();
+                    let objective = objective.intercept(intercept);
+                    // The persistent kernel has no held-out rows.
+                    let objective = match strategy {
+                        Strategy::Persistent => objective.build().unwrap(),
+                        _ => objective.validation(held_out.clone()).build().unwrap(),
+                    };
                     // None at alpha_max itself, which is a kink.
                     let top = objective.alpha_max(penalty.l1_ratio().unwrap_or(0.5)).min(1.0);
                     let alphas = (0..9).map(|i| 0.9 * top * 0.85f64.powi(i)).collect();
@@ -238,6 +249,48 @@ fn sequences_are_those_of_a_dense_design(engine: &mut dyn Engine, precision: Pre
         }
     }
     report.finish(9 * centring.len());
+}
+
+/// Lanes that overflow leave nothing to those that follow in their slots.
+fn lanes_that_overflow_spoil_no_other(engine: &mut dyn Engine, precision: Precision, strategy: Strategy) {
+    let (huge, rounding) = if precision == Precision::F32 { (1e30, 1e-5) } else { (1e200, 1e-12) };
+    let [_, (fitted, held_out)] = both(90, 12, false, true);
+    let objective = Objective::builder(fitted).validation(held_out).build().unwrap();
+    let top = objective.alpha_max(1.0);
+    let sweep = |lanes: std::ops::Range<i32>| {
+        let steps = lanes.clone().map(|lane| if lane < 20 { huge } else { 0.1 });
+        let steps = ndarray::Array2::from_shape_vec((1, lanes.len()), steps.collect()).unwrap();
+        let steps = steps.broadcast((60, lanes.len())).unwrap().to_owned().into_dyn();
+        let alphas = Alphas::List(lanes.map(|lane| 0.9 * top * 0.9f64.powi(lane)).collect());
+        let schedule = Phase::new(Algorithm::Fista).step(Step::Table(steps));
+        let sweep = Sweep::new(objective.clone()).alphas(alphas).schedule(schedule).iterations(60).tol(0.0);
+        sweep.metric(Metric::None).precision(precision).strategy(Some(strategy))
+    };
+    let all = sweep(0..40);
+    let of_few_slots = (60_000..8_000_000).step_by(20_000).map(|bytes| all.clone().memory_budget(bytes));
+    let few = |sweep: &Sweep| sweep.plan(&*engine).is_ok_and(|plan| plan.slots > 8 && plan.slots < 20);
+    let all = of_few_slots.into_iter().find(few).expect("a budget for a few slots").run(engine).unwrap();
+    let alone = sweep(20..40).run(engine).unwrap();
+    assert!(all.lanes[..20].iter().all(|lane| lane.status == Status::NotFinite), "{:?}", all.lanes);
+    for (lane, alone) in all.lanes[20..].iter().zip(&alone.lanes) {
+        assert_eq!(lane.status, Status::MaxIterations);
+        for (a, b) in [(lane.objective, alone.objective), (lane.validation_loss, alone.validation_loss)] {
+            let (a, b) = (a.unwrap(), b.unwrap());
+            // Products of other widths round otherwise.
+            assert!((a - b).abs() <= rounding * b.abs(), "{strategy:?}: {a} {b}");
+        }
+    }
+}
+
+#[test]
+fn lanes_that_overflow_spoil_no_other_on_either_engine() {
+    lanes_that_overflow_spoil_no_other(&mut CpuEngine::new(), Precision::F64, Strategy::Direct);
+    lanes_that_overflow_spoil_no_other(&mut CpuEngine::new(), Precision::F64, Strategy::Gram);
+    let Some(mut gpu) = gpu() else { return };
+    for strategy in [Strategy::Direct, Strategy::Gram] {
+        lanes_that_overflow_spoil_no_other(&mut gpu, Precision::F32, strategy);
+        lanes_that_overflow_spoil_no_other(&mut gpu, Precision::F64, strategy);
+    }
 }
 
 #[test]
