@@ -44,20 +44,25 @@ impl LossFunction for Huber {
     fn dual(self) -> Self {
         self
     }
+    #[inline(always)]
     fn value<T: Real>(self, z: T, y: T) -> T {
         let (r, d) = ((z - y).abs(), T::of(self.delta));
         if r <= d { T::of(0.5) * r * r } else { d * (r - T::of(0.5) * d) }
     }
+    #[inline(always)]
     fn d1<T: Real>(self, z: T, y: T) -> T {
         let d = T::of(self.delta);
         (z - y).min(d).max(-d)
     }
+    #[inline(always)]
     fn d2<T: Real>(self, z: T, y: T) -> T {
         if (z - y).abs() < T::of(self.delta) { T::one() } else { T::zero() }
     }
+    #[inline(always)]
     fn d3<T: Real>(self, _z: T, _y: T) -> T {
         T::zero()
     }
+    #[inline(always)]
     fn d1_by_target<T: Real>(self, z: T, y: T) -> T {
         -self.d2(z, y)
     }
@@ -80,6 +85,7 @@ impl LossFunction for Huber {
 }
 
 impl LossDual for Huber {
+    #[inline(always)]
     fn gap<T: Real>(self, z: T, y: T, scale: T) -> T {
         let (r, d) = ((z - y).abs(), T::of(self.delta));
         let (half, miss) = (T::of(0.5), T::one() - scale);

@@ -19,6 +19,7 @@ impl super::Loss {
 const D3_MAX: f64 = 0.096_225_044_864_937_63;
 
 /// `1 / (1 + exp(−t))` without overflow.
+#[inline(always)]
 fn sigmoid<T: Real>(t: T) -> T {
     let e = (-t.abs()).real_exp();
     let big = T::one() / (T::one() + e);
@@ -40,21 +41,26 @@ impl LossFunction for Logistic {
     fn dual(self) -> Self {
         self
     }
+    #[inline(always)]
     fn value<T: Real>(self, z: T, y: T) -> T {
         let m = y * z;
         (-m.abs()).real_exp().real_log1p() + (-m).max(T::zero())
     }
+    #[inline(always)]
     fn d1<T: Real>(self, z: T, y: T) -> T {
         -y * sigmoid(-y * z)
     }
+    #[inline(always)]
     fn d2<T: Real>(self, z: T, y: T) -> T {
         let e = (-(-y * z).abs()).real_exp(); // as in d1, so that the compiler computes it once
         e / ((T::one() + e) * (T::one() + e))
     }
+    #[inline(always)]
     fn d3<T: Real>(self, z: T, y: T) -> T {
         let e = (-z.abs()).real_exp();
         -self.d2(z, y) * z.signum() * (T::one() - e) / (T::one() + e)
     }
+    #[inline(always)]
     fn d1_by_target<T: Real>(self, _z: T, _y: T) -> T {
         T::nan() // a class label has no derivative; `Objective` refuses the direction
     }
@@ -68,6 +74,7 @@ impl LossFunction for Logistic {
 
 impl LossDual for Logistic {
     /// The Kullback–Leibler divergence between Bernoulli(scale·q) and Bernoulli(q), `q = σ(−y z)`.
+    #[inline(always)]
     fn gap<T: Real>(self, z: T, y: T, scale: T) -> T {
         let m = (-y * z).min(T::of(80.0)); // exp(80) is finite in f32
         let t = scale * sigmoid(m);

@@ -30,19 +30,24 @@ impl LossFunction for Squared {
     fn dual(self) -> Self {
         self
     }
+    #[inline(always)]
     fn value<T: Real>(self, z: T, y: T) -> T {
         let r = z - y;
         T::of(0.5) * r * r
     }
+    #[inline(always)]
     fn d1<T: Real>(self, z: T, y: T) -> T {
         z - y
     }
+    #[inline(always)]
     fn d2<T: Real>(self, _z: T, _y: T) -> T {
         T::one()
     }
+    #[inline(always)]
     fn d3<T: Real>(self, _z: T, _y: T) -> T {
         T::zero()
     }
+    #[inline(always)]
     fn d1_by_target<T: Real>(self, _z: T, _y: T) -> T {
         -T::one()
     }
@@ -55,6 +60,7 @@ impl LossFunction for Squared {
 }
 
 impl LossDual for Squared {
+    #[inline(always)]
     fn gap<T: Real>(self, z: T, y: T, scale: T) -> T {
         let miss = (T::one() - scale) * (z - y);
         T::of(0.5) * miss * miss

@@ -48,14 +48,17 @@ impl PenaltyFunction for Box {
     fn dual(self) -> Self {
         self
     }
+    #[inline(always)]
     fn value<T: Real>(self, _x: T, _l1: T, _l2: T) -> T {
         T::zero()
     }
+    #[inline(always)]
     fn prox<T: Real>(self, w: T, _step: T, _l1: T, _l2: T) -> Prox<T> {
         let (lower, upper) = (T::of(self.lower), T::of(self.upper));
         let inside = if w > lower && w < upper { T::one() } else { T::zero() };
         Prox { value: w.max(lower).min(upper), by_input: inside, by_l1: T::zero(), by_l2: T::zero() }
     }
+    #[inline(always)]
     fn is_active<T: Real>(self, x: T) -> bool {
         x > T::of(self.lower) && x < T::of(self.upper)
     }
@@ -85,10 +88,12 @@ impl PenaltyFunction for Box {
 
 impl PenaltyDual for Box {
     /// Feasible for every `v` between finite bounds; an infinite bound permits one sign only.
+    #[inline(always)]
     fn dual_ratio<T: Real>(self, v: T, _l1: T, _l2: T) -> T {
         let open = (v > T::zero() && self.upper.is_infinite()) || (v < T::zero() && self.lower.is_infinite());
         if open { T::infinity() } else { T::zero() }
     }
+    #[inline(always)]
     fn gap<T: Real>(self, x: T, v: T, _l1: T, _l2: T) -> T {
         if v > T::zero() {
             v * (T::of(self.upper) - x)

@@ -32,9 +32,11 @@ impl PenaltyFunction for ElasticNet {
     fn dual(self) -> Self {
         self
     }
+    #[inline(always)]
     fn value<T: Real>(self, x: T, l1: T, l2: T) -> T {
         l1 * x.abs() + T::of(0.5) * l2 * x * x
     }
+    #[inline(always)]
     fn prox<T: Real>(self, w: T, step: T, l1: T, l2: T) -> Prox<T> {
         let over = w.abs() - step * l1;
         if over > T::zero() {
@@ -46,6 +48,7 @@ impl PenaltyFunction for ElasticNet {
             Prox::constant(T::zero())
         }
     }
+    #[inline(always)]
     fn is_active<T: Real>(self, x: T) -> bool {
         x != T::zero()
     }
@@ -65,9 +68,11 @@ impl PenaltyFunction for ElasticNet {
 
 impl PenaltyDual for ElasticNet {
     /// With a ridge part every `v` is feasible.
+    #[inline(always)]
     fn dual_ratio<T: Real>(self, v: T, l1: T, l2: T) -> T {
         if l2 > T::zero() { T::zero() } else { v.abs() / l1 }
     }
+    #[inline(always)]
     fn gap<T: Real>(self, x: T, v: T, l1: T, l2: T) -> T {
         let clipped = v.min(l1).max(-l1);
         let lasso = l1 * x.abs() - x * clipped;

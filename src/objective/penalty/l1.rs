@@ -32,9 +32,11 @@ impl PenaltyFunction for L1 {
     fn dual(self) -> Self {
         self
     }
+    #[inline(always)]
     fn value<T: Real>(self, x: T, l1: T, _l2: T) -> T {
         l1 * x.abs()
     }
+    #[inline(always)]
     fn prox<T: Real>(self, w: T, step: T, l1: T, _l2: T) -> Prox<T> {
         let over = w.abs() - step * l1;
         if over > T::zero() {
@@ -44,6 +46,7 @@ impl PenaltyFunction for L1 {
             Prox::constant(T::zero())
         }
     }
+    #[inline(always)]
     fn is_active<T: Real>(self, x: T) -> bool {
         x != T::zero()
     }
@@ -62,9 +65,11 @@ impl PenaltyFunction for L1 {
 }
 
 impl PenaltyDual for L1 {
+    #[inline(always)]
     fn dual_ratio<T: Real>(self, v: T, l1: T, _l2: T) -> T {
         v.abs() / l1
     }
+    #[inline(always)]
     fn gap<T: Real>(self, x: T, v: T, l1: T, _l2: T) -> T {
         l1 * x.abs() - x * v
     }

@@ -32,12 +32,15 @@ impl PenaltyFunction for L2 {
     fn dual(self) -> Self {
         self
     }
+    #[inline(always)]
     fn value<T: Real>(self, x: T, _l1: T, l2: T) -> T {
         T::of(0.5) * l2 * x * x
     }
+    #[inline(always)]
     fn prox<T: Real>(self, w: T, _step: T, _l1: T, _l2: T) -> Prox<T> {
         Prox::identity(w)
     }
+    #[inline(always)]
     fn is_active<T: Real>(self, _x: T) -> bool {
         true
     }
@@ -56,9 +59,11 @@ impl PenaltyFunction for L2 {
 }
 
 impl PenaltyDual for L2 {
+    #[inline(always)]
     fn dual_ratio<T: Real>(self, _v: T, _l1: T, l2: T) -> T {
         if l2 > T::zero() { T::zero() } else { T::infinity() }
     }
+    #[inline(always)]
     fn gap<T: Real>(self, x: T, v: T, _l1: T, l2: T) -> T {
         let miss = l2 * x - v;
         T::of(0.5) * miss * miss / l2

@@ -50,11 +50,13 @@ impl PenaltyFunction for Mcp {
     fn dual(self) -> NoDual {
         NoDual
     }
+    #[inline(always)]
     fn value<T: Real>(self, x: T, l1: T, _l2: T) -> T {
         let gamma = T::of(self.gamma);
         let t = x.abs().min(gamma * l1);
         t * (l1 - T::of(0.5) * t / gamma)
     }
+    #[inline(always)]
     fn prox<T: Real>(self, w: T, step: T, l1: T, _l2: T) -> Prox<T> {
         let gamma = T::of(self.gamma);
         let over = w.abs() - step * l1;
@@ -69,6 +71,7 @@ impl PenaltyFunction for Mcp {
             Prox::constant(T::zero())
         }
     }
+    #[inline(always)]
     fn is_active<T: Real>(self, x: T) -> bool {
         x != T::zero()
     }

@@ -34,10 +34,12 @@ pub struct Prox<T> {
 
 impl<T: Real> Prox<T> {
     /// The proximal map of an unpenalised coefficient.
+    #[inline(always)]
     pub fn identity(w: T) -> Self {
         Prox { value: w, by_input: T::one(), by_l1: T::zero(), by_l2: T::zero() }
     }
     /// The proximal map if the result does not depend on its input.
+    #[inline(always)]
     pub fn constant(value: T) -> Self {
         Prox { value, by_input: T::zero(), by_l1: T::zero(), by_l2: T::zero() }
     }

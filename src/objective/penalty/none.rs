@@ -32,12 +32,15 @@ impl PenaltyFunction for None {
     fn dual(self) -> NoDual {
         NoDual
     }
+    #[inline(always)]
     fn value<T: Real>(self, _x: T, _l1: T, _l2: T) -> T {
         T::zero()
     }
+    #[inline(always)]
     fn prox<T: Real>(self, w: T, _step: T, _l1: T, _l2: T) -> Prox<T> {
         Prox::identity(w)
     }
+    #[inline(always)]
     fn is_active<T: Real>(self, _x: T) -> bool {
         true
     }

@@ -32,9 +32,11 @@ impl PenaltyFunction for NonnegL1 {
     fn dual(self) -> Self {
         self
     }
+    #[inline(always)]
     fn value<T: Real>(self, x: T, l1: T, _l2: T) -> T {
         l1 * x
     }
+    #[inline(always)]
     fn prox<T: Real>(self, w: T, step: T, l1: T, _l2: T) -> Prox<T> {
         let over = w - step * l1;
         if over > T::zero() {
@@ -43,6 +45,7 @@ impl PenaltyFunction for NonnegL1 {
             Prox::constant(T::zero())
         }
     }
+    #[inline(always)]
     fn is_active<T: Real>(self, x: T) -> bool {
         x > T::zero()
     }
@@ -61,9 +64,11 @@ impl PenaltyFunction for NonnegL1 {
 }
 
 impl PenaltyDual for NonnegL1 {
+    #[inline(always)]
     fn dual_ratio<T: Real>(self, v: T, l1: T, _l2: T) -> T {
         if v > T::zero() { v / l1 } else { T::zero() }
     }
+    #[inline(always)]
     fn gap<T: Real>(self, x: T, v: T, l1: T, _l2: T) -> T {
         x * (l1 - v)
     }

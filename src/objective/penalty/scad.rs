@@ -50,6 +50,7 @@ impl PenaltyFunction for Scad {
     fn dual(self) -> NoDual {
         NoDual
     }
+    #[inline(always)]
     fn value<T: Real>(self, x: T, l1: T, _l2: T) -> T {
         let (a, half) = (T::of(self.a), T::of(0.5));
         if x.abs() <= l1 {
@@ -58,6 +59,7 @@ impl PenaltyFunction for Scad {
         let t = x.abs().min(a * l1);
         (a * l1 * t - half * (t * t + l1 * l1)) / (a - T::one())
     }
+    #[inline(always)]
     fn prox<T: Real>(self, w: T, step: T, l1: T, _l2: T) -> Prox<T> {
         let (a, one) = (T::of(self.a), T::one());
         let (size, sign) = (w.abs(), w.signum());
@@ -73,6 +75,7 @@ impl PenaltyFunction for Scad {
             Prox::constant(T::zero())
         }
     }
+    #[inline(always)]
     fn is_active<T: Real>(self, x: T) -> bool {
         x != T::zero()
     }
