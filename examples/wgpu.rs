@@ -11,7 +11,7 @@ type Result = std::result::Result<(), Box<dyn std::error::Error>>;
 
 /// Your shader, below `session.layout().wgsl()`: the sum of |coef| of every lane.
 const SHADER: &str = "
-@group(0) @binding(0) var<storage, read> state: array<f32>;
+@group(0) @binding(0) var<storage, read> state: array<StateElement>;
 @group(0) @binding(1) var<storage, read_write> sums: array<f32>;
 @compute @workgroup_size(64) fn sum(@builtin(global_invocation_id) id: vec3<u32>) {
     if id.x >= STATE_LANES { return; }

@@ -288,7 +288,7 @@ fn the_hosts_shader_reads_the_state() {
     let count = layout.rows * layout.lanes * (1 + layout.tangents);
     let source = format!(
         "{}
-        @group(0) @binding(0) var<storage, read> state: array<f32>;
+        @group(0) @binding(0) var<storage, read> state: array<StateElement>;
         @group(0) @binding(1) var<storage, read_write> out: array<f32>;
         @compute @workgroup_size(1) fn main(@builtin(global_invocation_id) id: vec3<u32>) {{
             let at = (id.x * (1u + STATE_TANGENTS) + id.y) * STATE_ROWS + id.z;

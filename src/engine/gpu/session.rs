@@ -254,8 +254,8 @@ impl Session {
     }
 
     /// The two buffers that hold the iterate alternately, laid out by [`layout`](Self::layout), with the
-    /// usages `STORAGE | COPY_SRC`. They are the same for the whole session, so that bind groups can be
-    /// created once. Do not write to them.
+    /// usages `STORAGE | COPY_SRC | COPY_DST`. They are the same for the whole session, so that bind groups
+    /// can be created once. Do not write to them.
     pub fn buffers(&self) -> [&wgpu::Buffer; 2] {
         let held = &self.cell.borrow_dependent().held;
         [0, 1].map(|which| held.buffer(BufferId::State, which))

@@ -31,12 +31,15 @@ impl StateLayout {
         row * self.row_stride + tangent * self.tangent_stride + lane
     }
 
-    /// WGSL for shaders that read the state: constants `STATE_ROWS`, `STATE_LANES` and `STATE_TANGENTS`, and
-    /// the function `state_index(row, lane, tangent)`, the twin of [`index`](Self::index).
+    /// WGSL for shaders that read the state: its type of numbers, `StateElement`, `f32` or `f64`; constants
+    /// `STATE_ROWS`, `STATE_LANES` and `STATE_TANGENTS`; and the function `state_index(row, lane, tangent)`,
+    /// the twin of [`index`](Self::index).
     pub fn wgsl(&self) -> String {
-        let StateLayout { rows, lanes, tangents, tangent_stride, row_stride, .. } = self;
+        let StateLayout { rows, lanes, tangents, tangent_stride, row_stride, precision } = self;
+        let element = precision.name();
         format!(
-            "const STATE_ROWS: u32 = {rows}u;\n\
+            "alias StateElement = {element};\n\
+             const STATE_ROWS: u32 = {rows}u;\n\
              const STATE_LANES: u32 = {lanes}u;\n\
              const STATE_TANGENTS: u32 = {tangents}u;\n\
              fn state_index(row: u32, lane: u32, tangent: u32) -> u32 {{\n    \
@@ -47,8 +50,8 @@ impl StateLayout {
 }
 
 impl Session {
-    /// The state of every lane as `[lanes, 1 + d, rows]`: the iterate, then its derivatives, after all
-    /// recorded commands. Submits a copy and waits for it: not for an event loop. The lanes are not certified
+    /// The state of every lane as `[lanes, 1 + d, rows]`, in f64: the iterate, then its derivatives, after
+    /// all recorded commands. Submits a copy and waits for it: not for an event loop. The lanes are not certified
     /// yet: `certificate::certify` does that.
     /// # Errors
     /// As [`encode`](Self::encode), and if recorded commands were not submitted yet.
