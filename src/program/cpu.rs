@@ -55,7 +55,7 @@ pub(super) fn buffers(
         let groups = Copies::Many(lanes.div_ceil(r.group_lanes()));
         // The columns of a set, and its matrices.
         let all = set.saturating_mul(n + v);
-        let columns = r.stored.map_or(all, |stored| {
+        let columns = r.stored.filter(|_| r.is_sparse()).map_or(all, |stored| {
             stored.iter().map(|of| of.entries.saturating_mul(2)).fold(0, usize::saturating_add).min(all)
         });
         let matrices = set.saturating_mul(3 * r.group_lanes() * (1 + d));

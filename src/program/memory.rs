@@ -165,7 +165,7 @@ pub(super) fn working_set(r: &Request, limits: &Limits, slots: usize) -> usize {
         return 0;
     }
     let groups = slots.div_ceil(r.group_lanes());
-    if r.stored.is_some() { rows / 2 } else { (rows / 2).min(2 * rows / groups) }
+    if r.is_sparse() { rows / 2 } else { (rows / 2).min(2 * rows / groups) }
 }
 
 /// True if products of a GPU leave out coefficients that are zero: in the direct strategy, if the lists can

@@ -281,8 +281,13 @@ impl Request {
     /// Lanes of a group of the CPU engine, which share a working set and, if the design is small, all work:
     /// so many that products with their columns are efficient.
     pub(crate) fn group_lanes(&self) -> usize {
-        let (columns, fewest) = if self.stored.is_some() { (8, 1) } else { (32, 8) };
+        let (columns, fewest) = if self.is_sparse() { (8, 1) } else { (32, 8) };
         (columns / (1 + self.tangents)).clamp(fewest, 16)
+    }
+
+    /// True if the CPU engine's design is sparse: the triangular factor of the Gram strategy is not.
+    pub(crate) fn is_sparse(&self) -> bool {
+        self.stored.is_some() && !self.is_gram()
     }
 
     /// True if the strategy has `XᵀX`.

@@ -101,8 +101,8 @@ impl<'a, T: Real> Block<'a, T> {
         columns.design.apply_t(current.g, self.predictions.r, self.threads);
     }
 
-    /// `z = X x` for all columns of the block, of fitted and of held-out rows; the last predictions become the
-    /// previous ones.
+    /// `z = X x` of the block's columns, for fitted and for held-out rows. What were the last predictions are
+    /// the previous ones then.
     pub(super) fn predict(&mut self) {
         let (columns, current) = self.coefficients.current();
         columns.design.apply(self.predictions.z_previous, current.x, self.threads);

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::super::shared::ColumnSet;
 use super::super::state::{State, is_grouped};
-use super::WorkingSet;
+use super::{LIFETIME, WorkingSet};
 use crate::objective::Real;
 use crate::program::Plan;
 
@@ -27,7 +27,8 @@ pub(in super::super) struct WorkingSets<T> {
 /// Share of the columns below which working sets are enabled, and above which they are disabled.
 const ENABLE_BELOW: f64 = 0.5;
 const DISABLE_ABOVE: f64 = 0.7;
-/// Iterations before the first attempt, and most iterations between attempts.
+/// Iterations before the first attempt, and between decisions while sets are in use; most iterations
+/// between attempts.
 const FIRST_WAIT: usize = 8;
 const MAX_WAIT: usize = 64;
 /// Iterations over which the first change of residuals is measured, and after which an
@@ -78,7 +79,9 @@ impl<T: Real> WorkingSets<T> {
 
     fn disable(&mut self, wait: usize) {
         self.on = self.always;
-        self.groups.iter_mut().for_each(|set| set.active = false);
+        for set in &mut self.groups {
+            (set.active, set.lifetime) = (false, LIFETIME);
+        }
         self.wait(wait);
     }
 }

@@ -6,10 +6,9 @@ use super::super::shared::Shared;
 use super::super::vector::sum;
 use super::policy::PERIOD;
 use super::{LIFETIME, WorkingSet};
-use crate::design::Threads;
 use crate::objective::Real;
 
-/// A set of less than this fraction of all columns needs no smaller one.
+/// A set of less than one in so many columns needs no smaller one.
 const SMALL: usize = 16;
 /// Number of iterations for which a radius should be valid.
 const RADIUS_ITERATIONS: f64 = 12.0;
@@ -18,20 +17,24 @@ impl<T: Real> Block<'_, T> {
     /// Checks that the working set of a group is safe for its residuals; if not, chooses another from
     /// recomputed correlations. Does nothing for a block on all columns.
     pub(in super::super) fn screen(&mut self) {
-        let (shared, r) = (self.shared, &*self.predictions.r);
+        let (shared, r, threads) = (self.shared, &*self.predictions.r, self.threads);
         let ([set], full) = (&mut *self.coefficients.sets, &mut self.coefficients.full) else { return };
         let q = shared.shape().1;
-        let is_current = set.age < set.lifetime || set.members.len() < q / SMALL;
-        if !set.active || (is_current && set.is_safe(shared, r)) {
+        let expired = set.age >= set.lifetime && set.members.len() >= q / SMALL;
+        if !set.active || (!expired && set.is_safe(shared, r)) {
             return;
         }
         let before = set.members.len();
         set.scatter(q, full);
         let correlations = &mut full.g[..self.lanes.len() * q];
-        shared.columns.design.apply_t_strided(correlations, r, shared.width(), Threads::One);
+        shared.columns.design.apply_t_strided(correlations, r, shared.width(), threads);
         set.choose(shared, self.lanes, full, 1, r);
         let shrank = 4 * set.members.len() < 3 * before;
-        set.lifetime = if shrank { LIFETIME } else { 2 * set.lifetime };
+        if shrank {
+            set.lifetime = LIFETIME;
+        } else if expired {
+            set.lifetime = set.lifetime.saturating_mul(2);
+        }
     }
 
     /// Counts an iteration, and tries to choose a working set if the group is unrestricted.

@@ -50,9 +50,9 @@ impl StateLayout {
 }
 
 impl Session {
-    /// The state of every lane as `[lanes, 1 + d, rows]`, in f64: the iterate, then its derivatives, after
-    /// all recorded commands. Submits a copy and waits for it: not for an event loop. The lanes are not certified
-    /// yet: `certificate::certify` does that.
+    /// The state of every lane as `[lanes, 1 + d, rows]`, in f64: the iterate, then its derivatives.
+    /// Submits a copy and waits for it and for all recorded commands: not for an event loop. The lanes
+    /// are not certified yet: `certificate::certify` does that.
     /// # Errors
     /// As [`encode`](Self::encode), and if recorded commands were not submitted yet.
     pub fn read(&mut self) -> Result<Array3<f64>> {
