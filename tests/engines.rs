@@ -292,6 +292,30 @@ fn chunks_of_any_length_leave_the_same_bits() {
     }
 }
 
+/// The same of the CPU engine: lanes in groups or as one block, working sets that are chosen in mid-chunk.
+#[test]
+fn chunks_of_any_length_leave_the_same_bits_on_the_cpu_engine() {
+    let of = |data| Objective::builder(data).build().unwrap();
+    let sparse = common::cases::sparse(&common::cases::thinned(&synthetic(60, 300, false, 3)));
+    // A core's cache does not hold the last.
+    for (name, problem) in [
+        ("sparse", of(sparse)),
+        ("small", of(synthetic(70, 130, false, 3))),
+        ("large", of(synthetic(300, 600, false, 3))),
+    ] {
+        let run = |chunk: usize| {
+            let sweep = Sweep::new(problem.clone()).alphas("path:0.1:40".parse().unwrap()).tol(0.0);
+            let sweep = sweep.iterations(120).every(40).strategy(Some(Strategy::Direct)).chunk(chunk);
+            sweep.run(&mut CpuEngine::new()).unwrap()
+        };
+        let whole = run(40);
+        assert!(whole.info.skipped_work > 0.1, "{name}: {}", whole.info.skipped_work);
+        for chunk in [1, 7, 16] {
+            assert!(run(chunk).trace == whole.trace, "{name}, in chunks of {chunk}");
+        }
+    }
+}
+
 /// Lanes that converge at different iterations, frames that do not fall on tests, a momentum that restarts.
 #[test]
 fn every_form_takes_a_lane_to_the_same_end() {

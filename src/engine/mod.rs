@@ -92,7 +92,8 @@ pub struct Chunk {
     /// [`RecordLayout`](crate::program::RecordLayout): row `i` of a slot describes iterate `first + i + 1`,
     /// for the iterations that the lane did. In any memory order.
     pub records: Array3<f64>,
-    /// Frames of the chunk.
+    /// Frames of the chunk: those of a lane ascend, and an iterate of many lanes may have several, each of
+    /// lanes that the engine computed together.
     pub frames: Vec<Frame>,
     /// Coefficients left out because they provably stay zero: summed over lanes and iterations, in units of
     /// all coefficients of a lane.

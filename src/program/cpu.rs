@@ -58,7 +58,8 @@ pub(super) fn buffers(
         let columns = r.stored.filter(|_| r.is_sparse()).map_or(all, |stored| {
             stored.iter().map(|of| of.entries.saturating_mul(2)).fold(0, usize::saturating_add).min(all)
         });
-        let matrices = set.saturating_mul(3 * r.group_lanes() * (1 + d));
+        let matrices = 3 + usize::from(r.metric != MetricKind::None);
+        let matrices = set.saturating_mul(matrices * r.group_lanes() * (1 + d));
         add(WorkingSets, groups, &[1, columns.saturating_add(matrices)]);
         add(WorkingSetReferences, Copies::One, &[n, lanes]);
     }

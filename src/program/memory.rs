@@ -187,6 +187,7 @@ pub(super) fn active_sets(r: &Request, limits: &Limits) -> bool {
 
 /// With fewer coefficients, leaving some out does not pay.
 const FEWEST_COEFFICIENTS: usize = 64;
+
 fn lcm(a: usize, b: usize) -> usize {
     let (mut x, mut y) = (a, b);
     while y != 0 {

@@ -1,8 +1,8 @@
 //! A block: some lanes on a set of columns of the design, and the matrices of an iteration.
 //!
-//! A block on all columns holds all lanes, and its products use all threads. If the design is small, or if
-//! [working sets](super::working_set) are in use, each group of lanes is a block, on the columns of its set,
-//! and runs many iterations on one thread in parallel with the others.
+//! A block on all columns holds all lanes, and its products use all threads. If the design is sparse or
+//! small, or if [working sets](super::working_set) are in use, each group of lanes is a block, on the columns
+//! of its set, and runs many iterations in parallel with the others.
 
 use ndarray::Array3;
 
@@ -46,6 +46,20 @@ impl<V> Iterates<V> {
 }
 
 impl<V> Predictions<V> {
+    /// `f` of each, with its number of rows: `n`, or as many as are held out.
+    pub(super) fn map<W>(
+        self,
+        (n, held_out): (usize, usize),
+        mut f: impl FnMut(V, usize) -> W,
+    ) -> Predictions<W> {
+        Predictions {
+            z: f(self.z, n),
+            z_previous: f(self.z_previous, n),
+            r: f(self.r, n),
+            extrapolated: f(self.extrapolated, n),
+            held_out: f(self.held_out, held_out),
+        }
+    }
     pub(super) fn each_mut(&mut self) -> Predictions<&mut V> {
         let Predictions { z, z_previous, r, extrapolated, held_out } = self;
         Predictions { z, z_previous, r, extrapolated, held_out }
@@ -82,6 +96,14 @@ impl<T> Coefficients<'_, T> {
         }
     }
 
+    /// The iterates, and the columns that they are on if not on all.
+    fn iterates(&self) -> (&[T], Option<&[usize]>) {
+        match &*self.sets {
+            [set] if set.active => (&set.iterates.x, Some(&set.members)),
+            _ => (&*self.full.x, None),
+        }
+    }
+
     /// Swaps the names of iterate and previous iterate, after the step has overwritten the previous one.
     pub(super) fn swap(&mut self) {
         match &mut *self.sets {
@@ -113,7 +135,7 @@ impl<'a, T: Real> Block<'a, T> {
         }
     }
 
-    /// Exchanges iterates and predictions whose names were swapped, since the names end with the block.
+    /// Exchanges iterates and predictions of a group whose names were swapped, since the names end with it.
     pub(super) fn exchange_swapped(&mut self) {
         let Coefficients { full, swapped, .. } = &mut self.coefficients;
         if std::mem::take(swapped) {
@@ -137,23 +159,17 @@ impl<'a, T: Real> Block<'a, T> {
     }
 
     /// The states of the lanes that have a frame at their iterate.
-    pub(super) fn frame(&mut self, plan: &Plan) -> Option<Frame> {
+    pub(super) fn frame(&self, plan: &Plan) -> Option<Frame> {
         let due = |lane: &ActiveLane<T>| lane.advanced && plan.is_frame(lane.outcome.iterations);
         let due: Vec<usize> = (0..self.lanes.len()).filter(|i| due(&self.lanes[*i])).collect();
         if due.is_empty() {
             return None;
         }
         let shared = self.shared;
-        let members = match &*self.coefficients.sets {
-            [set] if set.active => Some(&set.members[..]),
-            _ => None,
-        };
-        let members = members.map(<[usize]>::to_vec);
-        let (columns, current) = self.coefficients.current();
-        let width = columns.design.columns() * shared.width();
+        let (x, members) = self.coefficients.iterates();
         let mut state = Array3::zeros((due.len(), shared.width(), shared.columns_of_objective));
         for (to, i) in state.outer_iter_mut().zip(&due) {
-            shared.store_columns(to, &current.x[i * width..(i + 1) * width], members.as_deref());
+            shared.store_columns(to, *i, x, members);
         }
         let lanes = due.iter().map(|i| (self.lanes[*i].lane, self.lanes[*i].outcome.iterations)).collect();
         Some(Frame { lanes, state })
@@ -169,14 +185,11 @@ impl<'a, T: Real> Block<'a, T> {
 
     /// One block for each group of `size` lanes.
     pub(super) fn into_groups(mut self, size: usize, threads: Threads) -> Vec<Self> {
-        let (n, q) = self.shared.shape();
-        let held_out = self.shared.held_out.as_ref().map_or(0, |rows| rows.target.len());
+        let (q, rows) = (self.shared.shape().1, self.shared.rows_of_predictions());
         let mut groups = Vec::with_capacity(self.lanes.len().div_ceil(size));
         while !self.lanes.is_empty() {
             let lanes = split_front(&mut self.lanes, size);
             let columns = lanes.len() * self.shared.width();
-            let Predictions { z, z_previous, r, extrapolated, held_out: validation } =
-                self.predictions.each_mut();
             groups.push(Block {
                 shared: self.shared,
                 lanes,
@@ -186,13 +199,10 @@ impl<'a, T: Real> Block<'a, T> {
                     sets: split_front(&mut self.coefficients.sets, 1),
                     swapped: false,
                 },
-                predictions: Predictions {
-                    z: split_front(z, columns * n),
-                    z_previous: split_front(z_previous, columns * n),
-                    r: split_front(r, columns * n),
-                    extrapolated: split_front(extrapolated, columns * n),
-                    held_out: split_front(validation, columns * held_out),
-                },
+                predictions: self
+                    .predictions
+                    .each_mut()
+                    .map(rows, |all, rows| split_front(all, columns * rows)),
                 swapped: false,
                 threads,
             });

@@ -34,7 +34,6 @@ impl<T: Real> Block<'_, T> {
             self.iterate(inputs, row);
             frames.extend(self.frame(inputs.plan));
         }
-        self.exchange_swapped();
         frames
     }
 

@@ -210,15 +210,21 @@ impl<T: Real> CpuRun<'_, T> {
 
     /// Iterates as often as `records` has rows, and returns the frames.
     fn advance(&mut self, mut records: ArrayViewMut3<'_, f64>) -> Vec<Frame> {
-        let (inputs, blocks) = (&self.inputs, self.state.blocks());
-        let lanes = blocks[0].lanes.len();
-        let all_threads = blocks[0].threads == Threads::All;
-        let work: Vec<_> = blocks.into_iter().zip(records.axis_chunks_iter_mut(Axis(1), lanes)).collect();
-        let advance = |(mut block, records): (Block<'_, T>, _)| block.advance(inputs, records);
-        if all_threads {
-            work.into_iter().flat_map(advance).collect()
+        let (inputs, state) = (&self.inputs, &mut self.state);
+        if !state.is_in_groups() {
+            return state.with_all_lanes(|block| block.advance(inputs, records));
+        }
+        let records = records.axis_chunks_iter_mut(Axis(1), state.group_lanes);
+        let groups: Vec<_> = state.groups().into_iter().zip(records).collect();
+        let advance = |(mut group, records): (Block<'_, T>, _)| {
+            let frames = group.advance(inputs, records);
+            group.exchange_swapped();
+            frames
+        };
+        if groups.iter().any(|(group, _)| group.threads == Threads::All) {
+            groups.into_iter().flat_map(advance).collect()
         } else {
-            work.into_par_iter().map(advance).collect::<Vec<_>>().into_iter().flatten().collect()
+            groups.into_par_iter().map(advance).collect::<Vec<_>>().into_iter().flatten().collect()
         }
     }
 }

@@ -162,16 +162,18 @@ impl<T: Real> Shared<T> {
         self.places.get(j).copied().unwrap_or(j)
     }
 
-    /// Writes the columns `[1 + d, rows]` of a lane, on all columns of the design or on `members`, into those
-    /// of the objective.
+    /// Writes the columns of the `i`-th lane, `[1 + d, rows]`, on all columns of the design or on `members`,
+    /// into those of the objective.
     pub(super) fn store_columns(
         &self,
         mut to: ArrayViewMut2<'_, f64>,
+        i: usize,
         columns: &[T],
         members: Option<&[usize]>,
     ) {
         let rows = members.map_or(self.shape().1, <[usize]>::len);
-        for (mut to, column) in to.outer_iter_mut().zip(columns.chunks_exact(rows)) {
+        let own = &columns[i * self.width() * rows..(i + 1) * self.width() * rows];
+        for (mut to, column) in to.outer_iter_mut().zip(own.chunks_exact(rows)) {
             for (k, v) in column.iter().enumerate() {
                 to[self.place(members.map_or(k, |members| members[k]))] = v.f64();
             }
@@ -181,6 +183,11 @@ impl<T: Real> Shared<T> {
     /// `(n, q)` of the design.
     pub(super) fn shape(&self) -> (usize, usize) {
         (self.columns.design.rows(), self.columns.design.columns())
+    }
+
+    /// Rows of predictions: of the design, and held-out ones.
+    pub(super) fn rows_of_predictions(&self) -> (usize, usize) {
+        (self.shape().0, self.held_out.as_ref().map_or(0, |rows| rows.target.len()))
     }
 
     /// `[n]`: the weights of the rows that a lane is fitted on.

@@ -30,7 +30,7 @@ pub(super) struct State<T> {
     iterates: Iterates<Vec<T>>,
     predictions: Predictions<Vec<T>>,
     /// Lanes of a group.
-    group_lanes: usize,
+    pub(super) group_lanes: usize,
     /// True if lanes always advance in groups.
     grouped: bool,
     /// The working sets, if the plan has them.
@@ -42,10 +42,9 @@ impl<T: Real> State<T> {
     pub(super) fn new(plan: &Plan, job: &Job<'_>) -> Self {
         let numbers = RunNumbers::new(job);
         let shared = Shared::new(plan, job, &numbers);
-        let (n, q) = shared.shape();
+        let (q, (n, held_out)) = (shared.shape().1, shared.rows_of_predictions());
         let columns = |rows: usize| vec![T::zero(); rows * plan.slots * shared.width()];
         let has_metric = *job.metric != MetricSource::None;
-        let held_out = shared.held_out.as_ref().map_or(0, |rows| rows.target.len());
         State {
             group_lanes: plan.request.group_lanes(),
             grouped: is_grouped(&shared.columns.design),
@@ -70,18 +69,28 @@ impl<T: Real> State<T> {
         }
     }
 
-    /// The blocks that advance in parallel: groups of lanes, or one of all lanes.
-    pub(super) fn blocks(&mut self) -> Vec<Block<'_, T>> {
-        if self.grouped || self.sets.as_ref().is_some_and(|sets| sets.on) {
-            return self.groups();
-        }
-        let mut block = self.block();
-        block.coefficients.sets = &mut [];
-        vec![block]
+    /// True if groups of lanes advance on their own.
+    pub(super) fn is_in_groups(&self) -> bool {
+        self.grouped || self.sets.as_ref().is_some_and(|sets| sets.on)
     }
 
-    /// One block for each group of lanes, with its working set. If there are fewer than threads, and their
-    /// products are large, each is to use all threads.
+    /// Runs `work` on one block of all lanes, on all columns.
+    pub(super) fn with_all_lanes<R>(&mut self, work: impl FnOnce(&mut Block<'_, T>) -> R) -> R {
+        let mut block = self.block();
+        block.coefficients.sets = &mut [];
+        let result = work(&mut block);
+        let (iterates, predictions) = (block.coefficients.swapped, block.swapped);
+        if iterates {
+            std::mem::swap(&mut self.iterates.x, &mut self.iterates.x_previous);
+        }
+        if predictions {
+            std::mem::swap(&mut self.predictions.z, &mut self.predictions.z_previous);
+        }
+        result
+    }
+
+    /// One block for each group of lanes, with its working set. Where groups are there for their working sets
+    /// alone and are fewer than threads, each is to use all threads.
     pub(super) fn groups(&mut self) -> Vec<Block<'_, T>> {
         let size = self.group_lanes;
         let enough = self.grouped || self.lanes.len().div_ceil(size) >= rayon::current_num_threads();
@@ -91,12 +100,9 @@ impl<T: Real> State<T> {
 
     fn block(&mut self) -> Block<'_, T> {
         let shared = &self.shared;
-        let (n, q) = shared.shape();
-        let held_out = shared.held_out.as_ref().map_or(0, |rows| rows.target.len());
+        let (q, rows) = (shared.shape().1, shared.rows_of_predictions());
         let columns = self.lanes.len() * shared.width();
         let groups = self.lanes.len().div_ceil(self.group_lanes);
-        let Predictions { z, z_previous, r, extrapolated, held_out: validation } =
-            self.predictions.each_mut();
         Block {
             shared,
             lanes: &mut self.lanes,
@@ -106,13 +112,7 @@ impl<T: Real> State<T> {
                 sets: self.sets.as_mut().map_or(&mut [], |sets| &mut sets.groups[..groups]),
                 swapped: false,
             },
-            predictions: Predictions {
-                z: first(z, columns * n),
-                z_previous: first(z_previous, columns * n),
-                r: first(r, columns * n),
-                extrapolated: first(extrapolated, columns * n),
-                held_out: first(validation, columns * held_out),
-            },
+            predictions: self.predictions.each_mut().map(rows, |all, rows| first(all, columns * rows)),
             swapped: false,
             threads: Threads::All,
         }
@@ -199,8 +199,7 @@ impl<T: Real> State<T> {
             Some(set) => (of(&set.iterates), slot % self.group_lanes, Some(&set.members[..])),
             None => (of(&self.iterates), slot, None),
         };
-        let rows = width * members.map_or(shared.shape().1, <[usize]>::len);
-        shared.store_columns(out.view_mut(), &columns[slot * rows..(slot + 1) * rows], members);
+        shared.store_columns(out.view_mut(), slot, columns, members);
         out
     }
 
