@@ -16,8 +16,11 @@ use crate::objective::{Need, Objective};
 const MAX_UNPENALISED: usize = 2000;
 /// Relative remainder of `X_Uᵀ u` at which a projection counts as exact.
 const ORTHOGONAL: f64 = 1e-9;
+/// The same if it is as good as exact without a projection.
+const ROUNDING: f64 = 1e-14;
 
 /// The iterate of a lane, with its predictions and the gradient of the loss.
+#[derive(Clone)]
 pub(super) struct Point {
     pub(super) x: Array1<f64>,
     pub(super) z: Array1<f64>,
@@ -78,7 +81,7 @@ impl Manifold<'_> {
         let free: Vec<usize> = (0..q).filter(|j| self.is_free(*j)).collect();
         let mut u: Array1<f64> = (0..n).map(|i| objective.loss().d1(at.z[i], objective.target[i])).collect();
         let mut g = at.g.clone();
-        if !free.is_empty() {
+        if !free.is_empty() && !self.is_orthogonal(at, &free) {
             self.project(at, &free, &mut u)?;
             g = objective.design.apply_t_vector((&u * &objective.weight).view());
         }
@@ -110,6 +113,18 @@ impl Manifold<'_> {
         // Projection leaves a remainder on the unpenalised columns, which counts by its product with x.
         let of_free: f64 = free.iter().map(|j| (scale * g[*j] * at.x[*j]).abs()).sum();
         Some(of_loss + of_penalty + of_free).filter(|gap| gap.is_finite())
+    }
+
+    /// True if the gradient at the free columns is rounding.
+    fn is_orthogonal(&self, at: &Point, free: &[usize]) -> bool {
+        let objective = self.objective;
+        let term = |i: usize| objective.weight[i] * objective.loss().d1(at.z[i], objective.target[i]).powi(2);
+        let size = (0..at.z.len()).map(term).sum::<f64>().sqrt();
+        let square = |j: usize| {
+            let column = objective.design.column(j);
+            column.iter().zip(&objective.weight).map(|(v, weight)| weight * v * v).sum::<f64>()
+        };
+        free.iter().all(|j| at.g[*j].abs() <= ROUNDING * square(*j).sqrt() * size)
     }
 
     /// Makes `ω u` orthogonal to the free columns: `u ← u − D X_U a` with `(X_Uᵀ W D X_U) a = X_Uᵀ W u`,

@@ -61,8 +61,7 @@ pub fn solve(
     let mut manifold = Manifold::new(objective, lane, start.view());
     let point = Point::new(&manifold, start);
     let scales = Scales::new(objective);
-    let mut newton = Newton { manifold: &mut manifold, scales: &scales, limits: Limits::OF_ONE };
-    let found = match newton.solve(point) {
+    let found = match Newton::new(&mut manifold, &scales, Limits::OF_ONE).solve(point) {
         Ok(found) => found,
         Err(Obstacle::TooLarge) => {
             let found = format!("{} active coefficients", manifold.active.len());
@@ -132,28 +131,24 @@ impl<'a> Manifold<'a> {
         self.objective.penalty().derivatives(x, l1, l2)
     }
 
-    /// `X_Sᵀ diag(ω φ'') X_S`.
-    pub(super) fn loss_hessian(&self, state: &Array1<f64>) -> Mat<f64> {
-        self.objective.design.weighted_gram(&self.curvatures(state), &self.active)
+    /// `X_Sᵀ diag(ω φ'') X_S` at predictions `z`.
+    pub(super) fn loss_hessian(&self, z: &Array1<f64>) -> Mat<f64> {
+        self.objective.design.weighted_gram(&self.curvatures(z), &self.active)
     }
 
     /// The same from that of another active set, for a loss whose curvature does not change: only the columns
     /// that are new are multiplied.
-    pub(super) fn loss_hessian_from(
-        &self,
-        state: &Array1<f64>,
-        (of, matrix): (&[usize], &Mat<f64>),
-    ) -> Mat<f64> {
+    pub(super) fn loss_hessian_from(&self, z: &Array1<f64>, (of, matrix): (&[usize], &Mat<f64>)) -> Mat<f64> {
         let place = |j: &usize| of.binary_search(j).ok();
         let new: Vec<usize> = self.active.iter().filter(|j| place(j).is_none()).copied().collect();
         if 2 * new.len() > self.active.len() {
-            return self.loss_hessian(state);
+            return self.loss_hessian(z);
         }
         let before: Vec<Option<usize>> = self.active.iter().map(place).collect();
         if let (true, Some(kept)) = (new.is_empty(), before.iter().copied().collect::<Option<Vec<_>>>()) {
             return Mat::from_fn(kept.len(), kept.len(), |a, b| matrix[(kept[a], kept[b])]);
         }
-        let products = self.objective.design.weighted_products(&self.curvatures(state), &new, &self.active);
+        let products = self.objective.design.weighted_products(&self.curvatures(z), &new, &self.active);
         let place_of_new = |a: usize| new.partition_point(|j| *j < self.active[a]);
         Mat::from_fn(self.active.len(), self.active.len(), |a, b| match (before[a], before[b]) {
             (Some(i), Some(k)) => matrix[(i, k)],
@@ -164,10 +159,9 @@ impl<'a> Manifold<'a> {
         })
     }
 
-    /// `[n]`: `ω φ''`.
-    fn curvatures(&self, state: &Array1<f64>) -> Vec<f64> {
+    /// `[n]`: `ω φ''` at predictions `z`.
+    fn curvatures(&self, z: &Array1<f64>) -> Vec<f64> {
         let objective = self.objective;
-        let z = objective.design.apply_vector(state.view());
         let of = |i: usize| (objective.weight[i] * objective.loss().d2(z[i], objective.target[i])).max(0.0);
         (0..z.len()).map(of).collect()
     }
@@ -260,7 +254,7 @@ impl<'a> Manifold<'a> {
         if diagonal.is_empty() {
             return Ok((Vec::new(), Some(0.0)));
         }
-        let mut hessian = self.loss_hessian(state);
+        let mut hessian = self.loss_hessian(&z);
         let in_loss = objective.penalty().ridge_in_loss();
         let mut curvatures = Vec::new();
         for (a, &j) in self.active.iter().enumerate() {

@@ -19,12 +19,16 @@ mod dependent;
 mod gap;
 pub mod implicit;
 mod newton;
+mod obstacle;
+mod path;
 mod system;
 
 use gap::Point;
 use implicit::Manifold;
 pub(crate) use newton::{Limits, MAX_OPERATIONS, most_active};
 use newton::{Newton, Scales, Stationary};
+pub use obstacle::Obstacle;
+pub(crate) use path::Follower;
 use system::SINGULAR;
 
 /// What bounds the value of a lane.
@@ -57,46 +61,6 @@ impl Verdict {
             Verdict::Green => "green",
             Verdict::Amber => "amber",
             Verdict::Red => "red",
-        }
-    }
-}
-
-/// What keeps a lane from a certificate of its value or of its derivatives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
-#[non_exhaustive]
-pub enum Obstacle {
-    /// The active set is too large for a dense system.
-    TooLarge,
-    /// The objective decreases without end in some direction.
-    Unbounded,
-    /// Newton's method did not reach a solution.
-    Stalled,
-    /// The run was stopped before Newton's method ended.
-    Stopped,
-    /// Active columns depend on each other.
-    Dependent,
-    /// A coefficient is at a kink of the penalty.
-    AtKink,
-    /// A residual is at a knot of the loss.
-    AtKnot,
-}
-
-impl Obstacle {
-    /// In words, as part of a sentence.
-    pub fn words(self) -> &'static str {
-        match self {
-            Obstacle::TooLarge => {
-                "the active set is too large for Newton's method, or for the memory that the plan leaves"
-            }
-            Obstacle::Unbounded => {
-                "the classes can be separated by unpenalised coefficients, so there is no minimiser"
-            }
-            Obstacle::Stalled => "Newton's method found no solution on the active set",
-            Obstacle::Stopped => "the run was stopped before Newton's method ended",
-            Obstacle::Dependent => "active columns depend on each other",
-            Obstacle::AtKink => "a coefficient is about to enter or leave the active set",
-            Obstacle::AtKnot => "a residual is at a knot of the loss",
         }
     }
 }
@@ -218,6 +182,11 @@ const KINK: f64 = 1e-7;
 /// Factor of the rounding errors of a solved linear system over its condition number.
 const SOLVED: f64 = 16.0 * f64::EPSILON;
 
+/// The larger of two errors; a NaN is not dropped.
+fn largest(worst: f64, error: f64) -> f64 {
+    if error > worst || error.is_nan() { error } else { worst }
+}
+
 /// Certifies lanes, each with the objective of its fold.
 pub(crate) struct Certifier<'a> {
     lanes: &'a [Lane],
@@ -238,7 +207,11 @@ impl<'a> Certifier<'a> {
     /// The certificate of a lane at its state, `[1 + d, q]`.
     pub(crate) fn certify(&self, lane: usize, state: ArrayView2<'_, f64>, limits: Limits<'_>) -> Certified {
         let lane = &self.lanes[lane];
-        lane.fold.map_or(&self.all, |fold| &self.folds[fold]).certify(lane, state, limits)
+        self.of(lane.fold).certify(lane, state, limits)
+    }
+
+    fn of(&self, fold: Option<usize>) -> &OfObjective<'a> {
+        fold.map_or(&self.all, |fold| &self.folds[fold])
     }
 }
 
@@ -257,7 +230,7 @@ impl OfObjective<'_> {
         let at = Point::new(&manifold, x);
         let gap = manifold.gap(&at).map(|gap| gap / self.scales.loss);
         let start = manifold.active.clone();
-        let mut newton = Newton { manifold: &mut manifold, scales: &self.scales, limits };
+        let mut newton = Newton::new(&mut manifold, &self.scales, limits);
         let value = newton.value(&at);
         match newton.solve(at) {
             Ok(found) => {
@@ -289,35 +262,67 @@ impl OfObjective<'_> {
         found: &Stationary,
         (state, start): (ArrayView2<'_, f64>, &[usize]),
         (gap, above): (Option<f64>, f64),
-        (of_found, measure): (f64, Measure),
+        of_found: (f64, Measure),
         objective: f64,
     ) -> Certified {
-        let x = &found.at.x;
-        let condition = found.system.condition();
-        let mut solution = Array2::zeros(state.dim());
-        solution.row_mut(0).assign(&x.mapv(|v| if v.abs() <= f64::MIN_POSITIVE { 0.0 } else { v }));
-        let tested = self.derivatives.iter().enumerate().filter(|(_, d)| !d.is_of_process());
-        let length = self.norm(self.coefficients(x.view())).max(1e-3 * (2.0 * self.scales.loss).sqrt());
-        // Rounding of the system, and the point's own error where the Hessian moves with it.
-        let moves = !self.objective.loss().capabilities().least_squares;
-        let unit_error = SOLVED * condition + if moves { (2.0 * found.decrement).sqrt() } else { 0.0 };
-        let mut errors: [Option<f64>; 2] = [None; 2];
-        for (t, derivative) in tested {
-            let right = manifold.mixed(x, derivative);
-            let solved = found.system.solve(&right);
-            manifold.active.iter().zip(&solved).for_each(|(j, v)| solution[[1 + t, *j]] = -v);
+        let mut certified = self.solution(manifold, found, of_found, objective);
+        let Certified { certificate, polished } = &mut certified;
+        let solution = &polished.as_ref().expect("a solution").state;
+        let length = self.length(&found.at.x);
+        let relative = |(t, derivative): (usize, &Derivative)| {
             let exact = solution.row(1 + t);
             let natural =
                 derivative.natural_size(&self.objective, manifold.lane.alpha, manifold.lane.l1_ratio);
             // Relative to the coefficients alone: an intercept may be much larger.
             let size = self.norm(self.coefficients(exact)).max(1e-3 * natural * length);
             let error = self.norm((&state.row(1 + t) - &exact).view());
-            let relative = if error == 0.0 { 0.0 } else { error / size };
-            for (worst, own) in errors.iter_mut().zip([relative + unit_error, unit_error]) {
-                // A NaN must not be dropped.
-                *worst = Some(worst.map_or(own, |w| if own > w || own.is_nan() { own } else { w }));
-            }
+            if error == 0.0 { 0.0 } else { error / size }
+        };
+        let of_solution = certificate.iterate.derivative;
+        certificate.iterate = Bounds {
+            value: Some(gap.map_or(above, |gap| gap.max(f64::EPSILON).min(above))),
+            derivative: of_solution
+                .map(|own| self.tested().map(relative).fold(0.0, largest) + own)
+                .filter(|error| error.is_finite()),
+        };
+        certificate.identified = {
+            let signs = |row: ArrayView1<'_, f64>, j: usize| row[j].partial_cmp(&0.0);
+            let by_sign = self.objective.penalty().capabilities().zeros != Zeros::Absent;
+            start == &manifold.active[..]
+                && (!by_sign || start.iter().all(|j| signs(state.row(0), *j) == signs(solution.row(0), *j)))
+        };
+        certified
+    }
+
+    /// The derivatives by hyperparameters, numbered among all.
+    fn tested(&self) -> impl Iterator<Item = (usize, &Derivative)> {
+        self.derivatives.iter().enumerate().filter(|(_, d)| !d.is_of_process())
+    }
+
+    /// The length of a solution that errors of derivatives are compared with.
+    fn length(&self, x: &Array1<f64>) -> f64 {
+        self.norm(self.coefficients(x.view())).max(1e-3 * (2.0 * self.scales.loss).sqrt())
+    }
+
+    /// A solution with its derivatives and its certificate, which is that of an iterate at the solution.
+    fn solution(
+        &self,
+        manifold: &Manifold<'_>,
+        found: &Stationary,
+        (of_found, measure): (f64, Measure),
+        objective: f64,
+    ) -> Certified {
+        let x = &found.at.x;
+        let condition = found.system.condition();
+        let mut solution = Array2::zeros((1 + self.derivatives.len(), x.len()));
+        solution.row_mut(0).assign(&x.mapv(|v| if v.abs() <= f64::MIN_POSITIVE { 0.0 } else { v }));
+        for (t, derivative) in self.tested() {
+            let solved = found.system.solve(&manifold.mixed(x, derivative));
+            manifold.active.iter().zip(&solved).for_each(|(j, v)| solution[[1 + t, *j]] = -v);
         }
+        // Rounding of the system, and the point's own error where the Hessian moves with it.
+        let moves = !self.objective.loss().capabilities().least_squares;
+        let error = SOLVED * condition + if moves { (2.0 * found.decrement).sqrt() } else { 0.0 };
         let margin = manifold.margin(&found.at.g);
         let dependent = found.system.is_damped() || condition > SINGULAR;
         let at_kink = margin < KINK
@@ -327,22 +332,16 @@ impl OfObjective<'_> {
         let of = [(dependent, Obstacle::Dependent), (at_kink, Obstacle::AtKink), (at_knot, Obstacle::AtKnot)];
         let obstacle = of.into_iter().find(|(is, _)| *is).map(|(_, obstacle)| obstacle);
         let unique = obstacle.is_none();
-        let [of_iterate, of_polished] = errors.map(|error| error.filter(|e| unique && e.is_finite()));
-        let iterate = Bounds {
-            value: Some(gap.map_or(above, |gap| gap.max(f64::EPSILON).min(above))),
-            derivative: of_iterate,
-        };
-        let identified = {
-            let signs = |row: ArrayView1<'_, f64>, j: usize| row[j].partial_cmp(&0.0);
-            let by_sign = self.objective.penalty().capabilities().zeros != Zeros::Absent;
-            start == &manifold.active[..]
-                && (!by_sign || start.iter().all(|j| signs(state.row(0), *j) == signs(solution.row(0), *j)))
+        let certain = unique && error.is_finite() && solution.iter().all(|v| v.is_finite());
+        let bounds = Bounds {
+            value: Some(of_found),
+            derivative: (certain && self.tested().next().is_some()).then_some(error),
         };
         let certificate = Certificate {
-            iterate,
-            polished: Some(Bounds { value: Some(of_found), derivative: of_polished }),
+            iterate: bounds,
+            polished: Some(bounds),
             measure: Some(measure),
-            identified,
+            identified: true,
             margin: Some(margin),
             condition: Some(condition).filter(|c| c.is_finite()),
             unique,

@@ -15,7 +15,7 @@ use crate::objective::{Objective, Zeros};
 /// Most rounds: each changes the active set, or takes a Newton step on it.
 const ROUNDS: usize = 60;
 /// A violated optimality condition, relative to the largest gradient that the column can have.
-const VIOLATED: f64 = 1e-9;
+pub(super) const VIOLATED: f64 = 1e-9;
 /// Newton decrement, relative to the loss of zero coefficients, of a solution to rounding: after a last step
 /// without regard to values, and before it.
 const ROUNDING: f64 = 1e-18;
@@ -57,6 +57,18 @@ pub(super) struct Newton<'a, 'b> {
     pub(super) manifold: &'b mut Manifold<'a>,
     pub(super) scales: &'b Scales,
     pub(super) limits: Limits<'b>,
+    /// Of the last active set, if the curvature of the loss does not change.
+    pub(super) hessian: Option<Hessian>,
+}
+
+/// The Hessian of the loss on an active set.
+pub(super) struct Hessian {
+    pub(super) active: Vec<usize>,
+    pub(super) of_loss: Mat<f64>,
+    /// Curvatures of the penalty.
+    of_penalty: Vec<f64>,
+    /// The system of their sum.
+    system: Option<System>,
 }
 
 /// What Newton's method may use.
@@ -92,6 +104,7 @@ pub(crate) fn most_active(bytes: u64) -> usize {
 }
 
 /// What sizes are relative to.
+#[derive(Clone)]
 pub(super) struct Scales {
     /// `[q]`: `Σ_i ω_i X_ij²`.
     pub(super) squares: Array1<f64>,
@@ -112,12 +125,14 @@ impl Scales {
     }
 }
 
-impl Newton<'_, '_> {
+impl<'a, 'b> Newton<'a, 'b> {
+    pub(super) fn new(manifold: &'b mut Manifold<'a>, scales: &'b Scales, limits: Limits<'b>) -> Self {
+        Newton { manifold, scales, limits, hessian: None }
+    }
+
     pub(super) fn solve(&mut self, start: Point) -> Result<Stationary, Obstacle> {
         let mut at = start;
         let mut value = self.value(&at);
-        let mut hessian: Option<(Vec<usize>, Mat<f64>)> = None;
-        let fixed = self.manifold.objective.loss().capabilities().least_squares;
         let (mut refined, mut enters) = (false, true);
         for _ in 0..ROUNDS {
             if (self.limits.stopped)() {
@@ -126,13 +141,7 @@ impl Newton<'_, '_> {
             let violation = if enters { self.enter(&mut at) } else { f64::INFINITY };
             enters = true;
             self.check_size(at.z.len())?;
-            let active = &self.manifold.active;
-            let matrix = match hessian.take().filter(|_| fixed) {
-                Some((of, matrix)) if of == *active => matrix,
-                Some((of, matrix)) => self.manifold.loss_hessian_from(&at.x, (&of, &matrix)),
-                None => self.manifold.loss_hessian(&at.x),
-            };
-            let mut system = System::new(self.with_penalty(&matrix, &at.x));
+            let mut system = self.system_at(&at);
             let (mut step, mut decrement) = self.newton_step(&system, &at);
             if violation <= VIOLATED && decrement <= STALLED && system.estimate_condition() {
                 (step, decrement) = self.newton_step(&system, &at);
@@ -142,7 +151,7 @@ impl Newton<'_, '_> {
                 && let Some((next, lower)) = self.lower_at(x, value).filter(|(_, lower)| *lower < value)
             {
                 (at, value) = (next, lower);
-                hessian = Some((active.clone(), matrix));
+                self.keep(system);
                 self.leave(&at.x);
                 // Else a column that depends on another enters again before the other has moved.
                 enters = false;
@@ -162,14 +171,14 @@ impl Newton<'_, '_> {
             if decrement <= REFINED && violation <= VIOLATED && length <= NEAR && !refined {
                 // Differences of values are rounding; Newton's step doubles the number of right digits.
                 at = Point::new(self.manifold, self.moved(&at, &step, 1.0));
-                hessian = Some((active.clone(), matrix));
+                self.keep(system);
                 value = self.value(&at);
                 self.leave(&at.x);
                 refined = true;
                 continue;
             }
             let lower = self.descend(&at, &system, &step, value);
-            hessian = Some((active.clone(), matrix));
+            self.keep(system);
             match lower {
                 Some((next, lower)) => {
                     let gain = value - lower;
@@ -212,7 +221,7 @@ impl Newton<'_, '_> {
     /// The stationary point at which no step decreases the objective in f64.
     fn at_rounding(&mut self, mut at: Point) -> Result<Stationary, Obstacle> {
         let violation = self.enter(&mut at);
-        let mut system = System::new(self.with_penalty(&self.manifold.loss_hessian(&at.x), &at.x));
+        let mut system = self.system_at(&at);
         system.estimate_condition();
         let (_, decrement) = self.newton_step(&system, &at);
         stationary(at, decrement, violation, system)
@@ -239,17 +248,40 @@ impl Newton<'_, '_> {
         self.manifold.active.iter().map(|j| at.g[*j] + self.manifold.penalty(*j, at.x[*j]).d1).collect()
     }
 
-    fn with_penalty(&self, matrix: &Mat<f64>, x: &Array1<f64>) -> Mat<f64> {
-        let mut sum = matrix.clone();
-        for (a, &j) in self.manifold.active.iter().enumerate() {
-            sum[(a, a)] += self.manifold.penalty(j, x[j]).d2;
+    /// The system at a point, factored; from the last one as far as possible.
+    fn system_at(&mut self, at: &Point) -> System {
+        let active = &self.manifold.active;
+        let of_penalty: Vec<f64> = active.iter().map(|j| self.manifold.penalty(*j, at.x[*j]).d2).collect();
+        let fixed = self.manifold.objective.loss().capabilities().least_squares;
+        let of_loss = match self.hessian.take().filter(|_| fixed) {
+            None => self.manifold.loss_hessian(&at.z),
+            Some(mut kept) if kept.active == *active => {
+                if kept.of_penalty == of_penalty
+                    && let Some(system) = kept.system.take()
+                {
+                    self.hessian = Some(kept);
+                    return system;
+                }
+                kept.of_loss
+            }
+            Some(kept) => self.manifold.loss_hessian_from(&at.z, (&kept.active, &kept.of_loss)),
+        };
+        let mut sum = of_loss.clone();
+        of_penalty.iter().enumerate().for_each(|(a, d2)| sum[(a, a)] += d2);
+        self.hessian = Some(Hessian { active: active.clone(), of_loss, of_penalty, system: None });
+        System::new(sum)
+    }
+
+    /// Keeps a system for the next round, which may have the same active set.
+    fn keep(&mut self, system: System) {
+        if let Some(hessian) = &mut self.hessian {
+            hessian.system = Some(system);
         }
-        sum
     }
 
     /// Adds inactive coefficients that a proximal step moves; a coefficient at zero gets the sign of its move
     /// and almost no size. Returns the largest relative violation.
-    fn enter(&mut self, at: &mut Point) -> f64 {
+    pub(super) fn enter(&mut self, at: &mut Point) -> f64 {
         let objective = self.manifold.objective;
         let penalty = objective.penalty();
         let most = penalty.step_limit().map_or(f64::INFINITY, |(_, limit)| 0.5 * limit);

@@ -128,6 +128,39 @@ impl Objective {
         let pays = !moving.is_empty() && 10 * moving.len() < 9 * filled.len();
         (pays && lower <= 0.0 && upper >= 0.0).then_some(moving)
     }
+    /// The objective of these rows of the state, ascending, an intercept column among them; the others are
+    /// zero. Names and held-out rows are left out.
+    pub(crate) fn of_columns(&self, columns: &[usize]) -> Objective {
+        let features = &columns[..columns.partition_point(|j| *j < self.features())];
+        let mean = |of: &Array1<f64>| of.select(Axis(0), features);
+        let intercept = match &self.intercept {
+            Intercept::Absent => Intercept::Absent,
+            Intercept::Centred { x_mean, y_mean } => {
+                Intercept::Centred { x_mean: mean(x_mean), y_mean: *y_mean }
+            }
+            Intercept::Column { x_mean, shift, start } => {
+                Intercept::Column { x_mean: mean(x_mean), shift: *shift, start: *start }
+            }
+        };
+        Objective {
+            design: self.design.with_columns(columns),
+            target: self.target.clone(),
+            weight: self.weight.clone(),
+            penalty_factors: self.penalty_factors.select(Axis(0), features),
+            intercept,
+            held_out: None,
+            folds: Arc::default(),
+            loss: self.loss,
+            penalty: self.penalty,
+            curvature: self.curvature,
+            spectrum: self.spectrum,
+            feature_names: Vec::new(),
+            classes: None,
+            source: String::new(),
+            target_name: String::new(),
+            standardization: None,
+        }
+    }
     /// Features `p`, without an intercept column.
     pub fn features(&self) -> usize {
         self.penalty_factors.len()

@@ -4,6 +4,7 @@
 mod alphas;
 mod chunk_sizer;
 mod curvature;
+mod follow;
 #[cfg(not(target_family = "wasm"))]
 mod handle;
 mod judge;

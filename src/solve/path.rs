@@ -8,6 +8,7 @@ use super::Sweep;
 use super::queue::check_lanes;
 use crate::error::{Error, Result};
 use crate::lanes::{Lane, Start};
+use crate::objective::Derivative;
 use crate::schedule::TangentStart;
 
 /// How the lanes of a path start.
@@ -25,21 +26,28 @@ pub enum Path {
         /// whole chain if all alphas of it move together; false if they start at zero.
         carried: bool,
     },
+    /// One after the other, from the largest alpha to the smallest (of the same fold), each by Newton's method
+    /// on the active set from the solution before, in f64 on the host. Such a lane has no iterations: its
+    /// only iterate is the solution, with the derivatives of the implicit linear system. A lane without
+    /// such a solution iterates from the end of the lane before.
+    Newton,
 }
 
 impl FromStr for Path {
     type Err = Error;
-    /// Reads `independent`, `warm:BLOCK` (derivatives are carried) or `warm:BLOCK:restart`.
+    /// Reads `independent`, `warm:BLOCK` (derivatives are carried), `warm:BLOCK:restart` or `newton`.
     fn from_str(text: &str) -> Result<Self> {
         let block = |t: &str| t.parse().ok().filter(|block| *block > 0);
         let parsed = match text.split(':').collect::<Vec<_>>()[..] {
             ["independent"] => Some(Path::Independent),
             ["warm", of] => block(of).map(|block| Path::Warm { block, carried: true }),
             ["warm", of, "restart"] => block(of).map(|block| Path::Warm { block, carried: false }),
+            ["newton"] => Some(Path::Newton),
             _ => None,
         };
         parsed.ok_or_else(|| {
-            let expected = "independent, warm:BLOCK or warm:BLOCK:restart, a block of at least one alpha";
+            let expected =
+                "independent, newton, warm:BLOCK or warm:BLOCK:restart, a block of at least one alpha";
             Error::usage("path", format!("'{text}'"), expected, "For example warm:10.")
         })
     }
@@ -48,7 +56,16 @@ impl FromStr for Path {
 impl Path {
     /// Sets the starts of lanes, `folds` beside each other for every alpha.
     pub(super) fn lay_out(self, lanes: &mut [Lane], folds: usize) {
-        let Path::Warm { block, carried } = self else { return };
+        let (block, carried) = match self {
+            Path::Independent => return,
+            Path::Newton => {
+                for (before, after) in order(lanes, folds).windows(2).map(|pair| (pair[0], pair[1])) {
+                    (0..folds).for_each(|fold| lanes[after + fold].start = Start::From(before + fold));
+                }
+                return;
+            }
+            Path::Warm { block, carried } => (block, carried),
+        };
         let alphas: Vec<f64> = lanes.iter().step_by(folds).map(|lane| lane.alpha).collect();
         for a in block..alphas.len() {
             let first = a / block * block - block;
@@ -71,14 +88,27 @@ impl Path {
     pub(super) fn together(self, lanes: usize, folds: usize) -> usize {
         match self {
             Path::Independent => lanes,
+            Path::Newton => lanes.min(folds),
             Path::Warm { block, .. } => lanes.min(block.saturating_mul(folds)),
         }
     }
 }
 
+/// The first lane of every alpha, from the largest alpha to the smallest.
+pub(super) fn order(lanes: &[Lane], folds: usize) -> Vec<usize> {
+    let mut first: Vec<usize> = (0..lanes.len()).step_by(folds).collect();
+    first.sort_by(|a, b| lanes[*b].alpha.total_cmp(&lanes[*a].alpha));
+    first
+}
+
 impl Sweep {
     /// The lanes of the sweep: one for each alpha, each with its start.
-    pub(super) fn lay_out(&self, alphas: &[f64], l1_ratio: f64) -> Result<Vec<Lane>> {
+    pub(super) fn lay_out(
+        &self,
+        alphas: &[f64],
+        l1_ratio: f64,
+        derivatives: &[Derivative],
+    ) -> Result<Vec<Lane>> {
         let folds = self.problem.folds();
         // The folds of an alpha beside each other, as their active sets are alike.
         let of = |&alpha: &f64| {
@@ -103,22 +133,31 @@ impl Sweep {
             }
             lanes.iter_mut().zip(starts).for_each(|(lane, start)| lane.start = *start);
         }
-        self.check_path()?;
+        self.check_path(derivatives)?;
         self.path.lay_out(&mut lanes, folds.max(1));
         check_lanes(&lanes, self.start.as_ref().map_or(0, Array2::nrows))?;
         Ok(lanes)
     }
 
-    /// Refuses what a warm-started path cannot use.
-    fn check_path(&self) -> Result<()> {
-        let Path::Warm { carried, .. } = self.path else { return Ok(()) };
+    /// Refuses what a path that is not independent cannot use.
+    fn check_path(&self, derivatives: &[Derivative]) -> Result<()> {
+        let (what, carried) = match self.path {
+            Path::Independent => return Ok(()),
+            Path::Warm { carried, .. } => ("a warm-started path", carried),
+            Path::Newton => ("a path by Newton's method", false),
+        };
+        let newton = self.path == Path::Newton;
         let found = if self.lane_starts.is_some() || self.start.as_ref().is_some_and(|s| s.nrows() > 1) {
             "a start for each lane"
+        } else if newton && self.tol == 0.0 {
+            "the tolerance 0, which asks for every iteration"
+        } else if newton && derivatives.iter().any(Derivative::is_of_process) {
+            "derivatives by settings of the iterations, which it does not have"
         } else if carried && self.schedule.tangents_from() != TangentStart::Iteration(0) {
             "derivatives that start late, which carry nothing: `warm:BLOCK:restart` runs with them"
         } else {
             return Ok(());
         };
-        Err(Error::usage("path", format!("a warm-started path, and {found}"), "one of them", ""))
+        Err(Error::usage("path", format!("{what}, and {found}"), "one of them", ""))
     }
 }

@@ -20,9 +20,14 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn new(lanes: &[Lane]) -> Self {
-        let mut queue = Queue { ready: VecDeque::new(), blocked: HashMap::new(), sources: HashMap::new() };
-        for (lane, of) in lanes.iter().enumerate() {
-            match of.start.source() {
+        Queue::without(lanes, &vec![false; lanes.len()], HashMap::new())
+    }
+
+    /// The queue of the lanes that have not ended yet, with the states of those that others start from.
+    pub(super) fn without(lanes: &[Lane], ended: &[bool], sources: HashMap<usize, Arc<Array2<f64>>>) -> Self {
+        let mut queue = Queue { ready: VecDeque::new(), blocked: HashMap::new(), sources };
+        for (lane, of) in lanes.iter().enumerate().filter(|(lane, _)| !ended[*lane]) {
+            match of.start.source().filter(|source| !ended[*source]) {
                 Some(source) => queue.blocked.entry(source).or_default().push(lane),
                 None => queue.ready.push_back(lane),
             }

@@ -7,12 +7,12 @@ use rayon::prelude::*;
 
 use super::judge::{Judge, resolution};
 use super::scheduler::{Event, Scheduler};
-use super::{Prepared, Progress, RunInfo, Sweep, SweepResult};
+use super::{Path, Prepared, Progress, RunInfo, Sweep, SweepResult};
 use crate::Instant;
 use crate::certificate::{Certificate, Certified, Certifier, Polished, PolishedNumbers, most_active};
 use crate::engine::{Chunk, Engine, EngineInfo, LaneOutcome, Slot};
 use crate::error::{Error, Result};
-use crate::objective::{Derivative, Objective};
+use crate::objective::{Derivative, Need, Objective};
 use crate::program::{Plan, Strategy};
 use crate::result::{Columns, Recorder};
 
@@ -69,8 +69,9 @@ impl Sweep {
             if self.tol > 0.0 && resumes { self.tol.max(resolution(self.precision)) } else { 0.0 };
         let problem = self.problem_of(&plans);
         let job = prepared.job(&problem, engine_tol);
+        let solved = self.problem_of_path(&problem);
         let judge = Judge {
-            certifier: Certifier::new(&problem, &prepared.derivatives, &prepared.lanes),
+            certifier: Certifier::new(&solved, &prepared.derivatives, &prepared.lanes),
             tol: self.tol,
             iterations: self.iterations,
             precision: self.precision,
@@ -97,6 +98,9 @@ impl Sweep {
             Ok(plan)
         };
         let scheduler = Scheduler::new(self, &job, deadline, &judge, &replan);
+        if self.path == Path::Newton {
+            scheduler.follow_path(self.problem.folds(), &mut |event| collector.collect(event));
+        }
         let mut pairs: Vec<(&mut dyn Engine, Plan)> =
             engines.iter_mut().map(|e| &mut **e as _).zip(plans).collect();
         scheduler.run(&mut pairs, &mut |event| collector.collect(event))?;
@@ -120,6 +124,18 @@ impl Sweep {
             return Cow::Owned(self.problem.triangular());
         }
         Cow::Borrowed(&self.problem)
+    }
+
+    /// The problem as a path by Newton's method and the certificates see it: with few columns, on the
+    /// triangular factor.
+    fn problem_of_path<'p>(&self, problem: &'p Cow<'_, Objective>) -> Cow<'p, Objective> {
+        let of_engines: &'p Objective = problem;
+        let quadratic = self.problem.require(Need::GramStrategy).is_ok();
+        let wide = self.problem.shape().rows > 2 * self.problem.state_rows();
+        if self.path == Path::Newton && quadratic && wide && matches!(problem, Cow::Borrowed(_)) {
+            return Cow::Owned(of_engines.triangular());
+        }
+        Cow::Borrowed(of_engines)
     }
 
     /// Bytes of the memory budget that the plans leave.
@@ -187,7 +203,10 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
                     let Certified { certificate, polished, .. } = *certified;
                     self.certificates[state.lane] = Some(certificate);
                     if let Some(Polished { state: solution, of }) = polished.filter(|_| self.polishes) {
-                        self.recorder.polish(state.lane, solution.view());
+                        // Without iterations the last iterate is the solution.
+                        if outcome.iterations > 0 {
+                            self.recorder.polish(state.lane, solution.view());
+                        }
                         self.polished[state.lane] = Some(of);
                     }
                 }

@@ -85,7 +85,7 @@ pub(super) struct Scheduler<'a> {
     flags: &'a [Arc<AtomicBool>],
     /// Plans for another engine.
     pub(super) replan: &'a (dyn Fn(&dyn Engine) -> Result<Plan> + Sync),
-    queue: Mutex<Queue>,
+    pub(super) queue: Mutex<Queue>,
     /// Lanes that were running on engines that failed and were not replaced.
     interrupted: Mutex<Vec<LaneState>>,
     cancelled: AtomicBool,
@@ -126,7 +126,9 @@ impl<'a> Scheduler<'a> {
         engines: &mut [(&mut dyn Engine, Plan)],
         on_event: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Result<()> {
-        if let [(engine, plan)] = engines {
+        if self.stop().is_some() || lock(&self.queue).is_empty() {
+            // Without work no engine is opened.
+        } else if let [(engine, plan)] = engines {
             self.work(*engine, plan, &mut |event| self.emit(on_event, event))?;
         } else {
             self.work_together(engines, on_event)?;
@@ -226,7 +228,7 @@ impl<'a> Scheduler<'a> {
         })
     }
 
-    fn emit(&self, on_event: &mut dyn FnMut(Event) -> ControlFlow<()>, event: Event) {
+    pub(super) fn emit(&self, on_event: &mut dyn FnMut(Event) -> ControlFlow<()>, event: Event) {
         if on_event(event).is_break() {
             self.cancelled.store(true, Ordering::Relaxed);
         }
@@ -297,6 +299,6 @@ impl<'a> Scheduler<'a> {
 }
 
 /// Locks, even after a panic of another thread: no update under these locks can be incomplete.
-fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     of.lock().unwrap_or_else(|e| e.into_inner())
 }

@@ -172,7 +172,7 @@ impl Sweep {
         self
     }
     /// How the lanes of a path start; by default all at the same start. A warm start takes fewer iterations,
-    /// but fewer lanes run at the same time.
+    /// but fewer lanes run at the same time; [`Path::Newton`] takes none and leaves no sequence.
     pub fn path(mut self, path: Path) -> Self {
         self.path = path;
         self
@@ -303,7 +303,7 @@ impl Sweep {
             ..plain
         }
         .check_trace()?;
-        let lanes = self.lay_out(&alphas, l1_ratio)?;
+        let lanes = self.lay_out(&alphas, l1_ratio, &derivatives)?;
         let smallest = alphas.iter().copied().fold(f64::INFINITY, f64::min);
         for derivative in &derivatives {
             derivative.check(problem, smallest)?;

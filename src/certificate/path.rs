@@ -1,0 +1,149 @@
+//! Solutions along a path: Newton's method on the active set, each from the solution before (path following,
+//! Park & Hastie 2007). The coefficients that may enter are chosen by the sequential strong rule (Tibshirani
+//! et al. 2012), and the optimality conditions of all are tested at the end.
+
+use ndarray::{Array1, ArrayView1};
+
+use super::gap::Point;
+use super::implicit::Manifold;
+use super::newton::{Hessian, Limits, Newton, Scales, Stationary, VIOLATED};
+use super::{Certified, Certifier, Obstacle, OfObjective};
+use crate::lanes::Lane;
+use crate::objective::{Objective, Zeros};
+
+/// Most changes of the candidates for a solution.
+const ROUNDS: usize = 20;
+/// Entries of a design from which candidates are copied into one of their own.
+const LARGE: usize = 1 << 16;
+
+/// Follows the solutions of one objective along a path.
+pub(crate) struct Follower<'a> {
+    of: &'a OfObjective<'a>,
+    /// `[q]`: the last solution, or the start.
+    x: Array1<f64>,
+    /// The lane of the last solution, and the gradient of the loss there.
+    last: Option<(Lane, Array1<f64>)>,
+    /// The objective of the candidates, if they are not all coefficients.
+    part: Option<Part>,
+    hessian: Option<Hessian>,
+}
+
+/// The objective of some rows of the state.
+struct Part {
+    rows: Vec<usize>,
+    objective: Objective,
+    scales: Scales,
+}
+
+impl<'a> Certifier<'a> {
+    /// Follows the solutions of a fold from a start, `[q]`.
+    pub(crate) fn follower(&'a self, fold: Option<usize>, start: ArrayView1<'_, f64>) -> Follower<'a> {
+        let of = self.of(fold);
+        Follower { x: of.objective.within_domain(start), of, last: None, part: None, hessian: None }
+    }
+}
+
+impl Follower<'_> {
+    /// The solution of a lane, certified as its iterate and as its polished result; or the obstacle to it, and
+    /// then the next lane starts at the last solution.
+    pub(crate) fn solve(&mut self, lane: &Lane, limits: Limits<'_>) -> Result<Certified, Obstacle> {
+        let (of, objective) = (self.of, &*self.of.objective);
+        let mut x = self.x.clone();
+        let mut candidates = self.candidates(lane);
+        for _ in 0..ROUNDS {
+            let (found, active) = self.solve_candidates(lane, &x, candidates.as_deref(), limits)?;
+            let mut manifold = Manifold { objective, lane, active };
+            let violation = match &mut candidates {
+                None => found.violation,
+                Some(rows) => {
+                    let mut at = found.at.clone();
+                    let before = manifold.active.clone();
+                    let violation = Newton::new(&mut manifold, &of.scales, limits).enter(&mut at);
+                    if violation > VIOLATED {
+                        rows.extend(manifold.active.iter().filter(|j| before.binary_search(j).is_err()));
+                        rows.sort_unstable();
+                        rows.dedup();
+                        x = at.x;
+                        continue;
+                    }
+                    violation
+                }
+            };
+            let found = Stationary { violation, ..found };
+            let of_found = of.value_bound(&manifold, &found);
+            let value = objective.value(&found.at.z, found.at.x.view(), lane.strengths(objective));
+            let certified = of.solution(&manifold, &found, of_found, value);
+            self.x = found.at.x;
+            self.last = Some((*lane, found.at.g));
+            return Ok(certified);
+        }
+        Err(Obstacle::Stalled)
+    }
+
+    /// Newton's method over the candidates from a state `[q]`: the solution with the gradient of every
+    /// coefficient, and its active rows.
+    fn solve_candidates(
+        &mut self,
+        lane: &Lane,
+        x: &Array1<f64>,
+        candidates: Option<&[usize]>,
+        limits: Limits<'_>,
+    ) -> Result<(Stationary, Vec<usize>), Obstacle> {
+        let whole = &*self.of.objective;
+        let Some(rows) = candidates else {
+            let mut manifold = Manifold::new(whole, lane, x.view());
+            let at = Point::new(&manifold, x.clone());
+            let mut newton = Newton::new(&mut manifold, &self.of.scales, limits);
+            newton.hessian = self.hessian.take();
+            let found = newton.solve(at);
+            self.hessian = newton.hessian;
+            return Ok((found?, manifold.active));
+        };
+        if self.part.as_ref().is_none_or(|part| part.rows != rows) {
+            let objective = whole.of_columns(rows);
+            let scales =
+                Scales { squares: self.of.scales.squares.select(ndarray::Axis(0), rows), ..self.of.scales };
+            self.part = Some(Part { rows: rows.to_vec(), objective, scales });
+        }
+        let part = self.part.as_ref().expect("made above");
+        let local = |of: &mut Hessian| {
+            of.active.iter_mut().try_for_each(|j| rows.binary_search(j).map(|place| *j = place))
+        };
+        let mut manifold = Manifold::new(&part.objective, lane, x.select(ndarray::Axis(0), rows).view());
+        let at = Point::new(&manifold, x.select(ndarray::Axis(0), rows));
+        let mut newton = Newton::new(&mut manifold, &part.scales, limits);
+        newton.hessian = self.hessian.take().and_then(|mut of| local(&mut of).is_ok().then_some(of));
+        let found = newton.solve(at);
+        self.hessian = newton.hessian;
+        let global = |active: &mut [usize]| active.iter_mut().for_each(|j| *j = rows[*j]);
+        self.hessian.iter_mut().for_each(|of| global(&mut of.active));
+        let Stationary { at, decrement, violation, system } = found?;
+        let mut active = manifold.active;
+        global(&mut active);
+        let mut all = Array1::zeros(whole.state_rows());
+        rows.iter().zip(&at.x).for_each(|(j, v)| all[*j] = *v);
+        let at = Point::at_predictions(&Manifold { objective: whole, lane, active: Vec::new() }, all, at.z);
+        Ok((Stationary { at, decrement, violation, system }, active))
+    }
+
+    /// The rows of the state that may be active in the solution of a lane, ascending; `None` for all.
+    fn candidates(&self, lane: &Lane) -> Option<Vec<usize>> {
+        let objective = &*self.of.objective;
+        let zeros = objective.penalty().capabilities().zeros;
+        let (n, q) = (objective.design.rows(), objective.state_rows());
+        if zeros == Zeros::Absent || n.saturating_mul(q) < LARGE {
+            return None;
+        }
+        let (before, g) = self.last.as_ref()?;
+        let [new, old] = [lane, before].map(|lane| Manifold { objective, lane, active: Vec::new() });
+        let kept = self.hessian.as_ref().map_or(&[][..], |hessian| &hessian.active);
+        let may_enter = |j: &usize| {
+            let (new_l1, old_l1) = (new.strengths(*j).0, old.strengths(*j).0);
+            new.is_free(*j)
+                || self.x[*j] != 0.0
+                || zeros.pull(-g[*j]) >= 2.0 * new_l1 - old_l1
+                || kept.binary_search(j).is_ok()
+        };
+        Some((0..q).filter(may_enter).collect())
+    }
+}
