@@ -21,7 +21,7 @@ use proxjet::objective::{Loss, Objective, Penalty};
 use proxjet::program::Precision;
 use proxjet::result::Fit;
 use proxjet::schedule::{Algorithm, Metric, Phase, Restart, Schedule};
-use proxjet::solve::{Alphas, Sweep, SweepResult};
+use proxjet::solve::{Alphas, Path, Sweep, SweepResult};
 
 /// Seeds that run with the other tests.
 const SEEDS: std::ops::Range<u64> = 0..120;
@@ -45,6 +45,8 @@ struct Problem {
     precision: Precision,
     /// True for FISTA without metric and restart instead of the program's defaults.
     plain: bool,
+    /// True for a path by Newton's method.
+    newton: bool,
 }
 
 impl Problem {
@@ -101,7 +103,8 @@ impl Problem {
         });
         let l1_ratio = uniform(0.1, 0.9);
         let precision = if uniform(0.0, 1.0) < 0.3 { Precision::F32 } else { Precision::F64 };
-        Problem { x, y, weight, factors, intercept, loss, penalty, l1_ratio, precision, plain: seed % 5 == 4 }
+        let (plain, newton) = (seed % 5 == 4, seed % 5 == 3);
+        Problem { x, y, weight, factors, intercept, loss, penalty, l1_ratio, precision, plain, newton }
     }
 
     fn objective(&self) -> Option<Objective> {
@@ -225,6 +228,9 @@ struct Counts {
     solvable: usize,
     converged: usize,
     green: usize,
+    /// Lanes of paths by Newton's method that have a minimiser, and those that it solved.
+    followed: usize,
+    solved: usize,
     derivatives: usize,
     /// Bound over true error of derivatives.
     ratios: Vec<f64>,
@@ -241,6 +247,8 @@ impl Counts {
         self.solvable += other.solvable;
         self.converged += other.converged;
         self.green += other.green;
+        self.followed += other.followed;
+        self.solved += other.solved;
         self.derivatives += other.derivatives;
         self.ratios.extend(other.ratios);
         self.false_values.extend(other.false_values);
@@ -257,7 +265,8 @@ fn check(seed: u64, engine: &mut dyn Engine, counts: &mut Counts) {
     let reference = objective.alpha_max(if problem.penalty.name() == "l2" { 1.0 } else { problem.l1_ratio });
     let reference = if reference.is_finite() && reference > 0.0 { reference } else { 1.0 };
     let alphas: Vec<f64> = [0.5, 0.05, 0.005].iter().map(|share| share * reference).collect();
-    let sweep = problem.sweep(&objective, alphas.clone()).precision(problem.precision);
+    let path = if problem.newton { Path::Newton } else { Path::Independent };
+    let sweep = problem.sweep(&objective, alphas.clone()).precision(problem.precision).path(path);
     let result = match sweep.run(engine) {
         Ok(result) => result,
         // Data that f32 cannot hold, and steps beyond the limit of a penalty, are refused.
@@ -272,7 +281,9 @@ fn check(seed: u64, engine: &mut dyn Engine, counts: &mut Counts) {
         counts.lanes += 1;
         let what = format!("seed {seed}, lane {lane}, {} {}: {of:?}", problem.loss, problem.penalty);
         let Some(certificate) = &of.certificate else { continue };
-        let counted = usize::from(!problem.plain);
+        let counted = usize::from(!problem.plain && !problem.newton);
+        counts.followed += usize::from(problem.newton && of.status != Status::Unbounded);
+        counts.solved += usize::from(problem.newton && of.status == Status::Converged && of.iterations == 0);
         counts.solvable += counted * usize::from(of.status != Status::Unbounded);
         // Penalties that are not convex have other minima nearby; a single sweep tells whether this is one.
         let sweeps = if problem.penalty.capabilities().convex { 500 } else { 1 };
@@ -391,13 +402,15 @@ fn nothing_is_called_converged_that_is_not() {
     counts.ratios.sort_by(f64::total_cmp);
     let median = counts.ratios.get(counts.ratios.len() / 2).copied();
     println!(
-        "{} problems, {} lanes: {} solvable, {} converged, {} green; {} derivatives compared, \
-         bound over error {median:?} in the median of {}; {} false values, {} false derivatives",
+        "{} problems, {} lanes: {} solvable, {} converged, {} green; {} of {} by Newton's method; {} derivatives \
+         compared, bound over error {median:?} in the median of {}; {} false values, {} false derivatives",
         counts.problems,
         counts.lanes,
         counts.solvable,
         counts.converged,
         counts.green,
+        counts.solved,
+        counts.followed,
         counts.derivatives,
         counts.ratios.len(),
         counts.false_values.len(),
@@ -410,5 +423,7 @@ fn nothing_is_called_converged_that_is_not() {
     // Of 10^5 lanes 95 % converge; a few hundred scatter by 2 %.
     let share = counts.converged as f64 / counts.solvable as f64;
     assert!(counts.derivatives > 0 && share > 0.9, "{share}: {} of {}", counts.converged, counts.solvable);
+    let solved = counts.solved as f64 / counts.followed as f64;
+    assert!(solved > 0.9, "{solved}: {} of {}", counts.solved, counts.followed);
     assert!(median.is_some_and(|ratio| ratio < 30.0), "{median:?}");
 }

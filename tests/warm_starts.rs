@@ -6,11 +6,14 @@ use std::ops::ControlFlow;
 
 use crate::common::compare::max_abs_diff;
 use crate::common::synthetic;
-use ndarray::{Array2, Axis};
+use ndarray::{Array1, Array2, Axis};
+use proxjet::certificate::Verdict;
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::engine::{Engine, Status};
 use proxjet::lanes::Start;
+use proxjet::objective::Derivative;
 use proxjet::prelude::*;
+use proxjet::solve::{LaneResult, Path};
 
 const LANES: usize = 12;
 
@@ -186,4 +189,110 @@ fn paths_that_cannot_be_are_refused() {
     assert!(error.contains("derivatives that start late"), "{error}");
     let error = warm().path("warm:3".parse().unwrap()).run(&mut CpuEngine::new()).unwrap_err().to_string();
     assert!(error.contains("a start for each lane"), "{error}");
+}
+
+/// The lanes of a path by Newton's method are those of independent lanes, without iterations: dense and
+/// sparse, with folds, weights, factors, an intercept, more columns than rows and fewer.
+#[test]
+fn a_path_by_newton_has_the_same_models_without_iterations() {
+    let mut compared = 0;
+    let l1 = [Penalty::l1(), Penalty::elastic_net(), Penalty::nonneg_l1()];
+    for (loss, penalty, rows, columns, sparse) in [
+        (Loss::squared(), l1[0], 70, 150, false),
+        (Loss::squared(), l1[1], 70, 150, true),
+        (Loss::squared(), l1[2], 150, 40, true),
+        (Loss::squared(), Penalty::l2(), 90, 20, false),
+        (Loss::logistic(), l1[0], 120, 60, true),
+        (Loss::huber(1.35).unwrap(), l1[1], 100, 50, false),
+        (Loss::squared(), Penalty::mcp(3.0).unwrap(), 120, 60, false),
+    ] {
+        let data = synthetic(rows, columns, loss.classes(), 7);
+        let weight = (0..rows).map(|i| 0.5 + (i % 3) as f64).collect::<Array1<f64>>();
+        let x = data.x().mapv(|v| if sparse && v.abs() < 0.8 { 0.0 } else { v });
+        let entries = x.indexed_iter().filter(|(_, v)| **v != 0.0).map(|((i, j), v)| (i, j, *v));
+        let stored = proxjet::design::Sparse::from_triplets(x.dim(), entries).unwrap().0;
+        let design = if sparse { stored.into_design() } else { x.clone().into() };
+        let data = Dataset::new(design, data.target().to_owned()).unwrap();
+        let data = data.with_sample_weight(weight).unwrap();
+        let factor = |j: usize| if j == 3 { 0.0 } else { [1.0, 2.0, 0.5][j % 3] };
+        let factors: Array1<f64> = (0..columns).map(factor).collect();
+        for folds in [false, true] {
+            let mut builder = Objective::builder(data.clone()).loss(loss).penalty(penalty);
+            builder = builder.penalty_factors(factors.clone());
+            if folds {
+                builder = builder.folds(proxjet::data::Folds::k_fold(rows, 3, 1).unwrap());
+            }
+            let objective = builder.build().unwrap();
+            // Not in order, and with a wide gap.
+            let top = objective.alpha_max(0.5);
+            let alphas = [0.02, 0.9, 0.5, 0.45, 0.4, 0.1].map(|share| share * top).to_vec();
+            let sweep = Sweep::new(objective).alphas(Alphas::List(alphas)).iterations(50_000).tol(1e-10);
+            let independent = sweep.run(&mut CpuEngine::new()).unwrap();
+            let newton = sweep.path(Path::Newton).run(&mut CpuEngine::new()).unwrap();
+            for (i, (a, b)) in independent.lanes.iter().zip(&newton.lanes).enumerate() {
+                let what = format!("{loss} {penalty} {rows} x {columns}, folds {folds}, lane {i}");
+                assert_eq!((a.alpha, a.fold), (b.alpha, b.fold), "{what}");
+                assert_eq!((b.status, b.iterations), (Status::Converged, 0), "{what}");
+                let (x, y) = (independent.lane(i), newton.lane(i));
+                let certificate = a.certificate.unwrap();
+                // Penalties that are not convex have several minima.
+                if certificate.verdict != Verdict::Green || !penalty.capabilities().convex {
+                    continue;
+                }
+                let condition = certificate.condition.unwrap();
+                let close = |x: Array2<f64>, y: Array2<f64>, what: &str| {
+                    let size = x.iter().fold(1.0, |top: f64, v| top.max(v.abs()));
+                    let apart = max_abs_diff(&x, &y) / size;
+                    assert!(apart < 1e-13 * condition.max(1e3), "{what}: {apart:e}, {condition:e}");
+                };
+                let row = |v: ndarray::ArrayView1<'_, f64>| v.to_owned().insert_axis(Axis(0));
+                close(row(x.coef()), row(y.coef()), &what);
+                close(x.dcoef().to_owned(), y.dcoef().to_owned(), &what);
+                let (loss_a, loss_b) = (a.validation_loss, b.validation_loss);
+                assert_eq!(loss_a.is_some(), folds, "{what}");
+                assert!(loss_a.zip(loss_b).is_none_or(|(a, b)| (a - b).abs() < 1e-9 * a), "{what}");
+                let score = |lane: &LaneResult| lane.score.unwrap();
+                assert!((score(a) - score(b)).abs() < 1e-9, "{what}");
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 120, "{compared}");
+}
+
+/// Classes that an unpenalised column separates have no solution: the engine runs such lanes, and says so.
+#[test]
+fn lanes_that_newton_cannot_solve_iterate() {
+    let data = synthetic(40, 5, true, 3);
+    let mut x = data.x().to_owned();
+    x.column_mut(0).assign(&data.target());
+    let separable = Dataset::new(x, data.target().to_owned()).unwrap();
+    let factors = Array1::from(vec![0.0, 1.0, 1.0, 1.0, 1.0]);
+    let builder = Objective::builder(separable).loss(Loss::logistic()).penalty(Penalty::l1());
+    let objective = builder.penalty_factors(factors).build().unwrap();
+    let sweep = Sweep::new(objective).alphas(Alphas::List(vec![0.1, 0.05])).path(Path::Newton);
+    let result = sweep.run(&mut CpuEngine::new()).unwrap();
+    for lane in &result.lanes {
+        assert_eq!(lane.status, Status::Unbounded);
+        assert!(lane.iterations > 0);
+    }
+}
+
+#[test]
+fn a_path_by_newton_obeys_its_limits() {
+    let problem = Objective::builder(synthetic(60, 25, false, 3)).build().unwrap();
+    let sweep = Sweep::new(problem).path(Path::Newton);
+    for (refused, words) in [
+        (sweep.clone().tol(0.0), "tolerance 0"),
+        (sweep.clone().derivatives([Derivative::Step(0)]), "settings of the iterations"),
+        (sweep.clone().start(Array2::zeros((100, 25))), "a start for each lane"),
+    ] {
+        let error = refused.run(&mut CpuEngine::new()).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    let flag = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let result = sweep.clone().cancel_by(flag).run(&mut CpuEngine::new()).unwrap();
+    assert!(result.lanes.iter().all(|lane| lane.status == Status::Cancelled));
+    let late = sweep.deadline(std::time::Duration::ZERO).run(&mut CpuEngine::new()).unwrap();
+    assert!(late.lanes.iter().all(|lane| lane.status == Status::Deadline));
 }

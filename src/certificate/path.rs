@@ -13,8 +13,10 @@ use crate::objective::{Objective, Zeros};
 
 /// Most changes of the candidates for a solution.
 const ROUNDS: usize = 20;
+/// Largest ratio of the alphas of consecutive solutions.
+const STEP: f64 = 1.5;
 /// Entries of a design from which candidates are copied into one of their own.
-const LARGE: usize = 1 << 16;
+const LARGE: usize = 1 << 11;
 
 /// Follows the solutions of one objective along a path.
 pub(crate) struct Follower<'a> {
@@ -47,35 +49,55 @@ impl Follower<'_> {
     /// The solution of a lane, certified as its iterate and as its polished result; or the obstacle to it, and
     /// then the next lane starts at the last solution.
     pub(crate) fn solve(&mut self, lane: &Lane, limits: Limits<'_>) -> Result<Certified, Obstacle> {
+        for between in self.steps_to(lane) {
+            // The next step may be possible without this one.
+            let _ = self.advance(&between, limits);
+        }
+        let (found, active) = self.advance(lane, limits)?;
         let (of, objective) = (self.of, &*self.of.objective);
+        let manifold = Manifold { objective, lane, active };
+        let of_found = of.value_bound(&manifold, &found);
+        let value = objective.value(&found.at.z, found.at.x.view(), lane.strengths(objective));
+        Ok(of.solution(&manifold, &found, of_found, value))
+    }
+
+    /// Alphas between the last solution, or zero coefficients, and a lane that is far from it.
+    fn steps_to(&self, lane: &Lane) -> Vec<Lane> {
+        let objective = &*self.of.objective;
+        let penalty = objective.penalty();
+        if penalty.capabilities().zeros == Zeros::Absent || !penalty.uses_alpha() {
+            return Vec::new();
+        }
+        let first =
+            self.last.as_ref().map_or_else(|| objective.alpha_max(lane.l1_ratio), |last| last.0.alpha);
+        let count = ((first / lane.alpha).ln() / STEP.ln()).ceil();
+        let steps = if count > 1.0 && count.is_finite() { count } else { 1.0 };
+        let alpha = |i: usize| first * (lane.alpha / first).powf(i as f64 / steps);
+        (1..steps as usize).map(|i| Lane { alpha: alpha(i), ..*lane }).collect()
+    }
+
+    /// Goes to the solution of a lane. Returns it with its active rows.
+    fn advance(&mut self, lane: &Lane, limits: Limits<'_>) -> Result<(Stationary, Vec<usize>), Obstacle> {
+        let (scales, objective) = (&self.of.scales, &*self.of.objective);
         let mut x = self.x.clone();
         let mut candidates = self.candidates(lane);
         for _ in 0..ROUNDS {
-            let (found, active) = self.solve_candidates(lane, &x, candidates.as_deref(), limits)?;
-            let mut manifold = Manifold { objective, lane, active };
-            let violation = match &mut candidates {
-                None => found.violation,
-                Some(rows) => {
-                    let mut at = found.at.clone();
-                    let before = manifold.active.clone();
-                    let violation = Newton::new(&mut manifold, &of.scales, limits).enter(&mut at);
-                    if violation > VIOLATED {
-                        rows.extend(manifold.active.iter().filter(|j| before.binary_search(j).is_err()));
-                        rows.sort_unstable();
-                        rows.dedup();
-                        x = at.x;
-                        continue;
-                    }
-                    violation
+            let (mut found, active) = self.solve_candidates(lane, &x, candidates.as_deref(), limits)?;
+            if let Some(rows) = &mut candidates {
+                let mut manifold = Manifold { objective, lane, active: active.clone() };
+                let mut at = found.at.clone();
+                found.violation = Newton::new(&mut manifold, scales, limits).enter(&mut at);
+                if found.violation > VIOLATED {
+                    rows.extend(manifold.active);
+                    rows.sort_unstable();
+                    rows.dedup();
+                    x = at.x;
+                    continue;
                 }
-            };
-            let found = Stationary { violation, ..found };
-            let of_found = of.value_bound(&manifold, &found);
-            let value = objective.value(&found.at.z, found.at.x.view(), lane.strengths(objective));
-            let certified = of.solution(&manifold, &found, of_found, value);
-            self.x = found.at.x;
-            self.last = Some((*lane, found.at.g));
-            return Ok(certified);
+            }
+            self.x.assign(&found.at.x);
+            self.last = Some((*lane, found.at.g.clone()));
+            return Ok((found, active));
         }
         Err(Obstacle::Stalled)
     }

@@ -1,5 +1,7 @@
 //! Products of a dense design: blocks of columns by faer, vectors by ndarray.
 
+use std::borrow::Cow;
+
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 use ndarray::{Array1, ArrayView1};
@@ -47,14 +49,19 @@ impl<T: Real> Dense<T> {
 
 impl Dense {
     pub(super) fn apply_vector(&self, v: ArrayView1<'_, f64>) -> Array1<f64> {
-        self.view().dot(&v)
+        let mut out = vec![0.0; self.rows()];
+        if !v.is_empty() {
+            self.apply(&mut out, &contiguous(v), Threads::One);
+        }
+        out.into()
     }
 
-    /// Sums over the rows.
     pub(super) fn apply_t_vector(&self, r: ArrayView1<'_, f64>) -> Array1<f64> {
-        let mut out = Array1::zeros(self.columns());
-        self.view().rows().into_iter().zip(r).for_each(|(row, r)| out.scaled_add(*r, &row));
-        out
+        let mut out = vec![0.0; self.columns()];
+        if !out.is_empty() {
+            self.apply_t_strided(&mut out, &contiguous(r), 1, Threads::One);
+        }
+        out.into()
     }
 
     pub(super) fn column_squares(&self, weight: ArrayView1<'_, f64>) -> Array1<f64> {
@@ -80,6 +87,11 @@ impl Dense {
         let left = Mat::from_fn(new.len(), self.rows(), |a, i| weight[i] * x[[i, new[a]]]);
         left * Mat::from_fn(self.rows(), index.len(), |i, b| x[[i, index[b]]])
     }
+}
+
+/// The numbers of a vector, copied only if they are apart.
+fn contiguous<'a>(v: ArrayView1<'a, f64>) -> Cow<'a, [f64]> {
+    v.to_slice().map_or_else(|| v.to_vec().into(), Cow::from)
 }
 
 /// Clears the upper halves of the calling thread's vector registers.

@@ -1,9 +1,10 @@
 //! The score of a model, as scikit-learn defines it: R² for numbers, accuracy for classes. For equal targets
 //! R² is not defined here.
 
-use ndarray::{Array1, ArrayView1};
+use ndarray::Array1;
 
 use super::{HeldOut, Objective};
+use crate::design::Threads;
 
 /// True if all rows of positive weight have the same target.
 fn is_constant(y: &Array1<f64>, weight: &Array1<f64>) -> bool {
@@ -17,15 +18,21 @@ impl Objective {
         if self.loss.classes() { "accuracy" } else { "r2" }
     }
 
-    /// The score of a state, `[q]`, over the held-out rows, or over the fitted rows if there are none: `1 − Σ
+    /// The scores of states, `[q]` each, over the held-out rows, or over the fitted rows if there are none: `1 − Σ
     /// w (y − z)² / Σ w (y − ȳ)²`, or the weighted share of rows on the right side of zero. `None` if it is
     /// not defined.
-    pub(crate) fn score(&self, state: ArrayView1<'_, f64>) -> Option<f64> {
+    pub(crate) fn scores(&self, states: &[Array1<f64>]) -> Vec<Option<f64>> {
         let (design, y, w) = match &self.held_out {
             Some(HeldOut { design, target, weight, .. }) => (design, target, weight),
             None => (&self.design, &self.target, &self.weight),
         };
-        let z = design.apply_vector(state);
+        let mut predictions = vec![0.0; states.len() * y.len()];
+        let states: Vec<f64> = states.iter().flatten().copied().collect();
+        design.apply(&mut predictions, &states, Threads::One);
+        predictions.chunks_exact(y.len()).map(|z| self.score(z, y, w)).collect()
+    }
+
+    fn score(&self, z: &[f64], y: &Array1<f64>, w: &Array1<f64>) -> Option<f64> {
         let score = if self.loss.classes() {
             (0..z.len()).filter(|i| (z[*i] > 0.0) == (y[*i] > 0.0)).map(|i| w[i]).sum()
         } else if is_constant(y, w) {

@@ -29,7 +29,9 @@ pub enum Path {
     /// One after the other, from the largest alpha to the smallest (of the same fold), each by Newton's method
     /// on the active set from the solution before, in f64 on the host. Such a lane has no iterations: its
     /// only iterate is the solution, with the derivatives of the implicit linear system. A lane without
-    /// such a solution iterates from the end of the lane before.
+    /// such a solution iterates from the end of the lane before, under [`Metric::Auto`] without a metric.
+    ///
+    /// [`Metric::Auto`]: crate::schedule::Metric::Auto
     Newton,
 }
 

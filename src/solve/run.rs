@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
+use ndarray::Array1;
 use rayon::prelude::*;
 
 use super::judge::{Judge, resolution};
 use super::scheduler::{Event, Scheduler};
-use super::{Path, Prepared, Progress, RunInfo, Sweep, SweepResult};
+use super::{LaneResult, Path, Prepared, Progress, RunInfo, Sweep, SweepResult};
 use crate::Instant;
 use crate::certificate::{Certificate, Certified, Certifier, Polished, PolishedNumbers, most_active};
 use crate::engine::{Chunk, Engine, EngineInfo, LaneOutcome, Slot};
@@ -112,6 +113,9 @@ impl Sweep {
     }
 }
 
+/// Lanes whose scores are computed together.
+const SCORED: usize = 16;
+
 /// True if the plan iterates on the triangular factor of the design.
 fn is_triangular(plan: &Plan) -> bool {
     plan.engine == "cpu" && plan.strategy == Strategy::Gram
@@ -130,9 +134,9 @@ impl Sweep {
     /// triangular factor.
     fn problem_of_path<'p>(&self, problem: &'p Cow<'_, Objective>) -> Cow<'p, Objective> {
         let of_engines: &'p Objective = problem;
-        let quadratic = self.problem.require(Need::GramStrategy).is_ok();
-        let wide = self.problem.shape().rows > 2 * self.problem.state_rows();
-        if self.path == Path::Newton && quadratic && wide && matches!(problem, Cow::Borrowed(_)) {
+        let quadratic = self.problem.require(Need::GramStrategy).is_ok() && self.problem.folds() == 0;
+        let tall = self.problem.shape().rows > 2 * self.problem.state_rows();
+        if self.path == Path::Newton && quadratic && tall && matches!(problem, Cow::Borrowed(_)) {
             return Cow::Owned(of_engines.triangular());
         }
         Cow::Borrowed(of_engines)
@@ -234,10 +238,22 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
         });
         let columns = Columns::new(problem);
         let of_folds: Vec<Objective> = (0..problem.folds()).map(|fold| problem.of_fold(fold)).collect();
-        lanes.par_iter_mut().enumerate().for_each(|(i, lane)| {
-            let problem = lane.fold.map_or(problem, |fold| &of_folds[fold]);
-            let model = columns.model(&trace, &polished, i);
-            lane.score = problem.score(problem.state_of(model.coef.view(), model.intercept, true).view());
+        // Lanes of the same rows side by side, so that products read the design once for several.
+        let folds = of_folds.len().max(1);
+        let mut alike: Vec<(usize, &mut LaneResult)> = lanes.iter_mut().enumerate().collect();
+        alike.sort_by_key(|(i, _)| i % folds);
+        alike.par_chunks_mut(SCORED).for_each(|part| {
+            for part in part.chunk_by_mut(|a, b| a.1.fold == b.1.fold) {
+                let problem = part[0].1.fold.map_or(problem, |fold| &of_folds[fold]);
+                let state = |(i, _): &(usize, &mut LaneResult)| {
+                    let model = columns.model(&trace, &polished, *i);
+                    problem.state_of(model.coef.view(), model.intercept, true)
+                };
+                let states: Vec<Array1<f64>> = part.iter().map(state).collect();
+                part.iter_mut()
+                    .zip(problem.scores(&states))
+                    .for_each(|((_, lane), score)| lane.score = score);
+            }
         });
         let mut warnings = prepared.unreached(&self.outcomes);
         warnings.extend(growing);

@@ -337,7 +337,8 @@ impl Sweep {
             Ok((schedule, metric))
         };
         match &self.schedule.metric {
-            Metric::Auto if self.problem.scales_differ() => {
+            // Almost all lanes of such a path do without iterations.
+            Metric::Auto if self.path != Path::Newton && self.problem.scales_differ() => {
                 // Some step rules do without a metric, and some penalties limit its steps.
                 let diagonal = with(Metric::Auto).ok().filter(|(schedule, metric)| {
                     step_limit::check(&self.problem, lanes, schedule, &metric.source, self.iterations).is_ok()
