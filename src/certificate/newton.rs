@@ -266,10 +266,9 @@ impl<'a, 'b> Newton<'a, 'b> {
             }
             Some(kept) => self.manifold.loss_hessian_from(&at.z, (&kept.active, &kept.of_loss)),
         };
-        let mut sum = of_loss.clone();
-        of_penalty.iter().enumerate().for_each(|(a, d2)| sum[(a, a)] += d2);
+        let system = System::new(&of_loss, &of_penalty);
         self.hessian = Some(Hessian { active: active.clone(), of_loss, of_penalty, system: None });
-        System::new(sum)
+        system
     }
 
     /// Keeps a system for the next round, which may have the same active set.

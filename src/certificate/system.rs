@@ -25,8 +25,11 @@ pub(super) struct System {
 }
 
 impl System {
-    pub(super) fn new(mut matrix: Mat<f64>) -> Self {
-        let k = matrix.nrows();
+    /// The system of a Hessian and of a diagonal that is added to it.
+    pub(super) fn new(hessian: &Mat<f64>, diagonal: &[f64]) -> Self {
+        let k = hessian.nrows();
+        let mut matrix = hessian.clone();
+        diagonal.iter().enumerate().for_each(|(a, v)| matrix[(a, a)] += v);
         let scale: Vec<f64> =
             (0..k).map(|a| if matrix[(a, a)] > 0.0 { 1.0 / matrix[(a, a)].sqrt() } else { 1.0 }).collect();
         for (b, of_column) in scale.iter().enumerate() {
