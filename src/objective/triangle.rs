@@ -6,6 +6,9 @@ use ndarray::{Array1, Array2};
 use super::Objective;
 use crate::design::Design;
 
+/// Entries of a block of rows.
+const BLOCK: usize = 1 << 20;
+
 impl Objective {
     /// The same squared loss on `m = q + 1` rows: with `QR = √W [X, y]`, `Σ ω (X x − y)² = ‖R (x, −1)‖²`, so
     /// that products cost `q²` instead of `n q` operations. Loss, gradient, curvature, gap and the norms of
@@ -13,8 +16,8 @@ impl Objective {
     pub(crate) fn triangular(&self) -> Objective {
         let (n, q) = (self.design.rows(), self.state_rows());
         let m = q + 1;
-        // Row by row blocks, each beneath the factor so far.
-        let block = m.max(64);
+        // Row by row blocks, each beneath the factor so far: long ones cost fewer operations.
+        let block = (8 * m).clamp(64, m.max(BLOCK / m));
         let mut factor = Mat::<f64>::zeros(0, m);
         for first in (0..n).step_by(block) {
             let rows: Vec<usize> = (first..(first + block).min(n)).collect();
