@@ -276,7 +276,11 @@ fn check(seed: u64, engine: &mut dyn Engine, counts: &mut Counts) {
     counts.problems += 1;
     let uses_alpha = penalty_kind(&problem.penalty).0;
     let around: Vec<f64> = alphas.iter().flat_map(|a| [a * (-H).exp(), a * H.exp()]).collect();
-    let exact = problem.sweep(&objective, around).derivatives([]).run(&mut CpuEngine::new()).unwrap();
+    let exact = problem.sweep(&objective, around).derivatives([]);
+    // Penalties that are not convex have several minima: on the same path to the same one.
+    let convex = problem.penalty.capabilities().convex;
+    let exact = exact.path(if convex { Path::Independent } else { path });
+    let exact = exact.run(&mut CpuEngine::new()).unwrap();
     for (lane, of) in result.lanes.iter().enumerate() {
         counts.lanes += 1;
         let what = format!("seed {seed}, lane {lane}, {} {}: {of:?}", problem.loss, problem.penalty);
@@ -286,7 +290,7 @@ fn check(seed: u64, engine: &mut dyn Engine, counts: &mut Counts) {
         counts.solved += usize::from(problem.newton && of.status == Status::Converged && of.iterations == 0);
         counts.solvable += counted * usize::from(of.status != Status::Unbounded);
         // Penalties that are not convex have other minima nearby; a single sweep tells whether this is one.
-        let sweeps = if problem.penalty.capabilities().convex { 500 } else { 1 };
+        let sweeps = if convex { 500 } else { 1 };
         let mut check = |coef: &Array1<f64>, intercept: f64| {
             let excess = problem.excess(of.alpha, coef, intercept, sweeps);
             if excess.is_nan() || excess > 1.01 * TOL + 1e-9 {
