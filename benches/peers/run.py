@@ -1,15 +1,17 @@
 """proxjet beside what people would use instead, on this machine: two tables with ratios.
 
-usage: run.py PROXJET [--data FILE.npz]... [--only iterations|paths] [--repeat R] [--json FILE]
+usage: run.py PROXJET [--data FILE]... [--only iterations|paths] [--repeat R] [--json FILE]
 
   iterations  FISTA on 64 lanes with one derivative, by hand in JAX (the faster of products with X and with its Gram
               matrix), and by `proxjet sweep` with the same steps: seconds of K iterations without those of one
               (of preparation, and of the Gram matrix), over K - 1.
   paths       a path of 100 lasso models on one thread, each peer at the loosest of its tolerances with which every
-              model has a duality gap of 1e-6 |y|^2 / 2n, computed here by numpy; proxjet by its own certificates.
+              model has a duality gap of 1e-6 |y|^2 / 2n, computed here by numpy; proxjet by its own certificates,
+              by `--path newton` without and with derivatives, and by independent lanes.
 
 PROXJET is the program; peers that are not installed are left out (pip install jax scikit-learn skglm celer). Data sets are
-those of the repository, a synthetic one, and the files of --data (arrays X and y; a y of two values adds logistic).
+those of the repository, a synthetic one, and the files of --data: .npz with arrays X and y (a y of two values adds
+logistic), or svmlight for paths on the sparse matrix, without intercept and not centred.
 """
 import argparse
 import importlib.metadata
@@ -57,23 +59,34 @@ def data_sets(files):
         print("scikit-learn is missing: no bundled data", file=sys.stderr)
     sets = [(name, *load(return_X_y=True)) for name, load in from_sklearn]
     sets.append(("synthetic 1000x2000", *correlated()))
-    sets += [(Path(f).stem, np.load(f)["X"], np.load(f)["y"]) for f in files]
+    sets += [(Path(f).stem, np.load(f)["X"], np.load(f)["y"]) for f in files if f.endswith(".npz")]
     for name, x, y in sets:
         x = np.asarray(x, float) - x.mean(0)
         scale = x.std(0)
         yield name, np.asfortranarray(x / np.where(scale > 0, scale, 1)), np.asarray(y, float)
 
 
+def sparse_sets(files):
+    """Name, X by columns, y and the file of each."""
+    for f in (f for f in files if not f.endswith(".npz")):
+        from sklearn.datasets import load_svmlight_file
+
+        x, y = load_svmlight_file(f)
+        yield Path(f).name.split(".")[0], x.tocsc(), y, f
+
+
 def median(of, repeat):
     return statistics.median(of() for _ in range(repeat))
 
 
-def proxjet(program, x, y, *options, threads=None):
+def proxjet(program, x, y, *options, threads=None, file=None):
     """Seconds of a sweep, without the start of the process, and its result."""
     with tempfile.TemporaryDirectory() as folder:
-        np.savez(f"{folder}/data.npz", X=x, y=y)
+        if file is None:
+            file = f"{folder}/data.npz"
+            np.savez(file, X=x, y=y)
         env = dict(os.environ, **({"RAYON_NUM_THREADS": str(threads)} if threads else {}))
-        command = [program, "sweep", "--data", f"{folder}/data.npz", "--engine", "cpu", "--quiet", *options]
+        command = [program, "sweep", "--data", file, "--engine", "cpu", "--quiet", *options]
         done = subprocess.run([*command, "--out", f"{folder}/out"], env=env, capture_output=True, text=True)
         if done.returncode not in (0, 3):
             sys.exit(done.stderr)
@@ -201,6 +214,11 @@ def worst_gap(x, y, alphas, coefficients):
     return float(((primal - dual) / ((y**2).sum() / (2 * n))).max())
 
 
+def largest(x, y):
+    """The smallest alpha without a coefficient."""
+    return np.abs(x.T @ y).max() / len(y)
+
+
 def solvers():
     """Name and a function of (x, y, alphas, tolerance) that returns coefficients [alphas, p]."""
     found = {}
@@ -240,16 +258,15 @@ def paths_table(program, sets, repeat):
 
     warnings.simplefilter("ignore")
     rows = []
-    for name, x, y in sets:
-        if name == "breast_cancer":
-            continue
-        y = y - y.mean()
-        alphas = np.geomspace(1, 1e-2, 100) * np.abs(x.T @ y).max() / len(y)
+    for name, x, y, file in sets:
+        alphas = np.geomspace(1, 1e-2, 100) * largest(x, y)
         row = {"what": f"{name} {x.shape[0]}x{x.shape[1]}"}
         listed = ",".join(repr(float(a)) for a in alphas)
         options = ["--loss", "squared", "--penalty", "l1", "--no-intercept", "--alphas", listed, "--tol", str(GAP)]
-        for label, extra in [("proxjet", ["--derivative", "none"]), ("with derivatives", [])]:
-            runs = [proxjet(program, x, y, *options, *extra, threads=1) for _ in range(repeat)]
+        newton = ["--path", "newton"]
+        forms = [("proxjet", [*newton, "--derivative", "none"]), ("with derivatives", newton), ("independent", [])]
+        for label, extra in forms:
+            runs = [proxjet(program, x, y, *options, *extra, threads=1, file=file) for _ in range(repeat)]
             certified = [lane["certificate"]["verdict"] != "red" for lane in runs[0][1]["lanes"]]
             row[label] = statistics.median(run[0] for run in runs)
             row[f"{label}: certified"] = sum(certified)
@@ -274,7 +291,7 @@ def paths_table(program, sets, repeat):
         best = min([row[peer] for peer in solvers() if peer in row], default=float("nan"))
         row["ratio"] = best / row["proxjet"]
         rows.append(row)
-        solved = ["proxjet", "with derivatives", *solvers()]
+        solved = [*(label for label, _ in forms), *solvers()]
         seconds = "  ".join(f"{key} {row[key]:.4f}" if key in row else f"{key} not to the gap" for key in solved)
         print(f"  {row['what']:28} {seconds}  best peer/proxjet {row['ratio']:.2f}", flush=True)
     return rows
@@ -294,7 +311,7 @@ def versions():
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program", metavar="PROXJET")
-    parser.add_argument("--data", action="append", default=[], metavar="FILE.npz")
+    parser.add_argument("--data", action="append", default=[], metavar="FILE")
     parser.add_argument("--only", choices=["iterations", "paths"])
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--json", metavar="FILE")
@@ -308,7 +325,8 @@ def main():
         report["iterations"] = iterations_table(asked.program, sets, asked.repeat)
     if asked.only != "iterations":
         print(f"paths: seconds of 100 lasso models, one thread, duality gap {GAP:g} |y|^2/2n")
-        report["paths"] = paths_table(asked.program, sets, asked.repeat)
+        regression = [(name, x, y - y.mean(), None) for name, x, y in sets if name != "breast_cancer"]
+        report["paths"] = paths_table(asked.program, [*regression, *sparse_sets(asked.data)], asked.repeat)
     if asked.json:
         Path(asked.json).write_text(json.dumps(report, indent=1))
 
