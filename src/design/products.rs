@@ -1,7 +1,5 @@
 //! Products of a dense design: blocks of columns by faer, vectors by ndarray.
 
-use std::borrow::Cow;
-
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 use ndarray::{Array1, ArrayView1};
@@ -49,19 +47,24 @@ impl<T: Real> Dense<T> {
 
 impl Dense {
     pub(super) fn apply_vector(&self, v: ArrayView1<'_, f64>) -> Array1<f64> {
-        let mut out = vec![0.0; self.rows()];
-        if !v.is_empty() {
-            self.apply(&mut out, &contiguous(v), Threads::One);
-        }
-        out.into()
+        self.view().dot(&v)
     }
 
+    /// Sums over the rows, in their order.
     pub(super) fn apply_t_vector(&self, r: ArrayView1<'_, f64>) -> Array1<f64> {
-        let mut out = vec![0.0; self.columns()];
-        if !out.is_empty() {
-            self.apply_t_strided(&mut out, &contiguous(r), 1, Threads::One);
+        let mut out = Array1::zeros(self.columns());
+        match self.order {
+            Order::Rows if self.columns() > 0 => {
+                let (rows, factors) = (&self.values[..], r.to_vec());
+                pulp::Arch::new().dispatch(SumOfRows {
+                    rows,
+                    factors: &factors,
+                    out: out.as_slice_mut().unwrap(),
+                });
+            }
+            _ => self.view().rows().into_iter().zip(r).for_each(|(row, r)| out.scaled_add(*r, &row)),
         }
-        out.into()
+        out
     }
 
     pub(super) fn column_squares(&self, weight: ArrayView1<'_, f64>) -> Array1<f64> {
@@ -89,9 +92,35 @@ impl Dense {
     }
 }
 
-/// The numbers of a vector, copied only if they are apart.
-fn contiguous<'a>(v: ArrayView1<'a, f64>) -> Cow<'a, [f64]> {
-    v.to_slice().map_or_else(|| v.to_vec().into(), Cow::from)
+/// Rows of as many numbers as `out`, each times its factor, added to `out`.
+struct SumOfRows<'a> {
+    rows: &'a [f64],
+    factors: &'a [f64],
+    out: &'a mut [f64],
+}
+
+/// A closure would not be inlined, and so would not use wide registers.
+impl pulp::WithSimd for SumOfRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let SumOfRows { rows, factors, out } = self;
+        let q = out.len();
+        // Four rows at a time, so that sums stay in registers.
+        let mut fours = factors.chunks_exact(4);
+        for (block, by) in rows.chunks_exact(4 * q).zip(&mut fours) {
+            let (front, back) = block.split_at(2 * q);
+            let ((a, b), (c, d)) = (front.split_at(q), back.split_at(q));
+            for ((((sum, a), b), c), d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                *sum = (((*sum + by[0] * a) + by[1] * b) + by[2] * c) + by[3] * d;
+            }
+        }
+        let rest = fours.remainder();
+        for (row, by) in rows[(factors.len() - rest.len()) * q..].chunks_exact(q).zip(rest) {
+            out.iter_mut().zip(row).for_each(|(sum, v)| *sum += by * v);
+        }
+    }
 }
 
 /// Clears the upper halves of the calling thread's vector registers.
