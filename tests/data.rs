@@ -278,7 +278,7 @@ fn features_are_found_by_name_without_a_target() {
     let f = Folder::new();
     let names = |list: &[&str]| list.iter().map(|n| n.to_string()).collect::<Vec<_>>();
     let read = |path: &Path, list: &[&str]| {
-        read_features(path, &names(list), &ReadOptions::default()).map(|x| x.to_dense())
+        read_features(path, &names(list), None, &ReadOptions::default()).map(|x| x.to_dense())
     };
     let csv = f.file("d.csv", b"b,text,a\n1,no,2\n3,yes,4\n");
     assert_eq!(read(&csv, &["a", "b"]).unwrap(), ndarray::array![[2.0, 1.0], [4.0, 3.0]]);

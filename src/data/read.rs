@@ -197,16 +197,26 @@ fn parse_as(extension: &str, bytes: &[u8], shown: &str, options: &ReadOptions) -
 /// Reads the features of the given names, `[rows, names]`, from a file in one of the formats of [`read`]; a
 /// target is not needed. CSV columns and NPZ arrays with `feature_names` are found by name, in any order; a
 /// NPY or Matrix Market file, or another NPZ array, has exactly these columns; in svmlight feature `i` is
-/// called `xi`.
+/// called `xi`. `means`, one per name, replace missing values of CSV columns, which are refused without.
 ///
 /// # Errors
 /// As [`read`], and a feature that is missing.
-pub fn read_features(path: &Path, names: &[String], options: &ReadOptions) -> Result<Design> {
+///
+/// # Panics
+/// Means of another number than names.
+pub fn read_features(
+    path: &Path,
+    names: &[String],
+    means: Option<&[f64]>,
+    options: &ReadOptions,
+) -> Result<Design> {
+    assert!(means.is_none_or(|means| means.len() == names.len()), "one mean per name");
     let (bytes, shown, extension) = open(path, options)?;
     options.check(&format!("a .{extension} file"), extension)?;
     match extension {
         "csv" | "tsv" => {
-            csv::columns(&bytes, &shown, options.separator_of(extension), names, options).map(Design::dense)
+            csv::columns(&bytes, &shown, options.separator_of(extension), (names, means), options)
+                .map(Design::dense)
         }
         "npy" => npy::columns(&bytes, &shown, names, options),
         "npz" => npy::columns_of_npz(&bytes, &shown, names, options),

@@ -3,7 +3,7 @@
 
 use ndarray::Array1;
 
-use super::{HeldOut, Objective};
+use super::{HeldOut, Intercept, Objective};
 use crate::design::Threads;
 
 /// True if all rows of positive weight have the same target.
@@ -18,9 +18,9 @@ impl Objective {
         if self.loss.classes() { "accuracy" } else { "r2" }
     }
 
-    /// The scores of states, `[q]` each, over the held-out rows, or over the fitted rows if there are none: `1 − Σ
-    /// w (y − z)² / Σ w (y − ȳ)²`, or the weighted share of rows on the right side of zero. `None` if it is
-    /// not defined.
+    /// The scores of states, `[q]` each, over the held-out rows, or over the fitted rows if there are none:
+    /// `1 − Σ w (y − z)² / Σ w (y − ȳ)²`, or the weighted share of rows on the right side of zero. `None` if
+    /// it is not defined.
     pub(crate) fn scores(&self, states: &[Array1<f64>]) -> Vec<Option<f64>> {
         let (design, y, w) = match &self.held_out {
             Some(HeldOut { design, target, weight, .. }) => (design, target, weight),
@@ -59,6 +59,19 @@ impl Objective {
         };
         let of = |j: usize| (squares[j] - mean[j] * mean[j]).max(0.0).sqrt();
         (0..self.features()).map(of).collect()
+    }
+
+    /// `[p]`: the weighted mean of each feature over the fitted rows, in the units of the data.
+    pub fn feature_means(&self) -> Array1<f64> {
+        let mut mean = match &self.intercept {
+            Intercept::Absent => self.design.apply_t_vector(self.weight.view()),
+            Intercept::Centred { x_mean, .. } | Intercept::Column { x_mean, .. } => x_mean.clone(),
+        };
+        if let Some(given) = &self.standardization {
+            let units = given.scale.iter().zip(&given.mean);
+            mean.iter_mut().zip(units).for_each(|(of, (scale, mean))| *of = *of * scale + mean);
+        }
+        mean
     }
 
     /// The rows that are held out, by their numbers in the data as given; `None` without any.

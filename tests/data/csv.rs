@@ -173,7 +173,7 @@ fn text_columns_are_named_or_coded() {
     assert_eq!(data.x(), coded);
     // The names of a model find the same columns, whatever else the file has.
     let new = f.file("new.csv", b"colour,city,size\nred,oslo,5\ngreen,rome,6\n");
-    let found = read_features(&new, data.feature_names(), &ReadOptions::default()).unwrap().to_dense();
+    let found = read_features(&new, data.feature_names(), None, &ReadOptions::default()).unwrap().to_dense();
     assert_eq!(found, ndarray::array![[1., 0., 5., 0., 1.], [0., 1., 6., 0., 0.]]);
     says(f.with("d.csv", b"a,y\n1,1\nb,2\n", one_hot()), Data, &["line 3, column 'a'", "'b'", "either"]);
     says(f.with("d.csv", b"a,y\nb,1\nNA,2\n", one_hot()), Data, &["line 3, column 'a'", "missing"]);
@@ -208,6 +208,6 @@ fn a_column_without_name_is_called_by_its_place() {
     let drop = ReadOptions { drop: vec!["0".into()], ..Default::default() };
     assert_eq!(f.with("d.csv", text, drop).unwrap().feature_names(), ["a"]);
     let path = f.file("d.csv", text);
-    let again = read_features(&path, data.feature_names(), &ReadOptions::default()).unwrap().to_dense();
+    let again = read_features(&path, data.feature_names(), None, &ReadOptions::default()).unwrap().to_dense();
     assert_eq!(again, data.x());
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ndarray::Axis;
 use proxjet::data::{self, ReadOptions};
 use proxjet::design::Design;
-use proxjet::error::{Error, Result};
+use proxjet::error::{Error, ErrorKind, Result};
 use proxjet_report::{Model, OutputDir};
 
 use crate::input::FormatArgs;
@@ -23,6 +23,9 @@ pub(crate) struct Args {
     /// Data with the model's features, in a format that sweep reads; a target is not needed
     #[arg(long, value_name = "FILE")]
     data: String,
+    /// Missing values in a CSV file: error, or mean (of the rows that the model was fitted on)
+    #[arg(help_heading = "Data", long, value_name = "WHAT", default_value = "error")]
+    missing: String,
     #[command(flatten)]
     format: FormatArgs,
     /// Write the predictions to this CSV file instead of stdout
@@ -34,7 +37,16 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let name = args.model.display().to_string();
     let text = data::read_text(&args.model, MODEL_BYTES)?;
     let model = Model::parse(&text, &name)?;
-    let x = features(&args.data, &model.features, &args.format.options()?)?;
+    let means = match args.missing.as_str() {
+        "error" => None,
+        "mean" if model.means.is_none() => {
+            let remedy = "Write it anew with proxjet sweep.";
+            return Err(Error::data(name, "no means of the features", "a model.json with them", remedy));
+        }
+        "mean" => model.means.as_deref(),
+        other => return Err(Error::unknown(ErrorKind::Usage, "--missing", other, &["error", "mean"])),
+    };
+    let x = features(&args.data, &model.features, means, &args.format.options()?)?;
     match &args.out {
         Some(path) => {
             let (folder, name) = OutputDir::of_file(path)?;
@@ -51,9 +63,9 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
 }
 
 /// `[rows, names]`: the columns of the given names.
-fn features(file: &str, names: &[String], options: &ReadOptions) -> Result<Design> {
+fn features(file: &str, names: &[String], means: Option<&[f64]>, options: &ReadOptions) -> Result<Design> {
     let Some(bundled) = file.strip_prefix("bundled:") else {
-        return data::read_features(Path::new(file), names, options);
+        return data::read_features(Path::new(file), names, means, options);
     };
     let set = data::bundled(bundled)?;
     let known = set.feature_names();

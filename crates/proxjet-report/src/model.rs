@@ -30,6 +30,9 @@ pub struct Model {
     pub classes: Option<[String; 2]>,
     /// `[p]`: names of the features.
     pub features: Vec<String>,
+    /// `[p]`: means of the features over the fitted rows, for rows where they are missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub means: Option<Vec<f64>>,
     /// The intercept.
     pub intercept: f64,
     /// `[p]`: coefficients.
@@ -58,6 +61,7 @@ impl Model {
             target: objective.target_name().into(),
             classes: objective.classes().cloned(),
             features: fit.names().to_vec(),
+            means: Some(objective.feature_means().to_vec()),
             intercept: fit.intercept(),
             coef: fit.coef().to_vec(),
             derivative: result.info.derivative.clone(),
@@ -70,7 +74,7 @@ impl Model {
 
     fn numbers(&self) -> impl Iterator<Item = f64> {
         let tangents = self.dintercept.iter().chain(self.dcoef.iter().flatten());
-        self.coef.iter().chain([&self.intercept]).chain(tangents).copied()
+        self.coef.iter().chain([&self.intercept]).chain(self.means.iter().flatten()).chain(tangents).copied()
     }
 
     /// Reads a model from the text of the file `name`.
@@ -87,6 +91,10 @@ impl Model {
         }
         if model.coef.len() != model.features.len() {
             let found = format!("{} coefficients of {} features", model.coef.len(), model.features.len());
+            return Err(Error::data(name, found, "one per feature", remedy));
+        }
+        if let Some(means) = model.means.as_ref().filter(|means| means.len() != model.features.len()) {
+            let found = format!("{} means of {} features", means.len(), model.features.len());
             return Err(Error::data(name, found, "one per feature", remedy));
         }
         Ok(model)

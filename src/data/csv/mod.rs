@@ -1,6 +1,8 @@
 //! Comma-separated text. It is read twice, a row at a time: the first pass finds what the columns hold, the
 //! second fills the arrays, so that no text is kept.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use ndarray::{Array1, Array2};
 
 use super::Dataset;
@@ -22,22 +24,24 @@ use text::Text;
 enum Column {
     /// The numbers of a column of the file, and the value that replaces missing ones.
     Number(usize, f64),
-    /// 1 where a column of the file holds this text, else 0.
-    Indicator(usize, String),
+    /// 1 where a column of the file holds this text, else 0; and the value that replaces missing ones.
+    Indicator(usize, String, f64),
 }
 
 impl Column {
     fn source(&self) -> usize {
         match self {
-            Column::Number(j, _) | Column::Indicator(j, _) => *j,
+            Column::Number(j, _) | Column::Indicator(j, ..) => *j,
         }
     }
     /// The value of a cell, if it has one.
     fn value(&self, cell: &str) -> Option<f64> {
         match (self, Cell::of(cell)) {
-            (Column::Indicator(_, level), _) => Some(f64::from(cell == level)),
+            (Column::Number(_, instead) | Column::Indicator(_, _, instead), Cell::Missing) => {
+                Some(*instead).filter(|v| !v.is_nan())
+            }
+            (Column::Indicator(_, level, _), _) => Some(f64::from(cell == level)),
             (Column::Number(..), Cell::Number(v)) => Some(v),
-            (Column::Number(_, instead), Cell::Missing) => Some(*instead).filter(|v| !v.is_nan()),
             _ => None,
         }
     }
@@ -98,28 +102,32 @@ fn layout(text: &Text<'_>, roles: &Roles, scan: &Scan) -> (Vec<Column>, Vec<Stri
         if !facts.is_text() {
             return vec![(Column::Number(*j, facts.mean()), name.clone())];
         }
-        let level = |level: &String| (Column::Indicator(*j, level.clone()), format!("{name}={level}"));
+        let level = |level: &String| {
+            let column = Column::Indicator(*j, level.clone(), f64::NAN);
+            (column, format!("{name}={level}"))
+        };
         facts.levels.iter().map(level).collect()
     };
     roles.features.iter().flat_map(of).unzip()
 }
 
 /// The features of the given names, `[rows, names]`; other columns are ignored. A name `column=text` is the
-/// indicator of a text.
+/// indicator of a text. `means` replace missing values.
 pub(super) fn columns(
     bytes: &[u8],
     file: &str,
     separator: u8,
-    names: &[String],
+    (names, means): (&[String], Option<&[f64]>),
     options: &ReadOptions,
 ) -> Result<Array2<f64>> {
     let text = Text::new(bytes, file, separator, options)?;
-    let find = |name: &String| {
+    let find = |(feature, name): (usize, &String)| {
+        let instead = means.map_or(f64::NAN, |means| means[feature]);
         let place = |wanted: &str| text.names.iter().position(|n| n == wanted);
         let indicator = |(at, _): (usize, &str)| {
-            place(&name[..at]).map(|j| Column::Indicator(j, name[at + 1..].to_string()))
+            place(&name[..at]).map(|j| Column::Indicator(j, name[at + 1..].to_string(), instead))
         };
-        let number = place(name).map(|j| Column::Number(j, f64::NAN));
+        let number = place(name).map(|j| Column::Number(j, instead));
         number.or_else(|| name.match_indices('=').find_map(indicator)).ok_or_else(|| {
             let known: Vec<&str> = text.names.iter().map(String::as_str).collect();
             let remedy = Error::unknown(ErrorKind::Data, "", name, &known).remedy;
@@ -127,19 +135,43 @@ pub(super) fn columns(
             Error::data(format!("{file}: columns"), found, "every feature of the model", remedy)
         })
     };
-    let columns: Vec<Column> = names.iter().map(find).collect::<Result<_>>()?;
+    let columns: Vec<Column> = names.iter().enumerate().map(find).collect::<Result<_>>()?;
     let (mut values, mut rows) = (Vec::new(), 0);
+    // Texts without an indicator, by the column of the file: their number, and the first.
+    let mut unknown: BTreeMap<usize, (usize, String)> = BTreeMap::new();
+    let coded: BTreeSet<usize> =
+        columns.iter().filter(|c| matches!(c, Column::Indicator(..))).map(Column::source).collect();
     text.rows(|line, record| {
         rows += 1;
         check_size(file, rows, columns.len() as u64, options.max_bytes)?;
+        let first = values.len();
         for column in &columns {
             let cell = &record[column.source()];
             values.push(column.value(cell).ok_or_else(|| {
                 let at = format!("{file}, line {line}, column '{}'", text.names[column.source()]);
-                Error::data(at, shown(cell), "a number", "A prediction needs a value of every feature.")
+                let (expected, remedy) = match Cell::of(cell) {
+                    Cell::Missing => {
+                        ("a value", "Use `missing mean`, which takes the mean of the fitted rows.")
+                    }
+                    _ => ("a number", "A prediction needs a value of every feature."),
+                };
+                Error::data(at, shown(cell), expected, remedy)
             })?);
+        }
+        let is_known =
+            |j: usize| columns.iter().zip(&values[first..]).any(|(c, v)| c.source() == j && *v != 0.0);
+        for j in coded.iter().copied().filter(|j| !is_known(*j)) {
+            unknown.entry(j).or_insert_with(|| (0, record[j].to_string())).0 += 1;
         }
         Ok(true)
     })?;
+    for (j, (count, first)) in unknown {
+        log::warn!(
+            "{file}: column '{}' has text in {count} row(s) that the model does not know, first {}; such \
+             rows are predicted as if they had none of its texts",
+            text.names[j],
+            shown(&first)
+        );
+    }
     Ok(Array2::from_shape_vec((rows as usize, columns.len()), values).expect("one value per cell"))
 }

@@ -101,6 +101,21 @@ fn one_hot_models_predict_from_text() {
     let text = String::from_utf8(done.stdout).unwrap();
     let found: Vec<f64> = text.lines().skip(1).map(|l| l.parse().unwrap()).collect();
     assert!((found[0] - 11.0).abs() < 1e-3 && (found[1] - 21.0).abs() < 1e-3, "{found:?}");
+
+    // Means of the fitted rows: 14.5 of a, a third are rome; a text that is not known is no town.
+    let gaps = f.file("gaps.csv", "a,city\n,oslo\n8,NA\n8,bern\n");
+    fails(
+        &["predict", "--model", &model, "--data", &gaps],
+        4,
+        &["line 2, column 'a'", "an empty cell", "--missing mean"],
+    );
+    let done = proxjet(&["predict", "--model", &model, "--data", &gaps, "--missing", "mean"]);
+    let (text, warned) = (String::from_utf8(done.stdout.clone()).unwrap(), stderr(&done));
+    let found: Vec<f64> = text.lines().skip(1).map(|l| l.parse().unwrap()).collect();
+    let means = 2.0 * 8.0 + (worth("rome") + 2.0 * worth("oslo")) / 3.0;
+    assert!((found[0] - (29.0 - 3.0)).abs() < 1e-3 && (found[1] - means).abs() < 1e-3, "{found:?}");
+    assert!(warned.contains("'city'") && warned.contains("1 row(s)") && warned.contains("bern"), "{warned}");
+    fails(&["predict", "--model", &model, "--data", &gaps, "--missing", "drop-rows"], 2, &["error, mean"]);
 }
 
 #[test]
