@@ -406,8 +406,9 @@ fn nothing_is_called_converged_that_is_not() {
     counts.ratios.sort_by(f64::total_cmp);
     let median = counts.ratios.get(counts.ratios.len() / 2).copied();
     println!(
-        "{} problems, {} lanes: {} solvable, {} converged, {} green; {} of {} by Newton's method; {} derivatives \
-         compared, bound over error {median:?} in the median of {}; {} false values, {} false derivatives",
+        "{} problems, {} lanes: {} solvable, {} converged, {} green; {} of {} by Newton's method; \
+         {} derivatives compared, bound over error {median:?} in the median of {}; {} false values, \
+         {} false derivatives",
         counts.problems,
         counts.lanes,
         counts.solvable,

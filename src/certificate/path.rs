@@ -46,8 +46,8 @@ impl<'a> Certifier<'a> {
 }
 
 impl Follower<'_> {
-    /// The solution of a lane, certified as its iterate and as its polished result; or the obstacle to it, and
-    /// then the next lane starts at the last solution.
+    /// The solution of a lane, certified as its iterate and as its polished result; or the obstacle to it,
+    /// and then the next lane starts at the last solution.
     pub(crate) fn solve(&mut self, lane: &Lane, limits: Limits<'_>) -> Result<Certified, Obstacle> {
         for between in self.steps_to(lane) {
             // The next step may be possible without this one.

@@ -26,9 +26,9 @@ pub enum Path {
         /// whole chain if all alphas of it move together; false if they start at zero.
         carried: bool,
     },
-    /// One after the other, from the largest alpha to the smallest (of the same fold), each by Newton's method
-    /// on the active set from the solution before, in f64 on the host. Such a lane has no iterations: its
-    /// only iterate is the solution, with the derivatives of the implicit linear system. A lane without
+    /// One after the other, from the largest alpha to the smallest (of the same fold), each by Newton's
+    /// method on the active set from the solution before, in f64 on the host. Such a lane has no iterations:
+    /// its only iterate is the solution, with the derivatives of the implicit linear system. A lane without
     /// such a solution iterates from the end of the lane before, under [`Metric::Auto`] without a metric.
     ///
     /// [`Metric::Auto`]: crate::schedule::Metric::Auto

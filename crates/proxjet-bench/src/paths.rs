@@ -1,5 +1,5 @@
-//! The section `paths`: folds in one batch, warm-started paths and sparse designs, each beside what it
-//! replaces.
+//! The section `paths`: folds in one batch, paths by warm starts and by Newton's method, and sparse designs,
+//! each beside what it replaces.
 
 use std::time::Instant;
 
@@ -88,6 +88,7 @@ fn pairs(plan: &Plan, engine: &dyn Engine, shape: Shape) -> Result<Vec<Named>> {
             "independent lanes",
             [sweep(&dense, b).path(Path::Warm { block: BLOCK, carried: true }), sweep(&dense, b)],
         ),
+        ("by Newton's method", "independent lanes", [sweep(&dense, b).path(Path::Newton), sweep(&dense, b)]),
         ("5 % stored, 100 iterations", "a dense design", [direct(&stored), direct(&thin)]),
     ])
 }

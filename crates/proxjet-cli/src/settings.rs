@@ -103,9 +103,9 @@ pub(crate) struct Settings {
     /// Start from these coefficients, [p] or [lanes, p]
     #[arg(help_heading = "Iteration", long, value_name = "FILE.npy")]
     start: Option<PathBuf>,
-    /// How the alphas of a path start: independent, or warm:BLOCK, in blocks of so many, each at the end of
-    /// the nearest alpha of the block before, with its derivatives (warm:BLOCK:restart: without) [default:
-    /// independent]
+    /// How the alphas of a path start: independent; warm:BLOCK, in blocks of so many, each at the end of
+    /// the nearest alpha of the block before, with its derivatives (warm:BLOCK:restart: without); newton, one
+    /// after the other by Newton's method, without iterations [default: independent]
     #[arg(help_heading = "Iteration", long, value_name = "HOW", conflicts_with = "start")]
     path: Option<String>,
     #[command(flatten)]
