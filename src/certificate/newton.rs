@@ -25,6 +25,8 @@ const REFINED: f64 = 1e-13;
 const NEAR: f64 = 1e-3;
 /// Relative length of a step at a solution.
 const SETTLED: f64 = 1e-7;
+/// The share of the active coefficients that enter at a time is one over this, and at least so many do.
+const GRADUAL: usize = 10;
 /// Decrement of a point at which no further decrease is possible in f64.
 const STALLED: f64 = 1e-11;
 /// A margin of a class, relative to the largest one, that counts as zero.
@@ -59,6 +61,9 @@ pub(super) struct Newton<'a, 'b> {
     pub(super) limits: Limits<'b>,
     /// Of the last active set, if the curvature of the loss does not change.
     pub(super) hessian: Option<Hessian>,
+    /// True if only some coefficients enter at a time, so that active columns stay independent as far as they
+    /// can: on the way from a solution nearby.
+    pub(super) gradual: bool,
 }
 
 /// The Hessian of the loss on an active set.
@@ -127,7 +132,7 @@ impl Scales {
 
 impl<'a, 'b> Newton<'a, 'b> {
     pub(super) fn new(manifold: &'b mut Manifold<'a>, scales: &'b Scales, limits: Limits<'b>) -> Self {
-        Newton { manifold, scales, limits, hessian: None }
+        Newton { manifold, scales, limits, hessian: None, gradual: false }
     }
 
     pub(super) fn solve(&mut self, start: Point) -> Result<Stationary, Obstacle> {
@@ -287,6 +292,7 @@ impl<'a, 'b> Newton<'a, 'b> {
         let mut active = vec![false; at.x.len()];
         self.manifold.active.iter().for_each(|j| active[*j] = true);
         let mut worst: f64 = 0.0;
+        let mut entering: Vec<(f64, usize, f64)> = Vec::new();
         let square =
             |i: usize| objective.weight[i] * objective.loss().d1(at.z[i], objective.target[i]).powi(2);
         let scale = self.scales.residual.max((0..at.z.len()).map(square).sum::<f64>().sqrt());
@@ -304,10 +310,20 @@ impl<'a, 'b> Newton<'a, 'b> {
             let violation = if moved == 0.0 { 0.0 } else { moved.abs() / (step * size) };
             worst = worst.max(violation);
             if violation > VIOLATED {
-                self.manifold.active.push(j);
-                if at.x[j] == 0.0 && penalty.capabilities().zeros != Zeros::Absent {
-                    at.x[j] = f64::MIN_POSITIVE * moved.signum();
-                }
+                entering.push((violation, j, moved.signum()));
+            }
+        }
+        if self.gradual {
+            let k = self.manifold.active.len();
+            let rows = objective.weight.iter().filter(|weight| **weight > 0.0).count();
+            let most = (k / GRADUAL).max(GRADUAL).min(rows.saturating_sub(k).div_ceil(2).max(1));
+            entering.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+            entering.truncate(most);
+        }
+        for (_, j, sign) in entering {
+            self.manifold.active.push(j);
+            if at.x[j] == 0.0 && penalty.capabilities().zeros != Zeros::Absent {
+                at.x[j] = f64::MIN_POSITIVE * sign;
             }
         }
         self.manifold.active.sort_unstable();

@@ -116,7 +116,7 @@ impl Follower<'_> {
             let mut manifold = Manifold::new(whole, lane, x.view());
             let at = Point::new(&manifold, x.clone());
             let mut newton = Newton::new(&mut manifold, &self.of.scales, limits);
-            newton.hessian = self.hessian.take();
+            (newton.hessian, newton.gradual) = (self.hessian.take(), true);
             let found = newton.solve(at);
             self.hessian = newton.hessian;
             return Ok((found?, manifold.active));
@@ -134,6 +134,7 @@ impl Follower<'_> {
         let mut manifold = Manifold::new(&part.objective, lane, x.select(ndarray::Axis(0), rows).view());
         let at = Point::new(&manifold, x.select(ndarray::Axis(0), rows));
         let mut newton = Newton::new(&mut manifold, &part.scales, limits);
+        newton.gradual = true;
         newton.hessian = self.hessian.take().and_then(|mut of| local(&mut of).is_ok().then_some(of));
         let found = newton.solve(at);
         self.hessian = newton.hessian;

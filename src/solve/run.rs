@@ -130,16 +130,15 @@ impl Sweep {
         Cow::Borrowed(&self.problem)
     }
 
-    /// The problem as a path by Newton's method and the certificates see it: with few columns, on the
+    /// The engines' problem as a path by Newton's method and the certificates see it: with few columns, on the
     /// triangular factor.
-    fn problem_of_path<'p>(&self, problem: &'p Cow<'_, Objective>) -> Cow<'p, Objective> {
-        let of_engines: &'p Objective = problem;
-        let quadratic = self.problem.require(Need::GramStrategy).is_ok() && self.problem.folds() == 0;
-        let tall = self.problem.shape().rows > 2 * self.problem.state_rows();
-        if self.path == Path::Newton && quadratic && tall && matches!(problem, Cow::Borrowed(_)) {
-            return Cow::Owned(of_engines.triangular());
+    fn problem_of_path<'p>(&self, problem: &'p Objective) -> Cow<'p, Objective> {
+        let quadratic = problem.require(Need::GramStrategy).is_ok() && problem.folds() == 0;
+        let tall = problem.design.rows() > 2 * problem.state_rows();
+        if self.path == Path::Newton && quadratic && tall {
+            return Cow::Owned(problem.triangular());
         }
-        Cow::Borrowed(of_engines)
+        Cow::Borrowed(problem)
     }
 
     /// Bytes of the memory budget that the plans leave.
