@@ -130,8 +130,8 @@ impl Sweep {
         Cow::Borrowed(&self.problem)
     }
 
-    /// The engines' problem as a path by Newton's method and the certificates see it: with few columns, on the
-    /// triangular factor.
+    /// The engines' problem as a path by Newton's method and the certificates see it: with few columns, on
+    /// the triangular factor.
     fn problem_of_path<'p>(&self, problem: &'p Objective) -> Cow<'p, Objective> {
         let quadratic = problem.require(Need::GramStrategy).is_ok() && problem.folds() == 0;
         let tall = problem.design.rows() > 2 * problem.state_rows();
