@@ -126,7 +126,7 @@ impl<'a> Scheduler<'a> {
         engines: &mut [(&mut dyn Engine, Plan)],
         on_event: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Result<()> {
-        if self.stop().is_some() || lock(&self.queue).is_empty() {
+        if lock(&self.queue).is_empty() {
             // Without work no engine is opened.
         } else if let [(engine, plan)] = engines {
             self.work(*engine, plan, &mut |event| self.emit(on_event, event))?;
