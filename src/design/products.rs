@@ -1,5 +1,7 @@
 //! Products of a dense design: blocks of columns by faer, vectors by ndarray.
 
+use std::borrow::Cow;
+
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 use ndarray::{Array1, ArrayView1};
@@ -55,7 +57,7 @@ impl Dense {
         let mut out = Array1::zeros(self.columns());
         match self.order {
             Order::Rows if self.columns() > 0 => {
-                let (rows, factors) = (&self.values[..], r.to_vec());
+                let (rows, factors) = (&self.values[..], contiguous(r));
                 pulp::Arch::new().dispatch(SumOfRows {
                     rows,
                     factors: &factors,
@@ -90,6 +92,11 @@ impl Dense {
         let left = Mat::from_fn(new.len(), self.rows(), |a, i| weight[i] * x[[i, new[a]]]);
         left * Mat::from_fn(self.rows(), index.len(), |i, b| x[[i, index[b]]])
     }
+}
+
+/// The numbers of a vector, copied only if they are apart.
+fn contiguous<'a>(v: ArrayView1<'a, f64>) -> Cow<'a, [f64]> {
+    v.to_slice().map_or_else(|| v.to_vec().into(), Cow::from)
 }
 
 /// Rows of as many numbers as `out`, each times its factor, added to `out`.
