@@ -328,8 +328,8 @@ fn cancelling_takes_effect_soon() {
             late[late.len() / 2],
             late.len()
         );
-        // The goal is 250 ms; a busy machine is not to fail this.
-        assert!(late[late.len() / 2] < Duration::from_millis(500));
+        // The bench measures the goal of 250 ms; here a busy machine is not to fail what would take minutes.
+        assert!(late[late.len() / 2] < Duration::from_secs(2));
     }
 }
 
