@@ -249,7 +249,7 @@ fn a_path_by_newton_has_the_same_models_without_iterations() {
                 close(row(x.coef()), row(y.coef()), &what);
                 close(x.dcoef().to_owned(), y.dcoef().to_owned(), &what);
                 let (loss_a, loss_b) = (a.validation_loss, b.validation_loss);
-                assert_eq!(loss_a.is_some(), folds, "{what}");
+                assert_eq!((loss_a.is_some(), loss_b.is_some()), (folds, folds), "{what}");
                 assert!(loss_a.zip(loss_b).is_none_or(|(a, b)| (a - b).abs() < 1e-9 * a), "{what}");
                 let score = |lane: &LaneResult| lane.score.unwrap();
                 assert!((score(a) - score(b)).abs() < 1e-9, "{what}");
@@ -275,6 +275,22 @@ fn lanes_that_newton_cannot_solve_iterate() {
     for lane in &result.lanes {
         assert_eq!(lane.status, Status::Unbounded);
         assert!(lane.iterations > 0);
+    }
+}
+
+/// Solutions are the iterates themselves, so that nothing is lost without polished models.
+#[test]
+fn a_path_by_newton_has_its_numbers_without_polish() {
+    let folds = proxjet::data::Folds::k_fold(60, 3, 1).unwrap();
+    let problem = Objective::builder(synthetic(60, 25, false, 3)).folds(folds).build().unwrap();
+    let sweep = Sweep::new(problem).alphas("path:0.01:10".parse().unwrap()).path(Path::Newton);
+    let polished = sweep.run(&mut CpuEngine::new()).unwrap();
+    let plain = sweep.polish(false).run(&mut CpuEngine::new()).unwrap();
+    for (i, (a, b)) in polished.lanes.iter().zip(&plain.lanes).enumerate() {
+        assert!(b.certificate.unwrap().polished.is_none() && b.objective.is_some(), "{b:?}");
+        assert_eq!((a.objective, a.support, a.score), (b.objective, b.support, b.score), "lane {i}");
+        assert_eq!((a.validation_loss, &a.hypergradient), (b.validation_loss, &b.hypergradient), "lane {i}");
+        assert_eq!(polished.lane(i).coef(), plain.lane(i).coef(), "lane {i}");
     }
 }
 

@@ -205,9 +205,11 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
                 if let Some(certified) = certified {
                     let Certified { certificate, polished, .. } = *certified;
                     self.certificates[state.lane] = Some(certificate);
-                    if let Some(Polished { state: solution, of }) = polished.filter(|_| self.polishes) {
-                        // Without iterations the last iterate is the solution.
-                        if outcome.iterations > 0 {
+                    // Without iterations the last iterate is the solution, and no record has its numbers.
+                    let iterates = outcome.iterations > 0;
+                    let delivered = polished.filter(|_| self.polishes || !iterates);
+                    if let Some(Polished { state: solution, of }) = delivered {
+                        if iterates {
                             self.recorder.polish(state.lane, solution.view());
                         }
                         self.polished[state.lane] = Some(of);
