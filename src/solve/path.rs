@@ -30,6 +30,8 @@ pub enum Path {
     /// method on the active set from the solution before, in f64 on the host. Such a lane has no iterations:
     /// its only iterate is the solution, with the derivatives of the implicit linear system. A lane without
     /// such a solution iterates from the end of the lane before, under [`Metric::Auto`] without a metric.
+    /// Where nothing iterates there are no chunks to watch: [`Sweep::cancel_by`] and [`Sweep::deadline`] end
+    /// the path between two steps of the method.
     ///
     /// [`Metric::Auto`]: crate::schedule::Metric::Auto
     Newton,
