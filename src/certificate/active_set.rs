@@ -29,14 +29,18 @@ impl Newton<'_, '_> {
         let ends: Vec<(f64, f64)> = active.iter().map(|j| self.segment(*j, at.x[*j])).collect();
         let mut x: Vec<f64> = active.iter().map(|j| at.x[*j]).collect();
         let minimum: Vec<f64> = x.iter().zip(step).map(|(x, d)| x - d).collect();
+        let is_beyond = |a: usize, to: f64| to < ends[a].0 || to > ends[a].1;
+        // Most that will be fixed are known, and solving for them together is faster.
+        let mut known: Vec<usize> = (0..x.len()).filter(|a| is_beyond(*a, minimum[*a])).collect();
+        known.truncate(FIXED);
+        let columns = system.inverse_columns(&known);
         let mut fixed: Vec<Fixed> = Vec::new();
         while fixed.len() < FIXED && !(self.limits.stopped)() {
             let Some(target) = with_fixed(&minimum, &fixed) else { break };
             let to_end = |a: usize| {
                 let (lower, upper) = ends[a];
                 let end = if target[a] < lower { lower } else { upper };
-                let beyond = target[a] < lower || target[a] > upper;
-                (beyond && fixed.iter().all(|f| f.place != a))
+                (is_beyond(a, target[a]) && fixed.iter().all(|f| f.place != a))
                     .then(|| ((end - x[a]) / (target[a] - x[a]), a, end))
             };
             let nearest = (0..x.len()).filter_map(to_end).min_by(|a, b| a.0.total_cmp(&b.0));
@@ -45,9 +49,11 @@ impl Newton<'_, '_> {
                 *x = (*x + length * (to - *x)).max(*lower).min(*upper);
             }
             let Some((_, place, end)) = nearest else { break };
-            let mut unit = vec![0.0; x.len()];
-            unit[place] = 1.0;
-            fixed.push(Fixed { place, end, column: system.solve(&unit) });
+            let column = match known.binary_search(&place) {
+                Ok(of) => columns[of].clone(),
+                Err(_) => system.inverse_columns(&[place]).remove(0),
+            };
+            fixed.push(Fixed { place, end, column });
             fixed.iter().for_each(|f| x[f.place] = f.end);
         }
         let mut moved = at.x.clone();

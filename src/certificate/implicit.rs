@@ -145,18 +145,26 @@ impl<'a> Manifold<'a> {
             return self.loss_hessian(z);
         }
         let before: Vec<Option<usize>> = self.active.iter().map(place).collect();
-        if let (true, Some(kept)) = (new.is_empty(), before.iter().copied().collect::<Option<Vec<_>>>()) {
-            return Mat::from_fn(kept.len(), kept.len(), |a, b| matrix[(kept[a], kept[b])]);
+        let mut hessian = Mat::zeros(self.active.len(), self.active.len());
+        let kept: Vec<(usize, usize)> =
+            before.iter().enumerate().filter_map(|(a, of)| of.map(|of| (a, of))).collect();
+        for &(b, of) in &kept {
+            let (column, from) = (hessian.col_as_slice_mut(b), matrix.col_as_slice(of));
+            kept.iter().for_each(|(a, of)| column[*a] = from[*of]);
+        }
+        if new.is_empty() {
+            return hessian;
         }
         let products = self.objective.design.weighted_products(&self.curvatures(z), &new, &self.active);
-        let place_of_new = |a: usize| new.partition_point(|j| *j < self.active[a]);
-        Mat::from_fn(self.active.len(), self.active.len(), |a, b| match (before[a], before[b]) {
-            (Some(i), Some(k)) => matrix[(i, k)],
+        let of_new = (0..before.len()).filter(|a| before[*a].is_none());
+        for (row, a) in of_new.enumerate() {
             // Both halves from the same product, so that the matrix is symmetric.
-            (None, Some(_)) => products[(place_of_new(a), b)],
-            (Some(_), None) => products[(place_of_new(b), a)],
-            (None, None) => products[(place_of_new(a.max(b)), a.min(b))],
-        })
+            for b in (0..before.len()).filter(|b| before[*b].is_some() || *b <= a) {
+                hessian[(a, b)] = products[(row, b)];
+                hessian[(b, a)] = products[(row, b)];
+            }
+        }
+        hessian
     }
 
     /// `[n]`: `ω φ''` at predictions `z`.

@@ -72,8 +72,10 @@ pub(super) struct Hessian {
     pub(super) of_loss: Mat<f64>,
     /// Curvatures of the penalty.
     of_penalty: Vec<f64>,
+    /// Active rows whose columns do not depend on each other.
+    pub(super) independent: Vec<usize>,
     /// The system of their sum.
-    system: Option<System>,
+    pub(super) system: Option<System>,
 }
 
 /// What Newton's method may use.
@@ -148,19 +150,22 @@ impl<'a, 'b> Newton<'a, 'b> {
             self.check_size(at.z.len())?;
             let mut system = self.system_at(&at);
             let (mut step, mut decrement) = self.newton_step(&system, &at);
-            if violation <= VIOLATED && decrement <= STALLED && system.estimate_condition() {
-                (step, decrement) = self.newton_step(&system, &at);
+            if violation <= VIOLATED && decrement <= STALLED {
+                system.estimate_condition();
             }
-            if system.is_damped()
-                && let Some(x) = self.without_dependent(&at, &system)
-                && let Some((next, lower)) = self.lower_at(x, value).filter(|(_, lower)| *lower < value)
-            {
-                (at, value) = (next, lower);
-                self.keep(system);
-                self.leave(&at.x);
-                // Else a column that depends on another enters again before the other has moved.
-                enters = false;
-                continue;
+            if system.is_singular() {
+                if let Some(x) = self.without_dependent(&at, &system)
+                    && let Some((next, lower)) = self.lower_at(x, value).filter(|(_, lower)| *lower < value)
+                {
+                    (at, value) = (next, lower);
+                    self.keep(system);
+                    self.leave(&at.x);
+                    // Else a column that depends on another enters again before the other has moved.
+                    enters = false;
+                    continue;
+                }
+                system.damp();
+                (step, decrement) = self.newton_step(&system, &at);
             }
             if decrement.is_nan() {
                 return Err(Obstacle::Stalled);
@@ -227,7 +232,10 @@ impl<'a, 'b> Newton<'a, 'b> {
     fn at_rounding(&mut self, mut at: Point) -> Result<Stationary, Obstacle> {
         let violation = self.enter(&mut at);
         let mut system = self.system_at(&at);
-        system.estimate_condition();
+        if !system.is_singular() {
+            system.estimate_condition();
+        }
+        system.damp();
         let (_, decrement) = self.newton_step(&system, &at);
         stationary(at, decrement, violation, system)
     }
@@ -258,6 +266,9 @@ impl<'a, 'b> Newton<'a, 'b> {
         let active = &self.manifold.active;
         let of_penalty: Vec<f64> = active.iter().map(|j| self.manifold.penalty(*j, at.x[*j]).d2).collect();
         let fixed = self.manifold.objective.loss().capabilities().least_squares;
+        let place = |j: &usize| active.binary_search(j).ok();
+        let first: Vec<usize> =
+            self.hessian.iter().flat_map(|kept| &kept.independent).filter_map(place).collect();
         let of_loss = match self.hessian.take().filter(|_| fixed) {
             None => self.manifold.loss_hessian(&at.z),
             Some(mut kept) if kept.active == *active => {
@@ -271,8 +282,11 @@ impl<'a, 'b> Newton<'a, 'b> {
             }
             Some(kept) => self.manifold.loss_hessian_from(&at.z, (&kept.active, &kept.of_loss)),
         };
-        let system = System::new(&of_loss, &of_penalty);
-        self.hessian = Some(Hessian { active: active.clone(), of_loss, of_penalty, system: None });
+        let system = System::new(&of_loss, &of_penalty, &first);
+        let mut independent: Vec<usize> = system.independent().iter().map(|a| active[*a]).collect();
+        independent.sort_unstable();
+        self.hessian =
+            Some(Hessian { active: active.clone(), of_loss, of_penalty, independent, system: None });
         system
     }
 

@@ -51,14 +51,25 @@ impl Follower<'_> {
     pub(crate) fn solve(&mut self, lane: &Lane, limits: Limits<'_>) -> Result<Certified, Obstacle> {
         for between in self.steps_to(lane) {
             // The next step may be possible without this one.
-            let _ = self.advance(&between, limits);
+            if let Ok((found, _)) = self.advance(&between, limits) {
+                self.keep(found);
+            }
         }
         let (found, active) = self.advance(lane, limits)?;
         let (of, objective) = (self.of, &*self.of.objective);
         let manifold = Manifold { objective, lane, active };
         let of_found = of.value_bound(&manifold, &found);
         let value = objective.value(&found.at.z, found.at.x.view(), lane.strengths(objective));
-        Ok(of.solution(&manifold, &found, of_found, value))
+        let certified = of.solution(&manifold, &found, of_found, value);
+        self.keep(found);
+        Ok(certified)
+    }
+
+    /// Keeps the system of a solution for the next, which may have the same active set.
+    fn keep(&mut self, found: Stationary) {
+        if let Some(hessian) = &mut self.hessian {
+            hessian.system = Some(found.system);
+        }
     }
 
     /// Alphas between the last solution, or zero coefficients, and a lane that is far from it.
@@ -129,7 +140,8 @@ impl Follower<'_> {
         }
         let part = self.part.as_ref().expect("made above");
         let local = |of: &mut Hessian| {
-            of.active.iter_mut().try_for_each(|j| rows.binary_search(j).map(|place| *j = place))
+            let mut kept = of.active.iter_mut().chain(&mut of.independent);
+            kept.try_for_each(|j| rows.binary_search(j).map(|place| *j = place))
         };
         let mut manifold = Manifold::new(&part.objective, lane, x.select(ndarray::Axis(0), rows).view());
         let at = Point::new(&manifold, x.select(ndarray::Axis(0), rows));
@@ -139,7 +151,9 @@ impl Follower<'_> {
         let found = newton.solve(at);
         self.hessian = newton.hessian;
         let global = |active: &mut [usize]| active.iter_mut().for_each(|j| *j = rows[*j]);
-        self.hessian.iter_mut().for_each(|of| global(&mut of.active));
+        self.hessian
+            .iter_mut()
+            .for_each(|of| [&mut of.active, &mut of.independent].into_iter().for_each(|of| global(of)));
         let Stationary { at, decrement, violation, system } = found?;
         let mut active = manifold.active;
         global(&mut active);
