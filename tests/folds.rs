@@ -56,6 +56,10 @@ fn rules_make_the_folds_that_they_name() {
         let names = |rows: &[usize]| rows.iter().map(|i| &groups[*i]).collect::<BTreeSet<_>>();
         assert!(names(&fold.fitted).is_disjoint(&names(&fold.held_out)));
     }
+    // Repeats deal groups of different sizes anew.
+    let repeated = of("3:1:4", false, Some(&groups));
+    let first: BTreeSet<&Vec<usize>> = repeated.folds().iter().step_by(3).map(|f| &f.held_out).collect();
+    assert_eq!((first.len(), repeated.repeats()), (4, 4));
     // Time: each block after all before it.
     let time = of("time:4", false, None);
     for (f, fold) in time.folds().iter().enumerate() {
@@ -179,6 +183,26 @@ fn a_lane_of_a_fold_is_the_fit_of_its_rows() {
             let error = losses.std_axis(Axis(0), 1.0).into_scalar() / (k as f64).sqrt();
             assert!(near(of.standard_error, Some(error), 1e-12));
         }
+    }
+}
+
+/// Repeats have the same rows: they settle the mean, and leave the standard error that of one partition.
+#[test]
+fn repeats_do_not_shrink_the_standard_error() {
+    let data = synthetic(60, 8, false, 2);
+    let folds = "3:1:5".parse::<FoldRule>().unwrap().of(&data, false, None).unwrap();
+    let objective = Objective::builder(data).folds(folds.clone()).build().unwrap();
+    let result = Sweep::new(objective).alphas(Alphas::List(vec![0.1])).run(&mut CpuEngine::new()).unwrap();
+    let losses: Array1<f64> = result.lanes.iter().map(|l| l.validation_loss.unwrap()).collect();
+    let error = losses.std_axis(Axis(0), 1.0).into_scalar() / 3f64.sqrt();
+    let candidates = result.cross_validation().unwrap();
+    assert!(near(candidates[0].standard_error, Some(error), 1e-12));
+    // The fold of every row, as `fold` of the lanes names it.
+    let ids = result.trace.fold_id.unwrap();
+    assert_eq!(ids.dim(), (5, 60));
+    for (f, fold) in folds.folds().iter().enumerate() {
+        let rows: Vec<usize> = (0..60).filter(|i| ids[[f / 3, *i]] == f as i64).collect();
+        assert_eq!(rows, fold.held_out);
     }
 }
 

@@ -260,6 +260,43 @@ fn a_path_by_newton_has_the_same_models_without_iterations() {
     assert!(compared > 120, "{compared}");
 }
 
+/// Derivatives in a direction of the target, which has an entry for each row, against differences: of few
+/// columns, whose triangular factor has fewer rows, and of many.
+#[test]
+fn a_path_by_newton_follows_a_direction_of_the_target() {
+    for (rows, columns, intercept) in [(120, 10, true), (120, 10, false), (40, 90, true)] {
+        let data = synthetic(rows, columns, false, 4);
+        let direction: Array1<f64> = (0..rows).map(|i| (0.7 * i as f64).sin()).collect();
+        let alphas = Alphas::List(
+            [0.5, 0.05]
+                .map(|share| {
+                    let objective = Objective::builder(data.clone()).intercept(intercept).build().unwrap();
+                    share * objective.alpha_max(1.0)
+                })
+                .to_vec(),
+        );
+        let run = |by: f64, path: Path| {
+            let moved = Dataset::new(data.x(), data.target().to_owned() + by * &direction).unwrap();
+            let objective = Objective::builder(moved).intercept(intercept).build().unwrap();
+            let sweep = Sweep::new(objective).alphas(alphas.clone()).path(path).tol(1e-10);
+            let sweep = sweep.iterations(50_000).derivatives([Derivative::Target(direction.clone())]);
+            sweep.run(&mut CpuEngine::new()).unwrap()
+        };
+        let (found, low, high) =
+            (run(0.0, Path::Newton), run(-1e-4, Path::Independent), run(1e-4, Path::Independent));
+        for lane in 0..2 {
+            assert_eq!(found.lanes[lane].iterations, 0);
+            let (fit, low, high) = (found.lane(lane), low.lane(lane), high.lane(lane));
+            let expected = (&high.coef() - &low.coef()) / 2e-4;
+            let expected = expected.insert_axis(Axis(0));
+            let apart = max_abs_diff(&fit.dcoef().to_owned(), &expected);
+            assert!(apart < 1e-8, "{rows} x {columns}, lane {lane}: {apart:e}");
+            let of_intercept = (high.intercept() - low.intercept()) / 2e-4;
+            assert!((fit.dintercept()[0] - of_intercept).abs() < 1e-8, "{rows} x {columns}, lane {lane}");
+        }
+    }
+}
+
 /// Classes that an unpenalised column separates have no solution: the engine runs such lanes, and says so.
 #[test]
 fn lanes_that_newton_cannot_solve_iterate() {

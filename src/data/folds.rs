@@ -24,6 +24,8 @@ pub struct Folds {
     folds: Vec<Fold>,
     /// Rows of the data.
     rows: usize,
+    /// Times that all rows are dealt out.
+    repeats: usize,
 }
 
 /// A rule that makes folds: `K[:SEED[:REPEATS]]`, or `time:K` for rows in the order of time.
@@ -87,7 +89,8 @@ impl FoldRule {
                 let own = |i: usize| FoldRule::KFold { folds, seed: seed.wrapping_add(i as u64), repeats: 1 };
                 let all: Vec<Folds> =
                     (0..repeats).map(|i| own(i).of(data, classes, groups)).collect::<Result<_>>()?;
-                Folds::new(n, all.into_iter().flat_map(|f| f.folds).collect())
+                let folds = Folds::new(n, all.into_iter().flat_map(|f| f.folds).collect())?;
+                Ok(Folds { repeats, ..folds })
             }
             (FoldRule::KFold { repeats: 0, .. }, _) => {
                 Err(Error::usage("folds", "0 repeats", "at least 1", ""))
@@ -158,7 +161,7 @@ impl Folds {
                 }
             }
         }
-        Ok(Folds { folds, rows })
+        Ok(Folds { folds, rows, repeats: 1 })
     }
 
     /// K-fold cross-validation of `rows` rows, shuffled by `seed`.
@@ -194,7 +197,7 @@ impl Folds {
         Self::of_numbers(&ids, folds)
     }
 
-    /// Folds of which each holds out whole groups, `[n]`: the largest group goes to the smallest fold.
+    /// Folds of which each holds out whole groups, `[n]`: in random order, each goes to the smallest fold.
     ///
     /// # Errors
     /// Fewer than two folds, or fewer groups than folds.
@@ -209,7 +212,6 @@ impl Folds {
         check_rows(groups.len(), folds)?;
         let mut list: Vec<Vec<usize>> = by_group.into_values().collect();
         list.shuffle(&mut rand_pcg::Pcg64::seed_from_u64(seed));
-        list.sort_by_key(|rows| std::cmp::Reverse(rows.len()));
         let (mut ids, mut sizes) = (vec![0; groups.len()], vec![0; folds]);
         for rows in list {
             let smallest = (0..folds).min_by_key(|f| sizes[*f]).expect("there are folds");
@@ -272,5 +274,9 @@ impl Folds {
     /// Rows of the data.
     pub fn rows(&self) -> usize {
         self.rows
+    }
+    /// Times that the folds are repeated, the folds of a repeat beside each other.
+    pub fn repeats(&self) -> usize {
+        self.repeats
     }
 }

@@ -263,6 +263,12 @@ impl Dataset {
         Ok(self)
     }
 
+    /// `[p]`: weighted means of the features.
+    pub fn feature_means(&self) -> Array1<f64> {
+        let weight = &self.sample_weight / self.sample_weight.sum();
+        self.design.apply_t_vector(weight.view())
+    }
+
     /// The rows `index`, in that order, with their weights and all names.
     ///
     /// # Errors

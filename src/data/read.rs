@@ -33,6 +33,9 @@ pub struct ReadOptions {
     pub groups: Option<String>,
     /// What to do about missing values.
     pub missing: Missing,
+    /// Means of features by their names, which [`Missing::Mean`] takes instead of those of the file: for rows
+    /// that a model is tested on.
+    pub means: Option<HashMap<String, f64>>,
     /// True if columns of text become indicators, one per distinct text, named `column=text`.
     pub one_hot: bool,
 }
@@ -84,6 +87,7 @@ impl Default for ReadOptions {
             weights: None,
             groups: None,
             missing: Missing::Error,
+            means: None,
             one_hot: false,
         }
     }

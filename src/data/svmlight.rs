@@ -1,6 +1,6 @@
 //! svmlight / LIBSVM text: `label index:value …`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use ndarray::Array1;
 
@@ -61,19 +61,37 @@ pub(super) fn parse(bytes: &[u8], file: &str, options: &ReadOptions) -> Result<D
     Dataset::new(x.into_design(), Array1::from(target))?.with_feature_names(names)
 }
 
-/// The features of the given names, `[rows, names]`; entries missing in the file are zero.
+/// The features of the given names, `[rows, names]`; entries missing in the file are zero, and features that
+/// are not named are left out with a warning.
 pub(super) fn columns(bytes: &[u8], file: &str, names: &[String], options: &ReadOptions) -> Result<Design> {
     let (target, entries) = entries(bytes, file, options.max_bytes)?;
     let place: HashMap<&str, usize> = names.iter().enumerate().map(|(j, name)| (name.as_str(), j)).collect();
+    let lowest = entries.iter().map(|e| e.1).min().unwrap_or(0);
+    let counts_from_0 = place.contains_key("x0");
+    if lowest == 0 && !counts_from_0 {
+        let found = "an index 0, for a model whose features begin at x1";
+        let remedy = "Write the file with indices from 1.";
+        return Err(Error::data(file, found, "the same indices as in the data of the fit", remedy));
+    }
+    if lowest > 0 && counts_from_0 {
+        log::warn!(
+            "{file}: the smallest index is {lowest}, and the model counts its features from 0: index i is \
+             taken as feature xi. If the file counts from 1, write it anew with indices from 0."
+        );
+    }
     let mut placed = Vec::with_capacity(entries.len());
+    let mut unknown = BTreeSet::new();
     for (row, index, value) in entries {
         match place.get(format!("x{index}").as_str()) {
             Some(j) => placed.push((row, *j, value)),
             None => {
-                let expected = format!("indices of the {} features", names.len());
-                return Err(Error::data(file, format!("index {index} in row {row}"), expected, ""));
+                unknown.insert(index);
             }
         }
+    }
+    if let Some(first) = unknown.first() {
+        let count = unknown.len();
+        log::warn!("{file}: {count} index(es) are left out, as the model does not have them: {first}, …");
     }
     let (x, summed) = Sparse::from_triplets((target.len(), names.len()), placed)?;
     warn_summed(file, summed);

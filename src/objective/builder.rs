@@ -138,6 +138,7 @@ impl ObjectiveBuilder {
             intercept,
             held_out,
             folds: Arc::new(folds),
+            repeats: self.folds.as_ref().map_or(1, Folds::repeats),
             loss,
             penalty,
             curvature,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ndarray::{Array1, ArrayView1};
+use ndarray::{Array1, Array2, ArrayView1};
 use rayon::prelude::*;
 
 use super::{HeldOut, Loss, Objective};
@@ -50,6 +50,17 @@ impl Objective {
         self.folds.len()
     }
 
+    /// `[repeats, n]`: the fold, from 0, that holds out each row; −1 if none does. `None` without folds.
+    pub fn fold_ids(&self) -> Option<Array2<i64>> {
+        let of_one = self.folds.len() / self.repeats;
+        let mut ids = Array2::from_elem((self.repeats, self.weight.len()), -1);
+        for (f, fold) in self.folds.iter().enumerate() {
+            let held_out = fold.held_out.iter().enumerate().filter(|(_, weight)| **weight > 0.0);
+            held_out.for_each(|(i, _)| ids[[f / of_one, i]] = f as i64);
+        }
+        (of_one > 0).then_some(ids)
+    }
+
     /// True if the loss of held-out rows is recorded.
     pub(crate) fn holds_out(&self) -> bool {
         self.held_out.is_some() || !self.folds.is_empty()
@@ -64,12 +75,18 @@ impl Objective {
             weight: held_out,
             rows: Vec::new(),
         };
-        Objective { weight: fitted, held_out: Some(held_out), folds: Arc::default(), ..self.clone() }
+        Objective {
+            weight: fitted,
+            held_out: Some(held_out),
+            folds: Arc::default(),
+            repeats: 1,
+            ..self.clone()
+        }
     }
 
     /// The same objective on all rows, of which folds may have left some out.
     pub(crate) fn without_folds(&self) -> Objective {
-        Objective { folds: Arc::default(), ..self.clone() }.with_spectrum()
+        Objective { folds: Arc::default(), repeats: 1, ..self.clone() }.with_spectrum()
     }
 
     /// The same with the bounds on its curvature, over the rows that lanes are fitted on.

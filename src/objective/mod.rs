@@ -79,6 +79,8 @@ pub struct Objective {
     pub(crate) held_out: Option<HeldOut>,
     /// Empty unless lanes are fitted on folds of the rows.
     pub(crate) folds: Arc<Vec<FoldWeights>>,
+    /// Times that they are repeated.
+    pub(crate) repeats: usize,
     loss: Loss,
     penalty: Penalty,
     curvature: CurvatureBounds,
@@ -100,6 +102,10 @@ pub struct Shape {
     pub features: usize,
     /// Held-out rows; 0 without a validation split.
     pub validation_rows: usize,
+    /// Folds of all repeats; 0 without.
+    pub folds: usize,
+    /// Times that the folds are repeated; 1 without folds.
+    pub repeats: usize,
 }
 
 impl Objective {
@@ -109,6 +115,8 @@ impl Objective {
             rows: self.design.rows(),
             features: self.features(),
             validation_rows: self.held_out.as_ref().map_or(0, |v| v.target.len()),
+            folds: self.folds.len(),
+            repeats: self.repeats,
         }
     }
     /// Sizes of a sparse design, and of its held-out rows; `None` if the design is dense.
@@ -150,6 +158,7 @@ impl Objective {
             intercept,
             held_out: None,
             folds: Arc::default(),
+            repeats: 1,
             loss: self.loss,
             penalty: self.penalty,
             curvature: self.curvature,

@@ -37,6 +37,9 @@ pub struct Trace {
     pub l1_ratio: Array1<f64>,
     /// `[b]`: fold of each lane; absent without folds.
     pub fold: Option<Vec<usize>>,
+    /// `[r, n]`: the fold that holds out each row of the fit, in each repeat; −1 if none does; absent without
+    /// folds.
+    pub fold_id: Option<Array2<i64>>,
     /// `[k, b]`: step sizes, as the engine used them.
     pub step: Array2<f64>,
     /// `[k, b]`: momenta; −1 if a step was taken back.
@@ -109,6 +112,7 @@ impl<'a> Recorder<'a> {
             alpha: lanes.iter().map(|l| l.alpha).collect(),
             l1_ratio: lanes.iter().map(|l| l.l1_ratio).collect(),
             fold: lanes.iter().map(|l| l.fold).collect(),
+            fold_id: problem.fold_ids(),
             step: of(),
             momentum: of(),
             objective: of(),

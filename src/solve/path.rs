@@ -13,6 +13,7 @@ use crate::schedule::TangentStart;
 
 /// How the lanes of a path start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Path {
     /// All at the same start, at the same time.
     #[default]
@@ -151,17 +152,19 @@ impl Sweep {
             Path::Newton => ("a path by Newton's method", false),
         };
         let newton = self.path == Path::Newton;
-        let found = if self.lane_starts.is_some() || self.start.as_ref().is_some_and(|s| s.nrows() > 1) {
-            "a start for each lane"
-        } else if newton && self.tol == 0.0 {
-            "the tolerance 0, which asks for every iteration"
-        } else if newton && derivatives.iter().any(Derivative::is_of_process) {
-            "derivatives by settings of the iterations, which it does not have"
-        } else if carried && self.schedule.tangents_from() != TangentStart::Iteration(0) {
-            "derivatives that start late, which carry nothing: `warm:BLOCK:restart` runs with them"
-        } else {
-            return Ok(());
-        };
-        Err(Error::usage("path", format!("{what}, and {found}"), "one of them", ""))
+        let independent = "Leave `path` out.";
+        let (found, remedy) =
+            if self.lane_starts.is_some() || self.start.as_ref().is_some_and(|s| s.nrows() > 1) {
+                ("a start for each lane", "Leave one of the two out.")
+            } else if newton && self.tol == 0.0 {
+                ("the tolerance 0, which asks for every iteration", independent)
+            } else if newton && derivatives.iter().any(Derivative::is_of_process) {
+                ("derivatives by settings of the iterations, which it does not have", independent)
+            } else if carried && self.schedule.tangents_from() != TangentStart::Iteration(0) {
+                ("derivatives that start late, which carry nothing", "Use `warm:BLOCK:restart`.")
+            } else {
+                return Ok(());
+            };
+        Err(Error::usage("path", format!("{what}, and {found}"), "one of them", remedy))
     }
 }

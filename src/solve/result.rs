@@ -7,6 +7,8 @@ use crate::program::{Precision, Strategy};
 use crate::result::{Columns, Fit, Polish, Trace};
 use crate::schedule::ScheduleInfo;
 
+use super::path::Path;
+
 /// What a sweep found.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -58,8 +60,8 @@ pub struct CrossValidated {
     pub l1_ratio: f64,
     /// Mean over the folds of the mean loss of held-out rows; absent if a fold has none.
     pub mean: Option<f64>,
-    /// Its standard error: the standard deviation over the folds (divisor `k − 1`) over `√k`; absent for a
-    /// single fold.
+    /// Its standard error: the standard deviation over the folds (divisor `k − 1`) over the square root of
+    /// the number of folds, not counting repeats, which have the same rows; absent for a single fold.
     pub standard_error: Option<f64>,
     /// `[d]`: derivatives of the mean.
     pub hypergradient: Option<Vec<f64>>,
@@ -72,7 +74,8 @@ impl SweepResult {
     /// of a candidate count alike, whatever their rows.
     pub fn cross_validation(&self) -> Option<Vec<CrossValidated>> {
         let folds = self.lanes.iter().filter_map(|lane| lane.fold).max()? + 1;
-        Some(self.lanes.chunks(folds).map(CrossValidated::of).collect())
+        let of_one = folds / self.info.data_shape.repeats.max(1);
+        Some(self.lanes.chunks(folds).map(|lanes| CrossValidated::of(lanes, of_one)).collect())
     }
 }
 
@@ -83,7 +86,8 @@ impl CrossValidated {
         means.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i)
     }
 
-    fn of(lanes: &[LaneResult]) -> Self {
+    /// Of the lanes of a candidate, and the number of folds without repeats.
+    fn of(lanes: &[LaneResult], folds: usize) -> Self {
         let k = lanes.len() as f64;
         let loss = |lane: &LaneResult| lane.validation_loss.filter(|_| lane.ended());
         let losses: Vec<Option<f64>> = lanes.iter().map(loss).collect();
@@ -91,7 +95,7 @@ impl CrossValidated {
         let mean = all.as_ref().map(|all| all.iter().sum::<f64>() / k);
         let spread = |all: &Vec<f64>, mean: f64| {
             let squares: f64 = all.iter().map(|v| (v - mean).powi(2)).sum();
-            (squares / (k - 1.0) / k).sqrt()
+            (squares / (k - 1.0) / folds as f64).sqrt()
         };
         let gradients: Option<Vec<&Vec<f64>>> = lanes.iter().map(|l| l.hypergradient.as_ref()).collect();
         let mean_gradient = |list: Vec<&Vec<f64>>| {
@@ -165,6 +169,11 @@ impl LaneResult {
         !matches!(self.status, Cancelled | Deadline | Diverged | NotFinite)
     }
 
+    /// False if the lane was stopped before it had a model: its coefficients are those of the start.
+    pub fn is_fitted(&self) -> bool {
+        self.iterations > 0 || self.certificate.is_some()
+    }
+
     /// Takes the numbers of the polished model.
     pub(super) fn deliver(&mut self, polished: PolishedNumbers) {
         self.objective = Some(polished.objective);
@@ -201,6 +210,9 @@ pub struct RunInfo {
     pub precision: Precision,
     /// Execution strategy.
     pub strategy: Strategy,
+    /// How the lanes of the path started. Under `newton` the schedule is that of lanes which Newton's method
+    /// did not solve.
+    pub path: Path,
     /// The schedule.
     pub schedule: ScheduleInfo,
     /// What the lanes' score is: `"r2"` or `"accuracy"`.

@@ -70,7 +70,7 @@ impl Sweep {
             if self.tol > 0.0 && resumes { self.tol.max(resolution(self.precision)) } else { 0.0 };
         let problem = self.problem_of(&plans);
         let job = prepared.job(&problem, engine_tol);
-        let solved = self.problem_of_path(&problem);
+        let solved = self.problem_of_path(&problem, &prepared.derivatives);
         let judge = Judge {
             certifier: Certifier::new(&solved, &prepared.derivatives, &prepared.lanes),
             tol: self.tol,
@@ -132,8 +132,11 @@ impl Sweep {
 
     /// The engines' problem as a path by Newton's method and the certificates see it: with few columns, on
     /// the triangular factor.
-    fn problem_of_path<'p>(&self, problem: &'p Objective) -> Cow<'p, Objective> {
+    fn problem_of_path<'p>(&self, problem: &'p Objective, derivatives: &[Derivative]) -> Cow<'p, Objective> {
         let quadratic = problem.require(Need::GramStrategy).is_ok() && problem.folds() == 0;
+        // A direction of the target has an entry for each row.
+        let moves_target = |d: &Derivative| d.target_tangent(problem).is_some();
+        let quadratic = quadratic && !derivatives.iter().any(moves_target);
         let tall = problem.design.rows() > 2 * problem.state_rows();
         if self.path == Path::Newton && quadratic && tall {
             return Cow::Owned(problem.triangular());
@@ -253,7 +256,7 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
                 let states: Vec<Array1<f64>> = part.iter().map(state).collect();
                 part.iter_mut()
                     .zip(problem.scores(&states))
-                    .for_each(|((_, lane), score)| lane.score = score);
+                    .for_each(|((_, lane), score)| lane.score = score.filter(|_| lane.is_fitted()));
             }
         });
         let mut warnings = prepared.unreached(&self.outcomes);
@@ -272,6 +275,7 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
             further_devices: infos.collect(),
             precision: sweep.precision,
             strategy: plan.strategy,
+            path: sweep.path,
             schedule: prepared.schedule.schedule().info(),
             score: problem.score_name(),
             iterations: sweep.iterations,

@@ -1,5 +1,6 @@
 //! Options of reading data, shared by the commands that do.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use proxjet::data::{Dataset, Header, ReadOptions, bundled, read};
@@ -41,7 +42,7 @@ pub(crate) struct InputArgs {
     )]
     drop: Vec<String>,
     /// Missing values in a CSV file (empty cells, NA, N/A, NaN, ?, None, NULL, -): error, drop-rows, or mean
-    /// (of the column, over all rows)
+    /// (of the column, over all rows; in --validation-data over those of --data)
     #[arg(help_heading = "Data", long, value_name = "WHAT", default_value = "error")]
     missing: String,
     /// Code columns of text in a CSV file as indicators, one per distinct text, named COLUMN=TEXT
@@ -80,8 +81,17 @@ fn separator(text: &str) -> Result<u8> {
 }
 
 impl InputArgs {
-    /// Held-out rows of a file. If the target of the data is a file, theirs is `target`.
-    pub(crate) fn read_held_out(&self, file: &str, target: Option<&str>, max_bytes: u64) -> Result<Dataset> {
+    /// Held-out rows of a file. If the target of the data is a file, theirs is `target`. Missing values
+    /// become the means of the fitted rows.
+    pub(crate) fn read_held_out(
+        &self,
+        file: &str,
+        target: Option<&str>,
+        max_bytes: u64,
+        fitted: &Dataset,
+    ) -> Result<Dataset> {
+        let means = || fitted.feature_names().iter().cloned().zip(fitted.feature_means()).collect();
+        let means = (self.missing == "mean").then(means);
         let is_file = |t: &String| t.ends_with(".npy") || t.ends_with(".npy.gz");
         match (target, self.target.as_ref().filter(|t| is_file(t))) {
             (None, Some(given)) => {
@@ -94,14 +104,19 @@ impl InputArgs {
                 ))
             }
             (Some(target), _) => {
-                InputArgs { target: Some(target.into()), ..self.clone() }.read(file, max_bytes)
+                InputArgs { target: Some(target.into()), ..self.clone() }.read(file, max_bytes, means)
             }
-            (None, None) => self.read(file, max_bytes),
+            (None, None) => self.read(file, max_bytes, means),
         }
     }
 
-    /// A data set from a file, or a bundled one.
-    pub(crate) fn read(&self, data: &str, max_bytes: u64) -> Result<Dataset> {
+    /// A data set from a file, or a bundled one; `means` replace missing values, else those of the file do.
+    pub(crate) fn read(
+        &self,
+        data: &str,
+        max_bytes: u64,
+        means: Option<HashMap<String, f64>>,
+    ) -> Result<Dataset> {
         let options = ReadOptions {
             target: self.target.clone(),
             max_bytes,
@@ -109,6 +124,7 @@ impl InputArgs {
             weights: self.weights.clone(),
             groups: self.groups.clone(),
             missing: self.missing.parse()?,
+            means,
             one_hot: self.one_hot,
             ..self.format.options()?
         };

@@ -120,7 +120,7 @@ fn experiments(args: &Args) -> Result<Vec<(Experiment, bool)>> {
     let on_data = args.starts.unwrap_or(STARTS_ON_DATA);
     let mut list = Vec::new();
     if let Some(file) = &args.data {
-        list.push((own(args.input.read(file, DEFAULT_MEMORY_BUDGET)?, on_data)?, false));
+        list.push((own(args.input.read(file, DEFAULT_MEMORY_BUDGET, None)?, on_data)?, false));
     }
     if args.runs_synthetic() {
         let starts = args.starts.unwrap_or(STARTS);

@@ -1,5 +1,6 @@
 //! Options of a sweep, shared by the commands that run one.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array1, Array2, Axis, Ix1, Ix2};
@@ -105,7 +106,8 @@ pub(crate) struct Settings {
     start: Option<PathBuf>,
     /// How the alphas of a path start: independent; warm:BLOCK, in blocks of so many, each at the end of
     /// the nearest alpha of the block before, with its derivatives (warm:BLOCK:restart: without); newton, one
-    /// after the other by Newton's method, without iterations [default: independent]
+    /// after the other by Newton's method, without iterations: settings of these are for lanes that it
+    /// cannot solve [default: independent]
     #[arg(help_heading = "Iteration", long, value_name = "HOW", conflicts_with = "start")]
     path: Option<String>,
     #[command(flatten)]
@@ -184,6 +186,16 @@ impl Settings {
         self.precision.as_deref().map(str::parse).transpose()
     }
     /// The requested held-out split, if any.
+    /// True if held-out rows are in a file of their own.
+    pub(crate) fn has_validation_data(&self) -> bool {
+        self.validation_data.is_some()
+    }
+
+    /// True for a path by Newton's method.
+    pub(crate) fn is_newton_path(&self) -> bool {
+        self.path.as_deref() == Some("newton")
+    }
+
     pub(crate) fn validation(&self) -> Result<Option<Validation>> {
         self.validation.as_deref().map(str::parse).transpose()
     }
@@ -308,7 +320,7 @@ impl Settings {
     fn problem(&self, penalty: Penalty) -> Result<Objective> {
         let multiple = self.huber_multiple();
         let loss: Loss = if multiple.is_some() { Loss::huber(1.0)? } else { self.loss.parse()? };
-        let data = self.input.read(&self.data, self.budget()?)?;
+        let data = self.input.read(&self.data, self.budget()?, None)?;
         let (fitted, held_out) = match (self.validation()?, &self.validation_data) {
             (None, None) => (data, None),
             (Some(validation), _) => data.split(validation).map(|(f, h)| (f, Some(h)))?,
@@ -344,7 +356,8 @@ impl Settings {
 
     /// The held-out rows of a file, in the columns of the fitted data.
     fn validation_data(&self, file: &str, fitted: &Dataset) -> Result<Dataset> {
-        let held_out = self.input.read_held_out(file, self.validation_target.as_deref(), self.budget()?)?;
+        let target = self.validation_target.as_deref();
+        let held_out = self.input.read_held_out(file, target, self.budget()?, fitted)?;
         let name = file.trim_end_matches(".gz").to_lowercase();
         let is = |extensions: &[&str]| extensions.iter().any(|e| name.ends_with(e));
         let (table, indexed) = (is(&[".csv", ".tsv"]), is(&[".svm", ".svmlight", ".libsvm"]));
@@ -359,6 +372,16 @@ impl Settings {
         }
         // Texts that do not occur there, and indices without an entry.
         let absent = |name: &str| indexed || table && name.contains('=');
+        if indexed {
+            let known: HashSet<&String> = fitted.feature_names().iter().collect();
+            let unknown: Vec<_> = held_out.feature_names().iter().filter(|n| !known.contains(n)).collect();
+            if let Some(first) = unknown.first() {
+                let count = unknown.len();
+                log::warn!(
+                    "{file}: {count} feature(s) are left out, as --data does not have them: {first}, …"
+                );
+            }
+        }
         held_out.with_features(fitted.feature_names(), absent).map_err(|e| e.within(&format!("{file}: ")))
     }
 

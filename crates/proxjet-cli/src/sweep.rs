@@ -62,6 +62,10 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         let found = if args.rates { "--rates with folds" } else { "a late --tangent-start with folds" };
         return Err(Error::usage("folds", found, "one of them", "Leave one of the two out."));
     }
+    if args.rates && args.settings.is_newton_path() {
+        let found = "--rates with --path newton, which leaves no sequence";
+        return Err(Error::usage("--rates", found, "one of them", "Leave one of the two out."));
+    }
     // Before a folder is made.
     let plan = sweep.plan(engines[0].as_ref())?;
     if args.dry_run {
@@ -117,7 +121,10 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         note!("{}", convergence_summary(lanes).trim_end());
     }
     match &out {
-        Some(out) => note!("{}", contents(out, sweep.problem(), model.as_ref(), pictured)),
+        Some(out) => note!(
+            "{}",
+            contents(out, sweep.problem(), model.as_ref(), (pictured, args.settings.has_validation_data()))
+        ),
         None if args.json || args.csv => {}
         None => note!("no files are kept; --out DIR keeps models, coefficients, pictures and the sequence"),
     }
@@ -171,7 +178,7 @@ fn cross_validated(
         None => note!("no alpha has a held-out loss in every fold"),
     }
     match out {
-        Some(out) => note!("{}", contents(out, sweep.problem(), model.as_ref(), false)),
+        Some(out) => note!("{}", contents(out, sweep.problem(), model.as_ref(), (false, false))),
         None if args.json || args.csv => {}
         None => note!("no files are kept; --out DIR keeps the model, its coefficients and the sequence"),
     }
@@ -204,7 +211,12 @@ fn picture(out: &OutputDir, sweep: &Sweep, result: &SweepResult) -> Result<bool>
 }
 
 /// What a folder of results has.
-fn contents(out: &OutputDir, problem: &Objective, model: Option<&Model>, pictured: bool) -> String {
+fn contents(
+    out: &OutputDir,
+    problem: &Objective,
+    model: Option<&Model>,
+    (pictured, from_file): (bool, bool),
+) -> String {
     let has_model = model.is_some();
     let folder = out.path().display();
     let mut files = vec!["result.json", "coefficients.csv", "trace.npz"];
@@ -213,10 +225,10 @@ fn contents(out: &OutputDir, problem: &Objective, model: Option<&Model>, picture
     let next = if has_model {
         let refit = match (problem.shape(), model) {
             (shape, Some(model)) if shape.validation_rows > 0 => format!(
-                "\nthe model is fitted on {} of {} rows; on all of them without --validation, with \
-                 --alphas {}",
+                "\nthe model is fitted on {} of {} rows; on all of them {}, with --alphas {}",
                 shape.rows,
                 shape.rows + shape.validation_rows,
+                if from_file { "with both files in one" } else { "without --validation" },
                 model.alpha
             ),
             _ => String::new(),

@@ -6,6 +6,7 @@ use ndarray::{Array1, ArrayView1};
 use proxjet::design::Design;
 use proxjet::error::{Error, Result};
 use proxjet::objective::{Loss, Objective};
+use proxjet::result::Fit;
 use proxjet::solve::SweepResult;
 use serde::{Deserialize, Serialize};
 
@@ -159,12 +160,21 @@ pub fn write_coefficients(
         head.extend(result.info.derivative.iter().map(|name| format!("dcoef{number}_{name}")));
     }
     csv.write_record(&head)?;
-    let fits: Vec<_> = lanes.iter().map(|lane| result.lane(*lane)).collect();
+    // A lane without a model has empty cells.
+    let cell =
+        |lane: usize, v: f64| if result.lanes[lane].is_fitted() { v.to_string() } else { String::new() };
+    let fits: Vec<_> = lanes.iter().map(|lane| (*lane, result.lane(*lane))).collect();
     for (j, name) in objective.feature_names().iter().enumerate() {
-        let numbers = fits.iter().flat_map(|f| [f.coef()[j]].into_iter().chain(f.dcoef().column(j).to_vec()));
-        csv.write_record(std::iter::once(name.clone()).chain(numbers.map(|v| v.to_string())))?;
+        let of = |(lane, f): &(usize, Fit<'_>)| {
+            let numbers = std::iter::once(f.coef()[j]).chain(f.dcoef().column(j).to_vec());
+            numbers.map(|v| cell(*lane, v)).collect::<Vec<_>>()
+        };
+        csv.write_record(std::iter::once(name.clone()).chain(fits.iter().flat_map(of)))?;
     }
-    let numbers = fits.iter().flat_map(|f| [f.intercept()].into_iter().chain(f.dintercept().to_vec()));
-    csv.write_record(std::iter::once("(intercept)".to_string()).chain(numbers.map(|v| v.to_string())))?;
+    let of = |(lane, f): &(usize, Fit<'_>)| {
+        let numbers = std::iter::once(f.intercept()).chain(f.dintercept().to_vec());
+        numbers.map(|v| cell(*lane, v)).collect::<Vec<_>>()
+    };
+    csv.write_record(std::iter::once("(intercept)".to_string()).chain(fits.iter().flat_map(of)))?;
     csv.flush()
 }

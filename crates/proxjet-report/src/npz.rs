@@ -9,8 +9,8 @@ use zip::write::SimpleFileOptions;
 
 use proxjet::result::Trace;
 
-/// Writes a trace as a NPZ archive: float64, C order, `iteration` and `fold` as int64, and `id` as text, the
-/// [id](crate::ResultFile::id) of the run. Shapes are those of [`Trace`].
+/// Writes a trace as a NPZ archive: float64, C order, `iteration`, `fold` and `fold_id` as int64, and `id` as
+/// text, the [id](crate::ResultFile::id) of the run. Shapes are those of [`Trace`].
 ///
 /// # Errors
 /// Errors of the writer.
@@ -27,6 +27,9 @@ pub fn write_trace<W: Write + Seek>(trace: &Trace, id: &str, out: W) -> std::io:
     archive.array("l1_ratio", &trace.l1_ratio)?;
     if let Some(fold) = &trace.fold {
         archive.put("fold", &[fold.len()], fold.iter().map(|f| *f as i64))?;
+    }
+    if let Some(ids) = &trace.fold_id {
+        archive.put("fold_id", ids.shape(), ids.iter().copied())?;
     }
     archive.array("step", &trace.step)?;
     archive.array("momentum", &trace.momentum)?;

@@ -58,7 +58,8 @@ pub fn lane_table(result: &SweepResult) -> String {
             Some(v) if v.abs() < 100.0 => format!("{v:.4}"),
             score => number(score),
         };
-        let _ = writeln!(out, "  {:>8}  {score:>8}{style:#}  {}", lane.support, verdict(lane));
+        let features = if lane.is_fitted() { lane.support.to_string() } else { "-".into() };
+        let _ = writeln!(out, "  {features:>8}  {score:>8}{style:#}  {}", verdict(lane));
     }
     if rows.len() < result.lanes.len() {
         let _ = writeln!(out, "  {} of {} candidates; --csv prints all", rows.len(), result.lanes.len());
@@ -95,6 +96,10 @@ pub fn best_candidate(best: &CrossValidated, candidates: &[CrossValidated]) -> S
         number(Some(best.alpha)),
         number(best.mean)
     );
+    let without = candidates.iter().filter(|c| c.mean.is_none()).count();
+    if without > 0 {
+        let _ = write!(text, "; {without} of {} alphas have no loss in some fold", candidates.len());
+    }
     let by_alpha = |a: &&CrossValidated, b: &&CrossValidated| a.alpha.total_cmp(&b.alpha);
     let ends = [candidates.iter().min_by(by_alpha), candidates.iter().max_by(by_alpha)];
     if candidates.len() > 1

@@ -1,7 +1,7 @@
 //! Comma-separated text. It is read twice, a row at a time: the first pass finds what the columns hold, the
 //! second fills the arrays, so that no text is kept.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ndarray::{Array1, Array2};
 
@@ -52,7 +52,7 @@ pub(super) fn parse(bytes: &[u8], file: &str, separator: u8, options: &ReadOptio
     let text = Text::new(bytes, file, separator, options)?;
     let roles = Roles::new(&text, options)?;
     let scan = scan(&text, &roles, options)?;
-    let (columns, names) = layout(&text, &roles, &scan);
+    let (columns, names) = layout(&text, &roles, &scan, options.means.as_ref());
     check_size(file, scan.rows.len() as u64, columns.len() as u64, options.max_bytes)?;
     let target = &scan.facts[roles.target];
     let at = format!("{file}, target column '{}'", text.names[roles.target]);
@@ -96,11 +96,17 @@ pub(super) fn parse(bytes: &[u8], file: &str, separator: u8, options: &ReadOptio
 }
 
 /// The columns of the design and their names.
-fn layout(text: &Text<'_>, roles: &Roles, scan: &Scan) -> (Vec<Column>, Vec<String>) {
+fn layout(
+    text: &Text<'_>,
+    roles: &Roles,
+    scan: &Scan,
+    means: Option<&HashMap<String, f64>>,
+) -> (Vec<Column>, Vec<String>) {
     let of = |j: &usize| {
         let (name, facts) = (&text.names[*j], &scan.facts[*j]);
         if !facts.is_text() {
-            return vec![(Column::Number(*j, facts.mean()), name.clone())];
+            let given = means.and_then(|means| means.get(name));
+            return vec![(Column::Number(*j, given.copied().unwrap_or(facts.mean())), name.clone())];
         }
         let level = |level: &String| {
             let column = Column::Indicator(*j, level.clone(), f64::NAN);

@@ -160,7 +160,9 @@ impl Scan {
             places.min_by_key(|(_, found)| found.line)
         };
         let imputed = options.missing == Missing::Mean;
-        let cannot = |j: usize| !imputed || j == roles.target || self.facts[j].numbers == 0;
+        let is_given = |j: usize| options.means.as_ref().is_some_and(|of| of.contains_key(&text.names[j]));
+        let has_mean = |j: usize| self.facts[j].numbers > 0 || is_given(j);
+        let cannot = |j: usize| !imputed || j == roles.target || !has_mean(j);
         let missing = used().filter(|j| cannot(*j));
         let missing = missing.filter_map(|j| Some((j, self.facts[j].missing.as_ref()?)));
         if let Some((j, found)) = missing.min_by_key(|(_, found)| found.line) {

@@ -96,3 +96,54 @@ fn groups_ids_and_files_of_held_out_rows() {
         &["lacks.csv", "'b'"],
     );
 }
+
+#[test]
+fn gaps_of_held_out_rows_have_the_means_of_the_fitted_ones() {
+    let f = Folder::new();
+    let fitted = f.file("fitted.csv", "a,b,y\n1,2,3\n2,NA,5\n3,1,6\n,4,7\n5,5,8\n");
+    let held_out = f.file("held-out.csv", "a,b,y\n1,NA,3\n1,10,4\n,20,5\n7,30,6\n");
+    let out = f.path("out").display().to_string();
+    let args = ["--missing", "mean", "--validation-data", &held_out, "--alphas", "0.1", "--out", &out];
+    let done = proxjet(&[&["sweep", "--data", &fitted, "--engine", "cpu"][..], &args].concat());
+    assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+    assert!(stderr(&done).contains("with both files in one"), "{}", stderr(&done));
+    // The loss of the predictions that `predict` makes.
+    let model = f.path("out/model.json").display().to_string();
+    let done = proxjet(&["predict", "--model", &model, "--data", &held_out, "--missing", "mean"]);
+    let text = String::from_utf8_lossy(&done.stdout).to_string();
+    let predicted = text.lines().skip(1).map(|line| line.parse::<f64>().unwrap());
+    let loss = predicted.zip([3.0, 4.0, 5.0, 6.0]).map(|(z, y)| 0.5 * (z - y) * (z - y)).sum::<f64>() / 4.0;
+    let recorded = json(&f.path("out/result.json"))["lanes"][0]["validation_loss"].as_f64().unwrap();
+    assert!((recorded / loss - 1.0).abs() < 1e-10, "{recorded} {loss}");
+}
+
+#[test]
+fn indices_that_the_model_does_not_have_are_named() {
+    let f = Folder::new();
+    let data = f.file("d.svm", "1 1:1 2:2\n2 1:3\n4 2:1\n3 1:2 2:2\n");
+    let more = f.file("more.svm", "0 1:1 5:9\n0 2:1 7:1\n");
+    let out = f.path("out").display().to_string();
+    let done = proxjet(&["sweep", "--data", &data, "--engine", "cpu", "--alphas", "0.1", "--out", &out]);
+    assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+    let model = f.path("out/model.json").display().to_string();
+    let done = proxjet(&["predict", "--model", &model, "--data", &more]);
+    assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+    assert!(stderr(&done).contains("2 index(es) are left out"), "{}", stderr(&done));
+    let from_0 = f.file("from-0.svm", "0 0:1 1:9\n");
+    fails(&["predict", "--model", &model, "--data", &from_0], 4, &["an index 0", "from 1"]);
+}
+
+#[test]
+fn alphas_that_a_deadline_left_out_have_no_numbers() {
+    let f = Folder::new();
+    let out = f.path("out").display().to_string();
+    let args = ["--path", "newton", "--deadline", "0", "--alphas", "1,0.5", "--engine", "cpu", "--out", &out];
+    let done = proxjet(&lasso(&args));
+    let table = String::from_utf8_lossy(&done.stdout).to_string();
+    let last = table.lines().last().unwrap();
+    assert!(last.contains(" - ") && last.contains("deadline"), "{table}");
+    let text = std::fs::read_to_string(f.path("out/coefficients.csv")).unwrap();
+    assert!(text.lines().nth(1).unwrap().ends_with(",,"), "{text}");
+    assert_eq!(json(&f.path("out/result.json"))["path"], "newton");
+    fails(&lasso(&["--path", "newton", "--rates"]), 2, &["no sequence"]);
+}

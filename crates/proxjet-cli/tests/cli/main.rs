@@ -98,7 +98,7 @@ fn sweep_writes_the_interface_that_others_build_on() {
     }
     assert_eq!(
         written["data_shape"],
-        serde_json::json!({"rows": 354, "features": 10, "validation_rows": 88})
+        serde_json::json!({"rows": 354, "features": 10, "validation_rows": 88, "folds": 0, "repeats": 1})
     );
     assert!(written["data"]["standardize"]["mean"].is_array());
     let lanes = written["lanes"].as_array().unwrap();
