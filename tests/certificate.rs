@@ -11,7 +11,7 @@ use proxjet::diff;
 use proxjet::engine::Status;
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::objective::{Derivative, Loss, Objective, Penalty};
-use proxjet::program::Precision;
+use proxjet::program::{Keep, Precision};
 use proxjet::schedule::{Algorithm, Phase, Restart, Step, TangentStart};
 use proxjet::solve::{Alphas, Sweep, SweepResult};
 
@@ -246,6 +246,7 @@ fn the_affine_bound_needs_the_signs_of_the_solution() {
         .start(array![[-5.0, -5.0]])
         .tangent_start(TangentStart::Identified)
         .iterations(60)
+        .keep(Keep::All)
         .tol(0.0);
     let result = cpu(&sweep);
     let crossed = (0..60).filter(|k| result.trace.active_change[[*k, 0]] != 0.0).count();
@@ -304,6 +305,7 @@ fn lanes_resume_on_a_device_with_chunks_in_flight() {
         .iterations(3000)
         .chunk(64)
         .check_every(5)
+        .keep(Keep::All)
         .tol(1e-3);
     let Some(mut gpu) = common::engine("gpu") else { return };
     let (host, device) = (cpu(&sweep), sweep.run(gpu.as_mut()).unwrap());

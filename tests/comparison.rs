@@ -7,6 +7,7 @@ use ndarray::{Array1, Array2, array};
 use proxjet::engine::Status;
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::objective::{Derivative, Loss, Objective};
+use proxjet::program::Keep;
 use proxjet::solve::{LaneResult, Sweep, SweepResult};
 
 use crate::common::compare::{
@@ -66,7 +67,7 @@ fn run() -> SweepResult {
     let problem = problem.validation(synthetic(15, 6, false, 4)).build().unwrap();
     let derivatives = [Derivative::LogAlpha, Derivative::LogStep];
     let sweep = Sweep::new(problem).alphas("path:0.1:4".parse().unwrap()).derivatives(derivatives);
-    sweep.iterations(30).every(10).tol(0.0).run(&mut CpuEngine::new()).unwrap()
+    sweep.iterations(30).every(10).keep(Keep::All).tol(0.0).run(&mut CpuEngine::new()).unwrap()
 }
 
 type Change = (&'static str, fn(&mut SweepResult, f64));

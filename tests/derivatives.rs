@@ -3,7 +3,7 @@
 use proxjet::diff::{CheckRow, check};
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::objective::{Derivative, Loss, Objective, Penalty};
-use proxjet::program::Strategy;
+use proxjet::program::{Keep, Strategy};
 use proxjet::schedule::{Algorithm, Momentum, Step};
 use proxjet::solve::{Alphas, Sweep};
 
@@ -88,6 +88,7 @@ fn sweep(loss: Loss, penalty: Penalty, (algorithm, intercept): (Algorithm, bool)
         .algorithm(algorithm)
         .step(step)
         .iterations(60)
+        .keep(Keep::All)
         .derivatives(derivatives)
 }
 

@@ -7,7 +7,7 @@ use ndarray::Array2;
 use proxjet::engine::Status;
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::objective::{Derivative, Loss, Objective, Penalty};
-use proxjet::program::{Precision, Strategy};
+use proxjet::program::{Keep, Precision, Strategy};
 use proxjet::schedule::{Algorithm, Momentum, Phase, Restart, Schedule, Step};
 use proxjet::solve::{Alphas, Sweep, SweepResult};
 
@@ -127,6 +127,7 @@ fn statuses_hold(engine: &str, precision: Precision) {
         .tol(0.0)
         .iterations(100_000)
         .every(100_000)
+        .keep(Keep::All)
         .run_with(engine.as_mut(), |_, _| {
             chunks += 1;
             if chunks >= 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

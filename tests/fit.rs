@@ -128,8 +128,8 @@ fn a_sweep_that_keeps_nothing_has_the_same_models() {
     for polish in [true, false] {
         let sweep = Sweep::new(objective.clone()).alphas(Alphas::path(1e-2, 20)).polish(polish);
         let run = |keep: Keep| sweep.clone().keep(keep).run(&mut CpuEngine::new()).unwrap();
-        let whole = run(Keep::Frames);
-        for keep in [Keep::Records, Keep::Nothing] {
+        let whole = run(Keep::All);
+        for keep in [Keep::Frames, Keep::Records, Keep::Nothing] {
             let lean = run(keep);
             for lane in 0..20 {
                 assert_eq!(lean.lane(lane), whole.lane(lane), "{keep:?}");
@@ -138,11 +138,31 @@ fn a_sweep_that_keeps_nothing_has_the_same_models() {
                 assert_eq!((a.validation_loss, a.score), (b.validation_loss, b.score));
                 assert_eq!(&a.hypergradient, &b.hypergradient);
             }
-            assert_eq!(lean.trace.coef.dim().0, 1);
-            let rows = if keep == Keep::Nothing { 1 } else { whole.trace.objective.nrows() };
-            assert_eq!(lean.trace.objective.nrows(), rows);
+            let frames = if keep == Keep::Frames { whole.trace.iteration.len() } else { 1 };
+            assert_eq!(lean.trace.coef.dim().0, frames);
+            // What is recorded is what a trace of every iteration has there.
+            let recorded = &lean.trace.recorded;
+            assert_eq!(recorded.len(), lean.trace.objective.nrows());
+            let last = whole.trace.recorded.len();
+            match keep {
+                Keep::Nothing => assert_eq!(recorded[..], [last]),
+                Keep::Records => assert_eq!(recorded.len(), last),
+                _ => assert!(recorded.len() < last / 5 && recorded.contains(&20) && recorded.contains(&last)),
+            }
+            for (row, k) in recorded.iter().enumerate() {
+                let of = |trace: &proxjet::result::Trace, row: usize| {
+                    let gradient = trace.hypergradient.as_ref().unwrap().index_axis(Axis(0), row).to_owned();
+                    let loss = trace.validation_loss.as_ref().unwrap().row(row).to_owned();
+                    let rows = [&trace.objective, &trace.support, &trace.step, &trace.momentum];
+                    (rows.map(|array| array.row(row).to_owned()), loss, gradient)
+                };
+                assert_eq!(of(&lean.trace, row), of(&whole.trace, k - 1), "{keep:?}, iterate {k}");
+                if keep != Keep::Nothing {
+                    assert_eq!(lean.trace.change.row(row), whole.trace.change.row(k - 1), "{keep:?}");
+                }
+            }
             let analysed = proxjet::diff::analyse(&sweep, &lean, &[]).map(|_| ());
-            assert!(analysed.unwrap_err().to_string().contains("without its start"));
+            assert!(analysed.unwrap_err().to_string().contains("without some iterations"));
         }
     }
 }

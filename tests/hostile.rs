@@ -11,7 +11,7 @@ use proxjet::engine::{Chunk, Engine, EngineInfo, Run, Sealed, Status};
 use proxjet::error::{ErrorKind, Result};
 use proxjet::lanes::{Job, LaneState};
 use proxjet::objective::{Derivative, Loss, Objective, Penalty};
-use proxjet::program::{DeviceKind, Limits, Plan, Precision, Request};
+use proxjet::program::{DeviceKind, Keep, Limits, Plan, Precision, Request};
 use proxjet::schedule::{Algorithm, LaneCurvature, LaneSchedule, Metric, Momentum, Schedule, Step};
 use proxjet::solve::{Alphas, Sweep};
 
@@ -40,6 +40,7 @@ fn refused(sweep: &Sweep, kind: ErrorKind, words: &str) {
 #[test]
 fn memory_is_checked_before_tables_are_laid_out() {
     for iterations in [100_000_000, 1_000_000_000_000, usize::MAX - 1, usize::MAX] {
+        let sweep = || sweep().keep(if iterations > 100_000_000 { Keep::Frames } else { Keep::All });
         refused(&sweep().iterations(iterations), ErrorKind::Memory, "trace kept by the host");
         let counted = sweep().momentum(Momentum::Nesterov(2.0)).iterations(iterations);
         refused(&counted, ErrorKind::Memory, "trace kept by the host");

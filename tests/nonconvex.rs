@@ -7,6 +7,7 @@ use ndarray::{Array1, Array2, Axis};
 use proxjet::diff::{analyse, check, solutions};
 use proxjet::engine::{Engine, Status};
 use proxjet::prelude::*;
+use proxjet::program::Keep;
 
 use crate::common;
 
@@ -372,7 +373,7 @@ fn what_needs_convexity_is_refused_in_words() {
         assert!(words.contains("strongly_convex") && words.contains("a convex penalty"), "{words}");
         assert!(words.contains(&format!("'{penalty}'")) && words.contains("elastic_net"), "{words}");
 
-        let late = sweep.tangent_start(TangentStart::Iteration(100)).tol(0.0).every(300);
+        let late = sweep.tangent_start(TangentStart::Iteration(100)).tol(0.0).every(300).keep(Keep::All);
         let result = late.run(&mut engine).unwrap();
         let all = solutions(&late, &result).unwrap();
         for lane in analyse(&late, &result, &all).unwrap() {

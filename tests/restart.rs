@@ -5,6 +5,7 @@ use ndarray::Array2;
 use proxjet::data::bundled;
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::objective::{Derivative, Objective, Penalty};
+use proxjet::program::Keep;
 use proxjet::schedule::{Algorithm, Momentum, Phase, Restart, Step};
 use proxjet::solve::{Alphas, Sweep, SweepResult};
 
@@ -19,6 +20,7 @@ fn run(phase: Phase, derivatives: &[Derivative]) -> SweepResult {
         .schedule(phase)
         .iterations(ITERATIONS)
         .every(ITERATIONS)
+        .keep(Keep::Records)
         .tol(0.0)
         .run(&mut CpuEngine::new())
         .unwrap()

@@ -122,7 +122,7 @@ fn updates_come_and_then_the_result() {
     block_on(async {
         while let Some(update) = handle.next().await {
             assert!(update.chunk.slots.iter().all(|s| s.first == iterations));
-            iterations += update.chunk.records.dim().0;
+            iterations += update.chunk.iterations();
             frames += update.chunk.frames.len();
             assert_eq!(update.progress.lanes, 4);
             all = update.progress.iterations;

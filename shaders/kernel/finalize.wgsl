@@ -6,13 +6,15 @@ struct FinalizeParams {
     // Row in the chunk's records for the iteration just done, and row in its tables for the next one.
     record_row: u32,
     table_row: u32,
-    // Bits FINALIZES, CONTROLS, CHECKED.
+    // Bits FINALIZES, CONTROLS, CHECKED, RECORDS.
     flags: u32,
 }
 
 var<workgroup> entry: FinalizeParams;
 var<private> totals: array<real, SUMS>;
 var<private> record_row: u32;
+// True if the iteration has a record.
+var<private> records_now: bool;
 var<private> table_row: u32;
 // True if the stop rule was measured.
 var<private> checked: bool;
@@ -29,6 +31,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) o
     }
     let now = workgroupUniformLoad(&entry);
     record_row = now.record_row;
+    records_now = (now.flags & RECORDS) != 0u;
     table_row = now.table_row;
     let tested = (now.flags & CHECKED) != 0u;
     checked = tested;

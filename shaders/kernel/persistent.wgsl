@@ -27,6 +27,7 @@ var<private> first_lane4: u32;
 var<private> first_row: u32;
 var<private> totals: array<real, SUMS>;
 var<private> record_row: u32;
+var<private> records_now: bool;
 var<private> table_row: u32;
 // True if the stop rule is measured after the last iteration, which `finalize` finalizes.
 var<private> checked: bool;
@@ -169,6 +170,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) o
                 }
                 totals[sum] = total;
             }
+            // Other iterations that are recorded end a dispatch.
+            records_now = RECORD_EVERY == 1u;
             record_row = table_row;
             finalize_iteration(lane);
         }

@@ -1,7 +1,9 @@
 // Writes the record of the iteration a lane has just done and decides its status, from `totals`,
 // the sums over all rows.
 fn record(lane: u32, field: u32, v: real) {
-    records[(record_row * RECORD_FIELDS + field) * PADDED_LANES + lane] = v;
+    if (records_now) {
+        records[(record_row * RECORD_FIELDS + field) * PADDED_LANES + lane] = v;
+    }
 }
 
 // Checks the bits of the exponent, since drivers may assume that there is no NaN. The scale brings the
@@ -66,9 +68,14 @@ fn finalize_iteration(lane: u32) {
             set_state(lane, SEEN_DSECANT + t, dsecant);
         }
     }
-    var meets = false;
     let last = done == ITERATIONS;
-    if (checked && (last || (CHECK_EVERY > 0u && done % max(CHECK_EVERY, 1u) == 0u))) {
+    let tested = last || (CHECK_EVERY > 0u && done % max(CHECK_EVERY, 1u) == 0u);
+    // Lanes in a chunk may be at different iterations, and each decides at its own.
+    if (!tested && done % RECORD_EVERY != 0u && done % FRAME_EVERY != 0u) {
+        return;
+    }
+    var meets = false;
+    if (checked && tested) {
         var gap = REAL_MAX;
         if (HAS_DUAL) {
             gap = (totals[TOTAL_GAP_LOSS] + totals[TOTAL_GAP_PENALTY]) / GAP_UNIT;

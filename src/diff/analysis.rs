@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::objective::{Need, Zeros};
 use crate::program::Precision;
 use crate::schedule::{Algorithm, Momentum, Phase, Step, TangentStart};
-use crate::solve::{Prepared, Sweep, SweepResult};
+use crate::solve::{LaneResult, Prepared, Sweep, SweepResult};
 
 /// The convergence of a lane.
 #[derive(Debug, Clone)]
@@ -162,9 +162,11 @@ pub fn analyse(
     result: &SweepResult,
     solutions: &[Result<Solution>],
 ) -> Result<Vec<LaneAnalysis>> {
-    if result.trace.iteration.first() != Some(&0) {
-        let remedy = "Run the sweep with `Keep::Frames`.";
-        return Err(Error::usage("trace", "a sequence without its start", "frames and records", remedy));
+    let whole = |lane: &LaneResult| result.trace.has_every_iteration(lane.iterations);
+    if result.trace.iteration.first() != Some(&0) || !result.lanes.iter().all(whole) {
+        let remedy = "Run the sweep with `Keep::All`.";
+        let found = "a sequence without its start, or without some iterations";
+        return Err(Error::usage("trace", found, "frames, and the records of every iteration", remedy));
     }
     let prepared = sweep.prepare()?;
     let run = Run { sweep, result, prepared: &prepared };

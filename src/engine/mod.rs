@@ -88,9 +88,12 @@ impl Slot {
 pub struct Chunk {
     /// The lanes.
     pub slots: Vec<Slot>,
-    /// `[iterations, slots, fields]`, as many iterations as the longest lane did, laid out by
-    /// [`RecordLayout`](crate::program::RecordLayout): row `i` of a slot describes iterate `first + i + 1`,
-    /// for the iterations that the lane did. In any memory order.
+    /// Iterations of the chunk, from 0, that have a record, ascending: those that are recorded for some lane,
+    /// and the last one.
+    pub recorded: Vec<usize>,
+    /// `[recorded, slots, fields]`, laid out by [`RecordLayout`](crate::program::RecordLayout): the row of
+    /// iteration `i` describes iterate `first + i + 1` of a slot, if the lane did so many and
+    /// [records](crate::program::Plan::is_recorded) it, or it is the lane's last. In any memory order.
     pub records: Array3<f64>,
     /// Frames of the chunk: those of a lane ascend, and an iterate of many lanes may have several, each of
     /// lanes that the engine computed together.
@@ -101,6 +104,10 @@ pub struct Chunk {
 }
 
 impl Chunk {
+    /// Iterations of the lane that did most.
+    pub fn iterations(&self) -> usize {
+        self.slots.iter().map(Slot::iterations).max().unwrap_or(0)
+    }
     /// Lanes still running at its end.
     pub fn running(&self) -> usize {
         self.slots.iter().filter(|s| s.outcome.status == Status::Running).count()

@@ -18,13 +18,18 @@ pub(super) fn over_budget(what: &str, needed: u64, budget: u64, remedy: &str) ->
 
 pub(super) fn host_bytes(r: &Request, layout: RecordLayout) -> u64 {
     let (k, b) = (r.iterations as u64, r.lanes as u64);
-    let frames = match r.keep {
-        Keep::Frames => (r.iterations / r.every + 2) as u64,
-        _ => 1,
+    let frames = if r.keep.has_frames() { (r.iterations / r.every + 2) as u64 } else { 1 };
+    let k = match r.keep {
+        Keep::Nothing => 1,
+        Keep::Frames => {
+            let of = |period: usize| r.iterations / period;
+            (3 + of(r.every) + of(r.check_period()) + of(r.record_period())).min(r.iterations) as u64
+        }
+        Keep::Records | Keep::All => k,
     };
-    let k = if r.keep == Keep::Nothing { 1 } else { k };
     let frame = b.saturating_mul(1 + r.tangents as u64).saturating_mul(r.state_rows as u64);
-    let records = k.saturating_mul(b).saturating_mul(layout.fields() as u64 + 1);
+    // And the last ones.
+    let records = k.saturating_add(1).saturating_mul(b).saturating_mul(layout.fields() as u64 + 1);
     // Twice: the chunks as received, and the trace made of them.
     let trace = frames.saturating_mul(frame).saturating_add(records).saturating_mul(16);
     trace.saturating_add(b.saturating_mul(LANE_BYTES))

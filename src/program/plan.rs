@@ -154,6 +154,23 @@ impl Plan {
         k.is_multiple_of(self.request.every)
     }
 
+    /// True if iterate `k` is recorded, and the lane's status decided by its record.
+    pub fn is_recorded(&self, k: usize) -> bool {
+        k.is_multiple_of(self.request.record_period()) || self.is_frame(k) || self.is_check(k)
+    }
+
+    /// The iterates that are recorded, ascending.
+    pub fn recorded(&self) -> Vec<usize> {
+        let last = self.request.iterations;
+        let of = |period: usize| (period..=last).step_by(period.max(1)).filter(move |_| period > 0);
+        let r = &self.request;
+        let mut all: Vec<usize> =
+            [r.record_period(), r.every, r.check_every].into_iter().flat_map(of).chain([last]).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
     /// True if the stop rule is tested at iterate `k`.
     pub fn is_check(&self, k: usize) -> bool {
         k == self.request.iterations

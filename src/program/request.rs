@@ -146,13 +146,46 @@ pub enum MetricKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Keep {
-    /// Nothing but the last iterates, in a session not even those: the application reads the device's
-    /// buffers.
+    /// Nothing but the last iterates with their records, in a session not even those: the application reads
+    /// the device's buffers.
     Nothing,
+    /// A frame every `every` iterations, and the records of these iterations, of those at which the stop rule
+    /// is tested, and of every hundredth.
+    Frames,
     /// The records of every iteration.
     Records,
-    /// Records, and a frame every `every` iterations.
-    Frames,
+    /// A frame every `every` iterations, and the records of every iteration.
+    All,
+}
+
+/// Iterations after which one is recorded at the latest, so that divergence is noticed.
+const MOST_UNRECORDED: usize = 100;
+
+impl std::str::FromStr for Keep {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "nothing" => Ok(Keep::Nothing),
+            "frames" => Ok(Keep::Frames),
+            "records" => Ok(Keep::Records),
+            "all" => Ok(Keep::All),
+            _ => {
+                Err(Error::unknown(ErrorKind::Usage, "keep", text, &["nothing", "frames", "records", "all"]))
+            }
+        }
+    }
+}
+
+impl Keep {
+    /// True if frames are kept.
+    pub(crate) fn has_frames(self) -> bool {
+        matches!(self, Keep::Frames | Keep::All)
+    }
+
+    /// True if every iteration is recorded.
+    pub(crate) fn records_all(self) -> bool {
+        matches!(self, Keep::Records | Keep::All)
+    }
 }
 
 /// Sizes and settings of a run, from which the plan is computed.
@@ -303,6 +336,16 @@ impl Request {
             return [1, 1];
         }
         [split_k(self.rows, self.state_rows), split_k(self.state_rows, self.rows)]
+    }
+
+    /// What a session keeps, or else the host.
+    pub(crate) fn kept(&self) -> Keep {
+        self.session.unwrap_or(self.keep)
+    }
+
+    /// Iterations of which one is recorded, besides frames and tests of the stop rule.
+    pub(crate) fn record_period(&self) -> usize {
+        if self.kept().records_all() { 1 } else { MOST_UNRECORDED }
     }
 
     /// Iterations between two tests of the stop rule.

@@ -49,8 +49,7 @@ impl Staging {
             (None, _) => 2,
         };
         let snapshot = take(state_bytes.saturating_mul(states));
-        let keeps_frames = matches!(session, None | Some(Keep::Frames));
-        let frames = if keeps_frames { s.frames_per_chunk } else { 0 };
+        let frames = if session.is_none_or(Keep::has_frames) { s.frames_per_chunk } else { 0 };
         let frames = take(state_bytes.saturating_mul(frames));
         // Every copy of a frame ends a compute pass.
         let timed = session.is_some() && s.timestamps;
@@ -58,10 +57,10 @@ impl Staging {
         Staging { records, lane_state, counts, snapshot, frames, state_bytes, times, bytes: end }
     }
 
-    /// The end of the records of the first iterations of a chunk.
+    /// The end of the first rows of a chunk's records.
     #[cfg(feature = "gpu")]
-    pub(crate) fn records_end(&self, s: &Shape, iterations: usize) -> usize {
+    pub(crate) fn records_end(&self, s: &Shape, rows: usize) -> usize {
         let of_one = self.records.len() / s.chunk.max(1);
-        self.records.start + of_one * iterations.min(s.chunk)
+        self.records.start + of_one * rows.min(s.chunk)
     }
 }

@@ -1,7 +1,7 @@
-//! Results of a sweep: the trace (full frames at intervals, and a record per lane at every iteration), and
-//! the final models of the lanes.
+//! Results of a sweep: the trace (full frames and records of lanes at intervals), and the final models of the
+//! lanes.
 
-use ndarray::{Array, Array1, Array2, Array3, Array4, ArrayView2, ArrayViewMut2, Axis};
+use ndarray::{Array, Array1, Array2, Array3, Array4, ArrayView2, ArrayViewMut1, ArrayViewMut2, Axis};
 use rayon::prelude::*;
 
 use crate::engine::Chunk;
@@ -16,8 +16,9 @@ pub use fit::Fit;
 
 /// The recorded sequence `(x_k, Dx_k)` of every lane, in f64.
 ///
-/// Axes: `f` frames, `k` iterations done, `b` lanes, `d` derivatives, `p` features. Entry `k` of the
-/// per-iteration arrays belongs to the update that makes iterate `k + 1`.
+/// Axes: `f` frames, `k` records, `b` lanes, `d` derivatives, `p` features. Which iterations are recorded is
+/// a setting of the sweep ([`Sweep::keep`](crate::solve::Sweep::keep)); a record belongs to the update that
+/// makes its iterate.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Trace {
@@ -40,6 +41,8 @@ pub struct Trace {
     /// `[r, n]`: the fold that holds out each row of the fit, in each repeat; −1 if none does; absent without
     /// folds.
     pub fold_id: Option<Array2<i64>>,
+    /// `[k]`: the iterate of each record, from 1.
+    pub recorded: Vec<usize>,
     /// `[k, b]`: step sizes, as the engine used them.
     pub step: Array2<f64>,
     /// `[k, b]`: momenta; −1 if a step was taken back.
@@ -68,8 +71,10 @@ pub(crate) struct Recorder<'a> {
     layout: RecordLayout,
     /// `[d]`: means of the target's tangents.
     dy_mean: Vec<f64>,
-    /// The trace, allocated for every iteration and every frame.
+    /// The trace, allocated for every record and every frame.
     trace: Trace,
+    /// `[fields, b]`: the last record of each lane; NaN before.
+    last: Array2<f64>,
     /// Iterations of each lane that ended; `None` before.
     ends: Vec<Option<usize>>,
     polished: Polish,
@@ -99,9 +104,10 @@ impl<'a> Recorder<'a> {
         let (iterations, every) = (plan.request.iterations, plan.request.every);
         // The multiples of `every`, and the last iterate.
         let keep = plan.request.keep;
-        let f = if keep == Keep::Frames { iterations / every + 2 } else { 1 };
-        let iterations = if keep == Keep::Nothing { iterations.min(1) } else { iterations };
-        let of = || Array2::zeros((iterations, b));
+        let f = if keep.has_frames() { iterations / every + 2 } else { 1 };
+        let recorded = if keep == Keep::Nothing { Vec::new() } else { plan.recorded() };
+        let k = if keep == Keep::Nothing { 1 } else { recorded.len() };
+        let of = || Array2::zeros((k, b));
         let held_out = problem.holds_out();
         let trace = Trace {
             iteration: Vec::new(),
@@ -113,15 +119,16 @@ impl<'a> Recorder<'a> {
             l1_ratio: lanes.iter().map(|l| l.l1_ratio).collect(),
             fold: lanes.iter().map(|l| l.fold).collect(),
             fold_id: problem.fold_ids(),
+            recorded,
             step: of(),
             momentum: of(),
             objective: of(),
             change: of(),
-            derivative_change: Array3::zeros((iterations, b, d)),
+            derivative_change: Array3::zeros((k, b, d)),
             support: of(),
             active_change: of(),
             validation_loss: held_out.then(of),
-            hypergradient: held_out.then(|| Array3::zeros((iterations, b, d))),
+            hypergradient: held_out.then(|| Array3::zeros((k, b, d))),
         };
         let dy_mean =
             derivatives.iter().map(|t| t.target_tangent(problem).map_or(0.0, |(_, mean)| mean)).collect();
@@ -131,6 +138,7 @@ impl<'a> Recorder<'a> {
             keep,
             layout: RecordLayout::new(d),
             dy_mean,
+            last: Array2::from_elem((RecordLayout::new(d).fields(), b), f64::NAN),
             trace,
             ends: vec![None; b],
             polished: vec![None; b],
@@ -143,9 +151,8 @@ impl<'a> Recorder<'a> {
     }
 
     pub(crate) fn chunk(&mut self, chunk: &Chunk) {
-        let keep = self.keep;
-        self.columns().into_par_iter().for_each(|(field, column)| record(chunk, (field, keep), column));
-        if keep != Keep::Frames {
+        self.columns().into_par_iter().for_each(|kept| kept.take(chunk));
+        if !self.keep.has_frames() {
             return;
         }
         for frame in &chunk.frames {
@@ -157,9 +164,11 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// The fields of a record, and where they are recorded: `[k, b]` each.
-    fn columns(&mut self) -> Vec<(usize, ArrayViewMut2<'_, f64>)> {
-        let (layout, trace) = (&self.layout, &mut self.trace);
+    /// The fields of a record, and where they are kept.
+    fn columns(&mut self) -> Vec<Kept<'_>> {
+        let (layout, trace, last) = (&self.layout, &mut self.trace, &mut self.last);
+        let mut last: Vec<_> = last.outer_iter_mut().map(Some).collect();
+        let recorded = &trace.recorded[..];
         let mut list = vec![
             (RecordLayout::OBJECTIVE, trace.objective.view_mut()),
             (RecordLayout::CHANGE, trace.change.view_mut()),
@@ -175,13 +184,18 @@ impl<'a> Recorder<'a> {
             list.extend(columns.map(|(t, column)| (layout.hypergradient(t), column)));
         }
         list.extend(trace.validation_loss.iter_mut().map(|loss| (RecordLayout::VALIDATION, loss.view_mut())));
-        list
+        let kept = |(field, of_trace): (usize, _)| {
+            let last = last[field].take().expect("a field has one place");
+            let is_change = !VALUES.contains(&field) && field < layout.hypergradient(0);
+            Kept { field, is_change, recorded, of_trace, last }
+        };
+        list.into_iter().map(kept).collect()
     }
 
     /// Records the final state of a lane that ended.
     pub(crate) fn finish(&mut self, state: &LaneState) {
         self.ends[state.lane] = Some(state.iteration);
-        let frame = if self.keep == Keep::Frames { state.iteration.div_ceil(self.every) } else { 0 };
+        let frame = if self.keep.has_frames() { state.iteration.div_ceil(self.every) } else { 0 };
         self.put(frame, state.lane, state.state.view());
     }
 
@@ -198,17 +212,25 @@ impl<'a> Recorder<'a> {
         });
     }
 
-    /// The trace, up to where the last lane ended, and the polished models.
-    pub(crate) fn trace(self) -> (Trace, Polish) {
-        let mut trace = self.trace;
+    /// The trace, up to where the last lane ended, the last record of each lane, and the polished models.
+    pub(crate) fn trace(mut self) -> (Trace, LastRecords, Polish) {
         let done = self.ends.iter().flatten().copied().max().unwrap_or(0);
-        let every = self.every;
-        if self.keep == Keep::Frames {
+        let ends: Vec<usize> = self.ends.iter().map(|end| end.unwrap_or(0)).collect();
+        if self.keep == Keep::Nothing {
+            self.trace.recorded = vec![done];
+        }
+        for kept in self.columns() {
+            kept.rest(&ends);
+        }
+        let (mut trace, every) = (self.trace, self.every);
+        if self.keep.has_frames() {
             trace.iteration = (0..=done).step_by(every).collect();
         }
-        if self.keep != Keep::Frames || !done.is_multiple_of(every) {
+        if !self.keep.has_frames() || !done.is_multiple_of(every) {
             trace.iteration.push(done);
         }
+        trace.recorded.truncate(trace.recorded.partition_point(|k| (1..=done).contains(k)));
+        let records = trace.recorded.len();
         let f = trace.iteration.len();
         truncate(&mut trace.coef, f);
         truncate(&mut trace.dcoef, f);
@@ -225,15 +247,14 @@ impl<'a> Recorder<'a> {
         .into_iter()
         .chain(&mut trace.validation_loss)
         {
-            truncate(array, done);
+            truncate(array, records);
         }
-        truncate(&mut trace.derivative_change, done);
+        truncate(&mut trace.derivative_change, records);
         if let Some(hypergradient) = &mut trace.hypergradient {
-            truncate(hypergradient, done);
+            truncate(hypergradient, records);
         }
-        let ends: Vec<usize> = self.ends.iter().map(|end| end.unwrap_or(0)).collect();
         rest(&mut trace, &ends, every);
-        (trace, self.polished)
+        (trace, LastRecords { layout: self.layout, of: self.last }, self.polished)
     }
 
     /// Writes a lane's state, `[1 + d, q]`, into a frame.
@@ -255,34 +276,86 @@ impl<'a> Recorder<'a> {
     }
 }
 
-/// Writes a field of a chunk's records into its column.
-fn record(chunk: &Chunk, (field, keep): (usize, Keep), mut column: ArrayViewMut2<'_, f64>) {
-    for (row, values) in chunk.records.index_axis(Axis(2), field).outer_iter().enumerate() {
-        for (slot, value) in chunk.slots.iter().zip(values) {
-            if row < slot.iterations() {
-                let k = if keep == Keep::Nothing { 0 } else { slot.first + row };
-                column[[k, slot.lane]] = *value;
+/// Fields of a record that describe the iterate, as derivatives of the held-out loss do.
+const VALUES: [usize; 5] = [
+    RecordLayout::OBJECTIVE,
+    RecordLayout::SUPPORT,
+    RecordLayout::STEP,
+    RecordLayout::MOMENTUM,
+    RecordLayout::VALIDATION,
+];
+
+/// A field of the records, and where it is kept.
+struct Kept<'a> {
+    field: usize,
+    /// True if it is a change, which is zero after the end of a lane.
+    is_change: bool,
+    /// The iterates that have a record.
+    recorded: &'a [usize],
+    /// `[k, b]`.
+    of_trace: ArrayViewMut2<'a, f64>,
+    /// `[b]`.
+    last: ArrayViewMut1<'a, f64>,
+}
+
+impl Kept<'_> {
+    /// Takes the field from the records of a chunk.
+    fn take(mut self, chunk: &Chunk) {
+        let rows = chunk.records.index_axis(Axis(2), self.field);
+        for (iteration, values) in chunk.recorded.iter().zip(rows.outer_iter()) {
+            // Most lanes of a chunk are at the same iteration.
+            let mut known = (usize::MAX, None);
+            for (slot, value) in chunk.slots.iter().zip(values).filter(|(s, _)| *iteration < s.iterations()) {
+                let k = slot.first + iteration + 1;
+                if known.0 != k {
+                    known = (k, self.recorded.binary_search(&k).ok());
+                }
+                if let Some(row) = known.1 {
+                    self.of_trace[[row, slot.lane]] = *value;
+                }
+                if iteration + 1 == slot.iterations() {
+                    self.last[slot.lane] = *value;
+                }
+            }
+        }
+    }
+
+    /// Fills the entries from each lane's end on.
+    fn rest(mut self, ends: &[usize]) {
+        for (k, mut row) in self.recorded.iter().zip(self.of_trace.outer_iter_mut()) {
+            for (lane, end) in ends.iter().enumerate().filter(|(_, end)| **end > 0 && *end <= k) {
+                // The record of the end itself is kept, unless only that is.
+                if end == k && self.recorded.len() > 1 {
+                    continue;
+                }
+                row[lane] = if self.is_change && end < k { 0.0 } else { self.last[lane] };
             }
         }
     }
 }
 
-/// Fills the entries after a lane's end: values repeat the last one, changes are zero.
-fn rest(trace: &mut Trace, ends: &[usize], every: usize) {
-    let resting = |k: usize| (0..ends.len()).filter(move |lane| ends[*lane] > 0 && ends[*lane] <= k);
-    for k in 1..trace.objective.nrows() {
-        for lane in resting(k) {
-            for array in [&mut trace.objective, &mut trace.support, &mut trace.step, &mut trace.momentum]
-                .into_iter()
-                .chain(&mut trace.validation_loss)
-            {
-                array[[k, lane]] = array[[k - 1, lane]];
-            }
-            if let Some(h) = &mut trace.hypergradient {
-                (0..h.dim().2).for_each(|t| h[[k, lane, t]] = h[[k - 1, lane, t]]);
-            }
-        }
+/// The last record of each lane.
+pub(crate) struct LastRecords {
+    layout: RecordLayout,
+    /// `[fields, b]`.
+    of: Array2<f64>,
+}
+
+impl LastRecords {
+    /// A field of a lane's last record; `None` if there is none, or it is not finite.
+    pub(crate) fn number(&self, field: usize, lane: usize) -> Option<f64> {
+        Some(self.of[[field, lane]]).filter(|v| v.is_finite())
     }
+
+    /// Derivatives of the held-out loss; NaN where there is none.
+    pub(crate) fn hypergradient(&self, lane: usize, derivatives: usize) -> Vec<f64> {
+        let of = |t: usize| self.number(self.layout.hypergradient(t), lane).unwrap_or(f64::NAN);
+        (0..derivatives).map(of).collect()
+    }
+}
+
+/// Fills the frames after a lane's end with its last iterate.
+fn rest(trace: &mut Trace, ends: &[usize], every: usize) {
     for frame in 1..trace.iteration.len() {
         for lane in (0..ends.len()).filter(|lane| ends[*lane].div_ceil(every) < frame) {
             repeat(&mut trace.coef, frame, lane);
@@ -311,10 +384,15 @@ fn truncate<D: ndarray::RemoveAxis>(array: &mut Array<f64, D>, rows: usize) {
 }
 
 impl Trace {
+    /// True if so many iterations have a record each.
+    pub(crate) fn has_every_iteration(&self, iterations: usize) -> bool {
+        iterations == 0 || self.recorded.get(iterations - 1) == Some(&iterations)
+    }
+
     /// Identification of a lane that ran `iterations`: the iterate from which on its active set did not
-    /// change; `None` if it changed at the last iterate, or if the trace does not have every iteration.
+    /// change; `None` if it changed at the last iterate, or if not every iteration is recorded.
     pub fn identified(&self, lane: usize, iterations: usize) -> Option<usize> {
-        if self.active_change.nrows() < iterations {
+        if !self.has_every_iteration(iterations) {
             return None;
         }
         let last = (0..iterations).rev().find(|k| self.active_change[[*k, lane]] != 0.0);

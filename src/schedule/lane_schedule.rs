@@ -122,6 +122,11 @@ impl LaneSchedule {
     pub(crate) fn watches_restarts(&self) -> bool {
         self.schedule.phases.iter().any(|p| p.restart == Restart::Gradient)
     }
+    /// True if an iteration depends on the objective or the active set of the last iterate.
+    pub(crate) fn needs_records(&self) -> bool {
+        let by_objective = self.schedule.phases.iter().any(|p| p.restart == Restart::Function);
+        by_objective || self.stages() > 1 || self.tangent_start() == usize::MAX
+    }
     /// First iteration with tangents; `usize::MAX` for 'identified'.
     pub(crate) fn tangent_start(&self) -> usize {
         match self.schedule.tangent_start {

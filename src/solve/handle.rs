@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Update {
-    /// Records of every iteration of the chunk, and the frames among them.
+    /// The records and the frames of the chunk.
     pub chunk: Chunk,
     /// Progress of the run.
     pub progress: Progress,

@@ -3,7 +3,6 @@
 use ndarray::Array2;
 
 use super::LaneResult;
-use super::result::finite_or_nan;
 use crate::certificate::Certificate;
 use crate::engine::LaneOutcome;
 use crate::error::{Error, Result};
@@ -11,7 +10,8 @@ use crate::error::{Error, Result};
 use crate::lanes::OwnedJob;
 use crate::lanes::{Job, Lane, MetricSource};
 use crate::objective::{Derivative, Objective};
-use crate::result::Trace;
+use crate::program::RecordLayout;
+use crate::result::{LastRecords, Trace};
 use crate::schedule::LaneSchedule;
 
 /// A sweep laid out into lanes.
@@ -78,31 +78,27 @@ impl Prepared {
         problem: &Objective,
         outcomes: &[LaneOutcome],
         certificates: Vec<Option<Certificate>>,
-        trace: &Trace,
+        (trace, last): (&Trace, &LastRecords),
     ) -> Vec<LaneResult> {
         let finite = |v: f64| v.is_finite().then_some(v);
         let rows = self.lanes.iter().zip(outcomes).zip(certificates).enumerate();
         rows.map(|(i, ((lane, outcome), certificate))| {
             let l2 = if problem.penalty().uses_alpha() { lane.alpha * (1.0 - lane.l1_ratio) } else { 0.0 };
             let (lipschitz, strong_convexity) = problem.lipschitz(l2);
-            let last = outcome.iterations.min(trace.objective.nrows()).checked_sub(1);
-            let at = |array: &Array2<f64>| last.and_then(|k| finite(array[[k, i]]));
+            let iterates = outcome.iterations > 0 && problem.holds_out();
             LaneResult {
                 alpha: lane.alpha,
                 l1_ratio: lane.l1_ratio,
                 fold: lane.fold,
                 status: outcome.status,
                 iterations: outcome.iterations,
-                objective: at(&trace.objective),
+                objective: last.number(RecordLayout::OBJECTIVE, i),
                 gap: outcome.gap.and_then(finite),
                 stationarity: finite(outcome.stationarity),
                 derivative_residual: finite(outcome.derivative_residual),
-                support: at(&trace.support).unwrap_or(0.0) as usize,
-                validation_loss: trace.validation_loss.as_ref().and_then(at),
-                hypergradient: trace.hypergradient.as_ref().and_then(|h| {
-                    let of = |t: usize, k: usize| finite_or_nan(h[[k, i, t]]);
-                    last.map(|k| (0..self.derivatives.len()).map(|t| of(t, k)).collect())
-                }),
+                support: last.number(RecordLayout::SUPPORT, i).unwrap_or(0.0) as usize,
+                validation_loss: last.number(RecordLayout::VALIDATION, i).filter(|_| iterates),
+                hypergradient: iterates.then(|| last.hypergradient(i, self.derivatives.len())),
                 score: None,
                 identified: trace.identified(i, outcome.iterations),
                 certificate,

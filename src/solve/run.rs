@@ -233,8 +233,8 @@ impl<'a, W: FnMut(&Chunk, &Progress) -> ControlFlow<()>> Collector<'a, W> {
     fn finish(self, prepared: &Prepared, infos: Vec<EngineInfo>, plan: Plan) -> SweepResult {
         let (sweep, problem) = (self.sweep, &self.sweep.problem);
         let growing = growing_tangents(&self.certificates);
-        let (trace, polished) = self.recorder.trace();
-        let mut lanes = prepared.results(problem, &self.outcomes, self.certificates, &trace);
+        let (trace, last, polished) = self.recorder.trace();
+        let mut lanes = prepared.results(problem, &self.outcomes, self.certificates, (&trace, &last));
         lanes.iter_mut().zip(self.polished).for_each(|(lane, polished)| {
             if let Some(polished) = polished {
                 lane.deliver(polished);

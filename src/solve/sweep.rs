@@ -157,9 +157,9 @@ impl Sweep {
         self.every = Some(every);
         self
     }
-    /// What the trace keeps; by default frames and records. [`Keep::Records`] keeps the records of every
-    /// iteration and the last iterates, [`Keep::Nothing`] the last iterates and their records: the trace then
-    /// has a single entry along its first axes. The final models are the same.
+    /// What the trace keeps; by default [`Keep::Frames`]. With [`Keep::Nothing`] it has a single entry along
+    /// its first axes, the last iterates. What is not recorded is not computed, and a lane's divergence is
+    /// noticed at the next iteration that is. The final models are the same.
     pub fn keep(mut self, keep: Keep) -> Self {
         self.keep = keep;
         self
@@ -371,7 +371,7 @@ impl Sweep {
     /// Iterations between two frames: by default so many that frames take a quarter of the budget at most.
     fn period(&self, lanes: usize, tangents: usize) -> usize {
         match self.keep {
-            Keep::Frames => self.every.unwrap_or_else(|| {
+            Keep::Frames | Keep::All => self.every.unwrap_or_else(|| {
                 let columns = (lanes as u64).saturating_mul(1 + tangents as u64);
                 let frame = columns.saturating_mul(16 * self.problem.state_rows() as u64);
                 match self.memory_budget / 4 / frame.max(1) {
@@ -462,7 +462,7 @@ impl Sweep {
         engine: &mut crate::engine::gpu::GpuEngine,
         keep: Keep,
     ) -> Result<crate::engine::gpu::Session> {
-        if keep != Keep::Frames {
+        if !keep.has_frames() {
             // Record only the last frame.
             self.every = Some(self.iterations);
         }

@@ -89,7 +89,7 @@ impl<'a> Worker<'a> {
                 let chunk = run.collect()?;
                 self.count_resuming();
                 self.chunks += 1;
-                chunk_sizer.collected(chunk.records.dim().0);
+                chunk_sizer.collected(chunk.iterations());
                 self.finish_ended(run, chunk, emit);
             }
             if let Some(status) = self.scheduler.stop() {

@@ -5,6 +5,7 @@ use ndarray::Array1;
 use proxjet::data::Dataset;
 use proxjet::design::Sparse;
 use proxjet::objective::{Derivative, Loss, Objective, Penalty};
+use proxjet::program::Keep;
 use proxjet::schedule::{Algorithm, Phase, Step};
 use proxjet::solve::{Alphas, Sweep};
 
@@ -155,6 +156,7 @@ impl Case {
             .step(step)
             .iterations(150)
             .every(setting.every)
+            .keep(Keep::All)
             .tol(0.0)
             .derivatives(derivatives.clone());
         let name = format!("{loss} + {penalty}, {}", setting.name);

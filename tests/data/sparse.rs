@@ -8,7 +8,7 @@ use proxjet::design::Design;
 use proxjet::engine::cpu::CpuEngine;
 use proxjet::engine::{Engine, Status};
 use proxjet::objective::{Derivative, Loss, Objective, Penalty};
-use proxjet::program::{Precision, Strategy};
+use proxjet::program::{Keep, Precision, Strategy};
 use proxjet::schedule::{Algorithm, Metric, Phase, Step};
 use proxjet::solve::{Alphas, Sweep};
 
@@ -228,7 +228,11 @@ fn sequences_are_those_of_a_dense_design(engine: &mut dyn Engine, precision: Pre
                     // None at alpha_max itself, which is a kink.
                     let top = objective.alpha_max(penalty.l1_ratio().unwrap_or(0.5)).min(1.0);
                     let alphas = (0..9).map(|i| 0.9 * top * 0.85f64.powi(i)).collect();
-                    let sweep = Sweep::new(objective).alphas(Alphas::List(alphas)).iterations(150).every(30);
+                    let sweep = Sweep::new(objective)
+                        .alphas(Alphas::List(alphas))
+                        .iterations(150)
+                        .every(30)
+                        .keep(Keep::All);
                     // A restart compares numbers that near the solution differ by rounding.
                     let sweep = sweep.schedule(Phase::new(Algorithm::Fista)).metric(metric.clone()).tol(0.0);
                     let kinds =

@@ -11,7 +11,7 @@ use proxjet::data::{Validation, bundled};
 use proxjet::engine::{Engine, cpu::CpuEngine};
 use proxjet::error::Result;
 use proxjet::objective::{Loss, Objective, Penalty};
-use proxjet::program::Precision;
+use proxjet::program::{Keep, Precision};
 use proxjet::schedule::{Algorithm, Momentum, Step};
 use proxjet::solve::{Alphas, Sweep, SweepResult};
 use proxjet_report::{DataInfo, OutputDir, ResultFile, errors_against, plot};
@@ -124,6 +124,7 @@ fn sweeps<'a>(
         .alphas(case.alphas.clone())
         .iterations(ITERATIONS)
         .every(20)
+        .keep(Keep::All)
         .tol(0.0)
         .precision(precision);
     let random = Step::Uniform { low: 2.0 / 3.0, high: 4.0 / 3.0, seed: 7 };

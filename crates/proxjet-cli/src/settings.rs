@@ -10,7 +10,7 @@ use crate::input::InputArgs;
 use proxjet::data::{self, Dataset, FoldRule, Folds, Validation};
 use proxjet::error::{Error, ErrorKind, Result};
 use proxjet::objective::{Derivative, Loss, Objective, Penalty};
-use proxjet::program::Precision;
+use proxjet::program::{Keep, Precision};
 use proxjet::schedule::{Algorithm, Metric, Momentum, Phase, Restart, Schedule, Step};
 use proxjet::solve::{Alphas, DEFAULT_MEMORY_BUDGET, Sweep};
 
@@ -101,6 +101,10 @@ pub(crate) struct Settings {
     /// memory budget]
     #[arg(help_heading = "Output", long, value_name = "E", value_parser = whole)]
     every: Option<usize>,
+    /// What trace.npz has: frames, with records of these iterations and of those at which the stop rule is
+    /// tested; records, of every iteration; all, both; or nothing but the last iterates [default: frames]
+    #[arg(help_heading = "Output", long, value_name = "WHAT")]
+    keep: Option<String>,
     /// Start from these coefficients, [p] or [lanes, p]
     #[arg(help_heading = "Iteration", long, value_name = "FILE.npy")]
     start: Option<PathBuf>,
@@ -186,6 +190,11 @@ impl Settings {
         self.precision.as_deref().map(str::parse).transpose()
     }
     /// The requested held-out split, if any.
+    /// The sweep with every record, which its analysis needs, unless something else was asked for.
+    pub(crate) fn with_every_record(&self, sweep: Sweep) -> Sweep {
+        if self.keep.is_none() { sweep.keep(Keep::All) } else { sweep }
+    }
+
     /// True if held-out rows are in a file of their own.
     pub(crate) fn has_validation_data(&self) -> bool {
         self.validation_data.is_some()
@@ -270,6 +279,9 @@ impl Settings {
         }
         if let Some(every) = self.every {
             sweep = sweep.every(every);
+        }
+        if let Some(keep) = &self.keep {
+            sweep = sweep.keep(keep.parse()?);
         }
         if let Some(path) = &self.path {
             sweep = sweep.path(path.parse()?);

@@ -58,6 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let sweep = args.settings.sweep(precision)?;
     // A late start is analysed because its error needs a bound.
     let late = sweep.rules().tangents_from() != TangentStart::Iteration(0);
+    let sweep = if args.rates || late { args.settings.with_every_record(sweep) } else { sweep };
     if sweep.problem().folds() > 0 && (args.rates || late) {
         let found = if args.rates { "--rates with folds" } else { "a late --tangent-start with folds" };
         return Err(Error::usage("folds", found, "one of them", "Leave one of the two out."));

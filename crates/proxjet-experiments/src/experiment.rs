@@ -12,7 +12,7 @@ use proxjet::diff::{LaneAnalysis, analyse, solutions};
 use proxjet::engine::{Engine, cpu::CpuEngine};
 use proxjet::error::Result;
 use proxjet::objective::{Derivative, Objective};
-use proxjet::program::Precision;
+use proxjet::program::{Keep, Precision};
 use proxjet::schedule::{LaneSchedule, Momentum, Phase, Schedule};
 use proxjet::solve::{Alphas, Sweep, SweepResult};
 use proxjet_report::errors_against;
@@ -83,6 +83,7 @@ impl Experiment {
             .schedule(schedule)
             .iterations(iterations)
             .every((iterations / 200).max(1))
+            .keep(Keep::All)
             .start(start)
             .tol(0.0)
     }

@@ -24,6 +24,7 @@ pub(crate) fn id(info: &RunInfo, data: &DataInfo, trace: &Trace) -> String {
     add(&mut hasher, &trace.dintercept);
     add(&mut hasher, &trace.alpha);
     add(&mut hasher, &trace.l1_ratio);
+    trace.recorded.iter().for_each(|k| hasher.write_u64(*k as u64));
     add(&mut hasher, &trace.step);
     add(&mut hasher, &trace.momentum);
     add(&mut hasher, &trace.objective);

@@ -9,8 +9,8 @@ use zip::write::SimpleFileOptions;
 
 use proxjet::result::Trace;
 
-/// Writes a trace as a NPZ archive: float64, C order, `iteration`, `fold` and `fold_id` as int64, and `id` as
-/// text, the [id](crate::ResultFile::id) of the run. Shapes are those of [`Trace`].
+/// Writes a trace as a NPZ archive: float64, C order, `iteration`, `recorded`, `fold` and `fold_id` as int64,
+/// and `id` as text, the [id](crate::ResultFile::id) of the run. Shapes are those of [`Trace`].
 ///
 /// # Errors
 /// Errors of the writer.
@@ -31,6 +31,7 @@ pub fn write_trace<W: Write + Seek>(trace: &Trace, id: &str, out: W) -> std::io:
     if let Some(ids) = &trace.fold_id {
         archive.put("fold_id", ids.shape(), ids.iter().copied())?;
     }
+    archive.put("recorded", &[trace.recorded.len()], trace.recorded.iter().map(|k| *k as i64))?;
     archive.array("step", &trace.step)?;
     archive.array("momentum", &trace.momentum)?;
     archive.array("objective", &trace.objective)?;

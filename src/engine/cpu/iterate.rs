@@ -1,5 +1,7 @@
 //! The iterations of a block: some lanes, each with its tangents.
 
+use std::ops::Range;
+
 use ndarray::{ArrayViewMut2, ArrayViewMut3, Axis};
 
 use super::super::Frame;
@@ -19,30 +21,34 @@ pub(super) struct Inputs<'a, T> {
 }
 
 impl<T: Real> Block<'_, T> {
-    /// Iterates the lanes as long as one is running; `records` is `[iterations, lanes, fields]`. Returns the
-    /// frames among the iterates.
+    /// Does some iterations of a chunk as long as a lane is running; `records`, `[recorded, lanes, fields]`,
+    /// has a row for each of the `recorded` ones. Returns the frames among the iterates.
     pub(super) fn advance(
         &mut self,
         inputs: &Inputs<'_, T>,
-        mut records: ArrayViewMut3<'_, f64>,
+        iterations: Range<usize>,
+        (recorded, mut records): (&[usize], ArrayViewMut3<'_, f64>),
     ) -> Vec<Frame> {
         let mut frames = Vec::new();
-        for row in records.axis_iter_mut(Axis(0)) {
+        let mut rows = recorded.iter().zip(records.axis_iter_mut(Axis(0))).peekable();
+        for i in iterations {
             if !self.lanes.iter().any(ActiveLane::is_running) {
                 break;
             }
+            let row = rows.next_if(|(at, _)| **at == i).map(|(_, row)| row);
             self.iterate(inputs, row);
             frames.extend(self.frame(inputs.plan));
         }
         frames
     }
 
-    /// One iteration of every running lane: a step of the algorithm. `records` has a row for each.
+    /// One iteration of every running lane: a step of the algorithm. `records` has a row for each, if it is
+    /// recorded.
     ///
     /// The step starts at `y = x + β (x − x₋)`; the gradient is taken at `e = x + β_e (x − x₋)`: with FISTA
     /// `e = y`, with heavy ball and without momentum `e = x`. Predictions are linear, so `X e = z + β_e (z −
     /// z₋)` needs no product.
-    fn iterate(&mut self, inputs: &Inputs<'_, T>, records: ArrayViewMut2<'_, f64>) {
+    fn iterate(&mut self, inputs: &Inputs<'_, T>, records: Option<ArrayViewMut2<'_, f64>>) {
         self.control(inputs); //                 α, β, β_e and their tangents
         self.restore(); //                       x = x₋ where backtracking refuses the last step
         self.refresh_metric(inputs.job.metric); // D
@@ -52,7 +58,7 @@ impl<T: Real> Block<'_, T> {
         self.gradient(); //                      g = Xᵀ r              dg = Xᵀ dr
         self.step(); //                          x⁺ = prox(y − α D g)  dx⁺ = J dw + ∂_u prox
         self.predict(); //                       z⁺ = X x⁺             dz⁺ = X dx⁺
-        self.observe(); //                       objective, changes, support, validation loss
+        self.observe(records.is_some()); //      objective, changes, support, validation loss
         self.renew_working_set();
         if self.is_check_due(inputs.plan) {
             self.residual(At::Iterate); //       r = ω φ'(X x)         dr = ω (φ''(X x) X dx + ∂_y φ' dy)
@@ -98,9 +104,8 @@ impl<T: Real> Block<'_, T> {
     }
 
     /// Counts the iteration, stores the records, and decides the status of every lane.
-    fn finalize(&mut self, plan: &Plan, mut records: ArrayViewMut2<'_, f64>) {
-        for (lane, row) in self.lanes.iter_mut().zip(records.axis_iter_mut(Axis(0))) {
-            lane.finalize(plan, row);
-        }
+    fn finalize(&mut self, plan: &Plan, mut records: Option<ArrayViewMut2<'_, f64>>) {
+        let mut rows = records.iter_mut().flat_map(|records| records.axis_iter_mut(Axis(0)));
+        self.lanes.iter_mut().for_each(|lane| lane.finalize(plan, rows.next()));
     }
 }

@@ -55,15 +55,20 @@ impl<T: Real> ActiveLane<T> {
         self.outcome.status == Status::Running
     }
 
-    /// Counts the iteration, stores its record in `row`, and decides the status.
-    pub(super) fn finalize(&mut self, plan: &Plan, mut row: ArrayViewMut1<'_, f64>) {
+    /// Counts the iteration, stores its record in `row`, if there is one, and decides the status.
+    pub(super) fn finalize(&mut self, plan: &Plan, row: Option<ArrayViewMut1<'_, f64>>) {
         self.advanced = self.is_running();
         if !self.advanced {
             return;
         }
         let outcome = &mut self.outcome;
         outcome.iterations += 1;
-        row.iter_mut().zip(&self.record).for_each(|(to, from)| *to = *from);
+        if let Some(mut row) = row {
+            row.iter_mut().zip(&self.record).for_each(|(to, from)| *to = *from);
+        }
+        if !plan.is_recorded(outcome.iterations) {
+            return;
+        }
         let checked = plan.is_check(outcome.iterations);
         if checked {
             outcome.gap = self.measures.gap;
@@ -73,7 +78,7 @@ impl<T: Real> ActiveLane<T> {
         self.outcome.status = self.status(checked, plan.request.iterations);
     }
 
-    /// The status after an iteration.
+    /// The status after an iteration that is recorded.
     fn status(&self, checked: bool, iterations: usize) -> Status {
         let (record, d, tol) = (&self.record, self.numbers.dl1.len(), self.numbers.tol);
         let mut changes = (0..d).map(|t| record[RecordLayout::new(d).derivative_change(t)]);

@@ -4,6 +4,8 @@
 //! its element-wise parts, `prox.rs` the proximal step of a lane with its chain rule, `criterion.rs` the stop
 //! rule. Products are methods of the design.
 
+use std::ops::Range;
+
 use ndarray::{Array3, ArrayViewMut3, Axis};
 use rayon::prelude::*;
 
@@ -182,42 +184,64 @@ impl<T: Real> Run for CpuRun<'_, T> {
 impl<T: Real> CpuRun<'_, T> {
     /// Iterates the loaded lanes.
     fn chunk(&mut self, iterations: usize) -> Chunk {
+        let mut recorded = self.recorded(iterations);
         let fields = self.inputs.plan.record_fields;
-        let mut records = Array3::zeros((iterations, self.state.lanes.len(), fields));
+        let mut records = Array3::zeros((recorded.len(), self.state.lanes.len(), fields));
         let mut frames = Vec::new();
         let skipped = self.state.skipped();
         self.state.lanes.iter_mut().for_each(|lane| lane.first = lane.outcome.iterations);
         let mut done = 0;
         while done < iterations && self.state.lanes.iter().any(ActiveLane::is_running) {
             let span = self.state.sets.as_ref().map_or(iterations, |sets| sets.span()).min(iterations - done);
-            let rows = records.slice_axis_mut(Axis(0), (done..done + span).into());
-            frames.extend(self.advance(rows));
+            let row = |iteration: usize| recorded.partition_point(|i| *i < iteration);
+            let rows = row(done)..row(done + span);
+            let places = &recorded[rows.clone()];
+            let records = records.slice_axis_mut(Axis(0), rows.into());
+            frames.extend(self.advance(done..done + span, (places, records)));
             self.state.adapt_working_sets(span);
             done += span;
         }
-        let rows = self.state.lanes.iter().map(|s| s.outcome.iterations - s.first).max().unwrap_or(0);
-        if rows < iterations {
-            records = records.slice_axis(Axis(0), (..rows).into()).to_owned();
+        let most = self.state.lanes.iter().map(|s| s.outcome.iterations - s.first).max().unwrap_or(0);
+        recorded.truncate(recorded.partition_point(|i| *i < most));
+        if recorded.len() < records.dim().0 {
+            records = records.slice_axis(Axis(0), (..recorded.len()).into()).to_owned();
         }
         let slot = |s: &ActiveLane<T>| Slot { lane: s.lane, first: s.first, outcome: s.outcome };
         Chunk {
             slots: self.state.lanes.iter().map(slot).collect(),
+            recorded,
             records,
             frames,
             skipped: self.state.skipped() - skipped,
         }
     }
 
-    /// Iterates as often as `records` has rows, and returns the frames.
-    fn advance(&mut self, mut records: ArrayViewMut3<'_, f64>) -> Vec<Frame> {
+    /// The iterations of a chunk that are recorded.
+    fn recorded(&self, iterations: usize) -> Vec<usize> {
+        let mut done: Vec<usize> =
+            self.state.lanes.iter().filter(|l| l.is_running()).map(|l| l.outcome.iterations).collect();
+        done.sort_unstable();
+        done.dedup();
+        let plan = self.inputs.plan;
+        let is_due = |i: &usize| i + 1 == iterations || done.iter().any(|k| plan.is_recorded(k + i + 1));
+        (0..iterations).filter(is_due).collect()
+    }
+
+    /// Does some iterations of the chunk, and returns the frames; `records` has the iterations that are
+    /// recorded, and a row for each.
+    fn advance(
+        &mut self,
+        iterations: Range<usize>,
+        (recorded, mut records): (&[usize], ArrayViewMut3<'_, f64>),
+    ) -> Vec<Frame> {
         let (inputs, state) = (&self.inputs, &mut self.state);
         if !state.is_in_groups() {
-            return state.with_all_lanes(|block| block.advance(inputs, records));
+            return state.with_all_lanes(|block| block.advance(inputs, iterations, (recorded, records)));
         }
         let records = records.axis_chunks_iter_mut(Axis(1), state.group_lanes);
         let groups: Vec<_> = state.groups().into_iter().zip(records).collect();
         let advance = |(mut group, records): (Block<'_, T>, _)| {
-            let frames = group.advance(inputs, records);
+            let frames = group.advance(inputs, iterations.clone(), (recorded, records));
             group.exchange_swapped();
             frames
         };

@@ -9,15 +9,18 @@ use crate::objective::{LossFunction, PenaltyFunction, Real, Zeros, with_loss, wi
 use crate::program::RecordLayout;
 
 impl<T: Real> Block<'_, T> {
-    /// Records the new iterates: objective, changes, support, and the loss of held-out rows
-    /// with its derivatives.
-    pub(super) fn observe(&mut self) {
+    /// What the schedule needs to know of the new iterates and, if they are recorded or it needs that, too,
+    /// their objective, changes and support, and the loss of held-out rows with its derivatives.
+    pub(super) fn observe(&mut self, recorded: bool) {
+        with_loss!(self.shared.loss, f => self.see_secant(f));
+        if !recorded && !self.shared.needs_records {
+            return;
+        }
         with_penalty!(self.shared.penalty, f => self.record_step(f));
         with_loss!(self.shared.loss, f => self.record_loss(f));
         if let Some(held_out) = &self.shared.held_out {
             with_loss!(self.shared.loss, f => self.record_held_out(f, held_out));
         }
-        with_loss!(self.shared.loss, f => self.see_secant(f));
         for lane in self.lanes.iter_mut() {
             let seen = &mut lane.control.seen;
             seen.objective = T::of(lane.record[RecordLayout::OBJECTIVE]);

@@ -39,6 +39,8 @@ pub(super) struct Shared<T> {
     /// The unit of the relative duality gap.
     pub(super) gap_unit: f64,
     pub(super) watches_restarts: bool,
+    /// True if the schedule depends on the record of the last iteration.
+    pub(super) needs_records: bool,
     /// `[q]` ones: the diagonal of the identity metric.
     pub(super) ones: Vec<T>,
     /// One for each thread.
@@ -150,6 +152,7 @@ impl<T: Real> Shared<T> {
             tested: numbers.tested.clone(),
             gap_unit: numbers.gap_unit,
             watches_restarts: job.schedule.watches_restarts(),
+            needs_records: job.schedule.needs_records(),
             ones: vec![T::one(); q],
             places,
             columns_of_objective: problem.state_rows(),

@@ -19,6 +19,8 @@ pub(super) struct ChunkSteps {
     pub(super) frames: Vec<Vec<(usize, usize)>>,
     /// By iteration: true if the stop rule is tested.
     pub(super) checks: Vec<bool>,
+    /// Iterations that are recorded.
+    pub(super) recorded: Vec<usize>,
     /// Iterations that are dispatched together.
     pub(super) groups: Vec<Group>,
 }
@@ -30,8 +32,16 @@ impl GpuRun<'_> {
         let checks: Vec<bool> = (0..iterations)
             .map(|i| self.active_lanes().any(|o| self.plan.is_check(o.next + i + 1)))
             .collect();
-        let groups = self.groups(&checks, &frames);
-        ChunkSteps { frames, checks, groups }
+        let is_due = |i: &usize| {
+            i + 1 == iterations || self.active_lanes().any(|o| self.plan.is_recorded(o.next + i + 1))
+        };
+        let recorded: Vec<usize> = (0..iterations).filter(is_due).collect();
+        // The persistent kernel records by itself only where it records every iteration.
+        let is_noted =
+            |i: usize| !self.plan.request.kept().records_all() && recorded.binary_search(&i).is_ok();
+        let ends = (0..iterations).map(|i| checks[i] || !frames[i].is_empty() || is_noted(i));
+        let groups = self.groups(ends);
+        ChunkSteps { frames, checks, recorded, groups }
     }
 
     /// Records a chunk, whose tables must be on the device when it runs; its results are copied to `target`.
@@ -41,7 +51,7 @@ impl GpuRun<'_> {
         ahead: ChunkSteps,
         target: &wgpu::Buffer,
     ) -> Order {
-        let ChunkSteps { mut frames, checks, groups } = ahead;
+        let ChunkSteps { mut frames, checks, recorded, groups } = ahead;
         let iterations = checks.len();
         // The clock belongs to the run, but is written while commands are recorded.
         let mut clock = self.clock.take();
@@ -71,7 +81,7 @@ impl GpuRun<'_> {
         }
         let end = Group { first: 0, last: iterations.saturating_sub(1) };
         self.walk(&mut commands, end, &mut ready, |when, _| when == When::ChunkEnd);
-        self.bring_back(&mut commands, target, iterations);
+        self.bring_back(&mut commands, target, (iterations, recorded.len()));
         commands.finish();
         self.clock = clock;
         let lanes = self.slots.iter().map(|s| s.map(|o| o.lane)).collect();
@@ -79,7 +89,7 @@ impl GpuRun<'_> {
         self.residual_ready = ready;
         self.chunk_parity = 1 - self.chunk_parity;
         self.slots.iter_mut().flatten().for_each(|o| o.next += iterations);
-        Order { iterations, lanes, frames: taken }
+        Order { iterations, recorded, lanes, frames: taken }
     }
 
     /// Dispatches the passes that are due, in the program's order. The second argument of `due` is true if
@@ -132,11 +142,16 @@ impl GpuRun<'_> {
         });
     }
 
-    /// Copies the results of a chunk of this many iterations, except its frames.
-    fn bring_back(&self, commands: &mut Commands<'_>, target: &wgpu::Buffer, iterations: usize) {
+    /// Copies the results of a chunk of this many iterations and records, except its frames.
+    fn bring_back(
+        &self,
+        commands: &mut Commands<'_>,
+        target: &wgpu::Buffer,
+        (iterations, recorded): (usize, usize),
+    ) {
         let places = &self.staging_places;
         let parity = (self.submitted + iterations) % 2;
-        let records = places.records.start..places.records_end(self.shape(), iterations);
+        let records = places.records.start..places.records_end(self.shape(), recorded);
         for (id, which, place) in [
             (BufferId::Records, self.chunk_parity, &records),
             (BufferId::LaneState, 0, &places.lane_state),
@@ -175,14 +190,14 @@ impl GpuRun<'_> {
         (iterations, frames)
     }
 
-    /// Iterations that are dispatched together: one each, or, in the persistent strategy, up to the next
-    /// frame or test of the stop rule.
-    fn groups(&self, checks: &[bool], frames: &[Vec<(usize, usize)>]) -> Vec<Group> {
-        let together = self.shape().persistent.is_some();
+    /// Iterations that are dispatched together: one each, or, in the persistent strategy, up to the next test
+    /// of the stop rule, or the next record or frame.
+    fn groups(&self, ends: impl ExactSizeIterator<Item = bool>) -> Vec<Group> {
+        let (together, count) = (self.shape().persistent.is_some(), ends.len());
         let mut list = Vec::new();
         let mut first = 0;
-        for last in 0..checks.len() {
-            if !together || checks[last] || !frames[last].is_empty() || last + 1 == checks.len() {
+        for (last, ends) in ends.enumerate() {
+            if !together || ends || last + 1 == count {
                 list.push(Group { first, last });
                 first = last + 1;
             }

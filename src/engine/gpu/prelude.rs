@@ -37,6 +37,7 @@ fn seed_code(seed: ScheduleSeed) -> (u32, u32) {
 pub(super) const FINALIZES: u32 = 1;
 pub(super) const CONTROLS: u32 = 2;
 pub(super) const CHECKED: u32 = 4;
+pub(super) const RECORDS: u32 = 8;
 
 impl ShaderSpec {
     pub(super) fn new(s: &Shape, numbers: &RunNumbers, job: &Job<'_>) -> Self {
@@ -194,11 +195,15 @@ impl Lines {
         self.counts(&[
             ("ITERATIONS", r.iterations),
             ("CHECK_EVERY", r.check_every),
+            ("RECORD_EVERY", r.record_period()),
+            ("FRAME_EVERY", r.every),
             ("STAGES", r.stages),
             ("TANGENT_START", tangent_start as usize),
             ("METRIC_EVERY", if let MetricKind::Hessian { every } = r.metric { every } else { 1 }),
         ]);
-        let bits = [("FINALIZES", FINALIZES), ("CONTROLS", CONTROLS), ("CHECKED", CHECKED)];
+        let tasks = [FINALIZES, CONTROLS, CHECKED, RECORDS];
+        let names = ["FINALIZES", "CONTROLS", "CHECKED", "RECORDS"];
+        let bits: Vec<(&str, u32)> = names.into_iter().zip(tasks).collect();
         for (name, bit) in Code::BITS.iter().chain(&SCHEDULE_SEEDS).chain(&bits) {
             self.count(name, *bit as usize);
         }

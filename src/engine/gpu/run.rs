@@ -66,6 +66,8 @@ pub(super) struct ActiveLane {
 /// The description of a submitted chunk.
 pub(super) struct Order {
     pub(super) iterations: usize,
+    /// Iterations that are recorded.
+    pub(super) recorded: Vec<usize>,
     /// Lane of each slot.
     pub(super) lanes: Vec<Option<usize>>,
     /// (slot, iterate) of each frame.

@@ -6,7 +6,7 @@ use super::*;
 fn a_plan_over_the_budget_is_refused() {
     let f = Folder::new();
     let dir = f.path("out").display().to_string();
-    let args = ["--engine", "cpu", "--alphas", "geom:1:0.1:100000", "--memory-budget", "0.5", "--out", &dir];
+    let args = ["--engine", "cpu", "--alphas", "geom:1:0.1:300000", "--memory-budget", "0.5", "--out", &dir];
     fails(&lasso(&args), 6, &["memory plan", "GiB", "512.0 MiB", "--every"]);
 }
 
@@ -68,7 +68,7 @@ fn an_interrupted_run_keeps_what_is_done() {
             break;
         }
     }
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    std::thread::sleep(std::time::Duration::from_millis(2000));
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(130));
@@ -77,7 +77,7 @@ fn an_interrupted_run_keeps_what_is_done() {
     assert_eq!(lane["status"], "cancelled");
     let done = lane["iterations"].as_u64().unwrap();
     assert!(done > 0 && done < 3_000_000);
-    assert_eq!(array(&f.path("out/trace.npz"), "objective").shape(), [done as usize, 4]);
+    assert_eq!(array(&f.path("out/trace.npz"), "objective").shape(), [done as usize / 100, 4]);
 }
 
 #[test]

@@ -37,7 +37,7 @@ impl GpuRun<'_> {
         let places = self.staging_places.clone();
         let lane_state = decode(&bytes[places.lane_state], self.precision);
         let (slots, taken) = self.take_outcomes(&order, &lane_state);
-        let records = self.records(&order, &bytes[places.records], (&slots, &taken));
+        let (recorded, records) = self.records(&order, &bytes[places.records], (&slots, &taken));
         let frames = self.frames(&order, &bytes[places.frames], &lane_state);
         let skipped = self.skipped(&order, &bytes[places.counts], (&slots, &taken));
         if !places.snapshot.is_empty() {
@@ -48,7 +48,7 @@ impl GpuRun<'_> {
             let places = order.lanes.iter().enumerate().filter_map(|(slot, lane)| lane.map(|l| (l, slot)));
             self.snapshot = Some(Snapshot { slots: places.collect(), lane_state, bytes: kept });
         }
-        Chunk { slots, records, frames, skipped }
+        Chunk { slots, recorded, records, frames, skipped }
     }
 
     /// Outcomes of the lanes that were active in a chunk, and their slots.
@@ -67,20 +67,26 @@ impl GpuRun<'_> {
         (slots, taken)
     }
 
-    /// `[iterations, slots, fields]`: the records, as many iterations as the longest lane did.
-    fn records(&self, order: &Order, bytes: &[u8], (slots, taken): (&[Slot], &[usize])) -> Array3<f64> {
+    /// The iterations that are recorded and some lane did, and `[recorded, slots, fields]`: their records.
+    fn records(
+        &self,
+        order: &Order,
+        bytes: &[u8],
+        (slots, taken): (&[Slot], &[usize]),
+    ) -> (Vec<usize>, Array3<f64>) {
         let (padded_lanes, fields) = (self.shape().padded_lanes(), self.plan.record_fields);
-        let kept = if bytes.is_empty() { 0 } else { order.iterations };
+        let kept = if bytes.is_empty() { 0 } else { order.recorded.len() };
         let used = self.staging_places.records_end(self.shape(), kept) - self.staging_places.records.start;
         let flat = decode(&bytes[..used], self.precision);
         let flat = Array3::from_shape_vec((kept, fields, padded_lanes), flat);
         let flat = flat.expect("as many numbers as were brought").permuted_axes([0, 2, 1]);
-        let rows = slots.iter().map(Slot::iterations).max().unwrap_or(0).min(kept);
+        let most = slots.iter().map(Slot::iterations).max().unwrap_or(0);
+        let rows = order.recorded.partition_point(|i| *i < most).min(kept);
         let in_order = taken.iter().enumerate().all(|(i, slot)| i == *slot);
         let mut records = if in_order { flat } else { flat.select(Axis(1), taken) };
         records.slice_axis_inplace(Axis(0), (..rows).into());
         records.slice_axis_inplace(Axis(1), (..slots.len()).into());
-        records
+        (order.recorded[..rows].to_vec(), records)
     }
 
     fn frames(&self, order: &Order, bytes: &[u8], lane_state: &[f64]) -> Vec<Frame> {

@@ -4,7 +4,7 @@ use super::GpuRun;
 use crate::engine::gpu::data::{encode, rule_places};
 use crate::engine::gpu::encode::{ChunkSteps, Group};
 use crate::engine::gpu::params::{FinalizeParams, PersistentParams, entries};
-use crate::engine::gpu::prelude::{CHECKED, CONTROLS, FINALIZES};
+use crate::engine::gpu::prelude::{CHECKED, CONTROLS, FINALIZES, RECORDS};
 use crate::lanes::MetricSource;
 use crate::lanes::fields::code;
 use crate::program::{Buffer, BufferId};
@@ -15,7 +15,7 @@ impl GpuRun<'_> {
         let iterations = ahead.checks.len();
         let tables = self.held.program.buffers.iter().filter(|b| b.is_table());
         let bytes = |table: &Buffer| match table.id {
-            BufferId::FinalizeParams => self.finalize_params(&ahead.checks),
+            BufferId::FinalizeParams => self.finalize_params(ahead),
             BufferId::PersistentParams => persistent_params(&ahead.groups, iterations),
             // One more iteration, since a prediction's epilogue needs the next iteration's
             // extrapolation coefficient.
@@ -27,7 +27,8 @@ impl GpuRun<'_> {
     }
 
     /// Parameters of `finalize`: before each iteration, and after the last.
-    fn finalize_params(&self, checks: &[bool]) -> Vec<u8> {
+    fn finalize_params(&self, ahead: &ChunkSteps) -> Vec<u8> {
+        let checks = &ahead.checks;
         // The persistent kernel decides its iterations itself.
         let controls = if self.shape().persistent.is_some() { 0 } else { CONTROLS };
         entries((0..=checks.len()).map(|i| {
@@ -35,10 +36,12 @@ impl GpuRun<'_> {
             let finalizes = if last.is_some() { FINALIZES } else { 0 };
             let checked = if last.is_some_and(|i| checks[i]) { CHECKED } else { 0 };
             let controls = if i < checks.len() { controls } else { 0 };
+            let row = last.and_then(|i| ahead.recorded.binary_search(&i).ok());
+            let records = if row.is_some() { RECORDS } else { 0 };
             FinalizeParams {
-                record_row: last.unwrap_or(0) as u32,
+                record_row: row.unwrap_or(0) as u32,
                 table_row: i as u32,
-                flags: finalizes | checked | controls,
+                flags: finalizes | checked | records | controls,
             }
         }))
     }
