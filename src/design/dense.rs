@@ -14,6 +14,8 @@ pub struct Dense<T = f64> {
     rows: usize,
     columns: usize,
     pub(super) order: Order,
+    /// `[q]`, ascending: the row from which on each column is zero; empty if not known.
+    pub(super) ends: Arc<Vec<usize>>,
 }
 
 /// The storage order of the entries.
@@ -37,7 +39,7 @@ impl<T: Real> Dense<T> {
     }
 
     pub(super) fn without_columns(rows: usize) -> Self {
-        Dense { values: Arc::default(), rows, columns: 0, order: Order::Columns }
+        Dense { values: Arc::default(), rows, columns: 0, order: Order::Columns, ends: Arc::default() }
     }
 
     /// `into` stores the columns one after another.
@@ -53,6 +55,9 @@ impl<T: Real> Dense<T> {
             }
         }
         (into.rows, into.columns, into.order) = (n, index.len(), Order::Columns);
+        if self.ends.len() == self.columns {
+            into.ends = Arc::new(index.iter().map(|j| self.ends[*j]).collect());
+        }
     }
 }
 
@@ -64,7 +69,14 @@ impl Dense {
         let (mut values, offset) = by_rows.into_raw_vec_and_offset();
         values.drain(..offset.unwrap_or(0));
         values.truncate(rows * columns);
-        Dense { values: Arc::new(values), rows, columns, order: Order::Rows }
+        Dense { values: Arc::new(values), rows, columns, order: Order::Rows, ends: Arc::default() }
+    }
+
+    /// An upper triangular matrix, of which products leave out what is below the diagonal.
+    pub(super) fn upper_triangular(entries: Array2<f64>) -> Self {
+        let (rows, columns) = entries.dim();
+        let ends = (0..columns).map(|j| rows.min(j + 1)).collect();
+        Dense { ends: Arc::new(ends), ..Dense::new(entries) }
     }
 
     /// `[n, q]`.
@@ -81,7 +93,7 @@ impl Dense {
         self
     }
     pub(super) fn shifted(self, shift: &Array1<f64>) -> Self {
-        self.map_entries(|v, j| v - shift[j])
+        Dense { ends: Arc::default(), ..self }.map_entries(|v, j| v - shift[j])
     }
     pub(super) fn centred(self, weight: ArrayView1<'_, f64>) -> (Self, Array1<f64>) {
         let (low, high) = self.column_ranges();
@@ -121,7 +133,7 @@ impl Dense {
             values.extend_from_slice(row);
             values.push(1.0);
         }
-        Dense { values: Arc::new(values), columns: self.columns + 1, ..self }
+        Dense { values: Arc::new(values), columns: self.columns + 1, ends: Arc::default(), ..self }
     }
     pub(super) fn select_rows(&self, index: &[usize]) -> Self {
         Dense::new(self.view().select(Axis(0), index))
@@ -131,7 +143,7 @@ impl Dense {
         let same: Option<&Arc<Vec<T>>> = (&self.values as &dyn Any).downcast_ref();
         let values =
             same.cloned().unwrap_or_else(|| Arc::new(self.values.iter().map(|v| T::of(*v)).collect()));
-        Dense { values, rows: self.rows, columns: self.columns, order: self.order }
+        Dense { values, rows: self.rows, columns: self.columns, order: self.order, ends: self.ends.clone() }
     }
     /// The entries in rows, each padded with zeros to a multiple of `multiple`.
     #[cfg(feature = "gpu")]

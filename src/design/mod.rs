@@ -132,6 +132,10 @@ impl Design {
     pub fn dense(entries: Array2<f64>) -> Self {
         Design::Dense(Dense::new(entries))
     }
+    /// Creates a design from the entries of an upper triangular matrix.
+    pub(crate) fn upper_triangular(entries: Array2<f64>) -> Self {
+        Design::Dense(Dense::upper_triangular(entries))
+    }
     /// `X − 1 shiftᵀ`, for a `shift` of `[q]`.
     pub(crate) fn shifted(self, shift: &Array1<f64>) -> Self {
         match self {

@@ -1,6 +1,7 @@
 //! Products of a dense design: blocks of columns by faer, vectors by ndarray.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
@@ -33,18 +34,40 @@ impl<T: Real> Dense<T> {
     pub(super) fn apply(&self, out: &mut [T], m: &[T], threads: Threads) {
         let columns = out.len() / self.rows();
         let m = MatRef::from_column_major_slice(m, self.columns(), columns);
-        let out = MatMut::from_column_major_slice_mut(out, self.rows(), columns);
-        matmul(out, Accum::Replace, self.matrix(), m, T::one(), threads.par());
+        let mut out = MatMut::from_column_major_slice_mut(out, self.rows(), columns);
+        for rows in blocks(if self.ends.is_empty() { 0 } else { self.rows() }, self.rows()) {
+            // Columns that are not zero in some of the rows.
+            let first = self.ends.partition_point(|end| *end <= rows.start);
+            let (q, count) = (self.columns() - first, rows.len());
+            let out = out.as_mut().subrows_mut(rows.start, count);
+            let x = self.matrix().submatrix(rows.start, first, count, q);
+            matmul(out, Accum::Replace, x, m.subrows(first, q), T::one(), threads.par());
+        }
         settle();
     }
 
     pub(super) fn apply_t_strided(&self, out: &mut [T], m: &[T], stride: usize, threads: Threads) {
         let columns = out.len() / self.columns();
         let m = MatRef::from_column_major_slice_with_stride(m, self.rows(), columns, stride * self.rows());
-        let out = MatMut::from_column_major_slice_mut(out, self.columns(), columns);
-        matmul(out, Accum::Replace, self.matrix().transpose(), m, T::one(), threads.par());
+        let mut out = MatMut::from_column_major_slice_mut(out, self.columns(), columns);
+        for part in blocks(self.ends.len(), self.columns()) {
+            let n = self.ends.get(part.end - 1).copied().unwrap_or(self.rows());
+            let out = out.as_mut().subrows_mut(part.start, part.len());
+            let x = self.matrix().submatrix(0, part.start, n, part.len()).transpose();
+            matmul(out, Accum::Replace, x, m.subrows(0, n), T::one(), threads.par());
+        }
         settle();
     }
+}
+
+/// Rows or columns of a block of a triangular matrix.
+const BLOCK: usize = 96;
+
+/// The blocks of a triangular matrix along one side, or, if it is known of no column where it ends, all of
+/// that side.
+fn blocks(known: usize, all: usize) -> impl Iterator<Item = Range<usize>> {
+    let size = if known == 0 { all.max(1) } else { BLOCK };
+    (0..all).step_by(size).map(move |first| first..all.min(first + size))
 }
 
 impl Dense {

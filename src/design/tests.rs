@@ -359,3 +359,33 @@ fn a_column_that_becomes_full_keeps_its_shift() {
     assert!(max_abs_diff(mean, sparse_mean) < 1e-14);
     assert!(max_abs_diff(dense, from_sparse) < 1e-14);
 }
+
+/// A triangle of more rows than a block has, whole and of some columns.
+#[test]
+fn products_of_a_triangular_matrix_leave_out_zeros_only() {
+    for (n, q) in [(301, 300), (40, 250), (250, 40)] {
+        let entry = |i: usize, j: usize| if i > j { 0.0 } else { ((3 * i + 7 * j) as f64).sin() };
+        let entries = Array2::from_shape_fn((n, q), |(i, j)| entry(i, j));
+        let (plain, triangular) = (Design::dense(entries.clone()), Design::upper_triangular(entries));
+        let index: Vec<usize> = (0..q).filter(|j| j % 3 == 1).collect();
+        let part = |of: &Design| {
+            let mut part = of.without_columns();
+            of.select_columns(&index, &mut part);
+            part
+        };
+        for (a, b) in [(plain.clone(), triangular.clone()), (part(&plain), part(&triangular))] {
+            let numbers = |count: usize| (0..count).map(|i| (i as f64).cos()).collect::<Vec<f64>>();
+            let columns = 5;
+            let close = |x: &[f64], y: &[f64]| x.iter().zip(y).all(|(x, y)| (x - y).abs() < 1e-12);
+            let (m, r) = (numbers(a.columns() * columns), numbers(n * columns));
+            let (mut x, mut y) = (vec![9.0; n * columns], vec![7.0; n * columns]);
+            a.apply(&mut x, &m, Threads::One);
+            b.apply(&mut y, &m, Threads::One);
+            assert!(close(&x, &y), "{n} x {q}");
+            let (mut x, mut y) = (vec![9.0; m.len()], vec![7.0; m.len()]);
+            a.apply_t(&mut x, &r, Threads::One);
+            b.apply_t(&mut y, &r, Threads::One);
+            assert!(close(&x, &y), "{n} x {q}, transposed");
+        }
+    }
+}

@@ -37,7 +37,7 @@ impl Objective {
         let entry = |i: usize, j: usize| if i < factor.nrows() { scale * factor[(i, j)] } else { 0.0 };
         let upper = |i: usize, j: usize| if i <= j { entry(i, j) } else { 0.0 };
         Objective {
-            design: Design::dense(Array2::from_shape_fn((m, q), |(i, j)| upper(i, j))),
+            design: Design::upper_triangular(Array2::from_shape_fn((m, q), |(i, j)| upper(i, j))),
             target: Array1::from_shape_fn(m, |i| entry(i, q)),
             weight: Array1::from_elem(m, 1.0 / m as f64),
             ..self.clone()

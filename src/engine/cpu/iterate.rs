@@ -104,8 +104,13 @@ impl<T: Real> Block<'_, T> {
     }
 
     /// Counts the iteration, stores the records, and decides the status of every lane.
-    fn finalize(&mut self, plan: &Plan, mut records: Option<ArrayViewMut2<'_, f64>>) {
-        let mut rows = records.iter_mut().flat_map(|records| records.axis_iter_mut(Axis(0)));
-        self.lanes.iter_mut().for_each(|lane| lane.finalize(plan, rows.next()));
+    fn finalize(&mut self, plan: &Plan, records: Option<ArrayViewMut2<'_, f64>>) {
+        let Some(mut records) = records else {
+            self.lanes.iter_mut().for_each(|lane| lane.finalize(plan, None));
+            return;
+        };
+        for (lane, row) in self.lanes.iter_mut().zip(records.axis_iter_mut(Axis(0))) {
+            lane.finalize(plan, Some(row));
+        }
     }
 }
