@@ -77,7 +77,8 @@ pub(super) fn flops(r: &Request, lanes: usize) -> f64 {
     let columns = lanes as f64 * (1 + r.tangents) as f64;
     let [entries, held_out] =
         r.entries().map(|entries| entries as f64 * if r.stored.is_some() { SPARSE } else { 1.0 });
-    let entries = if r.is_gram() { n * q } else { entries };
+    // Half of the triangular factor is zero.
+    let entries = if r.is_gram() { 0.5 * n * q } else { entries };
     let product = |entries: f64| 2.0 * entries * columns;
     let iteration = 2.0 * product(entries) + (10.0 * n + 12.0 * q + 20.0) * columns;
     let validation = product(held_out) + 4.0 * v * columns;
@@ -97,7 +98,7 @@ pub(super) fn iteration_seconds(r: &Request, limits: &Limits, lanes: usize) -> f
 
 /// Floating-point operations of the products of an iteration.
 pub(super) fn counted_operations(r: &Request, lanes: usize) -> f64 {
-    let entries = if r.is_gram() { rows(r) * r.own_rows() } else { r.entries()[0] };
+    let entries = if r.is_gram() { rows(r) * r.own_rows() / 2 } else { r.entries()[0] };
     4.0 * entries as f64 * (lanes * (1 + r.tangents)) as f64
 }
 

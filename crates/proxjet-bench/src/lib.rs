@@ -86,6 +86,8 @@ pub fn measure(
             Section::Sparsity => sections::sparsity(plan, machine, report)?,
             Section::Paths => paths::paths(plan, machine, report)?,
             Section::Cancel => sections::cancel(plan, machine, report)?,
+            // Of whole processes: the program runs it.
+            Section::Peers => {}
             Section::Accuracy => {
                 progress("accuracy");
                 match accuracy::accuracy(machine.engine()) {

@@ -44,6 +44,8 @@ pub enum Section {
     Cancel,
     /// Derivatives and iterates against independent computations
     Accuracy,
+    /// Beside JAX, scikit-learn, skglm and celer, where Python has them; alone, and in no suite
+    Peers,
 }
 
 impl Section {
@@ -140,7 +142,15 @@ impl Plan {
         let full = suite == Suite::Full;
         let usual: &[Section] = match suite {
             Suite::Quick => &[Section::Products, Section::Shapes, Section::Lanes, Section::Accuracy],
-            Suite::Full => Section::value_variants(),
+            Suite::Full => &[
+                Section::Products,
+                Section::Shapes,
+                Section::Lanes,
+                Section::Sparsity,
+                Section::Paths,
+                Section::Cancel,
+                Section::Accuracy,
+            ],
         };
         let or =
             |given: &[usize], usual: &[usize]| if given.is_empty() { usual.to_vec() } else { given.to_vec() };

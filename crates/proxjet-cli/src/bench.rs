@@ -13,7 +13,7 @@ use proxjet_report::OutputDir;
 use crate::engine::EngineArgs;
 use crate::flags::{exit_code, translated};
 use crate::settings::budget;
-use crate::{print, print_json};
+use crate::{peers, print, print_json};
 
 /// Arguments of `bench`.
 #[derive(Debug, clap::Args)]
@@ -67,6 +67,14 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let shapes = args.shape.iter().map(|s| s.parse()).collect::<Result<Vec<Shape>>>()?;
     if args.repeat == Some(0) {
         return Err(Error::usage("--repeat", "0", "at least 1", ""));
+    }
+    if args.only.contains(&Section::Peers) {
+        let alone = args.only.len() == 1 && args.shape.is_empty() && args.tangents.is_empty() && !args.json;
+        if !alone {
+            let found = "'peers' beside other sections, --shape, --tangents or --json";
+            return Err(Error::usage("--only", found, "'peers' alone", "Use --repeat and --out only."));
+        }
+        return peers::run(args.repeat, args.out.as_deref()).map(|()| 0);
     }
     let budget = budget(args.memory_budget)?;
     let plan = Plan::new(args.suite, &args.only, &shapes, &args.tangents, args.repeat, budget)

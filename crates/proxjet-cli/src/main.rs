@@ -28,6 +28,7 @@ mod flags;
 mod grad_check;
 mod input;
 mod interrupt;
+mod peers;
 mod predict;
 mod quiet;
 mod reproduce;

@@ -36,8 +36,11 @@ impl<T: Real> Block<'_, T> {
                 break;
             }
             let row = rows.next_if(|(at, _)| **at == i).map(|(_, row)| row);
+            let recorded = row.is_some();
             self.iterate(inputs, row);
-            frames.extend(self.frame(inputs.plan));
+            if recorded {
+                frames.extend(self.frame(inputs.plan));
+            }
         }
         frames
     }
@@ -58,9 +61,11 @@ impl<T: Real> Block<'_, T> {
         self.gradient(); //                      g = Xᵀ r              dg = Xᵀ dr
         self.step(); //                          x⁺ = prox(y − α D g)  dx⁺ = J dw + ∂_u prox
         self.predict(); //                       z⁺ = X x⁺             dz⁺ = X dx⁺
-        self.observe(records.is_some()); //      objective, changes, support, validation loss
+        let recorded = records.is_some();
+        self.observe(recorded); //               objective, changes, support, validation loss
         self.renew_working_set();
-        if self.is_check_due(inputs.plan) {
+        // What is tested, and what is a frame, is recorded.
+        if recorded && self.is_check_due(inputs.plan) {
             self.residual(At::Iterate); //       r = ω φ'(X x)         dr = ω (φ''(X x) X dx + ∂_y φ' dy)
             self.screen();
             self.gradient(); //                  g = Xᵀ r              dg = Xᵀ dr
@@ -73,9 +78,9 @@ impl<T: Real> Block<'_, T> {
     /// last iteration's measurements.
     fn control(&mut self, inputs: &Inputs<'_, T>) {
         let schedule = inputs.job.schedule;
-        let fields = schedule.fields();
+        let (fields, factored) = (schedule.fields(), schedule.is_factored());
         // A row of the schedule's table.
-        let mut row = vec![0.0; if schedule.is_factored() { 0 } else { fields }];
+        let mut row = vec![0.0; if factored { 0 } else { fields }];
         // Caches the last lookup, since most lanes are at the same iteration.
         let mut known: Option<(usize, [Unit; 2])> = None;
         for lane in self.lanes.iter_mut().filter(|lane| lane.is_running()) {
@@ -87,7 +92,7 @@ impl<T: Real> Block<'_, T> {
             known = Some((k, units));
             let (stage, switches) = lane.control.stage(&inputs.rules, k, &units[0]);
             let unit = units[stage];
-            let numbers = if schedule.is_factored() {
+            let numbers = if factored {
                 Numbers::Factored { unit, base: &lane.numbers.bases[unit.phase * fields..][..fields] }
             } else {
                 schedule.entry(stage, k, lane.lane, &mut row);

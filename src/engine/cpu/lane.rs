@@ -63,9 +63,9 @@ impl<T: Real> ActiveLane<T> {
         }
         let outcome = &mut self.outcome;
         outcome.iterations += 1;
-        if let Some(mut row) = row {
-            row.iter_mut().zip(&self.record).for_each(|(to, from)| *to = *from);
-        }
+        let Some(mut row) = row else { return };
+        row.iter_mut().zip(&self.record).for_each(|(to, from)| *to = *from);
+        // Others of the block may be.
         if !plan.is_recorded(outcome.iterations) {
             return;
         }
