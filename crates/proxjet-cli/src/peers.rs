@@ -22,7 +22,8 @@ pub(crate) fn run(repeat: Option<usize>, json: Option<&Path>) -> Result<()> {
     let python = python();
     let failed = |found: String| {
         let expected = "Python with numpy, and what of jax, scikit-learn, skglm and celer is to be compared";
-        let remedy = "Make one: python3 -m venv peers && peers/bin/pip install numpy scipy scikit-learn jax skglm celer.";
+        let remedy = "Make one: python3 -m venv peers && peers/bin/pip install numpy scipy scikit-learn jax \
+             skglm celer.";
         Error::new(ErrorKind::Device, format!("peers by {}", python.display()), found, expected, remedy)
     };
     let program = std::env::current_exe().map_err(|e| failed(e.to_string()))?;
