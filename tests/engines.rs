@@ -278,17 +278,28 @@ fn chunks_of_any_length_leave_the_same_bits() {
     for (problem, strategy) in
         Strategy::ALL.map(|strategy| (&small, strategy)).into_iter().chain([(&sparse, Strategy::Direct)])
     {
-        let mut run = |chunk: usize| {
+        let mut run = |chunk: usize, keep: Keep| {
             let schedule = Schedule::from(Phase::new(Algorithm::Fista).restart(Restart::Function));
             let sweep =
                 Sweep::new(problem.clone()).alphas("path:0.01:40".parse().unwrap()).schedule(schedule);
             let sweep = sweep.iterations(120).every(40).tol(0.0).precision(Precision::F32);
-            let sweep = sweep.strategy(Some(strategy)).sparsity(true).chunk(chunk);
+            let sweep = sweep.strategy(Some(strategy)).sparsity(true).chunk(chunk).keep(keep);
             sweep.run(engine.as_mut()).unwrap().trace
         };
-        let whole = run(40);
+        let whole = run(40, Keep::All);
+        assert_eq!(whole.recorded.len(), 120);
         for chunk in [1, 7, 16] {
-            assert!(run(chunk) == whole, "{strategy} strategy in chunks of {chunk}");
+            assert!(run(chunk, Keep::All) == whole, "{strategy} strategy in chunks of {chunk}");
+        }
+        let few = run(7, Keep::Frames);
+        assert!(few == run(16, Keep::Frames) && few.coef == whole.coef, "{strategy} strategy, frames");
+        assert_eq!(few.recorded, [40, 80, 100, 120]);
+        for (row, k) in few.recorded.iter().enumerate() {
+            assert_eq!(
+                few.objective.row(row),
+                whole.objective.row(k - 1),
+                "{strategy} strategy, iterate {k}"
+            );
         }
     }
 }
@@ -306,6 +317,7 @@ fn chunks_of_any_length_leave_the_same_bits_on_the_cpu_engine() {
     ] {
         let run = |chunk: usize| {
             let sweep = Sweep::new(problem.clone()).alphas("path:0.1:40".parse().unwrap()).tol(0.0);
+            let sweep = sweep.keep(Keep::All);
             let sweep = sweep.iterations(120).every(40).strategy(Some(Strategy::Direct)).chunk(chunk);
             sweep.run(&mut CpuEngine::new()).unwrap()
         };
@@ -313,6 +325,36 @@ fn chunks_of_any_length_leave_the_same_bits_on_the_cpu_engine() {
         assert!(whole.info.skipped_work > 0.1, "{name}: {}", whole.info.skipped_work);
         for chunk in [1, 7, 16] {
             assert!(run(chunk).trace == whole.trace, "{name}, in chunks of {chunk}");
+        }
+    }
+}
+
+/// Lanes that take turns in few slots are at different iterations: each is recorded at its own.
+#[test]
+fn lanes_that_take_turns_are_recorded_at_their_own_iterations() {
+    let problem = Objective::builder(synthetic(90, 21, false, 8)).build().unwrap();
+    for engine in ["cpu", "gpu"] {
+        let Some(mut engine) = common::engine(engine) else { continue };
+        let sweep = Sweep::new(problem.clone()).alphas("path:0.01:150".parse().unwrap()).iterations(400);
+        let sweep = sweep.every(20).check_every(15).tol(1e-4).chunk(7).precision(Precision::F64);
+        let of = |keep: Keep| sweep.clone().keep(keep).strategy(Some(Strategy::Direct));
+        // Slots for some of the lanes, so that others follow when one ends.
+        let is_small = |budget: &u64| {
+            let plan = of(Keep::Frames).memory_budget(*budget).plan(engine.as_ref());
+            plan.is_ok_and(|plan| plan.slots > 20 && plan.slots < 100)
+        };
+        let budget = (1..4000).map(|i| i * 10_000).find(is_small).expect("a budget for some slots");
+        let (few, whole) = (of(Keep::Frames).memory_budget(budget), of(Keep::All));
+        let (few, whole) = (few.run(engine.as_mut()).unwrap(), whole.run(engine.as_mut()).unwrap());
+        let ends: std::collections::BTreeSet<usize> = whole.lanes.iter().map(|l| l.iterations).collect();
+        assert!(ends.len() > 3, "lanes end apart: {ends:?}");
+        for (row, k) in few.trace.recorded.iter().enumerate() {
+            let apart = (&few.trace.objective.row(row) - &whole.trace.objective.row(k - 1)).mapv(f64::abs);
+            let worst = apart.iter().fold(0.0, |top: f64, v| if *v <= top { top } else { *v });
+            assert!(worst <= 1e-9 * whole.lanes[0].objective.unwrap(), "iterate {k}: {worst:e}");
+        }
+        for (a, b) in few.lanes.iter().zip(&whole.lanes) {
+            assert_eq!((a.status, a.iterations, a.support), (b.status, b.iterations, b.support));
         }
     }
 }

@@ -180,6 +180,9 @@ fn other_settings_out_of_range_are_refused() {
     // Periods that never come are allowed.
     for sweep in [sweep().every(usize::MAX), sweep().check_every(usize::MAX), sweep().chunk(usize::MAX)] {
         assert!(sweep.run(&mut CpuEngine::new()).is_ok());
+        if let Some(mut gpu) = common::engine("gpu") {
+            assert!(sweep.precision(Precision::F32).run(gpu.as_mut()).is_ok());
+        }
     }
 }
 

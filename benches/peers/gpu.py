@@ -39,6 +39,8 @@ def jax_iterations(shapes):
     import jax
     import jax.numpy as jnp
 
+    if jax.default_backend() != "gpu":
+        raise RuntimeError(f"JAX runs on the {jax.default_backend()}")
     jax.config.update("jax_default_matmul_precision", "highest")
     for n, p, b in shapes:
         x = jax.random.normal(jax.random.PRNGKey(0), (n, p))

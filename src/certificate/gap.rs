@@ -44,9 +44,7 @@ impl Point {
 impl Manifold<'_> {
     /// True if nothing restricts or penalises a row of the state.
     pub(super) fn is_free(&self, j: usize) -> bool {
-        let (lower, upper) = self.objective.penalty().domain();
-        j >= self.objective.features()
-            || (self.strengths(j) == (0.0, 0.0) && lower.is_infinite() && upper.is_infinite())
+        j >= self.objective.features() || (self.is_unbounded && self.strengths(j) == (0.0, 0.0))
     }
 
     /// The duality gap at a point, the smaller of two dual points: the gradient of the loss, projected and

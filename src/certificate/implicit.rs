@@ -105,12 +105,23 @@ pub(super) struct Manifold<'a> {
     pub(super) objective: &'a Objective,
     pub(super) lane: &'a Lane,
     pub(super) active: Vec<usize>,
+    /// The lane's strengths of l1 and l2.
+    of_lane: (f64, f64),
+    /// True if no bound restricts a coefficient.
+    pub(super) is_unbounded: bool,
 }
 
 impl<'a> Manifold<'a> {
+    /// The manifold of some rows.
+    pub(super) fn of(objective: &'a Objective, lane: &'a Lane, active: Vec<usize>) -> Self {
+        let (lower, upper) = objective.penalty().domain();
+        let is_unbounded = lower.is_infinite() && upper.is_infinite();
+        Manifold { objective, lane, active, of_lane: lane.strengths(objective), is_unbounded }
+    }
+
     /// The manifold of the active rows of a state.
     pub(super) fn new(objective: &'a Objective, lane: &'a Lane, x: ArrayView1<'_, f64>) -> Self {
-        let mut manifold = Manifold { objective, lane, active: Vec::new() };
+        let mut manifold = Self::of(objective, lane, Vec::new());
         let active = |j: &usize| manifold.is_free(*j) || objective.penalty().is_active(x[*j]);
         manifold.active = (0..x.len()).filter(active).collect();
         manifold
@@ -118,7 +129,7 @@ impl<'a> Manifold<'a> {
 
     pub(super) fn strengths(&self, j: usize) -> (f64, f64) {
         let Some(factor) = self.objective.penalty_factors.get(j) else { return (0.0, 0.0) };
-        let (l1, l2) = self.lane.strengths(self.objective);
+        let (l1, l2) = self.of_lane;
         (l1 * factor, l2 * factor)
     }
 

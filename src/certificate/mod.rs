@@ -466,7 +466,7 @@ pub fn certify(
         return Err(Error::usage("certificate", "a tolerance of 0", "a positive one", remedy));
     }
     let certifier = Certifier::new(job.problem, job.derivatives, job.lanes);
-    let active = most_active(1 << 30);
+    let active = most_active(1 << 30, 1);
     let limits = Limits { active, operations: MAX_OPERATIONS, stopped: &|| false };
     let has_derivatives = job.derivatives.iter().any(|d| !d.is_of_process());
     let polishes = !job.derivatives.iter().any(Derivative::is_of_process);

@@ -100,13 +100,13 @@ pub(crate) const MAX_OPERATIONS: f64 = 2e10;
 
 /// Most active coefficients whatever the memory.
 const MAX_ACTIVE: usize = 4000;
-/// Bytes of Newton's method for each pair of active coefficients: the Hessian, its sum with the penalty, the
-/// scaled matrix, its factor, and one in spare.
+/// Bytes of Newton's method for each pair of active coefficients: the Hessian, the scaled matrix, its factor,
+/// and two in spare.
 const PAIR_BYTES: usize = 40;
 
-/// Most active coefficients of methods that run on all threads within some memory.
-pub(crate) fn most_active(bytes: u64) -> usize {
-    let pairs = bytes as f64 / (PAIR_BYTES * rayon::current_num_threads()) as f64;
+/// Most active coefficients of so many methods at a time, at least one on each thread, within some memory.
+pub(crate) fn most_active(bytes: u64, methods: usize) -> usize {
+    let pairs = bytes as f64 / (PAIR_BYTES * rayon::current_num_threads().max(methods)) as f64;
     (pairs.sqrt() as usize).min(MAX_ACTIVE)
 }
 

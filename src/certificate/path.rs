@@ -57,7 +57,7 @@ impl Follower<'_> {
         }
         let (found, active) = self.advance(lane, limits)?;
         let (of, objective) = (self.of, &*self.of.objective);
-        let manifold = Manifold { objective, lane, active };
+        let manifold = Manifold::of(objective, lane, active);
         let of_found = of.value_bound(&manifold, &found);
         let value = objective.value(&found.at.z, found.at.x.view(), lane.strengths(objective));
         let certified = of.solution(&manifold, &found, of_found, value);
@@ -95,7 +95,7 @@ impl Follower<'_> {
         for _ in 0..ROUNDS {
             let (mut found, active) = self.solve_candidates(lane, &x, candidates.as_deref(), limits)?;
             if let Some(rows) = &mut candidates {
-                let mut manifold = Manifold { objective, lane, active: active.clone() };
+                let mut manifold = Manifold::of(objective, lane, active.clone());
                 let mut at = found.at.clone();
                 found.violation = Newton::new(&mut manifold, scales, limits).enter(&mut at);
                 if found.violation > VIOLATED {
@@ -159,7 +159,7 @@ impl Follower<'_> {
         global(&mut active);
         let mut all = Array1::zeros(whole.state_rows());
         rows.iter().zip(&at.x).for_each(|(j, v)| all[*j] = *v);
-        let at = Point::at_predictions(&Manifold { objective: whole, lane, active: Vec::new() }, all, at.z);
+        let at = Point::at_predictions(&Manifold::of(whole, lane, Vec::new()), all, at.z);
         Ok((Stationary { at, decrement, violation, system }, active))
     }
 
@@ -172,7 +172,7 @@ impl Follower<'_> {
             return None;
         }
         let (before, g) = self.last.as_ref()?;
-        let [new, old] = [lane, before].map(|lane| Manifold { objective, lane, active: Vec::new() });
+        let [new, old] = [lane, before].map(|lane| Manifold::of(objective, lane, Vec::new()));
         let kept = self.hessian.as_ref().map_or(&[][..], |hessian| &hessian.active);
         let may_enter = |j: &usize| {
             let (new_l1, old_l1) = (new.strengths(*j).0, old.strengths(*j).0);

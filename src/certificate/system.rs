@@ -62,7 +62,8 @@ impl System {
     /// other.
     fn factor_after(&mut self, first: usize) -> bool {
         let parallelism = get_global_parallelism();
-        self.factor = self.matrix.clone();
+        self.factor = Mat::zeros(self.order.len(), self.order.len());
+        self.factor.copy_from_triangular_lower(&self.matrix);
         let (mut upper, _, mut lower, mut rest) = self.factor.as_mut().split_at_mut(first, first);
         if !factor_in_place(upper.as_mut()) {
             return false;
@@ -149,7 +150,7 @@ impl System {
 
     /// Places of columns that do not depend on each other.
     pub(super) fn independent(&self) -> &[usize] {
-        &self.order[..if self.is_damped() { 0 } else { self.rank }]
+        &self.order[..self.rank]
     }
 
     /// Directions in which `H` vanishes: one for each column that depends on others, at most [`DIRECTIONS`].

@@ -50,10 +50,10 @@ impl<T: Real> Dense<T> {
         let columns = out.len() / self.columns();
         let m = MatRef::from_column_major_slice_with_stride(m, self.rows(), columns, stride * self.rows());
         let mut out = MatMut::from_column_major_slice_mut(out, self.columns(), columns);
-        for part in blocks(self.ends.len(), self.columns()) {
-            let n = self.ends.get(part.end - 1).copied().unwrap_or(self.rows());
-            let out = out.as_mut().subrows_mut(part.start, part.len());
-            let x = self.matrix().submatrix(0, part.start, n, part.len()).transpose();
+        for block in blocks(self.ends.len(), self.columns()) {
+            let n = self.ends.get(block.end - 1).copied().unwrap_or(self.rows());
+            let out = out.as_mut().subrows_mut(block.start, block.len());
+            let x = self.matrix().submatrix(0, block.start, n, block.len()).transpose();
             matmul(out, Accum::Replace, x, m.subrows(0, n), T::one(), threads.par());
         }
         settle();

@@ -9,6 +9,7 @@ use ndarray::{Array1, Array2, Axis};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::objective::{Derivative, Objective};
+use crate::program::Keep;
 use crate::schedule::{Algorithm, Momentum, Restart, Schedule, Step};
 use crate::solve::{Alphas, Sweep, SweepResult};
 
@@ -37,7 +38,7 @@ pub struct CheckRow {
 /// As [`Sweep::run`], folds, and a derivative by a step or momentum of a schedule whose steps are taken back.
 pub fn check(sweep: &Sweep, engine: &mut dyn Engine, h: f64) -> Result<Vec<CheckRow>> {
     super::refuse_folds(sweep)?;
-    let sweep = sweep.clone().tol(0.0).every(1);
+    let sweep = sweep.clone().tol(0.0).every(1).keep(Keep::All);
     let base = sweep.run(engine)?;
     let prepared = sweep.prepare()?;
     let alphas: Vec<f64> = prepared.lanes.iter().map(|l| l.alpha).collect();

@@ -163,7 +163,7 @@ table! {
 }
 
 table! {
-    /// The record of a lane, written at every iteration.
+    /// The record of a lane, written at iterations that are recorded.
     record:
     RECORD_OBJECTIVE,
     RECORD_CHANGE,

@@ -23,7 +23,8 @@ pub(super) fn host_bytes(r: &Request, layout: RecordLayout) -> u64 {
         Keep::Nothing => 1,
         Keep::Frames => {
             let of = |period: usize| r.iterations / period;
-            (3 + of(r.every) + of(r.check_period()) + of(r.record_period())).min(r.iterations) as u64
+            let periods = [r.every, r.check_period(), r.record_period()];
+            periods.into_iter().map(of).fold(3, usize::saturating_add).min(r.iterations) as u64
         }
         Keep::Records | Keep::All => k,
     };

@@ -1,8 +1,8 @@
-//! The values recorded of a lane at every iteration.
+//! The values recorded of a lane at an iteration.
 
 use crate::lanes::fields::record;
 
-/// The layout of a record: the index of each number recorded per lane and iteration.
+/// The layout of a record: the index of each number recorded per lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordLayout {
     tangents: usize,

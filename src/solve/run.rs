@@ -71,13 +71,15 @@ impl Sweep {
         let problem = self.problem_of(&plans);
         let job = prepared.job(&problem, engine_tol);
         let solved = self.problem_of_path(&problem, &prepared.derivatives);
+        // A path by Newton's method keeps a system for every fold.
+        let chains = if self.path == Path::Newton { self.problem.folds() } else { 1 };
         let judge = Judge {
             certifier: Certifier::new(&solved, &prepared.derivatives, &prepared.lanes),
             tol: self.tol,
             iterations: self.iterations,
             precision: self.precision,
             polishes: self.delivers_polished(&prepared),
-            most_active: most_active(self.spare_memory(&plans)),
+            most_active: most_active(self.spare_memory(&plans), chains),
             has_derivatives: prepared.derivatives.iter().any(|d| !d.is_of_process()),
         };
         let mut warnings = prepared.schedule.warnings(self.iterations);

@@ -69,9 +69,13 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         return Err(Error::usage("--repeat", "0", "at least 1", ""));
     }
     if args.only.contains(&Section::Peers) {
-        let alone = args.only.len() == 1 && args.shape.is_empty() && args.tangents.is_empty() && !args.json;
+        let alone = args.only.len() == 1
+            && args.shape.is_empty()
+            && args.tangents.is_empty()
+            && args.precision.is_none()
+            && !args.json;
         if !alone {
-            let found = "'peers' beside other sections, --shape, --tangents or --json";
+            let found = "'peers' beside other sections, --shape, --tangents, --precision or --json";
             return Err(Error::usage("--only", found, "'peers' alone", "Use --repeat and --out only."));
         }
         return peers::run(args.repeat, args.out.as_deref()).map(|()| 0);

@@ -14,6 +14,7 @@ const FLAGS: &[(&str, &str)] = &[
     ("every", "--every"),
     ("header", "--header"),
     ("iterations", "--iterations"),
+    ("keep", "--keep"),
     ("l1_ratio", "--l1-ratio"),
     ("loss", "--loss"),
     ("memory_budget", "--memory-budget"),

@@ -189,10 +189,14 @@ impl Settings {
     pub(crate) fn precision(&self) -> Result<Option<Precision>> {
         self.precision.as_deref().map(str::parse).transpose()
     }
-    /// The requested held-out split, if any.
     /// The sweep with every record, which its analysis needs, unless something else was asked for.
     pub(crate) fn with_every_record(&self, sweep: Sweep) -> Sweep {
         if self.keep.is_none() { sweep.keep(Keep::All) } else { sweep }
+    }
+
+    /// True if not every record was asked for.
+    pub(crate) fn keeps_less_than_all(&self) -> bool {
+        self.keep.as_deref().is_some_and(|keep| keep != "all")
     }
 
     /// True if held-out rows are in a file of their own.
@@ -205,6 +209,7 @@ impl Settings {
         self.path.as_deref() == Some("newton")
     }
 
+    /// The requested held-out split, if any.
     pub(crate) fn validation(&self) -> Result<Option<Validation>> {
         self.validation.as_deref().map(str::parse).transpose()
     }

@@ -63,6 +63,11 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         let found = if args.rates { "--rates with folds" } else { "a late --tangent-start with folds" };
         return Err(Error::usage("folds", found, "one of them", "Leave one of the two out."));
     }
+    if (args.rates || late) && args.settings.keeps_less_than_all() {
+        let found =
+            format!("less than every record, with {}", if args.rates { "--rates" } else { "a late start" });
+        return Err(Error::usage("keep", found, "all", "Leave --keep out."));
+    }
     if args.rates && args.settings.is_newton_path() {
         let found = "--rates with --path newton, which leaves no sequence";
         return Err(Error::usage("--rates", found, "one of them", "Leave one of the two out."));

@@ -158,7 +158,8 @@ pub fn write_lanes(result: &SweepResult, out: impl std::io::Write) -> std::io::R
         row.extend(lane.fold.map(|fold| fold.to_string()));
         row.push(lane.status.name().into());
         row.extend([lane.iterations.to_string(), cell(lane.objective), cell(lane.gap)]);
-        row.extend([lane.support.to_string(), cell(lane.validation_loss)]);
+        let support = if lane.is_fitted() { lane.support.to_string() } else { String::new() };
+        row.extend([support, cell(lane.validation_loss)]);
         let slopes = lane.hypergradient.as_ref();
         row.extend((0..result.info.derivative.len()).map(|t| cell(slopes.map(|h| h[t]))));
         row.extend([cell(lane.score), lane.certificate.as_ref().map_or("", |c| c.verdict.name()).into()]);

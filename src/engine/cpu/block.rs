@@ -123,14 +123,14 @@ impl<'a, T: Real> Block<'a, T> {
         columns.design.apply_t(current.g, self.predictions.r, self.threads);
     }
 
-    /// `z = X x` of the block's columns, for fitted and for held-out rows. What were the last predictions are
-    /// the previous ones then.
-    pub(super) fn predict(&mut self) {
+    /// `z = X x` of the block's columns, for fitted rows and, if the iteration is recorded, for held-out ones.
+    /// What were the last predictions are the previous ones then.
+    pub(super) fn predict(&mut self, recorded: bool) {
         let (columns, current) = self.coefficients.current();
         columns.design.apply(self.predictions.z_previous, current.x, self.threads);
         std::mem::swap(&mut self.predictions.z, &mut self.predictions.z_previous);
         self.swapped = !self.swapped;
-        if let Some(held_out) = &columns.held_out {
+        if let Some(held_out) = columns.held_out.as_ref().filter(|_| recorded) {
             held_out.apply(self.predictions.held_out, current.x, self.threads);
         }
     }

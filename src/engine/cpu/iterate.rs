@@ -60,8 +60,8 @@ impl<T: Real> Block<'_, T> {
         self.screen(); //                        columns of the block: those that can leave zero
         self.gradient(); //                      g = Xᵀ r              dg = Xᵀ dr
         self.step(); //                          x⁺ = prox(y − α D g)  dx⁺ = J dw + ∂_u prox
-        self.predict(); //                       z⁺ = X x⁺             dz⁺ = X dx⁺
         let recorded = records.is_some();
+        self.predict(recorded); //               z⁺ = X x⁺             dz⁺ = X dx⁺
         self.observe(recorded); //               objective, changes, support, validation loss
         self.renew_working_set();
         // What is tested, and what is a frame, is recorded.

@@ -18,7 +18,7 @@ impl<T: Real> Block<'_, T> {
         }
         with_penalty!(self.shared.penalty, f => self.record_step(f));
         with_loss!(self.shared.loss, f => self.record_loss(f));
-        if let Some(held_out) = &self.shared.held_out {
+        if let Some(held_out) = self.shared.held_out.as_ref().filter(|_| recorded) {
             with_loss!(self.shared.loss, f => self.record_held_out(f, held_out));
         }
         for lane in self.lanes.iter_mut() {

@@ -194,9 +194,10 @@ impl Lines {
         let tangent_start = u32::try_from(schedule.tangent_start()).unwrap_or(u32::MAX);
         self.counts(&[
             ("ITERATIONS", r.iterations),
-            ("CHECK_EVERY", r.check_every),
+            // Periods beyond a u32 never come.
+            ("CHECK_EVERY", r.check_every.min(u32::MAX as usize)),
             ("RECORD_EVERY", r.record_period()),
-            ("FRAME_EVERY", r.every),
+            ("FRAME_EVERY", r.every.min(u32::MAX as usize)),
             ("STAGES", r.stages),
             ("TANGENT_START", tangent_start as usize),
             ("METRIC_EVERY", if let MetricKind::Hessian { every } = r.metric { every } else { 1 }),

@@ -283,7 +283,9 @@ fn over_alpha<'a>(
 fn by_alpha(result: &SweepResult) -> Vec<usize> {
     let lanes = &result.lanes;
     let drawn = |i: &usize| {
-        lanes[*i].alpha > 0.0 && !matches!(lanes[*i].status, Status::Diverged | Status::NotFinite)
+        let has_model =
+            lanes[*i].is_fitted() && !matches!(lanes[*i].status, Status::Diverged | Status::NotFinite);
+        lanes[*i].alpha > 0.0 && has_model
     };
     let mut order: Vec<usize> = (0..lanes.len()).filter(drawn).collect();
     order.sort_by(|a, b| result.lanes[*a].alpha.total_cmp(&result.lanes[*b].alpha));
