@@ -335,8 +335,8 @@ fn lanes_that_take_turns_are_recorded_at_their_own_iterations() {
     let problem = Objective::builder(synthetic(90, 21, false, 8)).build().unwrap();
     for engine in ["cpu", "gpu"] {
         let Some(mut engine) = common::engine(engine) else { continue };
-        let sweep = Sweep::new(problem.clone()).alphas("path:0.01:150".parse().unwrap()).iterations(400);
-        let sweep = sweep.every(20).check_every(15).tol(1e-4).chunk(7).precision(Precision::F64);
+        let sweep = Sweep::new(problem.clone()).alphas("path:0.01:150".parse().unwrap()).iterations(900);
+        let sweep = sweep.every(20).check_every(6).tol(1e-9).chunk(7).precision(Precision::F64);
         let of = |keep: Keep| sweep.clone().keep(keep).strategy(Some(Strategy::Direct));
         // Slots for some of the lanes, so that others follow when one ends.
         let is_small = |budget: &u64| {

@@ -158,9 +158,9 @@ impl Sweep {
         self
     }
     /// What the trace keeps; by default [`Keep::Frames`]. With [`Keep::Nothing`] it has a single entry along
-    /// its first axes, the last iterates. The CPU engine does not compute what is not recorded, a GPU does not
-    /// bring it back, and a lane's divergence is noticed at the next iteration that is. The final models are
-    /// the same.
+    /// its first axes, the last iterates. The CPU engine does not compute what is not recorded, a GPU does
+    /// not bring it back, and a lane's divergence is noticed at the next iteration that is. The final models
+    /// are the same.
     pub fn keep(mut self, keep: Keep) -> Self {
         self.keep = keep;
         self

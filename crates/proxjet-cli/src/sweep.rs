@@ -59,19 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     // A late start is analysed because its error needs a bound.
     let late = sweep.rules().tangents_from() != TangentStart::Iteration(0);
     let sweep = if args.rates || late { args.settings.with_every_record(sweep) } else { sweep };
-    if sweep.problem().folds() > 0 && (args.rates || late) {
-        let found = if args.rates { "--rates with folds" } else { "a late --tangent-start with folds" };
-        return Err(Error::usage("folds", found, "one of them", "Leave one of the two out."));
-    }
-    if (args.rates || late) && args.settings.keeps_less_than_all() {
-        let found =
-            format!("less than every record, with {}", if args.rates { "--rates" } else { "a late start" });
-        return Err(Error::usage("keep", found, "all", "Leave --keep out."));
-    }
-    if args.rates && args.settings.is_newton_path() {
-        let found = "--rates with --path newton, which leaves no sequence";
-        return Err(Error::usage("--rates", found, "one of them", "Leave one of the two out."));
-    }
+    refuse_conflicts(args, &sweep, late)?;
     // Before a folder is made.
     let plan = sweep.plan(engines[0].as_ref())?;
     if args.dry_run {
@@ -135,6 +123,24 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         None => note!("no files are kept; --out DIR keeps models, coefficients, pictures and the sequence"),
     }
     Ok(exit_code(&result))
+}
+
+/// Refuses what an analysis of the sequence cannot have beside it; `late` is true for a late start.
+fn refuse_conflicts(args: &Args, sweep: &Sweep, late: bool) -> Result<()> {
+    if sweep.problem().folds() > 0 && (args.rates || late) {
+        let found = if args.rates { "--rates with folds" } else { "a late --tangent-start with folds" };
+        return Err(Error::usage("folds", found, "one of them", "Leave one of the two out."));
+    }
+    if (args.rates || late) && args.settings.keeps_less_than_all() {
+        let found =
+            format!("less than every record, with {}", if args.rates { "--rates" } else { "a late start" });
+        return Err(Error::usage("keep", found, "all", "Leave --keep out."));
+    }
+    if args.rates && args.settings.is_newton_path() {
+        let found = "--rates with --path newton, which leaves no sequence";
+        return Err(Error::usage("--rates", found, "one of them", "Leave one of the two out."));
+    }
+    Ok(())
 }
 
 /// Ends a sweep over folds: the candidates' losses, and the model of the best of them, fitted on all rows.

@@ -123,8 +123,8 @@ impl<'a, T: Real> Block<'a, T> {
         columns.design.apply_t(current.g, self.predictions.r, self.threads);
     }
 
-    /// `z = X x` of the block's columns, for fitted rows and, if the iteration is recorded, for held-out ones.
-    /// What were the last predictions are the previous ones then.
+    /// `z = X x` of the block's columns, for fitted rows and, if the iteration is recorded, for held-out
+    /// ones. What were the last predictions are the previous ones then.
     pub(super) fn predict(&mut self, recorded: bool) {
         let (columns, current) = self.coefficients.current();
         columns.design.apply(self.predictions.z_previous, current.x, self.threads);
