@@ -40,7 +40,7 @@ step() {
     timeout "$limit" "$@" >"$out/$name.txt" 2>&1
     code=$?
     echo "$name $((SECONDS - begin)) s, exit code $code: $*" | tee -a "$out/steps.txt"
-    # The cause of a failure, as files may not come back from a machine that is lent.
+    # The cause of a failure, in case only the terminal is kept.
     [ $code -eq 0 ] || tail -n 15 "$out/$name.txt"
 }
 
