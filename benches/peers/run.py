@@ -1,6 +1,6 @@
 """proxjet beside what people would use instead, on this machine: two tables with ratios.
 
-usage: run.py PROXJET [--data FILE]... [--only iterations|paths] [--repeat R] [--json FILE]
+usage: run.py PROXJET [--data FILE]... [--sets NAME,...] [--only iterations|paths] [--repeat R] [--json FILE]
 
   iterations  FISTA on 64 lanes with one derivative, by hand in JAX (the faster of products with X and with its Gram
               matrix), and by `proxjet sweep` with the same steps: seconds of K iterations without those of one
@@ -312,11 +312,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program", metavar="PROXJET")
     parser.add_argument("--data", action="append", default=[], metavar="FILE")
+    parser.add_argument("--sets", metavar="NAME,...", help="those of these names only")
     parser.add_argument("--only", choices=["iterations", "paths"])
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--json", metavar="FILE")
     asked = parser.parse_args()
-    sets = list(data_sets(asked.data))
+    named = asked.sets and asked.sets.split(",")
+    sets = [of for of in data_sets(asked.data) if not named or of[0] in named]
+    sparse = (of for of in sparse_sets(asked.data) if not named or of[0] in named)
     version = subprocess.run([asked.program, "--version"], capture_output=True, text=True).stdout.strip()
     report = {"program": version, "peers": versions(), "cpus": os.cpu_count(), "machine": platform.processor(),
               "repetitions": asked.repeat}
@@ -326,7 +329,7 @@ def main():
     if asked.only != "iterations":
         print(f"paths: seconds of 100 lasso models, one thread, duality gap {GAP:g} |y|^2/2n")
         regression = [(name, x, y - y.mean(), None) for name, x, y in sets if name != "breast_cancer"]
-        report["paths"] = paths_table(asked.program, [*regression, *sparse_sets(asked.data)], asked.repeat)
+        report["paths"] = paths_table(asked.program, [*regression, *sparse], asked.repeat)
     if asked.json:
         Path(asked.json).write_text(json.dumps(report, indent=1))
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use proxjet::error::{Error, ErrorKind, Result};
+use proxjet::error::{Error, Result};
 
 /// The script, which also runs on its own.
 const SCRIPT: &str = include_str!("../../../benches/peers/run.py");
@@ -24,7 +24,7 @@ pub(crate) fn run(repeat: Option<usize>, json: Option<&Path>) -> Result<()> {
         let expected = "Python with numpy, and what of jax, scikit-learn, skglm and celer is to be compared";
         let remedy = "Make one: python3 -m venv peers && peers/bin/pip install numpy scipy scikit-learn jax \
              skglm celer.";
-        Error::new(ErrorKind::Device, format!("peers by {}", python.display()), found, expected, remedy)
+        Error::usage(format!("peers by {}", python.display()), found, expected, remedy)
     };
     let program = std::env::current_exe().map_err(|e| failed(e.to_string()))?;
     let mut command = Command::new(&python);

@@ -177,6 +177,14 @@ fn bench_says_what_does_not_fit_and_refuses_bad_settings() {
     fails(&["bench", "--shape", "30,12,2305843009213693952"], 2, &["--shape", "at most"]);
     fails(&["bench", "--repeat", "0"], 2, &["--repeat", "at least 1"]);
     fails(&["bench", "--only", "shapse"], 2, &["shapse", "shapes"]);
+    fails(&["bench", "--only", "peers,lanes"], 2, &["'peers' beside other sections", "'peers' alone"]);
+    // Where there is no Python, the error says how to make one.
+    let folder = Folder::new();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_proxjet"));
+    program.args(["bench", "--only", "peers"]).current_dir(folder.path("")).env("PATH", "");
+    let done = program.env_remove("VIRTUAL_ENV").output().unwrap();
+    assert_eq!(done.status.code(), Some(2), "{}", stderr(&done));
+    assert!(stderr(&done).contains("python3 -m venv peers"), "{}", stderr(&done));
     fails(&["bench", "--memory-budget", "0"], 2, &["--memory-budget", "positive"]);
     let folder = f.path("").display().to_string();
     fails(&["bench", "--out", &folder], 1, &["--out", "the name of a file"]);
