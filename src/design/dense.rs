@@ -42,6 +42,16 @@ impl<T: Real> Dense<T> {
         Dense { values: Arc::default(), rows, columns: 0, order: Order::Columns, ends: Arc::default() }
     }
 
+    /// A symmetric matrix of `m` columns.
+    pub(super) fn symmetric(entries: Vec<T>, m: usize) -> Self {
+        let values = Arc::new(entries);
+        Dense { values, rows: m, columns: m, order: Order::Columns, ends: Arc::default() }
+    }
+
+    pub(super) fn entries(&self) -> usize {
+        if self.ends.len() == self.columns { self.ends.iter().sum() } else { self.values.len() }
+    }
+
     /// `into` stores the columns one after another.
     pub(super) fn select_columns(&self, index: &[usize], into: &mut Self) {
         debug_assert_eq!(self.order, Order::Rows);

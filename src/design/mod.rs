@@ -10,6 +10,7 @@
 use ndarray::{Array1, Array2, ArrayView1};
 
 mod dense;
+mod gram;
 mod products;
 mod real;
 mod sparse;
@@ -19,6 +20,7 @@ mod spectrum;
 mod tests;
 
 pub use dense::Dense;
+pub(crate) use gram::Gram;
 pub use real::Real;
 #[cfg(feature = "gpu")]
 pub(crate) use sparse::Major;
@@ -76,6 +78,13 @@ impl<T: Real> Design<T> {
 
 /// Products with blocks of contiguous columns.
 impl<T: Real> Design<T> {
+    /// Entries that a product reads: those that are stored, and not known to be zero.
+    pub(crate) fn entries(&self) -> usize {
+        match self {
+            Design::Dense(x) => x.entries(),
+            Design::Sparse(x) => x.stored(),
+        }
+    }
     /// `out = X m` for `[q]`-columns `m` and as many `[n]`-columns `out`.
     pub(crate) fn apply(&self, out: &mut [T], m: &[T], threads: Threads) {
         match self {

@@ -105,15 +105,23 @@ impl Dense {
     }
 
     pub(super) fn weighted_gram(&self, weight: &[f64], index: &[usize]) -> Mat<f64> {
-        let (x, root): (_, Vec<f64>) = (self.view(), weight.iter().map(|w| w.sqrt()).collect());
-        let half = Mat::from_fn(self.rows(), index.len(), |i, a| root[i] * x[[i, index[a]]]);
+        let half = self.weighted_columns(index, |i| weight[i].sqrt());
         half.transpose() * &half
     }
 
     pub(super) fn weighted_products(&self, weight: &[f64], new: &[usize], index: &[usize]) -> Mat<f64> {
-        let x = self.view();
-        let left = Mat::from_fn(new.len(), self.rows(), |a, i| weight[i] * x[[i, new[a]]]);
-        left * Mat::from_fn(self.rows(), index.len(), |i, b| x[[i, index[b]]])
+        self.weighted_columns(new, |i| weight[i]).transpose() * self.weighted_columns(index, |_| 1.0)
+    }
+
+    /// The columns `index`, each row times its weight.
+    fn weighted_columns(&self, index: &[usize], weight: impl Fn(usize) -> f64) -> Mat<f64> {
+        let mut out = Mat::zeros(self.rows(), index.len());
+        // Row by row, as the entries are stored.
+        for (i, row) in self.view().rows().into_iter().enumerate() {
+            let weight = weight(i);
+            index.iter().enumerate().for_each(|(a, j)| out[(i, a)] = weight * row[*j]);
+        }
+        out
     }
 }
 

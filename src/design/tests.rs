@@ -389,3 +389,22 @@ fn products_of_a_triangular_matrix_leave_out_zeros_only() {
         }
     }
 }
+
+/// Exchanged sets: columns kept, left out, taken in between and anew.
+#[test]
+fn a_gram_matrix_follows_its_columns() {
+    let (x, weight) = (entries(9, 8), vector(9, 0.3).mapv(f64::abs));
+    let design = Design::dense(x.clone());
+    let mut gram = Gram::<f64>::empty();
+    for columns in [vec![1, 4, 6], vec![0, 1, 4, 5, 6, 7], vec![4, 7], vec![4, 7], vec![0, 1, 2, 3]] {
+        gram.set_columns(&design, weight.as_slice().unwrap(), &columns);
+        assert_eq!((gram.missing(&columns), gram.missing(&[0, 8])), (0, 2 - usize::from(columns[0] == 0)));
+        let part = x.select(Axis(1), &columns);
+        let of_rows = Array2::from_diag(&weight).dot(&part);
+        let expected = part.t().dot(&of_rows);
+        let m = columns.len();
+        let (unit, mut out) = (Array2::<f64>::eye(m), vec![0.0; m * m]);
+        gram.apply(&mut out, unit.as_slice().unwrap(), Threads::One);
+        assert!(max_abs_diff(out, expected) < 1e-14, "{columns:?}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Buffers and cost of the CPU engine, which has no passes.
 
 use super::buffers::{Buffer, BufferId, Copies, Element, Usage};
-use super::memory::working_set;
+use super::memory::{working_set, working_set_gram};
 use super::{Limits, MetricKind, RecordLayout, Request};
 
 /// Rows that the engine computes with: those of the triangular factor in the Gram strategy.
@@ -60,7 +60,10 @@ pub(super) fn buffers(
         });
         let matrices = 3 + usize::from(r.metric != MetricKind::None);
         let matrices = set.saturating_mul(matrices * r.group_lanes() * (1 + d));
-        add(WorkingSets, groups, &[1, columns.saturating_add(matrices)]);
+        // A Gram matrix, the one that it replaces, the new products, and what is multiplied by it.
+        let gram = working_set_gram(r, limits, lanes);
+        let products = gram.saturating_mul(3 * gram + 3 * r.group_lanes() * (1 + d));
+        add(WorkingSets, groups, &[1, columns.saturating_add(matrices).saturating_add(products)]);
         add(WorkingSetReferences, Copies::One, &[n, lanes]);
     }
     add(Records, Copies::One, &[chunk, lanes, RecordLayout::new(d).fields()]);

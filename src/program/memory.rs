@@ -174,6 +174,18 @@ pub(super) fn working_set(r: &Request, limits: &Limits, slots: usize) -> usize {
     if r.is_sparse() { rows / 2 } else { (rows / 2).min(2 * rows / groups) }
 }
 
+/// Most coefficients of the Gram matrix of a working set: as many as there are rows, and in sum no more
+/// entries than in two designs; 0: no Gram matrices.
+pub(super) fn working_set_gram(r: &Request, limits: &Limits, slots: usize) -> usize {
+    let linear = r.quadratic && r.folds == 0 && !r.measures_curvature;
+    if !linear || r.is_sparse() || matches!(r.metric, MetricKind::Hessian { .. }) {
+        return 0;
+    }
+    let rows = if r.is_gram() { r.own_rows() } else { r.rows };
+    let entries = 2 * rows.saturating_mul(r.own_rows()) / slots.div_ceil(r.group_lanes());
+    working_set(r, limits, slots).min(rows).min(entries.isqrt())
+}
+
 /// True if products of a GPU leave out coefficients that are zero: in the direct strategy, if the lists can
 /// be bound as well, and if products are so long that the cost of making the lists is small.
 pub(super) fn active_sets(r: &Request, limits: &Limits) -> bool {

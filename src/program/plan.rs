@@ -1,6 +1,6 @@
 //! The plan of a run: slots, strategy, chunks, and their cost.
 
-use super::memory::{host_bytes, most_slots, over_budget, working_set};
+use super::memory::{host_bytes, most_slots, over_budget, working_set, working_set_gram};
 use super::{Limits, MetricKind, Precision, Program, RecordLayout, Request, Strategy, cpu, memory, strategy};
 use crate::error::{Error, Result};
 
@@ -22,6 +22,8 @@ pub struct Plan {
     pub refills: bool,
     /// Most coefficients of a working set (CPU engine); 0: no working sets.
     pub working_set: usize,
+    /// Most coefficients of its Gram matrix (CPU engine); 0: it has none.
+    pub working_set_gram: usize,
     /// True if predictions, and the tangents of gradients, leave out coefficients that are zero in a group
     /// of lanes (GPU engine).
     pub active_sets: bool,
@@ -141,6 +143,7 @@ impl Plan {
             seconds: seconds * iterations + strategy.once(&request, limits),
             slots,
             working_set: working_set(&request, limits, slots),
+            working_set_gram: working_set_gram(&request, limits, slots),
             active_sets: program.shape.active_sets,
             // A metric that changes over time is uploaded for lanes that are all at the same iteration.
             refills: !matches!(request.metric, MetricKind::Table { .. }),

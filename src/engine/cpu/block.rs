@@ -8,6 +8,7 @@ use ndarray::Array3;
 
 use super::super::Frame;
 use super::lane::ActiveLane;
+use super::residual::At;
 use super::shared::{ColumnSet, Shared};
 use super::working_set::WorkingSet;
 use crate::design::Threads;
@@ -118,7 +119,10 @@ impl<T> Coefficients<'_, T> {
 
 impl<'a, T: Real> Block<'a, T> {
     /// `g = Xᵀ r` for all columns of the block.
-    pub(super) fn gradient(&mut self) {
+    pub(super) fn gradient(&mut self, at: At) {
+        if self.has_gram() {
+            return self.gradient_by_gram(at);
+        }
         let (columns, current) = self.coefficients.current();
         columns.design.apply_t(current.g, self.predictions.r, self.threads);
     }
@@ -126,10 +130,18 @@ impl<'a, T: Real> Block<'a, T> {
     /// `z = X x` of the block's columns, for fitted rows and, if the iteration is recorded, for held-out
     /// ones. What were the last predictions are the previous ones then.
     pub(super) fn predict(&mut self, recorded: bool) {
+        let by_gram = self.has_gram();
+        if by_gram {
+            self.predict_by_gram();
+        }
         let (columns, current) = self.coefficients.current();
-        columns.design.apply(self.predictions.z_previous, current.x, self.threads);
-        std::mem::swap(&mut self.predictions.z, &mut self.predictions.z_previous);
-        self.swapped = !self.swapped;
+        if !by_gram {
+            columns.design.apply(self.predictions.z_previous, current.x, self.threads);
+            std::mem::swap(&mut self.predictions.z, &mut self.predictions.z_previous);
+            self.swapped = !self.swapped;
+        } else if recorded {
+            columns.design.apply(self.predictions.z, current.x, self.threads);
+        }
         if let Some(held_out) = columns.held_out.as_ref().filter(|_| recorded) {
             held_out.apply(self.predictions.held_out, current.x, self.threads);
         }

@@ -57,8 +57,8 @@ impl<T: Real> Block<'_, T> {
         self.refresh_metric(inputs.job.metric); // D
         self.store_extrapolated(); //            X e, if a rule measures the curvature along the step
         self.residual(At::Extrapolated); //      r = ω φ'(X e)         dr = ω (φ''(X e) X de + ∂_y φ' dy)
-        self.screen(); //                        columns of the block: those that can leave zero
-        self.gradient(); //                      g = Xᵀ r              dg = Xᵀ dr
+        self.screen(At::Extrapolated); //        columns of the block: those that can leave zero
+        self.gradient(At::Extrapolated); //      g = Xᵀ r              dg = Xᵀ dr
         self.step(); //                          x⁺ = prox(y − α D g)  dx⁺ = J dw + ∂_u prox
         let recorded = records.is_some();
         self.predict(recorded); //               z⁺ = X x⁺             dz⁺ = X dx⁺
@@ -67,8 +67,8 @@ impl<T: Real> Block<'_, T> {
         // What is tested, and what is a frame, is recorded.
         if recorded && self.is_check_due(inputs.plan) {
             self.residual(At::Iterate); //       r = ω φ'(X x)         dr = ω (φ''(X x) X dx + ∂_y φ' dy)
-            self.screen();
-            self.gradient(); //                  g = Xᵀ r              dg = Xᵀ dr
+            self.screen(At::Iterate);
+            self.gradient(At::Iterate); //       g = Xᵀ r              dg = Xᵀ dr
             self.measure(); //                   duality gap, stationarity, residual of the derivatives
         }
         self.finalize(inputs.plan, records); //  counts, records, status

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::block::{Block, Predictions};
 use super::shared::Rows;
 use super::vector::{extrapolate, vectorised};
+use crate::lanes::StepParams;
 use crate::objective::{LossFunction, Real, with_loss};
 
 /// The point at which a gradient is taken.
@@ -16,9 +17,23 @@ pub(super) enum At {
     Extrapolated,
 }
 
+impl At {
+    /// The extrapolation coefficient `β_e` of a lane, and its tangents, which are empty if they are zero.
+    pub(super) fn of<T: Real>(self, params: &StepParams<T>) -> (T, &[T]) {
+        match self {
+            At::Extrapolated => (params.extrapolation, &params.dextrapolation),
+            At::Iterate => (T::zero(), &[]),
+        }
+    }
+}
+
 impl<T: Real> Block<'_, T> {
     /// `r = ω φ'(X e)` and `dr = ω (φ''(X e) X de + ∂_y φ' dy)`, with `X e = z + β_e (z − z₋)` per lane.
+    /// Not needed with a Gram matrix.
     pub(super) fn residual(&mut self, at: At) {
+        if self.has_gram() {
+            return;
+        }
         with_loss!(self.shared.loss, f => self.residual_of(f, at));
     }
 
@@ -34,10 +49,7 @@ impl<T: Real> Block<'_, T> {
             .zip(&*self.lanes)
             .with_min_len(fewest)
             .for_each(|(((r, z), z_previous), lane)| {
-                let (extrapolation, dextrapolation) = match at {
-                    At::Extrapolated => (lane.params.extrapolation, &lane.params.dextrapolation[..]),
-                    At::Iterate => (T::zero(), &[][..]),
-                };
+                let (extrapolation, dextrapolation) = at.of(&lane.params);
                 shared.with_scratch(|scratch| {
                     vectorised(LaneResidual {
                         loss,

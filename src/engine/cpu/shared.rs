@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use ndarray::ArrayViewMut2;
 
 use super::prox::Partials;
+use super::working_set::GramSource;
 use crate::design::Design;
 use crate::lanes::{Job, MetricSource, RunNumbers};
 use crate::objective::{Loss, Penalty, Real};
@@ -34,6 +35,8 @@ pub(super) struct Shared<T> {
     /// plan has no working sets.
     pub(super) norms: Vec<T>,
     pub(super) max_working_set: usize,
+    /// For Gram matrices of working sets; `None` if the run has none.
+    pub(super) gram: Option<GramSource<T>>,
     /// `[d]`: true if the stop rule tests the tangent.
     pub(super) tested: Vec<bool>,
     /// The unit of the relative duality gap.
@@ -149,6 +152,7 @@ impl<T: Real> Shared<T> {
                 .then(|| problem.design.squared().cast()),
             norms: if has_sets { cast(&design.column_norms()) } else { Vec::new() },
             max_working_set: plan.working_set,
+            gram: GramSource::new(plan, job, &design, numbers),
             tested: numbers.tested.clone(),
             gap_unit: numbers.gap_unit,
             watches_restarts: job.schedule.watches_restarts(),

@@ -5,16 +5,20 @@
 //! its value at the residual `r₀` (a safe rule in the sense of El Ghaoui et al. 2012, for iterates instead of
 //! solutions). So a set is chosen with a radius: within it, an iteration on the set's columns alone gives the
 //! same sequences, tangents and gaps included, to rounding. When a lane leaves the radius, its correlations
-//! are recomputed. [`screening`] implements the rule, [`policy`] decides when sets are used at all.
+//! are recomputed. [`screening`] implements the rule, [`policy`] decides when sets are used at all, [`gram`]
+//! multiplies by the Gram matrix of a set.
 
 use super::block::Iterates;
 use super::shared::{ColumnSet, FactorSeed, Shared};
 use crate::design::Design;
 use crate::objective::Real;
 
+mod gram;
 mod policy;
 mod screening;
 
+pub(super) use gram::GramSource;
+use gram::SetGram;
 pub(super) use policy::WorkingSets;
 
 /// Iterations after which a smaller set is looked for; twice as many whenever there is none.
@@ -28,6 +32,7 @@ pub(super) struct WorkingSet<T> {
     pub(super) members: Vec<usize>,
     pub(super) columns: ColumnSet<T>,
     pub(super) iterates: Iterates<Vec<T>>,
+    gram: SetGram<T>,
     /// For each lane, the residual `[n]` at which correlations were computed, and the radius around it.
     reference: Vec<T>,
     radius: Vec<T>,
@@ -48,6 +53,7 @@ impl<T: Real> WorkingSet<T> {
             members: Vec::new(),
             columns: ColumnSet { design, held_out, factors: Vec::new(), penalised: 0, seeds: Vec::new() },
             iterates: Iterates { x: Vec::new(), x_previous: Vec::new(), g: Vec::new(), metric: Vec::new() },
+            gram: SetGram::new(),
             reference: vec![T::zero(); n * lanes],
             radius: vec![T::zero(); lanes],
             age: 0,
@@ -56,8 +62,8 @@ impl<T: Real> WorkingSet<T> {
         }
     }
 
-    /// Copies the columns of the members, and the group's matrices on them, from those of all coefficients.
-    fn gather(&mut self, shared: &Shared<T>, full: &Iterates<&mut [T]>) {
+    /// Copies the columns of the members from those of all coefficients.
+    fn gather(&mut self, shared: &Shared<T>) {
         let (all, members) = (&shared.columns, &self.members);
         let columns = &mut self.columns;
         columns.penalised = members.partition_point(|j| *j < all.penalised);
@@ -72,8 +78,11 @@ impl<T: Real> WorkingSet<T> {
         if let (Some(all), Some(held_out)) = (&all.held_out, &mut columns.held_out) {
             all.select_columns(members, held_out);
         }
+    }
 
-        let q = all.design.columns();
+    /// Copies the group's matrices on the members from those on all coefficients.
+    fn take_iterates(&mut self, q: usize, full: &Iterates<&mut [T]>) {
+        let members = &self.members;
         let take = |to: &mut Vec<T>, from: &[T]| {
             to.clear();
             from.chunks_exact(q).for_each(|column| to.extend(members.iter().map(|j| column[*j])));

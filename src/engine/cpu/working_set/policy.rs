@@ -30,7 +30,7 @@ const DISABLE_ABOVE: f64 = 0.7;
 /// Iterations before the first attempt, and between decisions while sets are in use; most iterations
 /// between attempts.
 const FIRST_WAIT: usize = 8;
-const MAX_WAIT: usize = 64;
+const MAX_WAIT: usize = 16;
 /// Iterations over which the first change of residuals is measured, and after which an
 /// unrestricted group tries again.
 pub(super) const PERIOD: usize = 5;

@@ -2,6 +2,7 @@
 
 use super::super::block::{Block, Iterates};
 use super::super::lane::ActiveLane;
+use super::super::residual::At;
 use super::super::shared::Shared;
 use super::super::vector::sum;
 use super::policy::PERIOD;
@@ -11,19 +12,34 @@ use crate::objective::Real;
 /// A set of less than one in so many columns needs no smaller one.
 const SMALL: usize = 16;
 /// Number of iterations for which a radius should be valid.
-const RADIUS_ITERATIONS: f64 = 12.0;
+const RADIUS_ITERATIONS: f64 = 4.0;
+/// Radii are stretched by up to this power of two as long as the set grows by less than one in so many.
+const MAX_STRETCH: usize = 6;
+const GROWTH: usize = 8;
 
 impl<T: Real> Block<'_, T> {
     /// Checks that the working set of a group is safe for its residuals; if not, chooses another from
     /// recomputed correlations. Does nothing for a block on all columns.
-    pub(in super::super) fn screen(&mut self) {
-        let (shared, r, threads) = (self.shared, &*self.predictions.r, self.threads);
-        let ([set], full) = (&mut *self.coefficients.sets, &mut self.coefficients.full) else { return };
-        let q = shared.shape().1;
-        let expired = set.age >= set.lifetime && set.members.len() >= q / SMALL;
-        if !set.active || (!expired && set.is_safe(shared, r)) {
+    pub(in super::super) fn screen(&mut self, at: At) {
+        let (shared, threads) = (self.shared, self.threads);
+        let [set] = &*self.coefficients.sets else { return };
+        if !set.active {
             return;
         }
+        let by_gram = set.gram.active;
+        let q = shared.shape().1;
+        let expired = set.age >= set.lifetime && set.members.len() >= q / SMALL;
+        let is_safe =
+            || if by_gram { self.is_safe_by_gram(at) } else { set.is_safe(shared, self.predictions.r) };
+        if !expired && is_safe() {
+            return;
+        }
+        if by_gram {
+            self.leave_gram();
+            self.residual(at);
+        }
+        let r = &*self.predictions.r;
+        let ([set], full) = (&mut *self.coefficients.sets, &mut self.coefficients.full) else { return };
         let before = set.members.len();
         set.scatter(q, full);
         let correlations = &mut full.g[..self.lanes.len() * q];
@@ -47,6 +63,7 @@ impl<T: Real> Block<'_, T> {
             set.skipped += (1.0 - share) * running as f64;
         }
         self.try_working_set();
+        self.try_gram();
     }
 
     /// Tries to choose a working set for an unrestricted group, from the gradients of its last iteration.
@@ -67,6 +84,7 @@ impl<T: Real> Block<'_, T> {
 
     /// Writes the iterates of the working set back into those of all coefficients.
     pub(super) fn scatter(&mut self) {
+        self.leave_gram();
         if let [set] = &mut *self.coefficients.sets
             && set.active
         {
@@ -109,35 +127,57 @@ impl<T: Real> WorkingSet<T> {
         r: &[T],
     ) {
         self.set_reference(shared, r);
-        let ((n, q), width) = (shared.shape(), shared.width());
+        let (n, width) = (shared.shape().0, shared.width());
+        let norm = |i: usize| sum(n, |k| r[i * width * n + k] * r[i * width * n + k]).sqrt();
+        let norms: Vec<T> = (0..lanes.len()).map(norm).collect();
+        let room = self.room(shared, lanes, (full, stride), &norms);
+        let within = |stretch: T| room.iter().filter(|room| !(**room >= stretch)).count();
+        // Larger radii are valid for longer, and often take few more coefficients.
+        let most = within(T::one()) + within(T::one()) / GROWTH;
+        let stretches = (0..=MAX_STRETCH).rev().map(|k| T::of((1u32 << k) as f64));
+        let stretch = stretches.into_iter().find(|s| within(*s) <= most).unwrap_or(T::one());
+        self.radius.iter_mut().for_each(|radius| *radius = *radius * stretch);
+        let mut members: Vec<usize> = (0..room.len()).filter(|j| !(room[*j] >= stretch)).collect();
+        self.active = members.len() <= shared.max_working_set;
+        if self.active {
+            if members.is_empty() {
+                members.push(0);
+            }
+            if self.members != members {
+                self.members = members;
+                self.gather(shared);
+            }
+            self.take_iterates(room.len(), full);
+        }
+    }
+
+    /// For each coefficient, how many times the radii it can be certain to stay zero; less than any if it is
+    /// not zero.
+    fn room(
+        &self,
+        shared: &Shared<T>,
+        lanes: &[ActiveLane<T>],
+        (full, stride): (&Iterates<&mut [T]>, usize),
+        norms_of_residuals: &[T],
+    ) -> Vec<T> {
+        let ((n, q), all) = (shared.shape(), &shared.columns);
         // Rounding of a correlation, and of the bound on it.
         let rounding = T::epsilon() * T::of(8.0 * (n as f64).sqrt());
-        let reach: Vec<T> = (0..lanes.len())
-            .map(|i| {
-                let norm = sum(n, |k| r[i * width * n + k] * r[i * width * n + k]).sqrt();
-                self.radius[i] + rounding * norm
-            })
-            .collect();
-        let all = &shared.columns;
         let is_zero = |columns: &[T], j: usize| columns.chunks_exact(q).all(|column| column[j] == T::zero());
-        let can_leave_zero = |j: usize| {
-            j >= all.penalised
-                || !(is_zero(full.x, j) && is_zero(full.x_previous, j))
-                || lanes.iter().enumerate().any(|(i, lane)| {
-                    let correlation = full.g[i * stride * q + j].abs() + shared.norms[j] * reach[i];
-                    let threshold = T::of(lane.numbers.l1) * all.factors[j];
-                    // A NaN counts as above the threshold.
-                    correlation.partial_cmp(&threshold).is_none_or(|order| order.is_gt())
-                })
-        };
-        self.members.clear();
-        self.members.extend((0..q).filter(|j| can_leave_zero(*j)).take(shared.max_working_set + 1));
-        self.active = self.members.len() <= shared.max_working_set;
-        if self.active {
-            if self.members.is_empty() {
-                self.members.push(0);
+        let room = |j: usize| {
+            if j >= all.penalised || !(is_zero(full.x, j) && is_zero(full.x_previous, j)) {
+                return T::neg_infinity();
             }
-            self.gather(shared, full);
-        }
+            let rooms = lanes.iter().enumerate().map(|(i, lane)| {
+                let correlation = full.g[i * stride * q + j].abs();
+                let margin = T::of(lane.numbers.l1) * all.factors[j]
+                    - (correlation + shared.norms[j] * rounding * norms_of_residuals[i]);
+                margin / (shared.norms[j] * self.radius[i])
+            });
+            // A NaN counts as no room.
+            rooms
+                .fold(T::infinity(), |least, room| if least.is_nan() || room >= least { least } else { room })
+        };
+        (0..q).map(room).collect()
     }
 }

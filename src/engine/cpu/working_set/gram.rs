@@ -1,0 +1,253 @@
+//! Iterations by the Gram matrix of a working set: for the squared loss, `g = G e − c` with `G = X_Sᵀ Ω X_S`
+//! and `c = X_Sᵀ Ω y` takes `m²` operations where the products with `m` columns of `n` rows take `2 n m`
+//! (covariance updates, Friedman et al. 2010, section 2.2). Predictions are computed where they are recorded.
+
+use rayon::prelude::*;
+
+use super::super::block::{Block, Iterates};
+use super::super::residual::At;
+use super::super::vector::{extrapolate, sum, vectorised};
+use crate::design::{Design, Gram};
+use crate::lanes::{Job, RunNumbers};
+use crate::objective::Real;
+use crate::program::Plan;
+
+/// What the Gram matrices of all working sets are made of.
+pub(in super::super) struct GramSource<T> {
+    design: Design,
+    weight: Vec<f64>,
+    /// `[1 + d][q]`: `Xᵀ Ω y` and its tangents.
+    targets: Vec<Vec<T>>,
+    /// The largest weight, and the most columns of a matrix.
+    max_weight: T,
+    most: usize,
+}
+
+impl<T: Real> GramSource<T> {
+    /// `None` if an iteration needs more than the gradient: predictions or the objective.
+    pub(in super::super) fn new(
+        plan: &Plan,
+        job: &Job<'_>,
+        design: &Design,
+        numbers: &RunNumbers,
+    ) -> Option<Self> {
+        if plan.working_set_gram == 0 || job.schedule.needs_records() {
+            return None;
+        }
+        let (weight, target) = (&job.problem.weight, &job.problem.target);
+        let correlations = |y: ndarray::Array1<f64>| -> Vec<T> {
+            design.apply_t_vector((y * weight).view()).iter().map(|v| T::of(*v)).collect()
+        };
+        let tangent = |t: usize| numbers.target_tangent.as_ref().map(|dy| dy.column(t).to_owned());
+        let tangents = (0..job.derivatives.len())
+            .map(|t| tangent(t).map_or_else(|| vec![T::zero(); design.columns()], correlations));
+        Some(GramSource {
+            targets: std::iter::once(correlations(target.clone())).chain(tangents).collect(),
+            design: design.clone(),
+            weight: weight.to_vec(),
+            max_weight: T::of(weight.iter().copied().fold(0.0, f64::max)),
+            most: plan.working_set_gram,
+        })
+    }
+}
+
+/// The Gram matrix of a set, and the products with it.
+pub(super) struct SetGram<T> {
+    /// True if it replaces the products with the columns of the set.
+    pub(super) active: bool,
+    gram: Gram<T>,
+    /// `[1 + d][m]`: `c` and its tangents.
+    targets: Vec<T>,
+    /// `[m]`: norms of the columns.
+    norms: Vec<T>,
+    /// `G x` and `G x₋`, `[m]`-columns.
+    products: Vec<T>,
+    products_previous: Vec<T>,
+    /// For each lane, an iterate `[m]`, its product, and the radius of residuals around it.
+    reference: Vec<T>,
+    reference_product: Vec<T>,
+    radius: Vec<T>,
+}
+
+impl<T: Real> SetGram<T> {
+    pub(super) fn new() -> Self {
+        SetGram {
+            active: false,
+            gram: Gram::empty(),
+            targets: Vec::new(),
+            norms: Vec::new(),
+            products: Vec::new(),
+            products_previous: Vec::new(),
+            reference: Vec::new(),
+            reference_product: Vec::new(),
+            radius: Vec::new(),
+        }
+    }
+}
+
+impl<T: Real> Block<'_, T> {
+    /// True if a Gram matrix replaces the products with the design.
+    pub(in super::super) fn has_gram(&self) -> bool {
+        matches!(&*self.coefficients.sets, [set] if set.active && set.gram.active)
+    }
+
+    /// `G x` of new iterates.
+    pub(in super::super) fn predict_by_gram(&mut self) {
+        let [set] = &mut *self.coefficients.sets else { return };
+        let gram = &mut set.gram;
+        std::mem::swap(&mut gram.products, &mut gram.products_previous);
+        gram.gram.apply(&mut gram.products, &set.iterates.x, self.threads);
+    }
+
+    /// `g = G e − c` and `dg = G de − dc`.
+    pub(in super::super) fn gradient_by_gram(&mut self, at: At) {
+        let fewest = self.lanes_per_task();
+        let [set] = &mut *self.coefficients.sets else { return };
+        let SetGram { targets, products, products_previous, .. } = &set.gram;
+        let width = targets.len();
+        set.iterates
+            .g
+            .par_chunks_exact_mut(width)
+            .zip(products.par_chunks_exact(width))
+            .zip(products_previous.par_chunks_exact(width))
+            .zip(&*self.lanes)
+            .with_min_len(fewest)
+            .for_each(|(((g, now), before), lane)| {
+                let (extrapolation, dextrapolation) = at.of(&lane.params);
+                vectorised(Gradient { extrapolation, dextrapolation, now, before, targets, g });
+            });
+    }
+
+    /// Goes back to products with the design, for which predictions must be those of both iterates.
+    pub(super) fn leave_gram(&mut self) {
+        if !self.has_gram() {
+            return;
+        }
+        let [set] = &mut *self.coefficients.sets else { return };
+        set.gram.active = false;
+        let Iterates { x, x_previous, .. } = &set.iterates;
+        set.columns.design.apply(self.predictions.z, x, self.threads);
+        set.columns.design.apply(self.predictions.z_previous, x_previous, self.threads);
+    }
+
+    /// Computes the Gram matrix once the set has been in use for as many iterations as pay for it.
+    pub(super) fn try_gram(&mut self) {
+        let (shared, threads) = (self.shared, self.threads);
+        let ([set], Some(source)) = (&mut *self.coefficients.sets, &shared.gram) else { return };
+        let (n, m) = (shared.shape().0, set.members.len());
+        if !set.active || set.gram.active || m > source.most {
+            return;
+        }
+        let columns = self.lanes.len() * shared.width();
+        let saved = columns * (2 * set.columns.design.entries()).saturating_sub(m * m);
+        let cost = set.gram.gram.missing(&set.members) * n * m;
+        if saved == 0 || set.age * saved < cost {
+            return;
+        }
+        let z = self.predictions.z.chunks_exact(n * shared.width());
+        let lanes = z.zip(set.reference.chunks_exact(n)).zip(&set.radius);
+        let (y, weight) = (&shared.rows.target[..n], &shared.rows.weight[..n]);
+        let left = lanes.map(|((z, reference), radius)| {
+            let away = |i: usize| weight[i] * (z[i] - y[i]) - reference[i];
+            *radius - sum(n, |i| away(i) * away(i)).sqrt()
+        });
+        set.gram.radius = left.collect();
+        if !set.gram.radius.iter().all(|radius| *radius >= T::zero()) {
+            return;
+        }
+        let gram = &mut set.gram;
+        gram.active = true;
+        gram.gram.set_columns(&source.design, &source.weight, &set.members);
+        gram.targets.clear();
+        for targets in &source.targets {
+            gram.targets.extend(set.members.iter().map(|j| targets[*j]));
+        }
+        gram.norms = set.members.iter().map(|j| shared.norms[*j]).collect();
+        let Iterates { x, x_previous, .. } = &set.iterates;
+        gram.products.resize(x.len(), T::zero());
+        gram.products_previous.resize(x.len(), T::zero());
+        gram.gram.apply(&mut gram.products, x, threads);
+        gram.gram.apply(&mut gram.products_previous, x_previous, threads);
+        let first = |columns: &[T]| -> Vec<T> {
+            columns.chunks_exact(m * shared.width()).flat_map(|lane| &lane[..m]).copied().collect()
+        };
+        (gram.reference, gram.reference_product) = (first(x), first(&gram.products));
+    }
+
+    /// True if all residuals are within their radius: `‖Ω X s‖² ≤ max ω · sᵀ G s` for the way `s` from the
+    /// reference, and what both may be off by rounding.
+    pub(super) fn is_safe_by_gram(&self, at: At) -> bool {
+        let ([set], Some(source)) = (&*self.coefficients.sets, &self.shared.gram) else { return false };
+        let (gram, m) = (&set.gram, set.members.len());
+        let width = m * self.shared.width();
+        let rounding = T::epsilon() * T::of(8.0 * (m as f64).sqrt());
+        let ways = WayToReference { gram, m, rounding, max_weight: source.max_weight };
+        self.lanes.iter().enumerate().all(|(i, lane)| {
+            let of = |columns: &[T]| i * width..i * width + m.min(columns.len());
+            let Iterates { x, x_previous, .. } = &set.iterates;
+            let (now, before) = (&x[of(x)], &x_previous[of(x)]);
+            let product = (&gram.products[of(x)], &gram.products_previous[of(x)]);
+            let square = ways.square(i, (now, before), product, at.of(&lane.params).0);
+            // A NaN is not within the radius.
+            square <= gram.radius[i] * gram.radius[i]
+        })
+    }
+}
+
+/// The distance of a lane's residual from the one at its reference.
+struct WayToReference<'a, T> {
+    gram: &'a SetGram<T>,
+    m: usize,
+    rounding: T,
+    max_weight: T,
+}
+
+impl<T: Real> WayToReference<'_, T> {
+    /// An upper bound on its square, for lane `i`.
+    fn square(&self, i: usize, x: (&[T], &[T]), product: (&[T], &[T]), extrapolation: T) -> T {
+        let (gram, m) = (self.gram, self.m);
+        let (from, of_from) = (&gram.reference[i * m..][..m], &gram.reference_product[i * m..][..m]);
+        let norms = &gram.norms[..m];
+        let e = |j: usize| extrapolate(x.0[j], x.1[j], extrapolation);
+        let way = |j: usize| e(j) - from[j];
+        let square =
+            sum(m, |j| way(j) * (extrapolate(product.0[j], product.1[j], extrapolation) - of_from[j]));
+        let length = sum(m, |j| norms[j] * way(j).abs());
+        let size = sum(m, |j| norms[j] * (e(j).abs() + from[j].abs()));
+        self.max_weight * (square + self.rounding * self.max_weight * length * size)
+    }
+}
+
+/// The gradient of one lane and its tangents, `[1 + d][m]` each.
+struct Gradient<'a, T> {
+    extrapolation: T,
+    /// `[d]`, or empty.
+    dextrapolation: &'a [T],
+    now: &'a [T],
+    before: &'a [T],
+    targets: &'a [T],
+    g: &'a mut [T],
+}
+
+impl<T: Real> pulp::WithSimd for Gradient<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let Gradient { extrapolation, dextrapolation, now, before, targets, g } = self;
+        let len = g.len();
+        let (now, before, targets) = (&now[..len], &before[..len], &targets[..len]);
+        for j in 0..len {
+            g[j] = extrapolate(now[j], before[j], extrapolation) - targets[j];
+        }
+        if dextrapolation.is_empty() {
+            return;
+        }
+        let m = len / (1 + dextrapolation.len());
+        for (dg, d) in g[m..].chunks_exact_mut(m).zip(dextrapolation) {
+            for j in 0..m {
+                dg[j] += *d * (now[j] - before[j]);
+            }
+        }
+    }
+}
