@@ -1,6 +1,7 @@
 """proxjet beside what people would use instead, on this machine: two tables with ratios.
 
-usage: run.py PROXJET [--data FILE]... [--sets NAME,...] [--only iterations|paths] [--repeat R] [--json FILE]
+usage: run.py PROXJET [--data FILE]... [--sets NAME,...] [--only iterations|paths] [--epsilon E] [--repeat R]
+              [--json FILE]
 
   iterations  FISTA on 64 lanes with one derivative, by hand in JAX (the faster of products with X and with its Gram
               matrix), and by `proxjet sweep` with the same steps: seconds of K iterations without those of one
@@ -31,7 +32,7 @@ for variable in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "
 
 import numpy as np  # noqa: E402
 
-LANES, EPSILON = 64, 1e-2
+LANES = 64
 GAP = 1e-6
 
 
@@ -168,7 +169,7 @@ def jax_seconds(x, y, alphas, logistic, iterations, dtype, repeat):
     return min(best.items(), key=lambda item: item[1])
 
 
-def iterations_table(program, sets, repeat):
+def iterations_table(program, sets, repeat, epsilon):
     rows = []
     for name, x, y in sets:
         classes = len(np.unique(y)) == 2
@@ -176,7 +177,7 @@ def iterations_table(program, sets, repeat):
             t = (y == y.max()).astype(float) if logistic else y - y.mean()
             r = t - 0.5 if logistic else t
             top = np.abs(x.T @ r).max() / len(t)
-            alphas = np.geomspace(top, EPSILON * top, LANES)
+            alphas = np.geomspace(top, epsilon * top, LANES)
             # So many that a run takes seconds.
             k = int(np.clip(4e9 / (4 * x.size + 3e5), 300, 20_000))
             kind = ("logistic", "l2") if logistic else ("squared", "l1")
@@ -313,6 +314,7 @@ def main():
     parser.add_argument("program", metavar="PROXJET")
     parser.add_argument("--data", action="append", default=[], metavar="FILE")
     parser.add_argument("--sets", metavar="NAME,...", help="those of these names only")
+    parser.add_argument("--epsilon", type=float, default=1e-2, help="the smallest alpha of iterations over the largest")
     parser.add_argument("--only", choices=["iterations", "paths"])
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--json", metavar="FILE")
@@ -322,10 +324,10 @@ def main():
     sparse = (of for of in sparse_sets(asked.data) if not named or of[0] in named)
     version = subprocess.run([asked.program, "--version"], capture_output=True, text=True).stdout.strip()
     report = {"program": version, "peers": versions(), "cpus": os.cpu_count(), "machine": platform.processor(),
-              "repetitions": asked.repeat}
+              "repetitions": asked.repeat, "epsilon": asked.epsilon}
     if asked.only != "paths":
         print(f"iterations: ms of one, {LANES} lanes, one derivative: proxjet, jax and its form, jax/proxjet")
-        report["iterations"] = iterations_table(asked.program, sets, asked.repeat)
+        report["iterations"] = iterations_table(asked.program, sets, asked.repeat, asked.epsilon)
     if asked.only != "iterations":
         print(f"paths: seconds of 100 lasso models, one thread, duality gap {GAP:g} |y|^2/2n")
         regression = [(name, x, y - y.mean(), None) for name, x, y in sets if name != "breast_cancer"]

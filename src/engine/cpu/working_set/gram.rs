@@ -55,6 +55,11 @@ impl<T: Real> GramSource<T> {
 pub(super) struct SetGram<T> {
     /// True if it replaces the products with the columns of the set.
     pub(super) active: bool,
+    /// The age of the set at which it did so, and the iterations that pay for that.
+    since: usize,
+    payback: usize,
+    /// Multiples of these iterations to wait for.
+    patience: usize,
     gram: Gram<T>,
     /// `[1 + d][m]`: `c` and its tangents.
     targets: Vec<T>,
@@ -73,6 +78,9 @@ impl<T: Real> SetGram<T> {
     pub(super) fn new() -> Self {
         SetGram {
             active: false,
+            since: 0,
+            payback: 0,
+            patience: 1,
             gram: Gram::empty(),
             targets: Vec::new(),
             norms: Vec::new(),
@@ -124,7 +132,11 @@ impl<T: Real> Block<'_, T> {
             return;
         }
         let [set] = &mut *self.coefficients.sets else { return };
-        set.gram.active = false;
+        let gram = &mut set.gram;
+        gram.active = false;
+        // One that was left before it had paid is waited for twice as long.
+        let paid = set.age.saturating_sub(gram.since) >= gram.payback;
+        gram.patience = if paid { 1 } else { gram.patience.saturating_mul(2) };
         let Iterates { x, x_previous, .. } = &set.iterates;
         set.columns.design.apply(self.predictions.z, x, self.threads);
         set.columns.design.apply(self.predictions.z_previous, x_previous, self.threads);
@@ -140,8 +152,12 @@ impl<T: Real> Block<'_, T> {
         }
         let columns = self.lanes.len() * shared.width();
         let saved = columns * (2 * set.columns.design.entries()).saturating_sub(m * m);
-        let cost = set.gram.gram.missing(&set.members) * n * m;
-        if saved == 0 || set.age * saved < cost {
+        // Products for the matrix are in f64, and their columns are copied first; to come and to go takes two
+        // products each.
+        let products = (2 * size_of::<f64>() / size_of::<T>()) * set.gram.gram.missing(&set.members) * n * m;
+        let cost = products + 2 * columns * (set.columns.design.entries() + m * m);
+        let payback = cost.checked_div(saved).map_or(usize::MAX, |iterations| 1 + iterations);
+        if set.age < payback.saturating_mul(set.gram.patience) {
             return;
         }
         let z = self.predictions.z.chunks_exact(n * shared.width());
@@ -156,7 +172,7 @@ impl<T: Real> Block<'_, T> {
             return;
         }
         let gram = &mut set.gram;
-        gram.active = true;
+        (gram.active, gram.since, gram.payback) = (true, set.age, payback);
         gram.gram.set_columns(&source.design, &source.weight, &set.members);
         gram.targets.clear();
         for targets in &source.targets {
@@ -212,9 +228,11 @@ impl<T: Real> WayToReference<'_, T> {
         let way = |j: usize| e(j) - from[j];
         let square =
             sum(m, |j| way(j) * (extrapolate(product.0[j], product.1[j], extrapolation) - of_from[j]));
-        let length = sum(m, |j| norms[j] * way(j).abs());
-        let size = sum(m, |j| norms[j] * (e(j).abs() + from[j].abs()));
-        self.max_weight * (square + self.rounding * self.max_weight * length * size)
+        // Errors of the terms, and those of their sums, are taken as independent.
+        let length = |of: &dyn Fn(usize) -> T| sum(m, |j| (norms[j] * of(j)) * (norms[j] * of(j))).sqrt();
+        let size = length(&e) + length(&|j| from[j]);
+        let away = length(&way);
+        self.max_weight * (square + self.rounding * self.max_weight * away * size)
     }
 }
 
