@@ -116,8 +116,8 @@ fn a_working_sets_gram_matrix_does_not_change_the_sequences() {
 }
 
 /// A feature without any correlation to the target becomes active as another one grows, whose noise it is.
-/// Tiny steps choose sets without it; when large ones leave the radius, it must come in. Coefficients without a
-/// penalty keep the set so large that it is chosen again while steps are tiny.
+/// Tiny steps choose sets without it; when large ones leave the radius, it must come in. Coefficients without
+/// a penalty keep the set so large that it is chosen again while steps are tiny.
 #[test]
 fn a_working_set_that_is_left_is_chosen_anew() {
     let (n, p) = (60, 100);

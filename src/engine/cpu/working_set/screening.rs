@@ -131,13 +131,13 @@ impl<T: Real> WorkingSet<T> {
         let norm = |i: usize| sum(n, |k| r[i * width * n + k] * r[i * width * n + k]).sqrt();
         let norms: Vec<T> = (0..lanes.len()).map(norm).collect();
         let room = self.room(shared, lanes, (full, stride), &norms);
-        let within = |stretch: T| room.iter().filter(|room| !(**room >= stretch)).count();
+        let within = |stretch: T| room.iter().filter(|room| **room < stretch).count();
         // Larger radii are valid for longer, and often take few more coefficients.
         let most = within(T::one()) + within(T::one()) / GROWTH;
         let stretches = (0..=MAX_STRETCH).rev().map(|k| T::of((1u32 << k) as f64));
         let stretch = stretches.into_iter().find(|s| within(*s) <= most).unwrap_or(T::one());
-        self.radius.iter_mut().for_each(|radius| *radius = *radius * stretch);
-        let mut members: Vec<usize> = (0..room.len()).filter(|j| !(room[*j] >= stretch)).collect();
+        self.radius.iter_mut().for_each(|radius| *radius *= stretch);
+        let mut members: Vec<usize> = (0..room.len()).filter(|j| room[*j] < stretch).collect();
         self.active = members.len() <= shared.max_working_set;
         if self.active {
             if members.is_empty() {
@@ -175,8 +175,10 @@ impl<T: Real> WorkingSet<T> {
                 margin / (shared.norms[j] * self.radius[i])
             });
             // A NaN counts as no room.
-            rooms
-                .fold(T::infinity(), |least, room| if least.is_nan() || room >= least { least } else { room })
+            rooms.fold(T::infinity(), |least, room| {
+                let room = if room.is_nan() { T::neg_infinity() } else { room };
+                least.min(room)
+            })
         };
         (0..q).map(room).collect()
     }
