@@ -17,8 +17,8 @@ impl<T: Real> Gram<T> {
     }
 
     /// How many of `columns` it does not have.
-    pub(crate) fn missing(&self, columns: &[usize]) -> usize {
-        columns.iter().filter(|j| self.place(**j).is_none()).count()
+    pub(crate) fn missing(&self, columns: impl IntoIterator<Item = usize>) -> usize {
+        columns.into_iter().filter(|j| self.place(*j).is_none()).count()
     }
 
     fn place(&self, column: usize) -> Option<usize> {

@@ -21,6 +21,7 @@ mod tests;
 
 pub use dense::Dense;
 pub(crate) use gram::Gram;
+pub(crate) use products::ROWS as PRODUCT_ROWS;
 pub use real::Real;
 #[cfg(feature = "gpu")]
 pub(crate) use sparse::Major;
@@ -85,6 +86,7 @@ impl<T: Real> Design<T> {
             Design::Sparse(x) => x.stored(),
         }
     }
+
     /// `out = X m` for `[q]`-columns `m` and as many `[n]`-columns `out`.
     pub(crate) fn apply(&self, out: &mut [T], m: &[T], threads: Threads) {
         match self {

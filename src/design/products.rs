@@ -60,6 +60,9 @@ impl<T: Real> Dense<T> {
     }
 }
 
+/// Rows of the copies of columns whose products are computed.
+pub(crate) const ROWS: usize = 1024;
+
 /// Rows or columns of a block of a triangular matrix.
 const BLOCK: usize = 96;
 
@@ -105,21 +108,33 @@ impl Dense {
     }
 
     pub(super) fn weighted_gram(&self, weight: &[f64], index: &[usize]) -> Mat<f64> {
-        let half = self.weighted_columns(index, |i| weight[i].sqrt());
+        let half = self.weighted_columns(0..self.rows(), index, |i| weight[i].sqrt());
         half.transpose() * &half
     }
 
     pub(super) fn weighted_products(&self, weight: &[f64], new: &[usize], index: &[usize]) -> Mat<f64> {
-        self.weighted_columns(new, |i| weight[i]).transpose() * self.weighted_columns(index, |_| 1.0)
+        let mut products = Mat::zeros(new.len(), index.len());
+        // Blocks of rows bound the memory of the copies.
+        for first in (0..self.rows()).step_by(ROWS) {
+            let rows = first..(first + ROWS).min(self.rows());
+            let left = self.weighted_columns(rows.clone(), new, |i| weight[i]);
+            products += left.transpose() * self.weighted_columns(rows, index, |_| 1.0);
+        }
+        products
     }
 
-    /// The columns `index`, each row times its weight.
-    fn weighted_columns(&self, index: &[usize], weight: impl Fn(usize) -> f64) -> Mat<f64> {
-        let mut out = Mat::zeros(self.rows(), index.len());
+    /// Some rows of the columns `index`, each row times its weight.
+    fn weighted_columns(
+        &self,
+        rows: Range<usize>,
+        index: &[usize],
+        weight: impl Fn(usize) -> f64,
+    ) -> Mat<f64> {
+        let mut out = Mat::zeros(rows.len(), index.len());
         // Row by row, as the entries are stored.
-        for (i, row) in self.view().rows().into_iter().enumerate() {
-            let weight = weight(i);
-            index.iter().enumerate().for_each(|(a, j)| out[(i, a)] = weight * row[*j]);
+        for (to, i) in rows.enumerate() {
+            let (row, weight) = (&self.values[i * self.columns()..][..self.columns()], weight(i));
+            index.iter().enumerate().for_each(|(a, j)| out[(to, a)] = weight * row[*j]);
         }
         out
     }

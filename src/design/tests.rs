@@ -398,7 +398,10 @@ fn a_gram_matrix_follows_its_columns() {
     let mut gram = Gram::<f64>::empty();
     for columns in [vec![1, 4, 6], vec![0, 1, 4, 5, 6, 7], vec![4, 7], vec![4, 7], vec![0, 1, 2, 3]] {
         gram.set_columns(&design, weight.as_slice().unwrap(), &columns);
-        assert_eq!((gram.missing(&columns), gram.missing(&[0, 8])), (0, 2 - usize::from(columns[0] == 0)));
+        assert_eq!(
+            (gram.missing(columns.clone()), gram.missing([0, 8])),
+            (0, 2 - usize::from(columns[0] == 0))
+        );
         let part = x.select(Axis(1), &columns);
         let of_rows = Array2::from_diag(&weight).dot(&part);
         let expected = part.t().dot(&of_rows);

@@ -3,6 +3,7 @@
 use super::buffers::{Buffer, BufferId, Copies, Element, Usage};
 use super::memory::{working_set, working_set_gram};
 use super::{Limits, MetricKind, RecordLayout, Request};
+use crate::design::PRODUCT_ROWS;
 
 /// Rows that the engine computes with: those of the triangular factor in the Gram strategy.
 fn rows(r: &Request) -> usize {
@@ -60,9 +61,11 @@ pub(super) fn buffers(
         });
         let matrices = 3 + usize::from(r.metric != MetricKind::None);
         let matrices = set.saturating_mul(matrices * r.group_lanes() * (1 + d));
-        // A Gram matrix, the one that it replaces, the new products, and what is multiplied by it.
+        // A Gram matrix, the one that it replaces, the new products in f64 and the columns copied for them;
+        // then what is multiplied by it, its products and references.
         let gram = working_set_gram(r, limits, lanes);
-        let products = gram.saturating_mul(3 * gram + 3 * r.group_lanes() * (1 + d));
+        let copies = 4 * gram + 4 * PRODUCT_ROWS.min(n);
+        let products = gram.saturating_mul(copies + r.group_lanes() * (2 * (1 + d) + 2) + 2 + d);
         add(WorkingSets, groups, &[1, columns.saturating_add(matrices).saturating_add(products)]);
         add(WorkingSetReferences, Copies::One, &[n, lanes]);
     }

@@ -181,9 +181,10 @@ pub(super) fn working_set_gram(r: &Request, limits: &Limits, slots: usize) -> us
     if !linear || r.is_sparse() || matches!(r.metric, MetricKind::Hessian { .. }) {
         return 0;
     }
+    // Of a triangular factor as many as columns.
     let rows = if r.is_gram() { r.own_rows() } else { r.rows };
-    let entries = 2 * rows.saturating_mul(r.own_rows()) / slots.div_ceil(r.group_lanes());
-    working_set(r, limits, slots).min(rows).min(entries.isqrt())
+    let entries = rows.saturating_mul(r.own_rows()).saturating_mul(2);
+    working_set(r, limits, slots).min(rows).min((entries / slots.div_ceil(r.group_lanes())).isqrt())
 }
 
 /// True if products of a GPU leave out coefficients that are zero: in the direct strategy, if the lists can

@@ -66,7 +66,7 @@ pub(crate) fn accuracy(engine: &mut dyn Engine) -> Result<Vec<Accuracy>> {
 
 /// Largest relative difference over the lanes with equal active sets in every frame, and the numbers of lanes
 /// with and without equal sets. Without any such lane the difference is `f64::MAX`.
-fn disagreement(a: &SweepResult, b: &SweepResult) -> (f64, usize, usize) {
+pub(crate) fn disagreement(a: &SweepResult, b: &SweepResult) -> (f64, usize, usize) {
     let lanes = a.trace.alpha.len();
     let same = |lane: &usize| {
         let of = |r: &SweepResult| r.trace.coef.index_axis(Axis(1), *lane).mapv(|v| v == 0.0);
@@ -79,7 +79,7 @@ fn disagreement(a: &SweepResult, b: &SweepResult) -> (f64, usize, usize) {
 
 /// Largest distance of a lane's iterates, and of their derivatives, relative to the first run's, over its
 /// frames. Numbers that are not finite give `f64::MAX`.
-pub(crate) fn difference(a: &SweepResult, b: &SweepResult, lane: usize) -> f64 {
+fn difference(a: &SweepResult, b: &SweepResult, lane: usize) -> f64 {
     let distance = |a: ArrayView1<'_, f64>, b: ArrayView1<'_, f64>| {
         let gap = &a - &b;
         let (gap, size) = (gap.dot(&gap).sqrt(), a.dot(&a).sqrt());

@@ -310,8 +310,12 @@ pub(crate) struct Sparsity {
     /// Share of the coefficients that was skipped.
     #[serde(alias = "coefficients_spared")]
     pub(crate) skipped_work: f64,
-    /// Largest relative difference of the iterates and of their derivatives, over frames and lanes.
+    /// Largest relative difference of the iterates and of their derivatives, over frames and lanes with equal
+    /// active sets.
     pub(crate) difference: f64,
+    /// So many lanes; 0 in older files.
+    #[serde(default)]
+    pub(crate) compared: usize,
     pub(crate) frames: usize,
 }
 

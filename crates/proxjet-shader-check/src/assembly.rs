@@ -1,7 +1,7 @@
 //! The hot loop of a kernel, from the text of its machine code.
 
-/// The share of multiply-adds among the operations of the loop that has most of them, where a dual instruction
-/// is two operations; 0 if no loop has any.
+/// The share of multiply-adds among the operations of the loop that has most of them, where a dual
+/// instruction is two operations; 0 if no loop has any.
 pub(crate) fn hot_loop_share(text: &str) -> f64 {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let label = |line: &str| line.strip_suffix(':').map(str::to_string);

@@ -29,7 +29,7 @@ impl At {
 
 impl<T: Real> Block<'_, T> {
     /// `r = ω φ'(X e)` and `dr = ω (φ''(X e) X de + ∂_y φ' dy)`, with `X e = z + β_e (z − z₋)` per lane.
-    /// Not needed with a Gram matrix.
+    /// With a Gram matrix it isn't needed, and stays what it was.
     pub(super) fn residual(&mut self, at: At) {
         if self.has_gram() {
             return;

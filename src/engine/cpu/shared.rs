@@ -152,7 +152,7 @@ impl<T: Real> Shared<T> {
                 .then(|| problem.design.squared().cast()),
             norms: if has_sets { cast(&design.column_norms()) } else { Vec::new() },
             max_working_set: plan.working_set,
-            gram: GramSource::new(plan, job, &design, numbers),
+            gram: GramSource::new(plan, job, numbers),
             tested: numbers.tested.clone(),
             gap_unit: numbers.gap_unit,
             watches_restarts: job.schedule.watches_restarts(),

@@ -12,29 +12,30 @@ use crate::lanes::{Job, RunNumbers};
 use crate::objective::Real;
 use crate::program::Plan;
 
+/// Most times its payback that a Gram matrix is waited for.
+const MAX_PATIENCE: usize = 64;
+
 /// What the Gram matrices of all working sets are made of.
 pub(in super::super) struct GramSource<T> {
+    /// With all columns of the objective.
     design: Design,
     weight: Vec<f64>,
-    /// `[1 + d][q]`: `Xᵀ Ω y` and its tangents.
+    /// For each of its columns, `[1 + d]`: `Xᵀ Ω y` and its tangents.
     targets: Vec<Vec<T>>,
     /// The largest weight, and the most columns of a matrix.
     max_weight: T,
     most: usize,
+    /// Iterations of which one is recorded.
+    record_period: usize,
 }
 
 impl<T: Real> GramSource<T> {
     /// `None` if an iteration needs more than the gradient: predictions or the objective.
-    pub(in super::super) fn new(
-        plan: &Plan,
-        job: &Job<'_>,
-        design: &Design,
-        numbers: &RunNumbers,
-    ) -> Option<Self> {
+    pub(in super::super) fn new(plan: &Plan, job: &Job<'_>, numbers: &RunNumbers) -> Option<Self> {
         if plan.working_set_gram == 0 || job.schedule.needs_records() {
             return None;
         }
-        let (weight, target) = (&job.problem.weight, &job.problem.target);
+        let (design, weight, target) = (&job.problem.design, &job.problem.weight, &job.problem.target);
         let correlations = |y: ndarray::Array1<f64>| -> Vec<T> {
             design.apply_t_vector((y * weight).view()).iter().map(|v| T::of(*v)).collect()
         };
@@ -47,6 +48,11 @@ impl<T: Real> GramSource<T> {
             weight: weight.to_vec(),
             max_weight: T::of(weight.iter().copied().fold(0.0, f64::max)),
             most: plan.working_set_gram,
+            record_period: plan
+                .request
+                .record_period()
+                .min(plan.request.every)
+                .min(plan.request.check_period()),
         })
     }
 }
@@ -55,11 +61,11 @@ impl<T: Real> GramSource<T> {
 pub(super) struct SetGram<T> {
     /// True if it replaces the products with the columns of the set.
     pub(super) active: bool,
-    /// The age of the set at which it did so, and the iterations that pay for that.
+    /// The age of the set when it became active, and the iterations that save as much as that cost.
     since: usize,
     payback: usize,
-    /// Multiples of these iterations to wait for.
-    patience: usize,
+    /// The set must be older than so many times that.
+    pub(super) patience: usize,
     gram: Gram<T>,
     /// `[1 + d][m]`: `c` and its tangents.
     targets: Vec<T>,
@@ -126,17 +132,22 @@ impl<T: Real> Block<'_, T> {
             });
     }
 
+    /// Notes that the Gram matrix is left since a residual left its radius: one that was left before it had
+    /// saved what it cost is waited for twice as long.
+    pub(super) fn note_end_of_gram(&mut self) {
+        if let [set] = &mut *self.coefficients.sets {
+            let paid = set.age.saturating_sub(set.gram.since) >= set.gram.payback;
+            set.gram.patience = if paid { 1 } else { (2 * set.gram.patience).min(MAX_PATIENCE) };
+        }
+    }
+
     /// Goes back to products with the design, for which predictions must be those of both iterates.
     pub(super) fn leave_gram(&mut self) {
         if !self.has_gram() {
             return;
         }
         let [set] = &mut *self.coefficients.sets else { return };
-        let gram = &mut set.gram;
-        gram.active = false;
-        // One that was left before it had paid is waited for twice as long.
-        let paid = set.age.saturating_sub(gram.since) >= gram.payback;
-        gram.patience = if paid { 1 } else { gram.patience.saturating_mul(2) };
+        set.gram.active = false;
         let Iterates { x, x_previous, .. } = &set.iterates;
         set.columns.design.apply(self.predictions.z, x, self.threads);
         set.columns.design.apply(self.predictions.z_previous, x_previous, self.threads);
@@ -151,11 +162,15 @@ impl<T: Real> Block<'_, T> {
             return;
         }
         let columns = self.lanes.len() * shared.width();
-        let saved = columns * (2 * set.columns.design.entries()).saturating_sub(m * m);
+        let entries = set.columns.design.entries();
+        let saved = columns * (2 * entries).saturating_sub(m * m + entries / source.record_period);
         // Products for the matrix are in f64, and their columns are copied first; to come and to go takes two
         // products each.
-        let products = (2 * size_of::<f64>() / size_of::<T>()) * set.gram.gram.missing(&set.members) * n * m;
-        let cost = products + 2 * columns * (set.columns.design.entries() + m * m);
+        let products = (2 * size_of::<f64>() / size_of::<T>())
+            * set.gram.gram.missing(set.members.iter().map(|j| shared.place(*j)))
+            * n
+            * m;
+        let cost = products + 2 * columns * (entries + m * m);
         let payback = cost.checked_div(saved).map_or(usize::MAX, |iterations| 1 + iterations);
         if set.age < payback.saturating_mul(set.gram.patience) {
             return;
@@ -163,20 +178,23 @@ impl<T: Real> Block<'_, T> {
         let z = self.predictions.z.chunks_exact(n * shared.width());
         let lanes = z.zip(set.reference.chunks_exact(n)).zip(&set.radius);
         let (y, weight) = (&shared.rows.target[..n], &shared.rows.weight[..n]);
-        let left = lanes.map(|((z, reference), radius)| {
-            let away = |i: usize| weight[i] * (z[i] - y[i]) - reference[i];
-            *radius - sum(n, |i| away(i) * away(i)).sqrt()
+        let remaining = lanes.map(|((z, reference), radius)| {
+            let change = |i: usize| weight[i] * (z[i] - y[i]) - reference[i];
+            *radius - sum(n, |i| change(i) * change(i)).sqrt()
         });
-        set.gram.radius = left.collect();
-        if !set.gram.radius.iter().all(|radius| *radius >= T::zero()) {
+        set.gram.radius = remaining.collect();
+        // Else it would be left soon.
+        let half = |(left, all): (&T, &T)| *left + *left >= *all;
+        if !set.gram.radius.iter().zip(&set.radius).all(half) {
             return;
         }
         let gram = &mut set.gram;
         (gram.active, gram.since, gram.payback) = (true, set.age, payback);
-        gram.gram.set_columns(&source.design, &source.weight, &set.members);
+        let places: Vec<usize> = set.members.iter().map(|j| shared.place(*j)).collect();
+        gram.gram.set_columns(&source.design, &source.weight, &places);
         gram.targets.clear();
         for targets in &source.targets {
-            gram.targets.extend(set.members.iter().map(|j| targets[*j]));
+            gram.targets.extend(places.iter().map(|j| targets[*j]));
         }
         gram.norms = set.members.iter().map(|j| shared.norms[*j]).collect();
         let Iterates { x, x_previous, .. } = &set.iterates;
@@ -190,49 +208,50 @@ impl<T: Real> Block<'_, T> {
         (gram.reference, gram.reference_product) = (first(x), first(&gram.products));
     }
 
-    /// True if all residuals are within their radius: `‖Ω X s‖² ≤ max ω · sᵀ G s` for the way `s` from the
-    /// reference, and what both may be off by rounding.
+    /// True if all residuals are within their radius: `‖Ω X s‖² ≤ max ω · sᵀ G s` for the change `s` since the
+    /// reference. Rounding is allowed for as errors of products usually are, not at their worst.
     pub(super) fn is_safe_by_gram(&self, at: At) -> bool {
         let ([set], Some(source)) = (&*self.coefficients.sets, &self.shared.gram) else { return false };
         let (gram, m) = (&set.gram, set.members.len());
         let width = m * self.shared.width();
         let rounding = T::epsilon() * T::of(8.0 * (m as f64).sqrt());
-        let ways = WayToReference { gram, m, rounding, max_weight: source.max_weight };
+        let change = Change { gram, m, rounding, max_weight: source.max_weight };
         self.lanes.iter().enumerate().all(|(i, lane)| {
             let of = |columns: &[T]| i * width..i * width + m.min(columns.len());
             let Iterates { x, x_previous, .. } = &set.iterates;
             let (now, before) = (&x[of(x)], &x_previous[of(x)]);
             let product = (&gram.products[of(x)], &gram.products_previous[of(x)]);
-            let square = ways.square(i, (now, before), product, at.of(&lane.params).0);
+            let square = change.square(i, (now, before), product, at.of(&lane.params).0);
             // A NaN is not within the radius.
             square <= gram.radius[i] * gram.radius[i]
         })
     }
 }
 
-/// The distance of a lane's residual from the one at its reference.
-struct WayToReference<'a, T> {
+/// The change of a lane's residual since its reference.
+struct Change<'a, T> {
     gram: &'a SetGram<T>,
     m: usize,
     rounding: T,
     max_weight: T,
 }
 
-impl<T: Real> WayToReference<'_, T> {
+impl<T: Real> Change<'_, T> {
     /// An upper bound on its square, for lane `i`.
     fn square(&self, i: usize, x: (&[T], &[T]), product: (&[T], &[T]), extrapolation: T) -> T {
         let (gram, m) = (self.gram, self.m);
         let (from, of_from) = (&gram.reference[i * m..][..m], &gram.reference_product[i * m..][..m]);
         let norms = &gram.norms[..m];
         let e = |j: usize| extrapolate(x.0[j], x.1[j], extrapolation);
-        let way = |j: usize| e(j) - from[j];
+        let step = |j: usize| e(j) - from[j];
         let square =
-            sum(m, |j| way(j) * (extrapolate(product.0[j], product.1[j], extrapolation) - of_from[j]));
+            sum(m, |j| step(j) * (extrapolate(product.0[j], product.1[j], extrapolation) - of_from[j]));
+        // By rounding it may be negative; `max` would drop a NaN.
+        let square = if square < T::zero() { T::zero() } else { square };
         // Errors of the terms, and those of their sums, are taken as independent.
         let length = |of: &dyn Fn(usize) -> T| sum(m, |j| (norms[j] * of(j)) * (norms[j] * of(j))).sqrt();
-        let size = length(&e) + length(&|j| from[j]);
-        let away = length(&way);
-        self.max_weight * (square + self.rounding * self.max_weight * away * size)
+        let sizes = length(&step) * (length(&e) + length(&|j| from[j]));
+        self.max_weight * (square + self.rounding * self.max_weight * sizes)
     }
 }
 

@@ -80,7 +80,7 @@ impl<T: Real> WorkingSets<T> {
     fn disable(&mut self, wait: usize) {
         self.on = self.always;
         for set in &mut self.groups {
-            (set.active, set.lifetime) = (false, LIFETIME);
+            (set.active, set.lifetime, set.gram.patience) = (false, LIFETIME, 1);
         }
         self.wait(wait);
     }

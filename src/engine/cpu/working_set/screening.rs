@@ -35,6 +35,7 @@ impl<T: Real> Block<'_, T> {
             return;
         }
         if by_gram {
+            self.note_end_of_gram();
             self.leave_gram();
             self.residual(at);
         }
@@ -133,7 +134,8 @@ impl<T: Real> WorkingSet<T> {
         let room = self.room(shared, lanes, (full, stride), &norms);
         let within = |stretch: T| room.iter().filter(|room| **room < stretch).count();
         // Larger radii are valid for longer, and often take few more coefficients.
-        let most = within(T::one()) + within(T::one()) / GROWTH;
+        let least = within(T::one());
+        let most = (least + least / GROWTH).min(shared.max_working_set.max(least));
         let stretches = (0..=MAX_STRETCH).rev().map(|k| T::of((1u32 << k) as f64));
         let stretch = stretches.into_iter().find(|s| within(*s) <= most).unwrap_or(T::one());
         self.radius.iter_mut().for_each(|radius| *radius *= stretch);
@@ -151,8 +153,8 @@ impl<T: Real> WorkingSet<T> {
         }
     }
 
-    /// For each coefficient, how many times the radii it can be certain to stay zero; less than any if it is
-    /// not zero.
+    /// For each coefficient, the multiple of the radii within which it is certain to stay zero; negative infinity
+    /// if it is not zero. Lanes with a radius of zero have infinite multiples, or none.
     fn room(
         &self,
         shared: &Shared<T>,
