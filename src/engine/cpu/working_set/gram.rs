@@ -208,8 +208,8 @@ impl<T: Real> Block<'_, T> {
         (gram.reference, gram.reference_product) = (first(x), first(&gram.products));
     }
 
-    /// True if all residuals are within their radius: `‖Ω X s‖² ≤ max ω · sᵀ G s` for the change `s` since the
-    /// reference. Rounding is allowed for as errors of products usually are, not at their worst.
+    /// True if all residuals are within their radius: `‖Ω X s‖² ≤ max ω · sᵀ G s` for the change `s` since
+    /// the reference. Rounding is allowed for as errors of products usually are, not at their worst.
     pub(super) fn is_safe_by_gram(&self, at: At) -> bool {
         let ([set], Some(source)) = (&*self.coefficients.sets, &self.shared.gram) else { return false };
         let (gram, m) = (&set.gram, set.members.len());

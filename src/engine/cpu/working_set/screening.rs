@@ -153,8 +153,8 @@ impl<T: Real> WorkingSet<T> {
         }
     }
 
-    /// For each coefficient, the multiple of the radii within which it is certain to stay zero; negative infinity
-    /// if it is not zero. Lanes with a radius of zero have infinite multiples, or none.
+    /// For each coefficient, the multiple of the radii within which it is certain to stay zero; negative
+    /// infinity if it is not zero. Lanes with a radius of zero have infinite multiples, or none.
     fn room(
         &self,
         shared: &Shared<T>,
