@@ -27,6 +27,8 @@ mod residual;
 mod shared;
 mod state;
 mod step;
+#[cfg(test)]
+mod tests;
 mod vector;
 mod working_set;
 

@@ -102,7 +102,7 @@ impl<T: Real> SetGram<T> {
 impl<T: Real> Block<'_, T> {
     /// True if a Gram matrix replaces the products with the design.
     pub(in super::super) fn has_gram(&self) -> bool {
-        matches!(&*self.coefficients.sets, [set] if set.active && set.gram.active)
+        matches!(&*self.coefficients.sets, [set] if set.has_gram())
     }
 
     /// `G x` of new iterates.
@@ -132,17 +132,8 @@ impl<T: Real> Block<'_, T> {
             });
     }
 
-    /// Notes that the Gram matrix is left since a residual left its radius: one that was left before it had
-    /// saved what it cost is waited for twice as long.
-    pub(super) fn note_end_of_gram(&mut self) {
-        if let [set] = &mut *self.coefficients.sets {
-            let paid = set.age.saturating_sub(set.gram.since) >= set.gram.payback;
-            set.gram.patience = if paid { 1 } else { (2 * set.gram.patience).min(MAX_PATIENCE) };
-        }
-    }
-
     /// Goes back to products with the design, for which predictions must be those of both iterates.
-    pub(super) fn leave_gram(&mut self) {
+    pub(super) fn disable_gram(&mut self) {
         if !self.has_gram() {
             return;
         }
@@ -212,46 +203,56 @@ impl<T: Real> Block<'_, T> {
     /// the reference. Rounding is allowed for as errors of products usually are, not at their worst.
     pub(super) fn is_safe_by_gram(&self, at: At) -> bool {
         let ([set], Some(source)) = (&*self.coefficients.sets, &self.shared.gram) else { return false };
-        let (gram, m) = (&set.gram, set.members.len());
-        let width = m * self.shared.width();
-        let rounding = T::epsilon() * T::of(8.0 * (m as f64).sqrt());
-        let change = Change { gram, m, rounding, max_weight: source.max_weight };
+        let (gram, m, width) = (&set.gram, set.members.len(), self.shared.width());
+        let Iterates { x, x_previous, .. } = &set.iterates;
         self.lanes.iter().enumerate().all(|(i, lane)| {
-            let of = |columns: &[T]| i * width..i * width + m.min(columns.len());
-            let Iterates { x, x_previous, .. } = &set.iterates;
-            let (now, before) = (&x[of(x)], &x_previous[of(x)]);
-            let product = (&gram.products[of(x)], &gram.products_previous[of(x)]);
-            let square = change.square(i, (now, before), product, at.of(&lane.params).0);
+            let of = |columns| column(columns, i * width, m);
+            let x = (of(x), of(x_previous));
+            let products = (of(&gram.products), of(&gram.products_previous));
+            let square = gram.change_square(i, x, products, at.of(&lane.params).0, source.max_weight);
             // A NaN is not within the radius.
             square <= gram.radius[i] * gram.radius[i]
         })
     }
 }
 
-/// The change of a lane's residual since its reference.
-struct Change<'a, T> {
-    gram: &'a SetGram<T>,
-    m: usize,
-    rounding: T,
-    max_weight: T,
+/// Column `i` of `[m]`-columns.
+fn column<T>(columns: &[T], i: usize, m: usize) -> &[T] {
+    &columns[i * m..(i + 1) * m]
 }
 
-impl<T: Real> Change<'_, T> {
-    /// An upper bound on its square, for lane `i`.
-    fn square(&self, i: usize, x: (&[T], &[T]), product: (&[T], &[T]), extrapolation: T) -> T {
-        let (gram, m) = (self.gram, self.m);
-        let (from, of_from) = (&gram.reference[i * m..][..m], &gram.reference_product[i * m..][..m]);
-        let norms = &gram.norms[..m];
+impl<T: Real> SetGram<T> {
+    /// Counts the end of its use by a residual that left its radius: a matrix that was left before it had
+    /// saved what it cost is waited for twice as long.
+    pub(super) fn count_end(&mut self, age: usize) {
+        let paid = age.saturating_sub(self.since) >= self.payback;
+        self.patience = if paid { 1 } else { (2 * self.patience).min(MAX_PATIENCE) };
+    }
+
+    /// An upper bound on the square of the change of lane `i`'s residual since the reference, from the
+    /// iterate and the previous one, and their products.
+    fn change_square(
+        &self,
+        i: usize,
+        x: (&[T], &[T]),
+        products: (&[T], &[T]),
+        extrapolation: T,
+        max_weight: T,
+    ) -> T {
+        let norms = &self.norms[..];
+        let m = norms.len();
+        let (from, of_from) = (column(&self.reference, i, m), column(&self.reference_product, i, m));
         let e = |j: usize| extrapolate(x.0[j], x.1[j], extrapolation);
+        let product = |j: usize| extrapolate(products.0[j], products.1[j], extrapolation);
         let step = |j: usize| e(j) - from[j];
-        let square =
-            sum(m, |j| step(j) * (extrapolate(product.0[j], product.1[j], extrapolation) - of_from[j]));
+        let square = sum(m, |j| step(j) * (product(j) - of_from[j]));
         // By rounding it may be negative; `max` would drop a NaN.
         let square = if square < T::zero() { T::zero() } else { square };
         // Errors of the terms, and those of their sums, are taken as independent.
+        let rounding = T::epsilon() * T::of(8.0 * (m as f64).sqrt());
         let length = |of: &dyn Fn(usize) -> T| sum(m, |j| (norms[j] * of(j)) * (norms[j] * of(j))).sqrt();
         let sizes = length(&step) * (length(&e) + length(&|j| from[j]));
-        self.max_weight * (square + self.rounding * self.max_weight * sizes)
+        max_weight * (square + rounding * max_weight * sizes)
     }
 }
 

@@ -62,6 +62,11 @@ impl<T: Real> WorkingSet<T> {
         }
     }
 
+    /// True if its Gram matrix replaces the products with its columns.
+    pub(super) fn has_gram(&self) -> bool {
+        self.active && self.gram.active
+    }
+
     /// Copies the columns of the members from those of all coefficients.
     fn gather(&mut self, shared: &Shared<T>) {
         let (all, members) = (&shared.columns, &self.members);

@@ -35,12 +35,14 @@ impl<T: Real> Block<'_, T> {
             return;
         }
         if by_gram {
-            self.note_end_of_gram();
-            self.leave_gram();
+            self.disable_gram();
             self.residual(at);
         }
         let r = &*self.predictions.r;
         let ([set], full) = (&mut *self.coefficients.sets, &mut self.coefficients.full) else { return };
+        if by_gram && !expired {
+            set.gram.count_end(set.age);
+        }
         let before = set.members.len();
         set.scatter(q, full);
         let correlations = &mut full.g[..self.lanes.len() * q];
@@ -85,7 +87,7 @@ impl<T: Real> Block<'_, T> {
 
     /// Writes the iterates of the working set back into those of all coefficients.
     pub(super) fn scatter(&mut self) {
-        self.leave_gram();
+        self.disable_gram();
         if let [set] = &mut *self.coefficients.sets
             && set.active
         {
