@@ -218,7 +218,7 @@ fn sparsity(report: &Report) -> String {
     format!(
         "\nexact sparsity: lasso of 1 % density, direct strategy, {}; floor: smallest alpha over alpha_max; \
             difference: the largest\n\
-         relative one of iterates and derivatives\n{}",
+         relative one of iterates and derivatives, of lanes with equal active sets\n{}",
         report.sparsity[0].precision,
         table(1, &head, &rows)
     )
