@@ -74,6 +74,9 @@ pub struct Slot {
     pub first: usize,
     /// The outcome at the end of the chunk.
     pub outcome: LaneOutcome,
+    /// True if the lane rests after the chunk, and goes on from its iterate without momentum: its previous
+    /// iterate is forgotten.
+    pub rests: bool,
 }
 
 impl Slot {

@@ -264,7 +264,7 @@ impl Keep {
     pub(crate) fn depth(self) -> usize {
         match self {
             Keep::Nothing => 16,
-            Keep::Records | Keep::Frames | Keep::All => 4,
+            Keep::Records | Keep::Frames | Keep::All | Keep::Iterates => 4,
         }
     }
 }

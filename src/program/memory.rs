@@ -20,7 +20,7 @@ pub(super) fn host_bytes(r: &Request, layout: RecordLayout) -> u64 {
     let (k, b) = (r.iterations as u64, r.lanes as u64);
     let frames = if r.keep.has_frames() { (r.iterations / r.every + 2) as u64 } else { 1 };
     let k = match r.keep {
-        Keep::Nothing => 1,
+        Keep::Nothing | Keep::Iterates => 1,
         Keep::Frames => {
             let of = |period: usize| r.iterations / period;
             let periods = [r.every, r.check_period(), r.record_period()];

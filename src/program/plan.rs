@@ -1,7 +1,10 @@
 //! The plan of a run: slots, strategy, chunks, and their cost.
 
 use super::memory::{host_bytes, most_slots, over_budget, working_set, working_set_gram};
-use super::{Limits, MetricKind, Precision, Program, RecordLayout, Request, Strategy, cpu, memory, strategy};
+use super::request::MOST_UNRECORDED;
+use super::{
+    Keep, Limits, MetricKind, Precision, Program, RecordLayout, Request, Strategy, cpu, memory, strategy,
+};
 use crate::error::{Error, Result};
 
 /// All properties of a run that an engine needs, except its data.
@@ -160,6 +163,21 @@ impl Plan {
     /// True if iterate `k` is recorded, and the lane's status decided by its record.
     pub fn is_recorded(&self, k: usize) -> bool {
         k.is_multiple_of(self.request.record_period()) || self.is_frame(k) || self.is_check(k)
+    }
+
+    /// True if all numbers of iterate `k`'s record are measured, if it has one.
+    pub(crate) fn is_measured(&self, k: usize) -> bool {
+        self.request.kept() != Keep::Iterates || k.is_multiple_of(MOST_UNRECORDED) || self.is_check(k)
+    }
+
+    /// Iterations of which one is measured.
+    pub(crate) fn measured_period(&self) -> usize {
+        let r = &self.request;
+        match r.kept() {
+            Keep::Iterates => MOST_UNRECORDED,
+            _ => r.record_period().min(r.every),
+        }
+        .min(r.check_period())
     }
 
     /// The iterates that are recorded, ascending.

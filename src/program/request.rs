@@ -156,10 +156,14 @@ pub enum Keep {
     Records,
     /// A frame every `every` iterations, and the records of every iteration.
     All,
+    /// As [`Nothing`](Keep::Nothing), but chunks have a frame of every iterate, and a record of its step and
+    /// momentum: the other numbers of a record are those of the last iteration that was measured. For a
+    /// caller who watches the sequence go by.
+    Iterates,
 }
 
 /// Iterations after which one is recorded at the latest, so that divergence is noticed.
-const MOST_UNRECORDED: usize = 100;
+pub(super) const MOST_UNRECORDED: usize = 100;
 
 impl std::str::FromStr for Keep {
     type Err = Error;
@@ -182,9 +186,19 @@ impl Keep {
         matches!(self, Keep::Frames | Keep::All)
     }
 
+    /// True if chunks have frames.
+    pub(crate) fn brings_frames(self) -> bool {
+        self.has_frames() || self == Keep::Iterates
+    }
+
+    /// True if records are kept, other than the last.
+    pub(crate) fn has_records(self) -> bool {
+        !matches!(self, Keep::Nothing | Keep::Iterates)
+    }
+
     /// True if every iteration is recorded.
     pub(crate) fn records_all(self) -> bool {
-        matches!(self, Keep::Records | Keep::All)
+        matches!(self, Keep::Records | Keep::All | Keep::Iterates)
     }
 }
 

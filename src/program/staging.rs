@@ -49,7 +49,7 @@ impl Staging {
             (None, _) => 2,
         };
         let snapshot = take(state_bytes.saturating_mul(states));
-        let frames = if session.is_none_or(Keep::has_frames) { s.frames_per_chunk } else { 0 };
+        let frames = if session.is_none_or(Keep::brings_frames) { s.frames_per_chunk } else { 0 };
         let frames = take(state_bytes.saturating_mul(frames));
         // Every copy of a frame ends a compute pass.
         let timed = session.is_some() && s.timestamps;

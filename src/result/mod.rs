@@ -105,8 +105,8 @@ impl<'a> Recorder<'a> {
         // The multiples of `every`, and the last iterate.
         let keep = plan.request.keep;
         let f = if keep.has_frames() { iterations / every + 2 } else { 1 };
-        let recorded = if keep == Keep::Nothing { Vec::new() } else { plan.recorded() };
-        let k = if keep == Keep::Nothing { 1 } else { recorded.len() };
+        let recorded = if keep.has_records() { plan.recorded() } else { Vec::new() };
+        let k = if keep.has_records() { recorded.len() } else { 1 };
         let of = || Array2::zeros((k, b));
         let held_out = problem.holds_out();
         let trace = Trace {
@@ -216,7 +216,7 @@ impl<'a> Recorder<'a> {
     pub(crate) fn trace(mut self) -> (Trace, LastRecords, Polish) {
         let done = self.ends.iter().flatten().copied().max().unwrap_or(0);
         let ends: Vec<usize> = self.ends.iter().map(|end| end.unwrap_or(0)).collect();
-        if self.keep == Keep::Nothing {
+        if !self.keep.has_records() {
             self.trace.recorded = vec![done];
         }
         for kept in self.columns() {

@@ -380,6 +380,7 @@ impl Sweep {
                     frames => self.iterations.div_ceil(frames.max(1) as usize),
                 }
             }),
+            Keep::Iterates => 1,
             // No frame before the end.
             Keep::Records | Keep::Nothing => self.iterations,
         }

@@ -193,7 +193,8 @@ impl<'a> Worker<'a> {
         let ended = self.scheduler.judge.all(ended, &|| self.scheduler.stop());
         for (i, decided) in &ended {
             if let Decided::Resume(_) = decided {
-                chunk.slots[*i].outcome.status = Status::Running;
+                let slot = &mut chunk.slots[*i];
+                (slot.outcome.status, slot.rests) = (Status::Running, true);
             }
         }
         emit(Event::Chunk(chunk));

@@ -127,9 +127,9 @@ impl<'a, T: Real> Block<'a, T> {
         columns.design.apply_t(current.g, self.predictions.r, self.threads);
     }
 
-    /// `z = X x` of the block's columns, for fitted rows and, if the iteration is recorded, for held-out
+    /// `z = X x` of the block's columns, for fitted rows and, if the iteration is measured, for held-out
     /// ones. What were the last predictions are the previous ones then.
-    pub(super) fn predict(&mut self, recorded: bool) {
+    pub(super) fn predict(&mut self, measured: bool) {
         let by_gram = self.has_gram();
         if by_gram {
             self.predict_by_gram();
@@ -139,10 +139,10 @@ impl<'a, T: Real> Block<'a, T> {
             columns.design.apply(self.predictions.z_previous, current.x, self.threads);
             std::mem::swap(&mut self.predictions.z, &mut self.predictions.z_previous);
             self.swapped = !self.swapped;
-        } else if recorded {
+        } else if measured {
             columns.design.apply(self.predictions.z, current.x, self.threads);
         }
-        if let Some(held_out) = columns.held_out.as_ref().filter(|_| recorded) {
+        if let Some(held_out) = columns.held_out.as_ref().filter(|_| measured) {
             held_out.apply(self.predictions.held_out, current.x, self.threads);
         }
     }

@@ -60,12 +60,12 @@ impl<T: Real> Block<'_, T> {
         self.screen(At::Extrapolated); //        columns of the block: those that can leave zero
         self.gradient(At::Extrapolated); //      g = Xᵀ r              dg = Xᵀ dr
         self.step(); //                          x⁺ = prox(y − α D g)  dx⁺ = J dw + ∂_u prox
-        let recorded = records.is_some();
-        self.predict(recorded); //               z⁺ = X x⁺             dz⁺ = X dx⁺
-        self.observe(recorded); //               objective, changes, support, validation loss
+        let measured = records.is_some() && self.is_measured(inputs.plan);
+        self.predict(measured); //               z⁺ = X x⁺             dz⁺ = X dx⁺
+        self.observe(measured); //               objective, changes, support, validation loss
         self.renew_working_set();
-        // What is tested, and what is a frame, is recorded.
-        if recorded && self.is_check_due(inputs.plan) {
+        // What is tested is measured.
+        if measured && self.is_check_due(inputs.plan) {
             self.residual(At::Iterate); //       r = ω φ'(X x)         dr = ω (φ''(X x) X dx + ∂_y φ' dy)
             self.screen(At::Iterate);
             self.gradient(At::Iterate); //       g = Xᵀ r              dg = Xᵀ dr
@@ -100,6 +100,12 @@ impl<T: Real> Block<'_, T> {
             };
             lane.control.decide(&inputs.rules, (k, switches), unit.code, &numbers, &mut lane.params);
         }
+    }
+
+    /// True if some lane's record of this iteration is measured.
+    fn is_measured(&self, plan: &Plan) -> bool {
+        let mut running = self.lanes.iter().filter(|lane| lane.is_running());
+        running.any(|lane| plan.is_measured(lane.outcome.iterations + 1))
     }
 
     /// True if the stop rule is tested for some lane after this iteration.

@@ -64,9 +64,12 @@ impl<T: Real> ActiveLane<T> {
         let outcome = &mut self.outcome;
         outcome.iterations += 1;
         let Some(mut row) = row else { return };
+        let params = &self.params;
+        self.record[RecordLayout::STEP] = params.step.f64();
+        self.record[RecordLayout::MOMENTUM] = if params.restore { -1.0 } else { params.momentum.f64() };
         row.iter_mut().zip(&self.record).for_each(|(to, from)| *to = *from);
         // Others of the block may be.
-        if !plan.is_recorded(outcome.iterations) {
+        if !plan.is_recorded(outcome.iterations) || !plan.is_measured(outcome.iterations) {
             return;
         }
         let checked = plan.is_check(outcome.iterations);

@@ -208,7 +208,8 @@ impl<T: Real> CpuRun<'_, T> {
         if recorded.len() < records.dim().0 {
             records = records.slice_axis(Axis(0), (..recorded.len()).into()).to_owned();
         }
-        let slot = |s: &ActiveLane<T>| Slot { lane: s.lane, first: s.first, outcome: s.outcome };
+        let slot =
+            |s: &ActiveLane<T>| Slot { lane: s.lane, first: s.first, outcome: s.outcome, rests: false };
         Chunk {
             slots: self.state.lanes.iter().map(slot).collect(),
             recorded,

@@ -9,16 +9,16 @@ use crate::objective::{LossFunction, PenaltyFunction, Real, Zeros, with_loss, wi
 use crate::program::RecordLayout;
 
 impl<T: Real> Block<'_, T> {
-    /// What the schedule needs to know of the new iterates and, if they are recorded or it needs that, too,
+    /// What the schedule needs to know of the new iterates and, if they are measured or it needs that, too,
     /// their objective, changes and support, and the loss of held-out rows with its derivatives.
-    pub(super) fn observe(&mut self, recorded: bool) {
+    pub(super) fn observe(&mut self, measured: bool) {
         with_loss!(self.shared.loss, f => self.see_secant(f));
-        if !recorded && !self.shared.needs_records {
+        if !measured && !self.shared.needs_records {
             return;
         }
         with_penalty!(self.shared.penalty, f => self.record_step(f));
         with_loss!(self.shared.loss, f => self.record_loss(f));
-        if let Some(held_out) = self.shared.held_out.as_ref().filter(|_| recorded) {
+        if let Some(held_out) = self.shared.held_out.as_ref().filter(|_| measured) {
             with_loss!(self.shared.loss, f => self.record_held_out(f, held_out));
         }
         for lane in self.lanes.iter_mut() {
@@ -41,10 +41,7 @@ impl<T: Real> Block<'_, T> {
             .with_min_len(fewest)
             .for_each(|((lane, x), xp)| {
                 let (l1, l2) = (T::of(lane.numbers.l1), T::of(lane.numbers.l2));
-                let params = &lane.params;
                 let record = &mut lane.record;
-                record[RecordLayout::STEP] = params.step.f64();
-                record[RecordLayout::MOMENTUM] = if params.restore { -1.0 } else { params.momentum.f64() };
                 vectorised(StepRecord { penalty, q, factors, penalised, l1, l2, x, xp, record });
             });
     }

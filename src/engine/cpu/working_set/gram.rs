@@ -25,8 +25,8 @@ pub(in super::super) struct GramSource<T> {
     /// The largest weight, and the most columns of a matrix.
     max_weight: T,
     most: usize,
-    /// Iterations of which one is recorded.
-    record_period: usize,
+    /// Iterations of which one is measured.
+    measured_period: usize,
 }
 
 impl<T: Real> GramSource<T> {
@@ -48,11 +48,7 @@ impl<T: Real> GramSource<T> {
             weight: weight.to_vec(),
             max_weight: T::of(weight.iter().copied().fold(0.0, f64::max)),
             most: plan.working_set_gram,
-            record_period: plan
-                .request
-                .record_period()
-                .min(plan.request.every)
-                .min(plan.request.check_period()),
+            measured_period: plan.measured_period(),
         })
     }
 }
@@ -154,7 +150,7 @@ impl<T: Real> Block<'_, T> {
         }
         let columns = self.lanes.len() * shared.width();
         let entries = set.columns.design.entries();
-        let saved = columns * (2 * entries).saturating_sub(m * m + entries / source.record_period);
+        let saved = columns * (2 * entries).saturating_sub(m * m + entries / source.measured_period);
         // Products for the matrix are in f64, and their columns are copied first; to come and to go takes two
         // products each.
         let products = (2 * size_of::<f64>() / size_of::<T>())

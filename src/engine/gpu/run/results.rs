@@ -59,7 +59,7 @@ impl GpuRun<'_> {
             // A lane that was loaded since then does not belong to this chunk.
             let Some(active) = self.slots[slot].filter(|o| o.lane == lane) else { continue };
             let outcome = self.outcome(lane_state, slot, active.has_gap);
-            slots.push(Slot { lane, first: active.known, outcome });
+            slots.push(Slot { lane, first: active.known, outcome, rests: false });
             taken.push(slot);
             self.slots[slot] = Some(ActiveLane { known: outcome.iterations, ..active });
             self.arrived.remove(&lane);
