@@ -300,6 +300,8 @@ fn derivatives_of_penalties_match_differences() {
                 check("d2", g.d2, &|h| d1(x + h, l1, l2));
                 check("d1_by_l1", g.d1_by_l1, &|h| d1(x, l1 + h, l2));
                 check("d1_by_l2", g.d1_by_l2, &|h| d1(x, l1, l2 + h));
+                check("by_l1", g.by_l1, &|h| penalty.value(x, l1 + h, l2));
+                check("by_l2", g.by_l2, &|h| penalty.value(x, l1, l2 + h));
             }
         }
         let inside = points().filter(|x| (lower..=upper).contains(x)).count();

@@ -29,6 +29,8 @@ pub struct PenaltyCapabilities {
     pub formula: &'static str,
     /// True if `g` is convex.
     pub convex: bool,
+    /// True if `g` is linear between its kinks, so that its derivatives depend on signs alone.
+    pub linear: bool,
     /// The coupling of coefficients.
     pub coupling: Coupling,
     /// Columns of coefficients of a lane.

@@ -36,6 +36,18 @@ pub(crate) struct StrengthTangent {
     pub(crate) factor_seed: Option<usize>,
 }
 
+impl StrengthTangent {
+    /// The tangents `(dl1_j, dl2_j)` of a coefficient's strengths; zeros for an intercept.
+    pub(crate) fn of_coefficient(&self, j: usize, factors: &Array1<f64>) -> (f64, f64) {
+        let moves = match self.factor_seed {
+            _ if j >= factors.len() => 0.0,
+            None => factors[j],
+            Some(feature) => f64::from(u8::from(feature == j)),
+        };
+        (self.l1 * moves, self.l2 * moves)
+    }
+}
+
 impl Derivative {
     /// The name of every derivative, as in the CLI and in JSON.
     pub const NAMES: &'static [&'static str] =
@@ -52,6 +64,20 @@ impl Derivative {
             Derivative::LogStep => "log_step".into(),
             Derivative::Step(k) => format!("step:{k}"),
             Derivative::Momentum(k) => format!("momentum:{k}"),
+        }
+    }
+
+    /// Reads one as [`parse`](Self::parse), or `penalty_factor:*`, `step:*` and `momentum:*`: one for each
+    /// feature, or for each of the `iterations`.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_all(text: &str, feature_names: &[String], iterations: usize) -> Result<Vec<Self>> {
+        match text {
+            "penalty_factor:*" => Ok((0..feature_names.len()).map(Derivative::PenaltyFactor).collect()),
+            "step:*" => Ok((0..iterations).map(Derivative::Step).collect()),
+            "momentum:*" => Ok((0..iterations).map(Derivative::Momentum).collect()),
+            one => Self::parse(one, feature_names).map(|of| vec![of]),
         }
     }
 

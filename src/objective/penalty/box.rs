@@ -36,6 +36,7 @@ impl PenaltyFunction for Box {
     const CAPABILITIES: PenaltyCapabilities = PenaltyCapabilities {
         formula: "0, lower <= coef_j <= upper",
         convex: true,
+        linear: true,
         coupling: Coupling::Separable,
         columns_per_lane: 1,
         alpha: false,

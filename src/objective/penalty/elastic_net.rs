@@ -20,6 +20,7 @@ impl PenaltyFunction for ElasticNet {
     const CAPABILITIES: PenaltyCapabilities = PenaltyCapabilities {
         formula: "alpha sum_j factor_j (l1_ratio |coef_j| + 1/2 (1 - l1_ratio) coef_j^2)",
         convex: true,
+        linear: false,
         coupling: Coupling::Separable,
         columns_per_lane: 1,
         alpha: true,
@@ -53,7 +54,15 @@ impl PenaltyFunction for ElasticNet {
         x != T::zero()
     }
     fn derivatives(self, x: f64, l1: f64, l2: f64) -> PenaltyDerivatives {
-        PenaltyDerivatives { d1: l1 * x.signum() + l2 * x, d2: l2, d1_by_l1: x.signum(), d1_by_l2: x }
+        let sign = x.signum();
+        PenaltyDerivatives {
+            d1: l1 * sign + l2 * x,
+            d2: l2,
+            d1_by_l1: sign,
+            d1_by_l2: x,
+            by_l1: x.abs(),
+            by_l2: 0.5 * x * x,
+        }
     }
     fn kinks(self, _l1: f64) -> Vec<f64> {
         vec![0.0]

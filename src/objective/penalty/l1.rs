@@ -20,6 +20,7 @@ impl PenaltyFunction for L1 {
     const CAPABILITIES: PenaltyCapabilities = PenaltyCapabilities {
         formula: "alpha sum_j factor_j |coef_j|",
         convex: true,
+        linear: true,
         coupling: Coupling::Separable,
         columns_per_lane: 1,
         alpha: true,
@@ -51,7 +52,8 @@ impl PenaltyFunction for L1 {
         x != T::zero()
     }
     fn derivatives(self, x: f64, l1: f64, _l2: f64) -> PenaltyDerivatives {
-        PenaltyDerivatives { d1: l1 * x.signum(), d1_by_l1: x.signum(), ..PenaltyDerivatives::default() }
+        let sign = x.signum();
+        PenaltyDerivatives { d1: l1 * sign, d1_by_l1: sign, by_l1: x.abs(), ..PenaltyDerivatives::default() }
     }
     fn kinks(self, _l1: f64) -> Vec<f64> {
         vec![0.0]

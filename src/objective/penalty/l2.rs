@@ -20,6 +20,7 @@ impl PenaltyFunction for L2 {
     const CAPABILITIES: PenaltyCapabilities = PenaltyCapabilities {
         formula: "1/2 alpha sum_j factor_j coef_j^2",
         convex: true,
+        linear: false,
         coupling: Coupling::Separable,
         columns_per_lane: 1,
         alpha: true,
@@ -45,7 +46,13 @@ impl PenaltyFunction for L2 {
         true
     }
     fn derivatives(self, x: f64, _l1: f64, l2: f64) -> PenaltyDerivatives {
-        PenaltyDerivatives { d1: l2 * x, d2: l2, d1_by_l1: 0.0, d1_by_l2: x }
+        PenaltyDerivatives {
+            d1: l2 * x,
+            d2: l2,
+            d1_by_l2: x,
+            by_l2: 0.5 * x * x,
+            ..PenaltyDerivatives::default()
+        }
     }
     fn kinks(self, _l1: f64) -> Vec<f64> {
         vec![]

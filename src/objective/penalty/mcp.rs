@@ -38,6 +38,7 @@ impl PenaltyFunction for Mcp {
         formula: "sum_j (l |coef_j| - coef_j^2 / (2 gamma) for |coef_j| <= gamma l, else gamma l^2 / 2), \
                   l = alpha factor_j",
         convex: false,
+        linear: false,
         coupling: Coupling::Separable,
         columns_per_lane: 1,
         alpha: true,
@@ -77,14 +78,15 @@ impl PenaltyFunction for Mcp {
     }
     fn derivatives(self, x: f64, l1: f64, _l2: f64) -> PenaltyDerivatives {
         if x.abs() > self.gamma * l1 {
-            return PenaltyDerivatives::default();
+            return PenaltyDerivatives { by_l1: self.gamma * l1, ..PenaltyDerivatives::default() };
         }
         let sign = x.signum();
         PenaltyDerivatives {
             d1: l1 * sign - x / self.gamma,
             d2: -1.0 / self.gamma,
             d1_by_l1: sign,
-            d1_by_l2: 0.0,
+            by_l1: x.abs(),
+            ..PenaltyDerivatives::default()
         }
     }
     fn kinks(self, l1: f64) -> Vec<f64> {

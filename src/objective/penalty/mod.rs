@@ -46,7 +46,7 @@ impl<T: Real> Prox<T> {
 }
 
 /// Derivatives of `g` at a point where it is smooth: the penalty's part of the implicit solution on the
-/// manifold of the active coefficients.
+/// manifold of the active coefficients, and of the objective's own derivative.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct PenaltyDerivatives {
     /// `g'(x)`.
@@ -57,6 +57,10 @@ pub struct PenaltyDerivatives {
     pub d1_by_l1: f64,
     /// `∂g'(x)/∂l2`.
     pub d1_by_l2: f64,
+    /// `∂g(x)/∂l1`.
+    pub by_l1: f64,
+    /// `∂g(x)/∂l2`.
+    pub by_l2: f64,
 }
 
 /// A penalty `g(x; l1, l2)` of one coefficient.

@@ -20,6 +20,7 @@ impl PenaltyFunction for None {
     const CAPABILITIES: PenaltyCapabilities = PenaltyCapabilities {
         formula: "0",
         convex: true,
+        linear: true,
         coupling: Coupling::Separable,
         columns_per_lane: 1,
         alpha: false,

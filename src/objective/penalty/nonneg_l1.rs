@@ -20,6 +20,7 @@ impl PenaltyFunction for NonnegL1 {
     const CAPABILITIES: PenaltyCapabilities = PenaltyCapabilities {
         formula: "alpha sum_j factor_j coef_j, coef_j >= 0",
         convex: true,
+        linear: true,
         coupling: Coupling::Separable,
         columns_per_lane: 1,
         alpha: true,
@@ -49,8 +50,8 @@ impl PenaltyFunction for NonnegL1 {
     fn is_active<T: Real>(self, x: T) -> bool {
         x > T::zero()
     }
-    fn derivatives(self, _x: f64, l1: f64, _l2: f64) -> PenaltyDerivatives {
-        PenaltyDerivatives { d1: l1, d1_by_l1: 1.0, ..PenaltyDerivatives::default() }
+    fn derivatives(self, x: f64, l1: f64, _l2: f64) -> PenaltyDerivatives {
+        PenaltyDerivatives { d1: l1, d1_by_l1: 1.0, by_l1: x, ..PenaltyDerivatives::default() }
     }
     fn kinks(self, _l1: f64) -> Vec<f64> {
         vec![0.0]

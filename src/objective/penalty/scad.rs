@@ -38,6 +38,7 @@ impl PenaltyFunction for Scad {
         formula: "sum_j (l |coef_j| for |coef_j| <= l, (a l |coef_j| - (coef_j^2 + l^2) / 2) / (a - 1) for \
                   |coef_j| <= a l, else (a + 1) l^2 / 2), l = alpha factor_j",
         convex: false,
+        linear: false,
         coupling: Coupling::Separable,
         columns_per_lane: 1,
         alpha: true,
@@ -82,12 +83,17 @@ impl PenaltyFunction for Scad {
     fn derivatives(self, x: f64, l1: f64, _l2: f64) -> PenaltyDerivatives {
         let (a, size, sign) = (self.a, x.abs(), x.signum());
         if size > a * l1 {
-            PenaltyDerivatives::default()
+            PenaltyDerivatives { by_l1: (a + 1.0) * l1, ..PenaltyDerivatives::default() }
         } else if size > l1 {
-            let d1 = (a * l1 * sign - x) / (a - 1.0);
-            PenaltyDerivatives { d1, d2: -1.0 / (a - 1.0), d1_by_l1: a * sign / (a - 1.0), d1_by_l2: 0.0 }
+            PenaltyDerivatives {
+                d1: (a * l1 * sign - x) / (a - 1.0),
+                d2: -1.0 / (a - 1.0),
+                d1_by_l1: a * sign / (a - 1.0),
+                by_l1: (a * size - l1) / (a - 1.0),
+                ..PenaltyDerivatives::default()
+            }
         } else {
-            PenaltyDerivatives { d1: l1 * sign, d2: 0.0, d1_by_l1: sign, d1_by_l2: 0.0 }
+            PenaltyDerivatives { d1: l1 * sign, d1_by_l1: sign, by_l1: size, ..PenaltyDerivatives::default() }
         }
     }
     fn kinks(self, l1: f64) -> Vec<f64> {
