@@ -8,6 +8,7 @@ mod common;
 mod comparison;
 mod data;
 mod derivatives;
+mod differentiate;
 mod docs;
 mod embedding;
 mod engines;

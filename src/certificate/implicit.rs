@@ -197,14 +197,9 @@ impl<'a> Manifold<'a> {
             objective.design.apply_t_vector((0..z.len()).map(of).collect::<Array1<f64>>().view())
         });
         let of = |j: &usize| {
-            let moves = match by.factor_seed {
-                _ if *j >= objective.features() => 0.0,
-                None => objective.penalty_factors()[*j],
-                Some(feature) => f64::from(u8::from(feature == *j)),
-            };
+            let (dl1, dl2) = by.of_coefficient(*j, &objective.penalty_factors);
             let of_penalty = self.penalty(*j, state[*j]);
-            moves * (by.l1 * of_penalty.d1_by_l1 + by.l2 * of_penalty.d1_by_l2)
-                + by_target.as_ref().map_or(0.0, |v| v[*j])
+            dl1 * of_penalty.d1_by_l1 + dl2 * of_penalty.d1_by_l2 + by_target.as_ref().map_or(0.0, |v| v[*j])
         };
         self.active.iter().map(of).collect()
     }

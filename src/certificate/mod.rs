@@ -7,11 +7,11 @@
 
 use std::borrow::Cow;
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayView3, Axis};
-use rayon::prelude::*;
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
-use crate::error::{Error, Result};
-use crate::lanes::{Job, Lane};
+#[cfg(feature = "serde")]
+use crate::error::Result;
+use crate::lanes::Lane;
 use crate::objective::{Derivative, Objective, Zeros};
 
 mod active_set;
@@ -20,7 +20,9 @@ mod gap;
 pub mod implicit;
 mod newton;
 mod obstacle;
+mod on_manifold;
 mod path;
+mod states;
 mod system;
 
 use gap::Point;
@@ -28,7 +30,9 @@ use implicit::Manifold;
 pub(crate) use newton::{Limits, MAX_OPERATIONS, most_active};
 use newton::{Newton, Scales, Stationary};
 pub use obstacle::Obstacle;
+pub(crate) use on_manifold::OnManifold;
 pub(crate) use path::Follower;
+pub use states::certify;
 use system::SINGULAR;
 
 /// What bounds the value of a lane.
@@ -206,6 +210,16 @@ impl<'a> Certifier<'a> {
 
     /// The certificate of a lane at its state, `[1 + d, q]`.
     pub(crate) fn certify(&self, lane: usize, state: ArrayView2<'_, f64>, limits: Limits<'_>) -> Certified {
+        self.certify_and_keep(lane, state, limits).0
+    }
+
+    /// The same, with the system of the solution, if that was found.
+    pub(crate) fn certify_and_keep(
+        &self,
+        lane: usize,
+        state: ArrayView2<'_, f64>,
+        limits: Limits<'_>,
+    ) -> (Certified, Option<OnManifold<'_>>) {
         let lane = &self.lanes[lane];
         self.of(lane.fold).certify(lane, state, limits)
     }
@@ -223,8 +237,13 @@ struct OfObjective<'a> {
 }
 
 impl OfObjective<'_> {
-    /// The certificate of a lane at its state, `[1 + d, q]`.
-    fn certify(&self, lane: &Lane, state: ArrayView2<'_, f64>, limits: Limits<'_>) -> Certified {
+    /// The certificate of a lane at its state, `[1 + d, q]`, and the system of the solution.
+    fn certify<'a>(
+        &'a self,
+        lane: &'a Lane,
+        state: ArrayView2<'_, f64>,
+        limits: Limits<'_>,
+    ) -> (Certified, Option<OnManifold<'a>>) {
         let x = self.objective.within_domain(state.row(0));
         let mut manifold = Manifold::new(&self.objective, lane, x.view());
         let at = Point::new(&manifold, x);
@@ -236,13 +255,15 @@ impl OfObjective<'_> {
             Ok(found) => {
                 let best = newton.value(&found.at);
                 if !(value.is_finite() && best.is_finite()) {
-                    return self.without_solution(gap, Obstacle::Stalled);
+                    return (self.without_solution(gap, Obstacle::Stalled), None);
                 }
                 let of_found = self.value_bound(&manifold, &found);
                 let above = ((value - best) / self.scales.loss).max(0.0) + of_found.0;
-                self.compare(&manifold, &found, (state, &start), (gap, above), of_found, best)
+                let certified =
+                    self.compare(&manifold, &found, (state, &start), (gap, above), of_found, best);
+                (certified, Some(OnManifold { manifold, found }))
             }
-            Err(obstacle) => self.without_solution(gap, obstacle),
+            Err(obstacle) => (self.without_solution(gap, obstacle), None),
         }
     }
 
@@ -438,45 +459,6 @@ impl Certified {
             (false, _) => Verdict::Red,
         };
     }
-}
-
-/// Certifies lanes at their states, `[lanes, 1 + d, q]` as [`Session::read`] gives them, in parallel: for
-/// each its certificate, and the polished state `[1 + d, q]` if Newton's method found a solution and every
-/// derivative is by a hyperparameter. [`Certificate::iterate`] bounds the given state; the verdict, by
-/// the tolerance of the job, is on the polished one, where there is one. It blocks, and takes up to a
-/// gibibyte for all threads: larger active sets have the obstacle [`Obstacle::TooLarge`].
-///
-#[cfg_attr(feature = "gpu", doc = "[`Session::read`]: crate::engine::gpu::Session::read")]
-#[cfg_attr(not(feature = "gpu"), doc = "[`Session::read`]: crate")]
-///
-/// # Errors
-/// States of another shape, or a job whose tolerance is 0.
-pub fn certify(
-    job: &Job<'_>,
-    states: ArrayView3<'_, f64>,
-) -> Result<Vec<(Certificate, Option<Array2<f64>>)>> {
-    let shape = (job.lanes.len(), 1 + job.derivatives.len(), job.problem.state_rows());
-    if states.dim() != shape {
-        let [found, expected] = [states.dim(), shape].map(|(b, m, q)| format!("{b} x {m} x {q}"));
-        let expected = format!("{expected}: lanes, 1 + derivatives, rows of the state");
-        return Err(Error::usage("certificate", found, expected, "Give all lanes of the job."));
-    }
-    if job.tol == 0.0 {
-        let remedy = "Set the tolerance of the sweep.";
-        return Err(Error::usage("certificate", "a tolerance of 0", "a positive one", remedy));
-    }
-    let certifier = Certifier::new(job.problem, job.derivatives, job.lanes);
-    let active = most_active(1 << 30, 1);
-    let limits = Limits { active, operations: MAX_OPERATIONS, stopped: &|| false };
-    let has_derivatives = job.derivatives.iter().any(|d| !d.is_of_process());
-    let polishes = !job.derivatives.iter().any(Derivative::is_of_process);
-    let of = |lane: usize| {
-        let mut certified = certifier.certify(lane, states.index_axis(Axis(0), lane), limits);
-        certified.judge(job.tol, has_derivatives, polishes);
-        let polished = certified.polished.filter(|_| polishes);
-        (certified.certificate, polished.map(|polished| polished.state))
-    };
-    Ok((0..shape.0).into_par_iter().map(of).collect())
 }
 
 /// The tolerance of derivatives: a value within `tol` leaves a relative error of about `√tol` in the

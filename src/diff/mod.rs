@@ -2,12 +2,21 @@
 
 mod analysis;
 mod check;
+mod cost;
+mod criterion;
+mod differentiate;
 pub mod late_start;
+mod mode;
 pub mod rates;
+pub(crate) mod unrolled;
 
 pub use crate::certificate::implicit;
 pub use analysis::{LaneAnalysis, LateStart, analyse, resolve_manifold, solutions};
 pub use check::{CheckRow, check};
+pub use cost::{Choice, Estimate};
+pub use criterion::Criterion;
+pub use differentiate::{Differentiate, Differentiated, DifferentiatedLane, Kind};
+pub use mode::Mode;
 
 use crate::error::{Error, Result};
 use crate::solve::Sweep;

@@ -23,6 +23,14 @@ impl Columns {
         }
     }
 
+    /// `[p]`: a gradient by the coefficients in given units as one by those of the fit.
+    pub(crate) fn gradient_of_fit(&self, mut gradient: Array1<f64>) -> Array1<f64> {
+        if let Some(standardization) = &self.standardization {
+            gradient.iter_mut().zip(&standardization.scale).for_each(|(g, scale)| *g /= scale);
+        }
+        gradient
+    }
+
     pub(crate) fn is_standardized(&self) -> bool {
         self.standardization.is_some()
     }
@@ -40,7 +48,12 @@ impl Columns {
 
     /// The same in the units of the original data.
     pub(crate) fn fit(&self, trace: &Trace, polished: &Polish, lane: usize) -> Fit<'_> {
-        let Model { coef, intercept, dcoef, dintercept } = self.model(trace, polished, lane);
+        self.in_given_units(self.model(trace, polished, lane))
+    }
+
+    /// A model in the units of the original data.
+    pub(crate) fn in_given_units(&self, model: Model) -> Fit<'_> {
+        let Model { coef, intercept, dcoef, dintercept } = model;
         let mut fit = Fit { names: &self.names, coef, intercept, dcoef, dintercept };
         if let Some(standardization) = &self.standardization {
             fit.intercept += standardization.to_given_units(fit.coef.view_mut());

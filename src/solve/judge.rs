@@ -13,6 +13,8 @@ pub(super) struct Judge<'a> {
     /// Tolerance of the sweep; 0 for exactly the planned iterations, which are not certified.
     pub(super) tol: f64,
     pub(super) iterations: usize,
+    /// True if a lane ends with the active set of the solution, however far its values are.
+    pub(super) until_identified: bool,
     pub(super) precision: Precision,
     /// True if the delivered result is the polished one.
     pub(super) polishes: bool,
@@ -39,6 +41,8 @@ impl Decided {
 
 /// Factor of the engine's tolerance when a certificate fails.
 const FINER: f64 = 0.1;
+/// The engine's first tolerance where lanes end with the active set of the solution.
+pub(super) const COARSE: f64 = 1e-2;
 /// The engine's tolerance is not refined below this many roundings: its measures are rounding there.
 const FINEST: f64 = 0.25;
 
@@ -77,7 +81,11 @@ impl Judge<'_> {
         if let Some(status) = stop().filter(|_| obstacle == Some(Obstacle::Stopped)) {
             return Decided::Finish(state, LaneOutcome { status, ..outcome }, None);
         }
-        let meets = certified.meets(self.tol, self.has_derivatives, outcome.derivative_residual);
+        let meets = if self.until_identified {
+            certified.certificate.identified
+        } else {
+            certified.meets(self.tol, self.has_derivatives, outcome.derivative_residual)
+        };
         if obstacle == Some(Obstacle::Unbounded) {
             outcome.status = Status::Unbounded;
         } else if meets {

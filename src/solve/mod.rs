@@ -1,6 +1,7 @@
 //! The host-side scheduler: expands a sweep into lanes, plans it, runs the lanes on engines and returns the
 //! trace, at the end or as a stream.
 
+mod access;
 mod alphas;
 mod chunk_sizer;
 mod curvature;
@@ -14,6 +15,7 @@ mod queue;
 mod result;
 mod run;
 mod scheduler;
+mod segment;
 mod step_limit;
 mod sweep;
 mod timing;

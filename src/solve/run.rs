@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use ndarray::Array1;
 use rayon::prelude::*;
 
-use super::judge::{Judge, resolution};
+use super::judge::{COARSE, Judge, resolution};
 use super::scheduler::{Event, Scheduler};
 use super::{LaneResult, Path, Prepared, Progress, RunInfo, Sweep, SweepResult};
 use crate::Instant;
@@ -66,8 +66,12 @@ impl Sweep {
         // Lanes that cannot resume on their own, as under a metric that is tabulated by iteration, run to
         // their end.
         let resumes = plans.iter().all(|plan| plan.refills);
-        let engine_tol =
-            if self.tol > 0.0 && resumes { self.tol.max(resolution(self.precision)) } else { 0.0 };
+        let coarse = if self.until_identified { COARSE } else { 0.0 };
+        let engine_tol = if self.tol > 0.0 && resumes {
+            self.tol.max(resolution(self.precision)).max(coarse)
+        } else {
+            0.0
+        };
         let problem = self.problem_of(&plans);
         let job = prepared.job(&problem, engine_tol);
         let solved = self.problem_of_path(&problem, &prepared.derivatives);
@@ -77,6 +81,7 @@ impl Sweep {
             certifier: Certifier::new(&solved, &prepared.derivatives, &prepared.lanes),
             tol: self.tol,
             iterations: self.iterations,
+            until_identified: self.until_identified,
             precision: self.precision,
             polishes: self.delivers_polished(&prepared),
             most_active: most_active(self.spare_memory(&plans), chains),

@@ -31,7 +31,7 @@ pub struct Sweep {
     pub(super) iterations: usize,
     pub(super) tol: f64,
     check_every: usize,
-    derivatives: Option<Vec<Derivative>>,
+    pub(super) derivatives: Option<Vec<Derivative>>,
     every: Option<usize>,
     pub(super) keep: Keep,
     pub(super) start: Option<Array2<f64>>,
@@ -42,6 +42,7 @@ pub struct Sweep {
     pub(super) memory_budget: u64,
     sparsity: Option<bool>,
     pub(super) polish: bool,
+    pub(super) until_identified: bool,
     chunk: Option<usize>,
     pub(super) deadline: Option<Duration>,
     pub(super) on_fault: OnFault,
@@ -72,6 +73,7 @@ impl Sweep {
             memory_budget: DEFAULT_MEMORY_BUDGET,
             sparsity: None,
             polish: true,
+            until_identified: false,
             chunk: None,
             deadline: None,
             on_fault: OnFault::default(),
@@ -284,11 +286,7 @@ impl Sweep {
             return Err(Error::usage("tol", self.tol.to_string(), "a finite number, zero or larger", ""));
         }
         self.check_range()?;
-        let derivatives = match &self.derivatives {
-            Some(list) => list.clone(),
-            None if penalty.uses_alpha() => vec![Derivative::LogAlpha],
-            None => Vec::new(),
-        };
+        let derivatives = self.derivatives_or_default();
         let standard = || Alphas::standard(problem);
         let alphas = self.alphas.clone().unwrap_or_else(standard).resolve(problem, l1_ratio)?;
         // Before lanes and tables are laid out.
