@@ -25,6 +25,7 @@ mod demo;
 mod doctor;
 mod engine;
 mod flags;
+mod grad;
 mod grad_check;
 mod input;
 mod interrupt;
@@ -74,6 +75,9 @@ enum Command {
     Doctor(doctor::Args),
     /// Measure speed and accuracy.
     Bench(bench::Args),
+    /// Differentiate the models by hyperparameters, in any of six ways: gradients of a criterion, and
+    /// derivatives of all coefficients.
+    Grad(grad::Args),
     /// Compare the derivatives with central differences at a fixed number of iterations.
     GradCheck(grad_check::Args),
     /// Show, clear or time ahead how products are best cut on a GPU.
@@ -137,6 +141,7 @@ fn run() -> Result<u8> {
         Command::Reproduce(args) => reproduce::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Grad(args) => grad::run(&args),
         Command::GradCheck(args) => grad_check::run(&args),
         #[cfg(feature = "gpu")]
         Command::Tuner(args) => tuner::run(&args),

@@ -93,8 +93,8 @@ pub(crate) struct Settings {
     )]
     tol: f64,
     /// What to differentiate with respect to: log_alpha, alpha, l1_ratio, penalty_factor:FEATURE,
-    /// target:FILE.npy, log_step, step:K, momentum:K, or none [default: log_alpha where the penalty has an
-    /// alpha]
+    /// target:FILE.npy, log_step, step:K, momentum:K, or none; penalty_factor:*, step:* and momentum:* are
+    /// all features, all iterations [default: log_alpha where the penalty has an alpha]
     #[arg(help_heading = "Derivatives", long, value_name = "LIST", value_delimiter = ',')]
     derivative: Option<Vec<String>>,
     /// Keep a full frame every so many iterations [default: a fiftieth of them, more if frames would fill the
@@ -272,15 +272,16 @@ impl Settings {
         if let Some(list) = &self.derivative {
             let names = sweep.problem().feature_names().to_vec();
             let wanted = list.iter().filter(|d| *d != "none");
-            let parsed: Result<Vec<Derivative>> = wanted
+            let parsed: Result<Vec<Vec<Derivative>>> = wanted
                 .map(|text| match text.strip_prefix("target:") {
                     Some(file) => {
-                        self.read_vector("--derivative target", Path::new(file)).map(Derivative::Target)
+                        let direction = self.read_vector("--derivative target", Path::new(file))?;
+                        Ok(vec![Derivative::Target(direction)])
                     }
-                    None => Derivative::parse(text, &names),
+                    None => Derivative::parse_all(text, &names, self.iterations),
                 })
                 .collect();
-            sweep = sweep.derivatives(parsed?);
+            sweep = sweep.derivatives(parsed?.concat());
         }
         if let Some(every) = self.every {
             sweep = sweep.every(every);

@@ -7,6 +7,7 @@ use npyz::WriterBuilder;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
+use proxjet::diff::Differentiated;
 use proxjet::result::Trace;
 
 /// Writes a trace as a NPZ archive: float64, C order, `iteration`, `recorded`, `fold` and `fold_id` as int64,
@@ -44,6 +45,29 @@ pub fn write_trace<W: Write + Seek>(trace: &Trace, id: &str, out: W) -> std::io:
     }
     if let Some(hypergradient) = &trace.hypergradient {
         archive.array("hypergradient", hypergradient)?;
+    }
+    archive.zip.finish().map_err(std::io::Error::from)?.flush()
+}
+
+/// Writes derivatives as a NPZ archive, float64 in C order: `coef [b, p]`, `intercept [b]`, `alpha [b]`,
+/// `l1_ratio [b]`; where there are, `dcoef [b, h, p]`, `dintercept [b, h]` and `gradient [b, h]`.
+///
+/// # Errors
+/// Errors of the writer.
+pub fn write_gradient<W: Write + Seek>(found: &Differentiated, out: W) -> std::io::Result<()> {
+    let mut archive = Archive { zip: ZipWriter::new(out) };
+    archive.array("coef", &found.coef)?;
+    archive.array("intercept", &found.intercept)?;
+    archive.array("alpha", &found.sweep.trace.alpha)?;
+    archive.array("l1_ratio", &found.sweep.trace.l1_ratio)?;
+    if let Some(dcoef) = &found.dcoef {
+        archive.array("dcoef", dcoef)?;
+    }
+    if let Some(dintercept) = &found.dintercept {
+        archive.array("dintercept", dintercept)?;
+    }
+    if let Some(gradient) = &found.gradient {
+        archive.array("gradient", gradient)?;
     }
     archive.zip.finish().map_err(std::io::Error::from)?.flush()
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 use proxjet::certificate::Verdict;
+use proxjet::engine::Status;
 use proxjet::solve::{CrossValidated, LaneResult, SweepResult};
 
 /// Most lines of the short table, its header included.
@@ -11,7 +12,7 @@ const LINES: usize = 20;
 
 /// Lanes of the short table: all if they fit, else lanes at even distances, the best one and both ends among
 /// them.
-fn shown(lanes: usize, best: Option<usize>) -> Vec<usize> {
+pub(crate) fn shown(lanes: usize, best: Option<usize>) -> Vec<usize> {
     let most = LINES - 2;
     if lanes <= most {
         return (0..lanes).collect();
@@ -113,14 +114,19 @@ pub fn best_candidate(best: &CrossValidated, candidates: &[CrossValidated]) -> S
 
 /// The verdict in its colour; without one, the status.
 fn verdict(lane: &LaneResult) -> String {
-    let Some(certificate) = &lane.certificate else { return lane.status.name().into() };
-    let color = match certificate.verdict {
+    verdict_of(lane.status, lane.certificate.map(|certificate| certificate.verdict))
+}
+
+/// The verdict of a certificate in its colour; without one, the status.
+pub(crate) fn verdict_of(status: Status, verdict: Option<Verdict>) -> String {
+    let Some(verdict) = verdict else { return status.name().into() };
+    let color = match verdict {
         Verdict::Green => AnsiColor::Green,
         Verdict::Amber => AnsiColor::Yellow,
         Verdict::Red => AnsiColor::Red,
     };
     let style = color.on_default();
-    format!("{style}{}{style:#}", certificate.verdict.name())
+    format!("{style}{}{style:#}", verdict.name())
 }
 
 /// Five digits, in plain notation where that is short.
