@@ -1,8 +1,8 @@
 //! The numbers of slots, and of iterations of a chunk, that fit the memory.
 
 use super::{
-    Buffer, CHUNK_MAX, CHUNK_SECONDS, DeviceKind, FRAME_BYTES, FUSED_TANGENTS, Keep, Limits, MetricKind,
-    Program, RecordLayout, Request, Strategy,
+    Buffer, CHUNK_MAX, CHUNK_SECONDS, DeviceKind, FRAME_BYTES, FUSED_TANGENTS, ITERATE_BYTES, Keep, Limits,
+    MetricKind, Program, RecordLayout, Request, Strategy,
 };
 use crate::error::{Error, ErrorKind, Result, bytes};
 
@@ -142,7 +142,9 @@ pub(super) fn chunk(r: &Request, limits: &Limits, lanes: usize) -> (usize, usize
     let by_time = (CHUNK_SECONDS / seconds) as usize;
     let columns = (lanes as u64).saturating_mul(1 + r.tangents as u64);
     let frame = columns.saturating_mul(r.state_rows as u64).saturating_mul(r.precision.bytes());
-    let frames = (FRAME_BYTES / frame.max(1)).max(1) as usize;
+    // Whoever watches iterates go by keeps what is needed of them.
+    let most = if r.kept() == Keep::Iterates { ITERATE_BYTES } else { FRAME_BYTES };
+    let frames = (most / frame.max(1)).max(1) as usize;
     let by_tables = match r.metric {
         MetricKind::Table { per_lane: true } => {
             let row = (lanes as u64).saturating_mul(r.state_rows as u64).saturating_mul(r.precision.bytes());

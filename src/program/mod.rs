@@ -54,6 +54,8 @@ pub const CHUNK_SECONDS: f64 = 0.05;
 const CHUNK_MAX: usize = 256;
 /// Most bytes of frames in flight.
 const FRAME_BYTES: u64 = 64 << 20;
+/// The same where every iterate is one.
+const ITERATE_BYTES: u64 = 8 << 20;
 /// Rows that an invocation of an element-wise kernel adds up before partial sums are reduced.
 pub const ROW_BLOCK: usize = 32;
 /// Most tangents of a lane for which the step is an epilogue of the gradient's product, and the loss

@@ -160,6 +160,7 @@ fn times(report: &Report) -> Vec<(String, Sample)> {
         let what = format!("{} x {}, {} alphas, {}", p.rows, p.features, p.lanes, p.precision);
         (format!("paths {what}: {}", p.what), p.seconds.clone())
     });
+    let modes = report.modes.iter().map(|m| (format!("modes {}: {}", m.what, m.mode), m.seconds.clone()));
     let cancel = report.cancel.iter().flat_map(|c| {
         let what =
             format!("{} x {}, {} lanes, d={}, {}", c.rows, c.features, c.lanes, c.tangents, c.precision);
@@ -168,7 +169,7 @@ fn times(report: &Report) -> Vec<(String, Sample)> {
             (format!("deadline {what}"), Sample::new(c.deadlines.values.clone())),
         ]
     });
-    let all = products.chain(shapes).chain(lanes).chain(sparsity).chain(paths).chain(cancel);
+    let all = products.chain(shapes).chain(lanes).chain(sparsity).chain(paths).chain(modes).chain(cancel);
     // A product shared by several entries was measured several times.
     let mut list: Vec<(String, Sample)> = Vec::new();
     for (what, sample) in all {

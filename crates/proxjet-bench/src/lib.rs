@@ -13,6 +13,7 @@ use report::{Host, Peak, SCHEMA, Settings, Versions};
 mod accuracy;
 mod compare;
 mod machine;
+mod modes;
 mod paths;
 mod report;
 mod sections;
@@ -62,6 +63,7 @@ pub fn measure(
         lanes: Vec::new(),
         sparsity: Vec::new(),
         paths: Vec::new(),
+        modes: Vec::new(),
         cancel: None,
         accuracy: Vec::new(),
         skipped: Vec::new(),
@@ -85,6 +87,7 @@ pub fn measure(
             Section::Lanes => sections::lanes(plan, machine, report)?,
             Section::Sparsity => sections::sparsity(plan, machine, report)?,
             Section::Paths => paths::paths(plan, machine, report)?,
+            Section::Modes => modes::modes(plan, machine, report)?,
             Section::Cancel => sections::cancel(plan, machine, report)?,
             // Of whole processes: the program runs it.
             Section::Peers => {}

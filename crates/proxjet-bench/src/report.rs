@@ -29,6 +29,8 @@ pub struct Report {
     pub(crate) sparsity: Vec<Sparsity>,
     #[serde(default)]
     pub(crate) paths: Vec<Pair>,
+    #[serde(default)]
+    pub(crate) modes: Vec<ModeTime>,
     pub(crate) cancel: Option<Cancel>,
     pub(crate) accuracy: Vec<Accuracy>,
     pub(crate) skipped: Vec<Skipped>,
@@ -290,6 +292,31 @@ pub(crate) struct Pair {
     /// Of all lanes together.
     pub(crate) iterations: f64,
     pub(crate) iterations_than: f64,
+}
+
+/// A sweep that was differentiated in one mode.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ModeTime {
+    pub(crate) what: String,
+    pub(crate) mode: String,
+    /// True if the mode `auto` would have chosen it.
+    pub(crate) chosen: bool,
+    /// Number of derivatives, and true if those of all coefficients were computed.
+    pub(crate) derivatives: usize,
+    pub(crate) jacobian: bool,
+    pub(crate) precision: String,
+    /// Of everything, certificates included.
+    pub(crate) seconds: Sample,
+    /// Of the sweep alone, without derivatives.
+    pub(crate) seconds_plain: Sample,
+    pub(crate) ratio: Sample,
+    /// Bytes in use at most, as counted.
+    pub(crate) bytes: u64,
+    /// The largest relative error of a lane's gradient, against that of the solution; absent in modes that
+    /// deliver that.
+    pub(crate) error: Option<f64>,
+    /// Of all lanes together.
+    pub(crate) iterations: f64,
 }
 
 /// A lasso with and without exact sparsity, in the direct strategy.

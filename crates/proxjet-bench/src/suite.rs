@@ -40,6 +40,8 @@ pub enum Section {
     Sparsity,
     /// Folds in one batch, warm-started paths and sparse designs
     Paths,
+    /// Every way to differentiate, beside the same sweep without derivatives
+    Modes,
     /// How soon a run ends that is cancelled or has a deadline
     Cancel,
     /// Derivatives and iterates against independent computations

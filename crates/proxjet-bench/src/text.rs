@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::compare::{Comparison, Side};
-use crate::report::{Entry, Latency, Report};
+use crate::report::{Entry, Latency, ModeTime, Report};
 
 /// A table with aligned columns; the first `left` columns are left-aligned.
 fn table(left: usize, head: &[&str], rows: &[Vec<String>]) -> String {
@@ -56,7 +56,7 @@ pub(crate) fn report(report: &Report) -> String {
         "{}, suite {}, median of {} repetitions of about {} s; {:.0} s in all",
         report.date, settings.suite, settings.repeat, settings.sample_seconds, report.seconds
     );
-    for part in [products, shapes, kernels, lanes, sparsity, paths, cancel, accuracy, skipped] {
+    for part in [products, shapes, kernels, lanes, sparsity, paths, modes, cancel, accuracy, skipped] {
         out += &part(report);
     }
     out
@@ -248,6 +248,37 @@ fn paths(report: &Report) -> String {
         first.precision,
         table(2, &head, &rows)
     )
+}
+
+fn modes(report: &Report) -> String {
+    let mut out = String::new();
+    for of_case in report.modes.chunk_by(|a, b| a.what == b.what) {
+        let row = |m: &ModeTime| {
+            vec![
+                m.mode.clone(),
+                if m.chosen { "auto".into() } else { String::new() },
+                digits(m.seconds.median),
+                digits(m.ratio.median),
+                digits(m.bytes as f64 / 1e6),
+                or_dash(m.error.map(|e| format!("{e:.0e}"))),
+                digits(m.iterations),
+            ]
+        };
+        let rows: Vec<_> = of_case.iter().map(row).collect();
+        let first = &of_case[0];
+        let all = if first.jacobian { ", of all coefficients" } else { "" };
+        let _ = write!(
+            out,
+            "\nmodes: {}; {} derivative(s) of the held-out loss{all}, {}; plain: the sweep alone, {} s; \
+             error: of the gradient,\nagainst the solution's; iterations: of all lanes\n{}",
+            first.what,
+            first.derivatives,
+            first.precision,
+            digits(first.seconds_plain.median),
+            table(2, &["mode", "", "s", "/ plain", "MB", "error", "iterations"], &rows)
+        );
+    }
+    out
 }
 
 fn cancel(report: &Report) -> String {

@@ -25,7 +25,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',')]
     only: Vec<Section>,
     /// Rows, features and lanes to measure instead of the suite's; may be repeated. The first one is also
-    /// that of 'lanes', 'sparsity', 'paths' and 'cancel'
+    /// that of 'lanes', 'sparsity', 'paths', 'modes' and 'cancel'
     #[arg(long, value_name = "N,P,B")]
     shape: Vec<String>,
     /// Numbers of derivatives per lane [default: 0,1 in quick, 0,1,4 in full]

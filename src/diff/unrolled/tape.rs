@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use ndarray::{Array1, ArrayView1};
+use ndarray::{Array1, ArrayView1, Axis};
+use rayon::prelude::*;
 
 use super::group::PIECE;
 use crate::engine::{Chunk, Slot};
@@ -116,31 +117,32 @@ impl Tape {
 
     /// Takes the iterates of a chunk, up to the lanes' iterations and to iterate `last`.
     pub(crate) fn take_iterates(&mut self, chunk: &Chunk, last: usize) {
+        let mut of_lanes: Vec<Vec<(usize, ArrayView1<'_, f64>)>> = vec![Vec::new(); self.lanes.len()];
         for frame in &chunk.frames {
-            for ((lane, k), state) in frame.lanes.iter().zip(frame.state.outer_iter()) {
+            for ((lane, k), state) in frame.lanes.iter().zip(frame.state.axis_iter(Axis(0))) {
                 if *k <= self.lanes[*lane].iterations().min(last) {
-                    self.put(*lane, *k, state.row(0));
+                    of_lanes[*lane].push((*k, state.index_axis_move(Axis(0), 0)));
                 }
             }
         }
+        let how = (self.keeps, self.is_sparse, self.every);
+        let put = |(lane, iterates): (&mut LaneTape, Vec<_>)| -> i64 {
+            iterates.into_iter().map(|(k, x)| lane.put(k, x, how)).sum()
+        };
+        let bytes = self.lanes.par_iter_mut().zip(of_lanes).map(put).sum();
+        self.count(bytes);
     }
 
     /// Stores iterate `k` of a lane, `[q]`: the next one, or the first of a lane that has none.
     pub(crate) fn put(&mut self, lane: usize, k: usize, x: ArrayView1<'_, f64>) {
-        let of = &mut self.lanes[lane];
-        if of.iterates.is_empty() {
-            of.first = k;
-        }
-        // After a fault a lane goes on from its last collected chunk.
-        of.iterates.truncate(k - of.first);
-        let last = of.iterates.last().and_then(Option::as_ref);
-        let (iterate, bytes) = Iterate::new(x, self.keeps, self.is_sparse, last);
-        of.iterates.push(Some(iterate));
-        self.bytes += bytes;
+        let bytes = self.lanes[lane].put(k, x, (self.keeps, self.is_sparse, self.every));
+        self.count(bytes);
+    }
+
+    /// Counts bytes that were taken, or freed.
+    fn count(&mut self, bytes: i64) {
+        self.bytes = self.bytes.saturating_add_signed(bytes);
         self.peak = self.peak.max(self.bytes);
-        if k > of.first && !is_kept(k - 1, self.every) {
-            self.bytes -= of.drop(k - 1);
-        }
     }
 
     /// Doubles the distance of the iterates that are kept.
@@ -171,21 +173,28 @@ impl Iterate {
             let bytes = size_of_val(&*all) as u64;
             return (Iterate::Dense(all), bytes);
         }
-        let rows = || x.iter().enumerate().filter(|(_, v)| **v != 0.0);
-        let code = |(j, v): (usize, &f64)| 2 * j as u32 + u32::from(*v < 0.0);
-        let shared = last.and_then(Iterate::codes).filter(|codes| rows().map(code).eq(codes.iter().copied()));
-        let (codes, mut bytes) = match shared {
+        let count = x.iter().map(|v| usize::from(*v != 0.0)).sum();
+        let is_like = |codes: &&Arc<[u32]>| {
+            let has = |code: &u32| {
+                let v = x[(code / 2) as usize];
+                v != 0.0 && (v < 0.0) != code.is_multiple_of(2)
+            };
+            codes.len() == count && codes.iter().all(has)
+        };
+        let (codes, mut bytes) = match last.and_then(Iterate::codes).filter(is_like) {
             Some(codes) => (codes.clone(), 0),
             None => {
-                let codes: Arc<[u32]> = rows().map(code).collect();
-                let bytes = size_of_val(&*codes) as u64;
-                (codes, bytes)
+                let mut codes = Vec::with_capacity(count);
+                let rows = x.iter().enumerate().filter(|(_, v)| **v != 0.0);
+                codes.extend(rows.map(|(j, v)| 2 * j as u32 + u32::from(*v < 0.0)));
+                let bytes = size_of_val(&codes[..]) as u64;
+                (codes.into(), bytes)
             }
         };
         if keeps == Keeps::Signs {
             return (Iterate::Signs(codes), bytes);
         }
-        let values: Arc<[f64]> = rows().map(|(_, v)| *v).collect();
+        let values: Arc<[f64]> = codes.iter().map(|code| x[(code / 2) as usize]).collect();
         bytes += size_of_val(&*values) as u64;
         (Iterate::Sparse(codes, values), bytes)
     }
@@ -211,6 +220,25 @@ impl Iterate {
 }
 
 impl LaneTape {
+    /// Stores iterate `k`, `[q]`; returns the bytes that this takes, less those that it frees.
+    fn put(
+        &mut self,
+        k: usize,
+        x: ArrayView1<'_, f64>,
+        (keeps, is_sparse, every): (Keeps, bool, usize),
+    ) -> i64 {
+        if self.iterates.is_empty() {
+            self.first = k;
+        }
+        // After a fault a lane goes on from its last collected chunk.
+        self.iterates.truncate(k - self.first);
+        let last = self.iterates.last().and_then(Option::as_ref);
+        let (iterate, taken) = Iterate::new(x, keeps, is_sparse, last);
+        self.iterates.push(Some(iterate));
+        let freed = if k > self.first && !is_kept(k - 1, every) { self.drop(k - 1) } else { 0 };
+        taken as i64 - freed as i64
+    }
+
     fn take_steps(&mut self, chunk: &Chunk, (s, slot): (usize, &Slot), schedule: &LaneSchedule) {
         let done = slot.iterations();
         for (row, i) in chunk.recorded.iter().enumerate().filter(|(_, i)| **i < done) {
