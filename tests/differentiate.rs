@@ -25,8 +25,8 @@ fn random(count: usize, seed: u64) -> Vec<f64> {
 }
 
 /// `|⟨c, dx u⟩ − ⟨dx' c, u⟩|` for the cotangent `c` of each lane and every derivative `u`, relative to the
-/// sum of the sizes of all terms, or to a thousandth of those of `⟨c, x⟩`, where derivatives have decayed to
-/// rounding: tangents that the engine carries against the sweep backward.
+/// sum of the sizes of all terms, or to those of `⟨c, x⟩`, by the step over it: what is smaller than the
+/// coefficients' own rounding has decayed. Tangents that the engine carries against the sweep backward.
 fn transposition_error(sweep: &Sweep, seed: u64) -> f64 {
     let engine = &mut CpuEngine::new();
     let found = Differentiate::new(sweep.clone()).mode(Mode::Forward).run(engine).unwrap();
@@ -35,11 +35,12 @@ fn transposition_error(sweep: &Sweep, seed: u64) -> f64 {
     let cotangents = Array2::from_shape_vec((b, p), random(b * p, seed)).unwrap();
     let reverse =
         Differentiate::new(sweep.clone()).mode(Mode::Reverse).vjp(engine, cotangents.view()).unwrap();
+    let lipschitz = sweep.problem().spectrum().lipschitz;
     let error = |lane: usize, t: usize| {
-        let terms =
-            || (0..p).map(move |j| (lane, t, j)).map(|(l, t, j)| cotangents[[l, j]] * forward[[l, t, j]]);
+        let terms = || (0..p).map(|j| cotangents[[lane, j]] * forward[[lane, t, j]]);
+        let unit = if found.names[t].starts_with("step:") { lipschitz } else { 1.0 };
         let natural: f64 = (0..p).map(|j| (cotangents[[lane, j]] * coef[[lane, j]]).abs()).sum();
-        let size = terms().map(f64::abs).sum::<f64>().max(1e-3 * natural);
+        let size = terms().map(f64::abs).sum::<f64>().max(unit * natural);
         let apart = (terms().sum::<f64>() - reverse[[lane, t]]).abs();
         if apart == 0.0 { 0.0 } else { apart / size }
     };
@@ -387,4 +388,133 @@ fn auto_gives_what_is_asked_for() {
     assert_eq!(chosen(&steps, false), Mode::Reverse);
     assert_eq!(chosen(&steps, true), Mode::Forward);
     assert!(chosen(&sweep.tol(0.0), true).is_unrolled());
+}
+
+/// At every number of iterations, and in random configurations of everything that iterations use.
+#[test]
+fn the_adjoint_is_exact_at_every_count() {
+    let data = synthetic(24, 10, false, 17);
+    let problem = Objective::builder(data).penalty(Penalty::elastic_net()).build().unwrap();
+    let derivatives =
+        [Derivative::LogAlpha, Derivative::L1Ratio, Derivative::PenaltyFactor(1), Derivative::LogStep];
+    let sweep = Sweep::new(problem).alphas(Alphas::path(0.05, 2)).tol(0.0).derivatives(derivatives);
+    let mut report = Report::default();
+    for count in 1..=500 {
+        let error = transposition_error(&sweep.clone().iterations(count), count as u64);
+        report.check("every count", error <= 1e-12, || format!("{count} iterations: {error:e}"));
+    }
+    for seed in 0..200 {
+        let (sweep, name) = random_sweep(seed);
+        let error = transposition_error(&sweep, seed);
+        report.check(&name, error <= 1e-12, || format!("{error:e}"));
+        if seed % 4 == 0 {
+            // Tangents of the engine are in f32, and a few roundings of 1e-7 are 1e-5; a residual at the
+            // threshold of a loss may be on one side in f32 and on the other in f64.
+            let bound = if sweep.problem().loss().kinks(0.0).is_empty() { 1e-5 } else { 1e-4 };
+            let error = transposition_error(&sweep.precision(Precision::F32), seed);
+            report.check(&name, error <= bound, || format!("f32: {error:e}"));
+        }
+    }
+    report.finish(750);
+}
+
+/// A configuration without a pattern, and its name.
+fn random_sweep(seed: u64) -> (Sweep, String) {
+    let draws = random(16, 1000 + seed);
+    let draw =
+        |i: usize, low: usize, high: usize| low + ((draws[i] + 1.0) / 2.0 * (high - low) as f64) as usize;
+    let (losses, penalties) = (losses(), penalties());
+    let (loss, penalty) = (losses[draw(0, 0, losses.len())], penalties[draw(1, 0, penalties.len())]);
+    let (rows, features) = (draw(2, 10, 60), draw(3, 3, 50));
+    let data = synthetic(rows, features, loss.classes(), seed);
+    let intercept = draw(4, 0, 2) == 1;
+    let problem = Objective::builder(data).loss(loss).penalty(penalty).intercept(intercept).build().unwrap();
+    let top = if penalty.uses_alpha() { problem.alpha_max(1.0).clamp(0.05, 2.0) } else { 1.0 };
+    let scale = step_scale(&problem);
+    let (count, lanes) = (draw(5, 1, 501), draw(6, 1, 20));
+    let algorithm = [Algorithm::Pgd, Algorithm::Fista, Algorithm::HeavyBall][draw(7, 0, 3)];
+    let mut derivatives = vec![Derivative::LogStep, Derivative::Step(draw(8, 0, count))];
+    if algorithm != Algorithm::Pgd {
+        derivatives.push(Derivative::Momentum(draw(9, 0, count)));
+    }
+    if penalty.uses_alpha() {
+        derivatives.extend([Derivative::LogAlpha, Derivative::PenaltyFactor(draw(10, 0, features))]);
+    }
+    if !loss.classes() {
+        derivatives.push(Derivative::Target(random(rows, seed).into()));
+    }
+    let alphas = (0..lanes as i32).map(|i| 0.7 * top * 0.8f64.powi(i)).collect();
+    let sweep = Sweep::new(problem)
+        .alphas(Alphas::List(alphas))
+        .schedule(Phase::new(algorithm))
+        .step(Step::Constant(scale * (0.3 + 0.3 * (1.0 + draws[11]))))
+        .sparsity(draw(12, 0, 2) == 1)
+        .iterations(count)
+        .tol(0.0)
+        .derivatives(derivatives);
+    (
+        sweep,
+        format!(
+            "{seed}: {loss} + {penalty}, {rows} x {features}, {lanes} lanes, {count} of {}",
+            algorithm.name()
+        ),
+    )
+}
+
+/// Gradients in every mode against central differences: of the last iterate, or of solutions found anew.
+#[test]
+fn gradients_are_differences_of_the_criterion() {
+    let mut report = Report::default();
+    for (loss, penalty) in [
+        (Loss::squared(), Penalty::l1()),
+        (Loss::logistic(), Penalty::elastic_net()),
+        (Loss::logistic(), Penalty::l2()),
+        (Loss::squared(), Penalty::scad(3.7).unwrap()),
+    ] {
+        let problem = Objective::builder(synthetic(60, 9, loss.classes(), 41)).loss(loss).penalty(penalty);
+        let problem = problem.validation(synthetic(30, 9, loss.classes(), 42)).build().unwrap();
+        let top = problem.alpha_max(1.0).clamp(0.05, 1.0);
+        let mut derivatives = vec![Derivative::LogAlpha, Derivative::PenaltyFactor(1)];
+        if !loss.classes() {
+            derivatives.push(Derivative::Target(random(60, 4).into()));
+        }
+        let sweep = Sweep::new(problem.clone())
+            .alphas(Alphas::List(vec![0.4 * top, 0.2 * top, 0.1 * top]))
+            .step(Step::Constant(0.9 * step_scale(&problem)))
+            .restart(Restart::None)
+            .derivatives(derivatives);
+        for mode in [Mode::Reverse, Mode::Implicit, Mode::FixedPoint, Mode::Hybrid] {
+            let sweep = if mode == Mode::Reverse {
+                sweep.clone().iterations(60).derivatives([Derivative::LogAlpha, Derivative::Step(50)])
+            } else {
+                sweep.clone().iterations(8000).tol(1e-12)
+            };
+            let of = Differentiate::new(sweep).mode(mode);
+            for row in proxjet::diff::check_gradient(&of, &mut CpuEngine::new(), 1e-5).unwrap() {
+                let good = row.compared > 0 && row.max_error <= 1e-6;
+                report.check(&format!("{loss} + {penalty}, {mode}"), good, || format!("{row:?}"));
+            }
+        }
+    }
+    report.finish(30);
+}
+
+/// The iterates of a device, differentiated backward on the host.
+#[test]
+fn reverse_goes_through_the_iterations_of_a_device() {
+    let Some(mut gpu) = crate::common::gpu() else { return };
+    let problem = Objective::builder(synthetic(50, 14, false, 3)).penalty(Penalty::elastic_net());
+    let problem = problem.validation(synthetic(20, 14, false, 4)).build().unwrap();
+    let sweep = Sweep::new(problem)
+        .alphas(Alphas::path(0.1, 5))
+        .iterations(90)
+        .tol(0.0)
+        .precision(Precision::F32)
+        .derivatives([Derivative::LogAlpha, Derivative::PenaltyFactor(3), Derivative::Momentum(40)]);
+    let of = Differentiate::new(sweep).mode(Mode::Reverse);
+    let on_device = of.criterion_gradient(&mut gpu).unwrap();
+    let on_host = of.criterion_gradient(&mut CpuEngine::new()).unwrap();
+    let error = relative_diff(&on_device, &on_host);
+    assert!(error <= 1e-4, "{error:e}");
+    assert!(on_host.iter().filter(|v| **v != 0.0).count() >= 10);
 }

@@ -179,7 +179,7 @@ impl<'a> Manifold<'a> {
     }
 
     /// `[n]`: `ω φ''` at predictions `z`.
-    fn curvatures(&self, z: &Array1<f64>) -> Vec<f64> {
+    pub(super) fn curvatures(&self, z: &Array1<f64>) -> Vec<f64> {
         let objective = self.objective;
         let of = |i: usize| (objective.weight[i] * objective.loss().d2(z[i], objective.target[i])).max(0.0);
         (0..z.len()).map(of).collect()

@@ -224,6 +224,19 @@ impl<'a> Certifier<'a> {
         self.of(lane.fold).certify(lane, state, limits)
     }
 
+    /// The manifold of a lane at its solution `x`, `[q]`, which is taken to be one, and its system if that is
+    /// not too large.
+    pub(crate) fn at_solution(
+        &self,
+        lane: usize,
+        x: ArrayView1<'_, f64>,
+        has_system: bool,
+    ) -> OnManifold<'_> {
+        let lane = &self.lanes[lane];
+        let on = OnManifold::new(&self.of(lane.fold).objective, lane, x);
+        if has_system { on.with_system() } else { on }
+    }
+
     fn of(&self, fold: Option<usize>) -> &OfObjective<'a> {
         fold.map_or(&self.all, |fold| &self.folds[fold])
     }
@@ -261,7 +274,7 @@ impl OfObjective<'_> {
                 let above = ((value - best) / self.scales.loss).max(0.0) + of_found.0;
                 let certified =
                     self.compare(&manifold, &found, (state, &start), (gap, above), of_found, best);
-                (certified, Some(OnManifold { manifold, found }))
+                (certified, Some(OnManifold::of_found(manifold, found)))
             }
             Err(obstacle) => (self.without_solution(gap, obstacle), None),
         }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::objective::{Derivative, Objective};
 use crate::program::Keep;
 use crate::schedule::{Algorithm, Momentum, Restart, Schedule, Step};
-use crate::solve::{Alphas, Sweep, SweepResult};
+use crate::solve::{Alphas, Prepared, Sweep, SweepResult};
 
 /// One derivative compared.
 #[derive(Debug, Clone)]
@@ -41,35 +41,10 @@ pub fn check(sweep: &Sweep, engine: &mut dyn Engine, h: f64) -> Result<Vec<Check
     let sweep = sweep.clone().tol(0.0).every(1).keep(Keep::All);
     let base = sweep.run(engine)?;
     let prepared = sweep.prepare()?;
-    let alphas: Vec<f64> = prepared.lanes.iter().map(|l| l.alpha).collect();
-    let free = sweep.clone().derivatives([]);
     let mut rows = Vec::new();
     for (t, derivative) in prepared.derivatives.iter().enumerate() {
         let mut shifted = |sign: f64| -> Result<SweepResult> {
-            let width = sign * h;
-            let by_alpha = |f: &dyn Fn(f64) -> f64| {
-                free.clone().alphas(Alphas::List(alphas.iter().map(|a| f(*a)).collect()))
-            };
-            let same = by_alpha(&|a| a);
-            let moved = match derivative {
-                Derivative::LogAlpha => by_alpha(&|a| a * width.exp()),
-                Derivative::Alpha => by_alpha(&|a| a + width * scale(a)),
-                Derivative::L1Ratio => same.l1_ratio(prepared.lanes[0].l1_ratio + width),
-                Derivative::PenaltyFactor(j) => same.on(sweep.problem().with_factor_moved(*j, width)),
-                Derivative::Target(direction) => {
-                    same.on(sweep.problem().with_target_moved(&(direction * width)))
-                }
-                Derivative::LogStep => {
-                    same.schedule(as_executed(&sweep, &base, |_, step, beta| (step * width.exp(), beta))?)
-                }
-                Derivative::Step(at) => same.schedule(as_executed(&sweep, &base, |k, step, beta| {
-                    (if k == *at { step * (1.0 + width) } else { step }, beta)
-                })?),
-                Derivative::Momentum(at) => same.schedule(as_executed(&sweep, &base, |k, step, beta| {
-                    (step, if k == *at { beta + width } else { beta })
-                })?),
-            };
-            moved.run(engine)
+            moved(&sweep, &prepared, &base, derivative, sign * h)?.run(engine)
         };
         let (plus, minus) = (shifted(1.0)?, shifted(-1.0)?);
         let mut row = CheckRow {
@@ -79,13 +54,8 @@ pub fn check(sweep: &Sweep, engine: &mut dyn Engine, h: f64) -> Result<Vec<Check
             max_error: 0.0,
             worst_lane: None,
         };
-        for (lane, alpha) in alphas.iter().enumerate() {
-            let unit = match derivative {
-                Derivative::Alpha => scale(*alpha),
-                Derivative::Step(k) => base.trace.step[[*k, lane]],
-                _ => 1.0,
-            };
-            let width = 2.0 * h * unit;
+        for lane in 0..prepared.lanes.len() {
+            let width = 2.0 * h * unit(derivative, &base, lane);
             let pieces = sides(sweep.problem(), &base, lane);
             let decided = decisions(&base, lane);
             let differs = |other: &SweepResult| {
@@ -106,6 +76,48 @@ pub fn check(sweep: &Sweep, engine: &mut dyn Engine, h: f64) -> Result<Vec<Check
         rows.push(row);
     }
     Ok(rows)
+}
+
+/// The sweep without tangents, with one hyperparameter moved by `width`: in the logarithm for `log_alpha` and
+/// `log_step`, relative for `alpha` and `step:K`, absolute otherwise. `base` is a run of the sweep.
+pub(super) fn moved(
+    sweep: &Sweep,
+    prepared: &Prepared,
+    base: &SweepResult,
+    derivative: &Derivative,
+    width: f64,
+) -> Result<Sweep> {
+    let free = sweep.clone().derivatives([]);
+    let folds = sweep.problem().folds().max(1);
+    let alphas = prepared.lanes.iter().step_by(folds).map(|lane| lane.alpha);
+    let by_alpha =
+        |f: &dyn Fn(f64) -> f64| free.clone().alphas(Alphas::List(alphas.clone().map(f).collect()));
+    let same = by_alpha(&|a| a);
+    Ok(match derivative {
+        Derivative::LogAlpha => by_alpha(&|a| a * width.exp()),
+        Derivative::Alpha => by_alpha(&|a| a + width * scale(a)),
+        Derivative::L1Ratio => same.l1_ratio(prepared.lanes[0].l1_ratio + width),
+        Derivative::PenaltyFactor(j) => same.on(sweep.problem().with_factor_moved(*j, width)),
+        Derivative::Target(direction) => same.on(sweep.problem().with_target_moved(&(direction * width))),
+        Derivative::LogStep => {
+            same.schedule(as_executed(sweep, base, |_, step, beta| (step * width.exp(), beta))?)
+        }
+        Derivative::Step(at) => same.schedule(as_executed(sweep, base, |k, step, beta| {
+            (if k == *at { step * (1.0 + width) } else { step }, beta)
+        })?),
+        Derivative::Momentum(at) => same.schedule(as_executed(sweep, base, |k, step, beta| {
+            (step, if k == *at { beta + width } else { beta })
+        })?),
+    })
+}
+
+/// The unit of a shift of a hyperparameter of a lane.
+pub(super) fn unit(derivative: &Derivative, base: &SweepResult, lane: usize) -> f64 {
+    match derivative {
+        Derivative::Alpha => scale(base.lanes[lane].alpha),
+        Derivative::Step(k) => base.trace.step[[*k, lane]],
+        _ => 1.0,
+    }
 }
 
 /// The schedule of `sweep` with the steps and momenta that a run used, changed by `change(k, step,
@@ -143,7 +155,7 @@ fn as_executed(
 }
 
 /// The run-time choices of a run: the iterations that restart the momentum or take a step back.
-fn decisions(result: &SweepResult, lane: usize) -> Vec<bool> {
+pub(super) fn decisions(result: &SweepResult, lane: usize) -> Vec<bool> {
     result.trace.momentum.column(lane).iter().map(|v| *v == 0.0 || *v == -1.0).collect()
 }
 
@@ -154,7 +166,7 @@ fn scale(alpha: f64) -> f64 {
 
 /// `[f, p]`: the side of each of the penalty's kinks on which a lane's coefficients lie, as one base-3 digit
 /// per kink.
-fn sides(objective: &Objective, result: &SweepResult, lane: usize) -> Array2<u32> {
+pub(super) fn sides(objective: &Objective, result: &SweepResult, lane: usize) -> Array2<u32> {
     let l1 = result.lanes[lane].alpha * result.lanes[lane].l1_ratio;
     let kinks_of = |factor: &f64| objective.penalty().kinks(l1 * factor);
     let kinks: Vec<Vec<f64>> = objective.penalty_factors().iter().map(kinks_of).collect();
@@ -181,10 +193,10 @@ fn last_tangent(result: &SweepResult, lane: usize, t: usize) -> Array1<f64> {
 }
 
 /// Relative uncertainty of an iterate because of rounding.
-const ROUNDING: f64 = 16.0 * f64::EPSILON;
+pub(super) const ROUNDING: f64 = 16.0 * f64::EPSILON;
 /// Largest relative effect of rounding on a visible difference. The error of a smaller derivative is taken
 /// relative to the smallest visible size, because a nearly vanishing difference is noise.
-const VISIBLE: f64 = 1e-6;
+pub(super) const VISIBLE: f64 = 1e-6;
 
 fn norm(v: &Array1<f64>) -> f64 {
     v.dot(v).sqrt()

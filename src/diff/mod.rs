@@ -2,6 +2,7 @@
 
 mod analysis;
 mod check;
+mod check_gradient;
 mod cost;
 mod criterion;
 mod differentiate;
@@ -13,6 +14,7 @@ pub(crate) mod unrolled;
 pub use crate::certificate::implicit;
 pub use analysis::{LaneAnalysis, LateStart, analyse, resolve_manifold, solutions};
 pub use check::{CheckRow, check};
+pub use check_gradient::check_gradient;
 pub use cost::{Choice, Estimate};
 pub use criterion::Criterion;
 pub use differentiate::{Differentiate, Differentiated, DifferentiatedLane, Kind};

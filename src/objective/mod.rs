@@ -242,6 +242,10 @@ impl Objective {
             let mean = self.weight.dot(by);
             self.target -= mean;
             *y_mean += mean;
+            // Held-out rows stay, but not the origin of their target.
+            if let Some(held_out) = &mut self.held_out {
+                held_out.target -= mean;
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::settings::Settings;
 use crate::{print, print_json};
-use proxjet::diff::check;
+use proxjet::diff::{Differentiate, check, check_gradient};
 use proxjet::error::{Error, Result};
 use proxjet::program::Precision;
 
@@ -19,6 +19,13 @@ pub(crate) struct Args {
     /// Largest relative error that passes
     #[arg(long, value_name = "E", default_value_t = 1e-6)]
     accept: f64,
+    /// Compare the gradient of a criterion in this mode of `proxjet grad`, instead of the tangents of all
+    /// coefficients
+    #[arg(long, value_name = "MODE")]
+    mode: Option<String>,
+    /// What the gradient is of: validation or objective [default: validation where rows are held out]
+    #[arg(long, value_name = "WHAT", requires = "mode")]
+    criterion: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -35,7 +42,16 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         );
     }
     let sweep = settings.sweep(precision)?;
-    let rows = check(&sweep, engine.as_mut(), args.width)?;
+    let rows = match &args.mode {
+        None => check(&sweep, engine.as_mut(), args.width)?,
+        Some(mode) => {
+            let mut of = Differentiate::new(sweep).mode(mode.parse()?);
+            if let Some(criterion) = &args.criterion {
+                of = of.criterion(criterion.parse()?);
+            }
+            check_gradient(&of, engine.as_mut(), args.width)?
+        }
+    };
     if rows.is_empty() {
         let remedy = "Name one with --derivative, as in --derivative log_alpha.";
         return Err(Error::usage("--derivative", "none", "at least one derivative to compare", remedy));

@@ -30,7 +30,7 @@ impl Assembled {
         let count = run.states.len();
         let state = |lane: usize| {
             let solution = linear.on_manifold(lane).filter(|_| linear.by_systems());
-            solution.map_or_else(|| run.states[lane].clone(), |on| on.x())
+            solution.map_or_else(|| run.states[lane].clone(), |on| on.x().clone())
         };
         let states: Vec<Array1<f64>> = (0..count).map(state).collect();
         let columns =
@@ -40,7 +40,7 @@ impl Assembled {
             gradient: None,
             criterion: vec![None; count],
             gradient_error: vec![None; count],
-            certificates: linear.solved.iter().map(|of| of.as_ref().map(|of| of.0.certificate)).collect(),
+            certificates: linear.solved.iter().map(|of| of.as_ref().map(|of| of.0)).collect(),
             kinds: Vec::new(),
             states,
         };
@@ -99,6 +99,8 @@ impl Assembled {
             Mode::Forward | Mode::Reverse => Kind::Iterate,
             _ if self.certificates[lane].is_some_and(|c| !c.unique) => Kind::OneOfSeveral,
             Mode::FixedPoint | Mode::OneStep => Kind::Approximation,
+            // At the last iterate, since Newton's method would take too much memory.
+            _ if linear.on_manifold(lane).is_some_and(|on| !on.has_system()) => Kind::Approximation,
             _ => Kind::Solution,
         }
     }
@@ -120,7 +122,8 @@ impl Assembled {
             dintercept: self.columns.is_some().then(|| Array2::zeros((count, h))),
             gradient: self.gradient,
             seconds: 0.0,
-            peak_bytes: run.peak_bytes() + 8 * (count * (1 + h) * p) as u64,
+            peak_bytes: run.peak_bytes()
+                + 8 * (count * (1 + if self.columns.is_some() { h } else { 0 }) * p) as u64,
             sweep: run.result,
         };
         for (lane, x) in self.states.iter().enumerate() {

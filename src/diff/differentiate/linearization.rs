@@ -2,14 +2,18 @@
 
 use ndarray::{Array1, Array2, ArrayView1};
 
+use super::conjugate;
 use super::run::Run;
 use super::schedule::{Moved, ScheduleTangents};
-use crate::certificate::{Certified, OnManifold};
+use crate::certificate::{Certificate, OnManifold};
 use crate::diff::Mode;
 use crate::diff::unrolled::{Cotangents, Seeds, Unrolled};
 use crate::error::Result;
 use crate::lanes::Lane;
 use crate::objective::{Derivative, Objective};
+
+/// A certificate, and the system at the solution, of a lane that has them.
+pub(super) type Solved<'a> = Option<(Certificate, Option<OnManifold<'a>>)>;
 
 /// The linearised models of a sweep.
 pub(super) struct Linearization<'a> {
@@ -20,7 +24,7 @@ pub(super) struct Linearization<'a> {
     /// The first iteration that is differentiated, by lane.
     first: Vec<usize>,
     /// Certificates, and systems at the solutions, of the lanes that have them.
-    pub(super) solved: Vec<Option<(Certified, Option<OnManifold<'a>>)>>,
+    pub(super) solved: Vec<Solved<'a>>,
 }
 
 impl<'a> Linearization<'a> {
@@ -29,7 +33,7 @@ impl<'a> Linearization<'a> {
         tangents: &'a [Array2<f64>],
         unrolled: Unrolled<'a>,
         first: Vec<usize>,
-        solved: Vec<Option<(Certified, Option<OnManifold<'a>>)>>,
+        solved: Vec<Solved<'a>>,
     ) -> Self {
         Linearization { mode, tangents, unrolled, first, solved }
     }
@@ -51,17 +55,16 @@ impl<'a> Linearization<'a> {
         }
         if self.by_systems() {
             let q = self.unrolled.problem.state_rows();
-            let of_lane = |lane: usize| {
-                let Some(on) = self.on_manifold(lane) else {
-                    return Array2::from_elem((run.derivatives.len(), q), f64::NAN);
-                };
-                let mut out = Array2::zeros((run.derivatives.len(), q));
-                for (mut row, by) in out.rows_mut().into_iter().zip(&run.derivatives) {
-                    row.assign(&on.derivative(by));
+            let mut out = vec![Array2::from_elem((run.derivatives.len(), q), f64::NAN); self.solved.len()];
+            for (t, by) in run.derivatives.iter().enumerate() {
+                let solved = self.solve(&|on, _| on.right_side(by));
+                for (of_lane, solved) in out.iter_mut().zip(solved) {
+                    if let Some(solved) = solved {
+                        of_lane.row_mut(t).assign(&solved);
+                    }
                 }
-                out
-            };
-            return Ok(in_parallel(self.solved.len(), of_lane));
+            }
+            return Ok(out);
         }
         let tangents = self.schedule_tangents(run)?;
         let of_lane = |lane: usize| {
@@ -91,11 +94,12 @@ impl<'a> Linearization<'a> {
         }
         let by_target = run.derivatives.iter().any(|d| matches!(d, Derivative::Target(_)));
         let pulled: Vec<Option<Cotangents>> = if self.by_systems() {
-            let of_lane = |lane: usize| {
+            let solved = self.solve(&|_, lane| cotangents[lane].clone());
+            let of_lane = |(lane, v): (usize, Option<Array1<f64>>)| {
                 let on = self.on_manifold(lane)?;
-                Some(at_solution(on, self.problem_of(run, lane), cotangents[lane].view(), by_target))
+                Some(at_solution(on, run.problems.of(self.unrolled.lanes[lane].fold), &v?, by_target))
             };
-            in_parallel(cotangents.len(), of_lane)
+            solved.into_iter().enumerate().map(of_lane).collect()
         } else {
             let by = (by_target, self.mode == Mode::Reverse && self.unrolled.tape.has_values());
             let begin = |(lane, of): (usize, &Array1<f64>)| {
@@ -126,9 +130,26 @@ impl<'a> Linearization<'a> {
         Ok(out)
     }
 
-    /// The objective of a lane's fold.
-    fn problem_of<'r>(&self, run: &'r Run<'_>, lane: usize) -> &'r Objective {
-        run.problems.of(self.unrolled.lanes[lane].fold)
+    /// The solutions of all lanes' systems, each for its right side; `None` where there is none.
+    fn solve(
+        &self,
+        right: &(dyn Fn(&OnManifold<'_>, usize) -> Array1<f64> + Sync),
+    ) -> Vec<Option<Array1<f64>>> {
+        let dense = |lane: usize| {
+            let on = self.on_manifold(lane).filter(|on| on.has_system())?;
+            Some(on.solve(right(on, lane).view()))
+        };
+        let mut solved = in_parallel(self.solved.len(), dense);
+        let large = |lane: &usize| self.on_manifold(*lane).is_some_and(|on| !on.has_system());
+        let large: Vec<usize> = (0..self.solved.len()).filter(large).collect();
+        let systems: Vec<(&OnManifold<'_>, Array1<f64>)> = large
+            .iter()
+            .filter_map(|lane| Some((self.on_manifold(*lane)?, *lane)))
+            .map(|(on, lane)| (on, right(on, lane)))
+            .collect();
+        let found = conjugate::solve(self.unrolled.problem, &systems);
+        large.into_iter().zip(found).for_each(|(lane, found)| solved[lane] = found);
+        solved
     }
 
     /// Tangents of the steps and momenta that the iterations used, where these are differentiated.
@@ -174,14 +195,9 @@ impl Cotangents {
     }
 }
 
-/// The gradient of a function of a solution, given by its gradient in the solution, `[q]`.
-pub(super) fn at_solution(
-    on: &OnManifold<'_>,
-    problem: &Objective,
-    cotangent: ArrayView1<'_, f64>,
-    by_target: bool,
-) -> Cotangents {
-    let v = on.solve(cotangent);
+/// The gradient of a function of a solution, given by `v`, `[q]`: the solution of its system for the function's
+/// gradient.
+fn at_solution(on: &OnManifold<'_>, problem: &Objective, v: &Array1<f64>, by_target: bool) -> Cotangents {
     let mut out = Cotangents { l1: vec![0.0; v.len()], l2: vec![0.0; v.len()], ..Cotangents::default() };
     for &j in on.active() {
         let of_penalty = on.penalty(j);
@@ -191,8 +207,8 @@ pub(super) fn at_solution(
     if by_target {
         let moved = problem.design.apply_vector(v.view());
         let rows = problem.weight.iter().zip(&problem.target).zip(on.predictions()).zip(&moved);
-        out.target =
-            rows.map(|(((w, y), z), moved)| -w * problem.loss().d1_by_target(*z, *y) * moved).collect();
+        let by = rows.map(|(((w, y), z), moved)| -w * problem.loss().d1_by_target(*z, *y) * moved);
+        out.target = by.collect();
     }
     out
 }
@@ -205,7 +221,7 @@ pub(super) fn gradient_at_solution(
     derivatives: &[Derivative],
 ) -> Vec<f64> {
     let by_target = derivatives.iter().any(|d| matches!(d, Derivative::Target(_)));
-    let pulled = at_solution(on, problem, cotangent, by_target);
+    let pulled = at_solution(on, problem, &on.solve(cotangent), by_target);
     derivatives.iter().map(|by| pulled.along(problem, lane, by)).collect()
 }
 

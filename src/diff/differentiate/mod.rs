@@ -14,6 +14,7 @@ use crate::solve::{Prepared, Sweep, SweepResult};
 
 mod assemble;
 mod checkpoints;
+mod conjugate;
 mod linearization;
 mod run;
 mod schedule;
@@ -247,6 +248,11 @@ impl Differentiate {
         &self.sweep
     }
 
+    /// The mode that is asked for.
+    pub(super) fn mode_asked(&self) -> Mode {
+        self.mode
+    }
+
     /// True if derivatives of all coefficients are asked for.
     pub(super) fn wants_jacobian(&self) -> bool {
         self.jacobian
@@ -272,7 +278,7 @@ impl Differentiate {
     }
 
     /// The criterion: the given one, else the loss over held-out rows, if there are any.
-    fn wanted_criterion(&self) -> Option<Criterion> {
+    pub(super) fn wanted_criterion(&self) -> Option<Criterion> {
         self.criterion.or_else(|| self.sweep.problem().holds_out().then_some(Criterion::Validation))
     }
 

@@ -8,9 +8,9 @@ use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 
 use super::checkpoints::Checkpoints;
-use super::linearization::Linearization;
+use super::linearization::{Linearization, Solved};
 use super::{Differentiate, Problems};
-use crate::certificate::{Certified, Certifier, Limits, MAX_OPERATIONS, OnManifold, Verdict, most_active};
+use crate::certificate::{Certifier, Limits, MAX_OPERATIONS, Obstacle, Verdict, most_active};
 use crate::diff::unrolled::Unrolled;
 use crate::diff::unrolled::tape::{Executed, Keeps, LaneTape, Tape};
 use crate::diff::{Mode, cost};
@@ -224,6 +224,7 @@ impl<'a> Run<'a> {
             lanes: &self.prepared.lanes,
             metric: &self.prepared.metric,
             tape,
+            precision: self.of.sweep.arithmetic(),
             group_lanes: self.group_lanes,
         };
         let first = self.prepared.schedule.tangent_start().min(usize::MAX - 1);
@@ -235,7 +236,7 @@ impl<'a> Run<'a> {
     }
 
     /// Certificates of the lanes at their states, and the systems of their solutions.
-    fn certify<'c>(&self, certifier: &'c Certifier<'_>) -> Vec<Option<(Certified, Option<OnManifold<'c>>)>> {
+    fn certify<'c>(&self, certifier: &'c Certifier<'_>) -> Vec<Solved<'c>> {
         let limits = Limits {
             active: most_active(self.of.sweep.budget() / 4, 1),
             operations: MAX_OPERATIONS,
@@ -243,17 +244,31 @@ impl<'a> Run<'a> {
         };
         let tol = if self.of.sweep.tolerance() > 0.0 { self.of.sweep.tolerance() } else { DEFAULT_TOL };
         let of = |lane: usize| {
-            if !self.result.lanes[lane].ended() || self.states[lane].iter().any(|v| !v.is_finite()) {
+            let of_sweep = &self.result.lanes[lane];
+            if !of_sweep.ended() || self.states[lane].iter().any(|v| !v.is_finite()) {
                 return None;
             }
-            let state: ArrayView2<'_, f64> = self.states[lane].view().insert_axis(Axis(0));
-            let (mut certified, found) = certifier.certify_and_keep(lane, state, limits);
-            certified.judge(tol, false, !self.mode.is_unrolled());
-            let certificate = &mut certified.certificate;
-            if certificate.verdict == Verdict::Green && !certificate.unique && !self.mode.is_unrolled() {
+            // A polished model is a solution.
+            let polished = of_sweep.certificate.filter(|c| c.polished.is_some() && !self.mode.is_unrolled());
+            let (mut certificate, found) = match polished {
+                Some(certificate) => {
+                    (certificate, Some(certifier.at_solution(lane, self.states[lane].view(), true)))
+                }
+                None => {
+                    let state: ArrayView2<'_, f64> = self.states[lane].view().insert_axis(Axis(0));
+                    let (mut certified, found) = certifier.certify_and_keep(lane, state, limits);
+                    certified.judge(tol, false, !self.mode.is_unrolled());
+                    let too_large = certified.certificate.obstacle == Some(Obstacle::TooLarge);
+                    let by_systems = matches!(self.mode, Mode::Implicit | Mode::Hybrid);
+                    let without = || certifier.at_solution(lane, self.states[lane].view(), false);
+                    (certified.certificate, found.or_else(|| (too_large && by_systems).then(without)))
+                }
+            };
+            let several = !certificate.unique && !self.mode.is_unrolled();
+            if certificate.verdict == Verdict::Green && several {
                 certificate.verdict = Verdict::Amber;
             }
-            Some((certified, found))
+            Some((certificate, found))
         };
         (0..self.states.len()).into_par_iter().map(of).collect()
     }

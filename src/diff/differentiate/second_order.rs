@@ -62,7 +62,7 @@ fn products(
 ) -> Array2<f64> {
     let lanes = &run.prepared.lanes;
     let of_lane = |lane: usize| {
-        let on = linear.on_manifold(lane)?;
+        let on = linear.on_manifold(lane).filter(|on| on.has_system())?;
         let (problem, of) = (run.problems.of(lanes[lane].fold), &lanes[lane]);
         let strengths = Strengths { problem, lane: of, derivatives: &run.derivatives, direction };
         Some(match criterion {

@@ -2,6 +2,7 @@
 
 use super::group::Group;
 use crate::objective::{PenaltyFunction, with_penalty};
+use crate::program::Precision;
 
 /// One iteration of a lane on the rows of its group, linearised.
 #[derive(Debug, Clone, Default)]
@@ -100,7 +101,7 @@ impl Group<'_> {
             let x = out.next[u];
             if P::RIDGE_IN_LOSS {
                 (out.by_input[u], out.ridge[u]) = (1.0, l2 * factor);
-            } else if penalty.is_active(x) {
+            } else if is_active(penalty, x, of.precision) {
                 // The proximal map solves `x + a g'(x) = w`.
                 let g = penalty.derivatives(x, l1 * factor, l2 * factor);
                 let by_input = 1.0 / (1.0 + a * g.d2);
@@ -109,5 +110,13 @@ impl Group<'_> {
                 out.by_l2[u] = -a * by_input * g.d1_by_l2;
             }
         }
+    }
+}
+
+/// True if `x` is in the active set, in the arithmetic that computed it.
+fn is_active<P: PenaltyFunction>(penalty: P, x: f64, precision: Precision) -> bool {
+    match precision {
+        Precision::F32 => penalty.is_active(x as f32),
+        Precision::F64 => penalty.is_active(x),
     }
 }

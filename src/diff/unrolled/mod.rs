@@ -21,6 +21,7 @@ use rayon::prelude::*;
 use crate::design::Threads;
 use crate::lanes::{Lane, MetricSource};
 use crate::objective::{Objective, Zeros};
+use crate::program::Precision;
 
 mod adjoint;
 mod group;
@@ -39,6 +40,8 @@ pub(crate) struct Unrolled<'a> {
     pub(crate) lanes: &'a [Lane],
     pub(crate) metric: &'a MetricSource,
     pub(crate) tape: &'a Tape,
+    /// Arithmetic of the iterations: a bound is one in it.
+    pub(crate) precision: Precision,
     /// Most lanes of a group, which has the columns of their active sets in common.
     pub(crate) group_lanes: usize,
 }

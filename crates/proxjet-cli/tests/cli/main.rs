@@ -3,6 +3,7 @@
 mod bench;
 mod data;
 mod folds;
+mod grad;
 mod pages;
 mod runs;
 
