@@ -30,7 +30,7 @@ use implicit::Manifold;
 pub(crate) use newton::{Limits, MAX_OPERATIONS, most_active};
 use newton::{Newton, Scales, Stationary};
 pub use obstacle::Obstacle;
-pub(crate) use on_manifold::OnManifold;
+pub(crate) use on_manifold::{Factored, OnManifold};
 pub(crate) use path::Follower;
 pub use states::certify;
 use system::SINGULAR;
@@ -184,7 +184,7 @@ pub(crate) struct Certified {
 /// zero.
 const KINK: f64 = 1e-7;
 /// Factor of the rounding errors of a solved linear system over its condition number.
-const SOLVED: f64 = 16.0 * f64::EPSILON;
+pub(crate) const SOLVED: f64 = 16.0 * f64::EPSILON;
 
 /// The larger of two errors; a NaN is not dropped.
 fn largest(worst: f64, error: f64) -> f64 {
@@ -213,7 +213,7 @@ impl<'a> Certifier<'a> {
         self.certify_and_keep(lane, state, limits).0
     }
 
-    /// The same, with the system of the solution, if that was found.
+    /// The same, with the manifold of the solution, if that was found.
     pub(crate) fn certify_and_keep(
         &self,
         lane: usize,
@@ -224,17 +224,11 @@ impl<'a> Certifier<'a> {
         self.of(lane.fold).certify(lane, state, limits)
     }
 
-    /// The manifold of a lane at its solution `x`, `[q]`, which is taken to be one, and its system if that is
-    /// not too large.
-    pub(crate) fn at_solution(
-        &self,
-        lane: usize,
-        x: ArrayView1<'_, f64>,
-        has_system: bool,
-    ) -> OnManifold<'_> {
+    /// The manifold of a lane at its solution `x`, `[q]`, which is taken to be one. `is_dense`: its system is
+    /// known not to be too large.
+    pub(crate) fn at_solution(&self, lane: usize, x: ArrayView1<'_, f64>, is_dense: bool) -> OnManifold<'_> {
         let lane = &self.lanes[lane];
-        let on = OnManifold::new(&self.of(lane.fold).objective, lane, x);
-        if has_system { on.with_system() } else { on }
+        OnManifold::new(&self.of(lane.fold).objective, lane, x, is_dense)
     }
 
     fn of(&self, fold: Option<usize>) -> &OfObjective<'a> {
@@ -250,7 +244,7 @@ struct OfObjective<'a> {
 }
 
 impl OfObjective<'_> {
-    /// The certificate of a lane at its state, `[1 + d, q]`, and the system of the solution.
+    /// The certificate of a lane at its state, `[1 + d, q]`, and the manifold of the solution.
     fn certify<'a>(
         &'a self,
         lane: &'a Lane,

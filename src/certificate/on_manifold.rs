@@ -15,40 +15,54 @@ use crate::objective::{Derivative, Objective, PenaltyDerivatives};
 pub(crate) struct OnManifold<'a> {
     manifold: Manifold<'a>,
     x: Array1<f64>,
-    /// `[n]`: its predictions; any for a squared loss, whose second derivatives do not depend on them.
+    /// `[n]`: its predictions; may be zeros for a squared loss, whose second derivatives do not depend
+    /// on them.
     z: Array1<f64>,
-    /// Absent if it is too large.
-    system: Option<System>,
+    /// True if its system is not too large for a dense matrix.
+    is_dense: bool,
+}
+
+/// The linear system of a manifold, factored.
+pub(crate) struct Factored<'m, 'a> {
+    on: &'m OnManifold<'a>,
+    system: System,
 }
 
 impl<'a> OnManifold<'a> {
-    /// The manifold of a solution that Newton's method found, with its system.
+    /// The manifold of a solution that Newton's method found.
     pub(super) fn of_found(manifold: Manifold<'a>, found: Stationary) -> Self {
         let x = found.at.x.mapv(|v| if v.abs() <= f64::MIN_POSITIVE { 0.0 } else { v });
-        OnManifold { manifold, x, z: found.at.z, system: Some(found.system) }
+        OnManifold { manifold, x, z: found.at.z, is_dense: true }
     }
 
-    /// That of a solution `[q]` which is known, without its system.
-    pub(super) fn new(objective: &'a Objective, lane: &'a Lane, x: ArrayView1<'_, f64>) -> Self {
+    /// That of a solution `[q]` which is known.
+    pub(super) fn new(
+        objective: &'a Objective,
+        lane: &'a Lane,
+        x: ArrayView1<'_, f64>,
+        is_dense: bool,
+    ) -> Self {
         let x = objective.within_domain(x);
         let manifold = Manifold::new(objective, lane, x.view());
         let z = predictions(objective, &manifold.active, &x);
-        OnManifold { manifold, x, z, system: None }
+        OnManifold { manifold, x, z, is_dense }
     }
 
-    /// The same with its system, which must not be too large.
-    pub(super) fn with_system(mut self) -> Self {
+    /// Its system, factored; `None` if that is too large.
+    pub(crate) fn factored(&self) -> Option<Factored<'_, 'a>> {
+        if !self.is_dense {
+            return None;
+        }
         let hessian = self.manifold.loss_hessian(&self.z);
         let of_penalty: Vec<f64> = self.active().iter().map(|j| self.penalty(*j).d2).collect();
         let mut system = System::new(&hessian, &of_penalty, &[]);
         system.damp();
-        self.system = Some(system);
-        self
+        Some(Factored { on: self, system })
     }
 
-    /// True if it has a system.
-    pub(crate) fn has_system(&self) -> bool {
-        self.system.is_some()
+    /// True if its system is not too large for a dense matrix.
+    pub(crate) fn is_dense(&self) -> bool {
+        self.is_dense
     }
 
     /// `[n]`: `ω φ''` at the predictions.
@@ -61,7 +75,8 @@ impl<'a> OnManifold<'a> {
         &self.x
     }
 
-    /// `[n]`: its predictions; any for a squared loss, whose second derivatives do not depend on them.
+    /// `[n]`: its predictions; may be zeros for a squared loss, whose second derivatives do not depend
+    /// on them.
     pub(crate) fn predictions(&self) -> &Array1<f64> {
         &self.z
     }
@@ -76,23 +91,24 @@ impl<'a> OnManifold<'a> {
         self.manifold.penalty(j, self.x[j])
     }
 
-    /// `(H + G)_SS⁻¹` times the active rows of `right`, `[q]`; zeros in the others. NaN if columns depend on
-    /// each other, or without a system.
-    pub(crate) fn solve(&self, right: ArrayView1<'_, f64>) -> Array1<f64> {
-        let active = self.active();
-        let Some(system) = &self.system else { return Array1::from_elem(right.len(), f64::NAN) };
-        let solved = system.solve(&active.iter().map(|j| right[*j]).collect::<Vec<_>>());
-        let mut out = Array1::zeros(right.len());
-        active.iter().zip(solved).for_each(|(j, v)| out[*j] = v);
-        out
-    }
-
     /// `[q]`: `−(∂_u∇f + ∂_u∇g)` on the active rows: the right side for a derivative of the solution.
     pub(crate) fn right_side(&self, by: &Derivative) -> Array1<f64> {
         let mut right = Array1::zeros(self.x.len());
         let mixed = self.manifold.mixed(&self.x, by);
         self.active().iter().zip(mixed).for_each(|(j, v)| right[*j] = -v);
         right
+    }
+}
+
+impl Factored<'_, '_> {
+    /// `(H + G)_SS⁻¹` times the active rows of `right`, `[q]`; zeros in the others. Where columns depend on
+    /// each other, the least of some multiples of the identity is added.
+    pub(crate) fn solve(&self, right: ArrayView1<'_, f64>) -> Array1<f64> {
+        let active = self.on.active();
+        let solved = self.system.solve(&active.iter().map(|j| right[*j]).collect::<Vec<_>>());
+        let mut out = Array1::zeros(right.len());
+        active.iter().zip(solved).for_each(|(j, v)| out[*j] = v);
+        out
     }
 }
 

@@ -115,7 +115,7 @@ pub(super) fn moved(
 pub(super) fn unit(derivative: &Derivative, base: &SweepResult, lane: usize) -> f64 {
     match derivative {
         Derivative::Alpha => scale(base.lanes[lane].alpha),
-        Derivative::Step(k) => base.trace.step[[*k, lane]],
+        Derivative::Step(k) => base.trace.step.get((*k, lane)).copied().unwrap_or(1.0),
         _ => 1.0,
     }
 }

@@ -13,9 +13,9 @@ use crate::result::Columns;
 use crate::solve::SweepResult;
 
 /// Compares the gradient of a criterion with central differences of width `h`, in the units of
-/// [`check`](super::check): of the last iterate at a fixed number of iterations for the unrolled modes, of the
-/// solution for the others, which must have a tolerance. Excluded are lanes with a coefficient on another side
-/// of a kink, and those without a derivative or with several.
+/// [`check`](super::check): of the last iterate at a fixed number of iterations for the unrolled modes, of
+/// the solution for the others, which must have a tolerance. Excluded are lanes with a coefficient on
+/// another side of a kink, and those without a derivative or with several.
 ///
 /// # Errors
 /// As [`Differentiate::run`], no criterion, and folds.
@@ -30,6 +30,10 @@ pub fn check_gradient(of: &Differentiate, engine: &mut dyn Engine, h: f64) -> Re
         mode => mode,
     };
     let unrolled = mode.is_unrolled();
+    if !unrolled && of.sweep().tolerance() == 0.0 {
+        let remedy = "Give a tolerance: differences need solutions.";
+        return Err(Error::usage("tol", format!("0, in mode '{mode}'"), "a positive tolerance", remedy));
+    }
     // Differences need every iterate, to see whether one crosses a kink.
     let of = of.clone().mode(mode).jacobian(false).map(|sweep| match unrolled {
         true => sweep.tol(0.0).every(1).keep(Keep::All),

@@ -101,13 +101,19 @@ pub(super) fn choose(
     let gives = |estimate: &&Estimate| {
         let mode = estimate.mode;
         estimate.refused.is_none()
-            && mode != Mode::OneStep
-            && (mode.is_unrolled() || !of_iterate)
+            && mode.is_unrolled() == of_iterate
+            // Their errors are not known before.
+            && !matches!(mode, Mode::OneStep | Mode::FixedPoint)
             && (mode != Mode::Reverse || !of.wants_jacobian())
     };
     let best = estimates.iter().filter(gives).min_by(|a, b| a.seconds.total_cmp(&b.seconds));
     let (mode, reason) = match best {
         None => (Mode::Forward, "no other mode gives what is asked for".to_string()),
+        Some(best) if of_iterate && of.wants_jacobian() => {
+            let reason = "it gives derivatives of all coefficients of the last iterate; `jacobian` false \
+                          allows mode reverse";
+            (best.mode, reason.to_string())
+        }
         Some(best) => {
             let what =
                 if of_iterate { "derivatives of the last iterate" } else { "derivatives of the solution" };
@@ -248,7 +254,7 @@ impl Sizes {
                 let carries = matches!(mode, Mode::Forward | Mode::Hybrid);
                 self.carried.as_ref().err().filter(|_| carries).cloned()
             })
-            .map(|error| error.to_string());
+            .map(|error| format!("{}: found {}, expected {}", error.field, error.found, error.expected));
         Estimate { mode, seconds, bytes, gives, error, refused }
     }
 }

@@ -67,12 +67,27 @@ impl Derivative {
         }
     }
 
+    /// The name with a feature's own name, if it is by a feature's penalty factor.
+    pub fn name_in(&self, feature_names: &[String]) -> String {
+        match self {
+            Derivative::PenaltyFactor(j) if *j < feature_names.len() => {
+                format!("penalty_factor:{}", feature_names[*j])
+            }
+            other => other.name(),
+        }
+    }
+
     /// Reads one as [`parse`](Self::parse), or `penalty_factor:*`, `step:*` and `momentum:*`: one for each
     /// feature, or for each of the `iterations`.
     ///
     /// # Errors
-    /// As [`parse`](Self::parse).
+    /// As [`parse`](Self::parse), and more than a million iterations.
     pub fn parse_all(text: &str, feature_names: &[String], iterations: usize) -> Result<Vec<Self>> {
+        const MOST: usize = 1_000_000;
+        if matches!(text, "step:*" | "momentum:*") && iterations > MOST {
+            let found = format!("'{text}' for {iterations} iterations");
+            return Err(Error::usage("derivatives", found, format!("at most {MOST}"), "Name some of them."));
+        }
         match text {
             "penalty_factor:*" => Ok((0..feature_names.len()).map(Derivative::PenaltyFactor).collect()),
             "step:*" => Ok((0..iterations).map(Derivative::Step).collect()),

@@ -83,18 +83,31 @@ impl LaneSchedule {
                 Until::End => {}
             }
         }
-        let schedule_seeds =
-            derivatives.iter().map(|d| check_seed(&schedule, d, iterations)).collect::<Result<_>>()?;
-        let laid = LaneSchedule { schedule, phases, split, lanes, tangents, schedule_seeds };
-        for moved in &laid.schedule_seeds {
-            if let ScheduleSeed::Momentum(k) = moved {
-                let possible: Vec<&Phase> =
-                    (0..laid.stages()).map(|stage| &laid.schedule.phases[laid.phase_at(stage, *k)]).collect();
-                check_momentum_at(*k, &possible)?;
-            }
-        }
+        let mut laid = LaneSchedule { schedule, phases, split, lanes, tangents, schedule_seeds: Vec::new() };
+        laid.schedule_seeds = laid.seeds_of(derivatives, iterations)?;
         laid.check_steps(iterations)?;
         Ok(laid)
+    }
+
+    /// The seeds of derivatives in the schedule itself.
+    ///
+    /// # Errors
+    /// A derivative by a setting that does not exist.
+    pub(crate) fn seeds_of(
+        &self,
+        derivatives: &[Derivative],
+        iterations: usize,
+    ) -> Result<Vec<ScheduleSeed>> {
+        let of = |derivative: &Derivative| {
+            let seed = check_seed(&self.schedule, derivative, iterations)?;
+            if let ScheduleSeed::Momentum(k) = seed {
+                let possible: Vec<&Phase> =
+                    (0..self.stages()).map(|stage| &self.schedule.phases[self.phase_at(stage, k)]).collect();
+                check_momentum_at(k, &possible)?;
+            }
+            Ok(seed)
+        };
+        derivatives.iter().map(of).collect()
     }
 
     /// The rules.

@@ -29,6 +29,9 @@ pub struct Prepared {
     pub start: Option<Array2<f64>>,
 }
 
+/// More warnings about iterations that were not reached become one.
+const MOST_UNREACHED: usize = 3;
+
 impl Prepared {
     /// The job of these lanes.
     pub fn job<'a>(&'a self, problem: &'a Objective, tol: f64) -> Job<'a> {
@@ -70,7 +73,15 @@ impl Prepared {
                 )
             })
         };
-        self.derivatives.iter().filter_map(of).collect()
+        let mut all: Vec<String> = self.derivatives.iter().filter_map(of).collect();
+        if all.len() > MOST_UNREACHED {
+            let first = all.swap_remove(0);
+            all = vec![format!(
+                "{} derivatives by steps and momenta are zero in some lanes; the first: {first}",
+                all.len() + 1
+            )];
+        }
+        all
     }
 
     pub(super) fn results(

@@ -10,8 +10,8 @@ use crate::program::Plan;
 
 impl Sweep {
     /// Does iterations `from..to` of some lanes, given each by its index, iterate and previous iterate,
-    /// `[q]`, and passes every chunk to `watch`. The schedule must be one of tables: others depend on what went
-    /// before.
+    /// `[q]`, and passes every chunk to `watch`. The schedule must be one of tables: others depend on what
+    /// went before.
     pub(crate) fn run_segment(
         &self,
         engine: &mut dyn Engine,

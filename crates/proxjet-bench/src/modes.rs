@@ -124,7 +124,7 @@ fn measured(plan: &Plan, engine: &mut dyn Engine, case: &Case) -> Result<Vec<Mod
     let entry = |((mode, seconds), found): ((Mode, Vec<f64>), Option<Differentiated>)| {
         let found = found.expect("every mode ran");
         let seconds = Sample::new(seconds);
-        let errors = found.lanes.iter().filter_map(|lane| lane.gradient_error);
+        let errors = found.lanes.iter().filter_map(|lane| lane.derivative_error);
         ModeTime {
             what: case.what.clone(),
             mode: mode.name().into(),

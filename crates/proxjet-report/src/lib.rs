@@ -13,7 +13,7 @@ mod summary;
 mod table;
 
 pub use convergence::errors_against;
-pub use gradient::{GradientFile, choice_table, gradient_table, size};
+pub use gradient::{GradientFile, OverFolds, choice_table, gradient_table, over_folds, size};
 pub use json::{DataInfo, ResultFile};
 pub use model::{Model, write_coefficients};
 pub use npz::{write_gradient, write_trace};

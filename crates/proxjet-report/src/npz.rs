@@ -50,7 +50,8 @@ pub fn write_trace<W: Write + Seek>(trace: &Trace, id: &str, out: W) -> std::io:
 }
 
 /// Writes derivatives as a NPZ archive, float64 in C order: `coef [b, p]`, `intercept [b]`, `alpha [b]`,
-/// `l1_ratio [b]`; where there are, `dcoef [b, h, p]`, `dintercept [b, h]` and `gradient [b, h]`.
+/// `l1_ratio [b]`; where there are, `fold [b]` (int64), `dcoef [b, h, p]`, `dintercept [b, h]` and
+/// `gradient [b, h]`.
 ///
 /// # Errors
 /// Errors of the writer.
@@ -60,6 +61,9 @@ pub fn write_gradient<W: Write + Seek>(found: &Differentiated, out: W) -> std::i
     archive.array("intercept", &found.intercept)?;
     archive.array("alpha", &found.sweep.trace.alpha)?;
     archive.array("l1_ratio", &found.sweep.trace.l1_ratio)?;
+    if let Some(fold) = &found.sweep.trace.fold {
+        archive.put("fold", &[fold.len()], fold.iter().map(|f| *f as i64))?;
+    }
     if let Some(dcoef) = &found.dcoef {
         archive.array("dcoef", dcoef)?;
     }

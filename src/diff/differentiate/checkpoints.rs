@@ -74,7 +74,8 @@ impl Checkpoints {
             tape.put(lane, from, x.view());
             starts.push((lane, [x, previous]));
         }
-        let sweep = run.of.sweep.clone().derivatives([]).keep(Keep::Iterates).tol(0.0);
+        let sweep =
+            run.of.sweep.clone().derivatives([]).keep(Keep::Iterates).tol(0.0).iterations(run.longest());
         // Which columns are left out depends on what went before.
         let sweep = sweep.sparsity(false).schedule(self.schedule.clone());
         let mut engine = run.engine();
@@ -84,6 +85,11 @@ impl Checkpoints {
 }
 
 impl Run<'_> {
+    /// Iterations of the lane that did most.
+    fn longest(&self) -> usize {
+        self.tape.lanes.iter().map(LaneTape::iterations).max().unwrap_or(0).max(1)
+    }
+
     /// The schedule with the steps and momenta that were used.
     fn as_executed(&self) -> Result<Schedule> {
         let lanes = &self.tape.lanes;
@@ -92,7 +98,7 @@ impl Run<'_> {
             let remedy = "Raise `memory_budget`, so that all iterates are kept, or use another step rule.";
             return Err(Error::usage("step", "'backtracking', in mode 'reverse'", expected, remedy));
         }
-        let shape = (self.of.sweep.max_iterations(), lanes.len());
+        let shape = (self.longest(), lanes.len());
         let at = |lane: &LaneTape, k: usize| lane.executed[k.min(lane.iterations() - 1)];
         let table = |of: &dyn Fn(&LaneTape, usize) -> f64| -> ArrayD<f64> {
             let entry = |(k, lane): (usize, usize)| {

@@ -1,6 +1,6 @@
-//! Linear systems on active sets that are too large for dense matrices: conjugate gradients (Hestenes & Stiefel
-//! 1952), preconditioned by the diagonal, of all such lanes side by side. Each has an active set of its own, and
-//! one that has converged rests.
+//! Linear systems on active sets that are too large for dense matrices: conjugate gradients (Hestenes &
+//! Stiefel 1952), preconditioned by the diagonal, of all such lanes side by side. Each has an active set of
+//! its own, and one that has converged rests.
 
 use ndarray::Array1;
 
@@ -36,11 +36,17 @@ enum Progress {
     Failed,
 }
 
-/// `(H + G)_SS⁻¹` times the active rows of the right side, `[q]`, of each lane, zeros in the others; `None` where
-/// the matrix is singular, not positive, or so ill-conditioned that the rounds do not suffice.
+/// Lanes whose vectors fit some memory, at least one.
+pub(super) fn at_a_time(problem: &Objective, bytes: u64) -> usize {
+    let numbers = 10 * problem.state_rows() + 2 * problem.design.rows();
+    ((bytes / (8 * numbers.max(1)) as u64) as usize).max(1)
+}
+
+/// `(H + G)_SS⁻¹` times the active rows of the right side, `[q]`, of each lane, zeros in the others; `None`
+/// where the matrix is singular, not positive, or so ill-conditioned that the rounds do not suffice.
 pub(super) fn solve(
     problem: &Objective,
-    systems: &[(&OnManifold<'_>, Array1<f64>)],
+    systems: &[(&OnManifold<'_>, &Array1<f64>)],
 ) -> Vec<Option<Array1<f64>>> {
     let mut all: Vec<System> = systems.iter().map(|(on, right)| System::new(problem, on, right)).collect();
     let (n, q) = (problem.design.rows(), problem.state_rows());
@@ -167,9 +173,9 @@ mod tests {
         };
         let right: Array1<f64> = (0..problem.state_rows()).map(|j| (1.0 + j as f64).cos()).collect();
         let on: Vec<_> = (0..3).map(|lane| certifier.at_solution(lane, point(lane).view(), true)).collect();
-        let systems: Vec<_> = on.iter().map(|on| (on, right.clone())).collect();
+        let systems: Vec<_> = on.iter().map(|on| (on, &right)).collect();
         for (on, found) in on.iter().zip(solve(&problem, &systems)) {
-            let (found, exact) = (found.expect("a solution"), on.solve(right.view()));
+            let (found, exact) = (found.expect("a solution"), on.factored().unwrap().solve(right.view()));
             assert!(exact.iter().any(|v| v.abs() > 0.1) && exact.iter().any(|v| *v == 0.0));
             let apart = found.iter().zip(&exact).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             assert!(apart <= 1e-9 * exact.iter().fold(0.0, |m: f64, v| m.max(v.abs())), "{apart:e}");
@@ -181,6 +187,6 @@ mod tests {
         let certifier = Certifier::new(&problem, &[], &lanes);
         let on = certifier.at_solution(0, Array1::from_elem(problem.state_rows(), 0.1).view(), false);
         let right: Array1<f64> = (0..problem.state_rows()).map(|j| (1.0 + j as f64).cos()).collect();
-        assert!(solve(&problem, &[(&on, right)])[0].is_none());
+        assert!(solve(&problem, &[(&on, &right)])[0].is_none());
     }
 }

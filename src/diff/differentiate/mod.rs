@@ -120,11 +120,16 @@ pub struct DifferentiatedLane {
     /// The criterion.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub criterion: Option<f64>,
-    /// `‖g − g*‖ / ‖g*‖` of the criterion's gradient by hyperparameters, `g*` the one at the solution; absent
-    /// where there is none, and in modes that deliver `g*`.
+    /// `[h]`: the gradient of the criterion; NaN where there is none.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
-    pub gradient_error: Option<f64>,
-    /// How far the lane is from the solution; absent if it was stopped or diverged.
+    pub gradient: Option<Vec<f64>>,
+    /// The relative error, against the solution, of the criterion's gradient by hyperparameters, or without a
+    /// criterion of the derivatives of all coefficients; in modes that solve for the solution's, a bound by
+    /// the condition number. Absent where there is no solution.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub derivative_error: Option<f64>,
+    /// How far the lane is from the solution; absent if it was stopped or diverged. Green: value and
+    /// derivatives are those of the solution, within the tolerance and its square root.
     pub certificate: Option<Certificate>,
 }
 
@@ -156,6 +161,15 @@ impl Differentiate {
         self
     }
 
+    /// True if there is a criterion: one that was given, or held-out rows.
+    pub fn has_criterion(&self) -> bool {
+        self.wanted_criterion().is_some()
+    }
+    /// The derivatives that are asked for.
+    pub fn derivatives(&self) -> Vec<Derivative> {
+        self.sweep.derivatives_or_default()
+    }
+
     /// Solves the sweep and differentiates its models.
     ///
     /// # Errors
@@ -164,25 +178,32 @@ impl Differentiate {
     /// no error: its [kind](DifferentiatedLane::derivative) says so.
     pub fn run(&self, engine: &mut dyn Engine) -> Result<Differentiated> {
         let clock = Instant::now();
-        let run = self.solve(engine, self.jacobian && self.mode != Mode::Reverse)?;
+        if self.jacobian && self.mode != Mode::Reverse {
+            self.check_size()?;
+        }
+        let run = self.solve(engine)?;
         let assembled = run.linearize(|linear, run| Assembled::new(self, run, linear))?;
         let mut found = assembled.finish(self, run);
         found.seconds = clock.elapsed().as_secs_f64();
         Ok(found)
     }
 
-    /// `[b, p]`: the derivative of the coefficients in a direction of the hyperparameters, `[h]`.
+    /// `[b, p]`: the derivative of the coefficients in a direction of the hyperparameters, `[h]`; NaN in lanes
+    /// without. [`run`](Self::run) says what the derivatives are of. The mode `Reverse` has no such product:
+    /// the tangents of `Forward` are used, which are the same with `tol` 0; else lanes may end at another
+    /// iteration, as the stop rule waits for tangents.
     ///
     /// # Errors
     /// As [`run`](Self::run), and a direction of another length.
     pub fn jvp(&self, engine: &mut dyn Engine, direction: ArrayView1<'_, f64>) -> Result<Array2<f64>> {
-        let run = self.solve(engine, true)?;
-        if direction.len() != run.derivatives.len() {
-            let expected = format!("{}, one for each derivative", run.derivatives.len());
-            return Err(Error::usage("direction", format!("{} numbers", direction.len()), expected, ""));
-        }
+        let of = match self.mode {
+            Mode::Reverse => self.clone().mode(Mode::Forward),
+            _ => self.clone().jacobian(true),
+        };
+        let run = of.solve(engine)?;
+        of.check_direction(&run.derivatives, direction)?;
         let (problem, columns) = (self.sweep.problem(), Columns::new(self.sweep.problem()));
-        let dstates = run.linearize(|linear, run| linear.along(run, direction))?;
+        let dstates = run.linearize(|linear, run| Ok(linear.along(run, direction)))?;
         let mut out = Array2::zeros((dstates.len(), problem.features()));
         for (mut row, dstate) in out.rows_mut().into_iter().zip(dstates) {
             let dcoef =
@@ -195,12 +216,14 @@ impl Differentiate {
     }
 
     /// `[b, h]`: the gradients of functions of the coefficients, given by their gradients in these, `[b, p]`
-    /// in the units of the original data.
+    /// in the units of the original data; NaN in lanes without. [`run`](Self::run) says what the derivatives
+    /// are of.
     ///
     /// # Errors
     /// As [`run`](Self::run), and cotangents of another shape.
     pub fn vjp(&self, engine: &mut dyn Engine, cotangents: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
-        let run = self.solve(engine, false)?;
+        let of = self.clone().jacobian(false);
+        let run = of.solve(engine)?;
         let (problem, columns) = (self.sweep.problem(), Columns::new(self.sweep.problem()));
         let shape = (run.prepared.lanes.len(), problem.features());
         if cotangents.dim() != shape {
@@ -271,6 +294,7 @@ impl Differentiate {
             derivative.check(self.sweep.problem(), smallest)?;
             self.mode.check(derivative)?;
         }
+        prepared.schedule.seeds_of(&derivatives, self.sweep.max_iterations())?;
         if let Some(criterion) = self.wanted_criterion() {
             criterion.check(self.sweep.problem(), &derivatives)?;
         }
@@ -282,13 +306,24 @@ impl Differentiate {
         self.criterion.or_else(|| self.sweep.problem().holds_out().then_some(Criterion::Validation))
     }
 
-    /// Refuses results that do not fit the memory budget.
-    fn check_size(&self, lanes: usize, derivatives: usize) -> Result<()> {
+    /// Refuses a direction of another length.
+    fn check_direction(&self, derivatives: &[Derivative], direction: ArrayView1<'_, f64>) -> Result<()> {
+        if direction.len() == derivatives.len() {
+            return Ok(());
+        }
+        let expected = format!("{}, one for each derivative", derivatives.len());
+        Err(Error::usage("direction", format!("{} numbers", direction.len()), expected, ""))
+    }
+
+    /// Refuses derivatives of all coefficients that do not fit the memory budget.
+    fn check_size(&self) -> Result<()> {
+        let derivatives = self.sweep.derivatives_or_default().len();
+        let lanes = self.base().prepare()?.lanes.len();
         let numbers = (lanes as u64)
             .saturating_mul(derivatives as u64)
             .saturating_mul(self.sweep.problem().state_rows() as u64);
-        // As states, and as results.
-        let (needed, budget) = (numbers.saturating_mul(16), self.sweep.budget());
+        // As states, in the units of the data, and on the way between them.
+        let (needed, budget) = (numbers.saturating_mul(32), self.sweep.budget());
         if needed <= budget {
             return Ok(());
         }

@@ -10,12 +10,12 @@ use rayon::prelude::*;
 use super::checkpoints::Checkpoints;
 use super::linearization::{Linearization, Solved};
 use super::{Differentiate, Problems};
-use crate::certificate::{Certifier, Limits, MAX_OPERATIONS, Obstacle, Verdict, most_active};
+use crate::certificate::{Certifier, Limits, MAX_OPERATIONS, Obstacle, most_active};
 use crate::diff::unrolled::Unrolled;
 use crate::diff::unrolled::tape::{Executed, Keeps, LaneTape, Tape};
 use crate::diff::{Mode, cost};
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result, bytes};
 use crate::lanes::MetricSource;
 use crate::objective::{Derivative, Zeros};
 use crate::program::Keep;
@@ -47,17 +47,14 @@ pub(super) struct Run<'a> {
 }
 
 impl Differentiate {
-    /// Solves the sweep. `by_columns`: derivatives of all coefficients are needed.
-    pub(super) fn solve<'a>(&'a self, engine: &'a mut dyn Engine, by_columns: bool) -> Result<Run<'a>> {
+    /// Solves the sweep.
+    pub(super) fn solve<'a>(&'a self, engine: &'a mut dyn Engine) -> Result<Run<'a>> {
         let prepared = self.base().prepare()?;
         let derivatives = self.checked(&prepared)?;
         let mode = match self.mode {
             Mode::Auto => cost::choose(self, &prepared, &derivatives, engine)?.mode,
             mode => mode,
         };
-        if by_columns {
-            self.check_size(prepared.lanes.len(), derivatives.len())?;
-        }
         refuse(mode, &self.sweep, &prepared)?;
         let (carried, keep) = match mode {
             Mode::Forward | Mode::Hybrid => (derivatives.clone(), None),
@@ -91,8 +88,17 @@ impl Differentiate {
             if keep == Some(Keep::Iterates) {
                 tape.take(chunk, &prepared.schedule, with_iterates.then_some(budget));
             }
-            ControlFlow::Continue(())
+            if tape.exceeds(budget) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
+        if tape.exceeds(budget) {
+            return Err(Error::new(
+                ErrorKind::Memory,
+                "mode",
+                format!("{} for the steps and signs of the iterations, in mode '{mode}'", bytes(tape.peak())),
+                format!("at most {}", bytes(budget)),
+                "Raise `memory_budget`, use fewer `iterations` or lanes, or mode implicit.",
+            ));
+        }
         let mut run = Run {
             of: self,
             mode,
@@ -143,6 +149,10 @@ pub(in crate::diff) fn refuse(mode: Mode, sweep: &Sweep, prepared: &Prepared) ->
     if mode == Mode::Hybrid && sweep.tolerance() == 0.0 {
         let remedy = "Give a tolerance, or use mode forward.";
         return error("tol", "0, which asks for every iteration", "a positive tolerance", remedy);
+    }
+    let varies = matches!(prepared.metric, MetricSource::Hessian { .. } | MetricSource::Table(_));
+    if varies && matches!(mode, Mode::FixedPoint | Mode::OneStep) {
+        return error("metric", "one that varies", "a metric that does not", "Use mode implicit or forward.");
     }
     if !matches!(mode, Mode::Reverse) {
         return Ok(());
@@ -235,7 +245,7 @@ impl<'a> Run<'a> {
         work(&Linearization::new(self.mode, &self.tangents, unrolled, first, solved), self)
     }
 
-    /// Certificates of the lanes at their states, and the systems of their solutions.
+    /// Certificates of the lanes at their states, and the manifolds of their solutions.
     fn certify<'c>(&self, certifier: &'c Certifier<'_>) -> Vec<Solved<'c>> {
         let limits = Limits {
             active: most_active(self.of.sweep.budget() / 4, 1),
@@ -250,7 +260,7 @@ impl<'a> Run<'a> {
             }
             // A polished model is a solution.
             let polished = of_sweep.certificate.filter(|c| c.polished.is_some() && !self.mode.is_unrolled());
-            let (mut certificate, found) = match polished {
+            let (certificate, found) = match polished {
                 Some(certificate) => {
                     (certificate, Some(certifier.at_solution(lane, self.states[lane].view(), true)))
                 }
@@ -264,10 +274,6 @@ impl<'a> Run<'a> {
                     (certified.certificate, found.or_else(|| (too_large && by_systems).then(without)))
                 }
             };
-            let several = !certificate.unique && !self.mode.is_unrolled();
-            if certificate.verdict == Verdict::Green && several {
-                certificate.verdict = Verdict::Amber;
-            }
             Some((certificate, found))
         };
         (0..self.states.len()).into_par_iter().map(of).collect()
@@ -292,7 +298,11 @@ impl<'a> Run<'a> {
                     .iter()
                     .map(|of| Executed { takes_back: false, ..*of })
                     .cycle()
-                    .take(if lane.executed.is_empty() { 0 } else { self.of.sweep.max_iterations() })
+                    .take(if lane.executed.is_empty() {
+                        0
+                    } else {
+                        MOST_REPEATED.min(self.of.sweep.max_iterations())
+                    })
                     .collect(),
             };
             tape.lanes.push(LaneTape::frozen(executed, x.view(), is_sparse));
@@ -301,5 +311,7 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Most iterations of a fixed point.
+const MOST_REPEATED: usize = 10_000;
 /// The tolerance of certificates if the sweep has none.
-const DEFAULT_TOL: f64 = 1e-6;
+pub(super) const DEFAULT_TOL: f64 = 1e-6;

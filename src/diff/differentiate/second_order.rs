@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::run::Run;
 use super::{Differentiate, linearization::Linearization};
-use crate::certificate::OnManifold;
+use crate::certificate::{Factored, OnManifold};
 use crate::diff::{Criterion, Mode};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -21,7 +21,8 @@ use crate::objective::{Derivative, Objective, Ridge};
 
 impl Differentiate {
     /// `[b, h]`: the Hessian of the criterion in the hyperparameters, at the solutions, times a direction,
-    /// `[h]`; NaN in lanes without a solution. The active set is taken to stay.
+    /// `[h]`; NaN in lanes without a solution, with several derivatives, or whose active set is too large for
+    /// a dense system. The active set is taken to stay.
     ///
     /// # Errors
     /// As [`run`](Self::run) in the mode `Implicit`; no criterion; a direction of another length; derivatives
@@ -36,11 +37,8 @@ impl Differentiate {
             let remedy = "Hold rows out, or set the criterion to `Objective`.";
             return Err(Error::usage("criterion", "none", "one to differentiate", remedy));
         };
-        let run = of.solve(engine, false)?;
-        if direction.len() != run.derivatives.len() {
-            let expected = format!("{}, one for each derivative", run.derivatives.len());
-            return Err(Error::usage("direction", format!("{} numbers", direction.len()), expected, ""));
-        }
+        let run = of.solve(engine)?;
+        of.check_direction(&run.derivatives, direction)?;
         if run.derivatives.iter().any(|d| matches!(d, Derivative::Target(_))) {
             let found = "'target' in a second derivative";
             return Err(Error::usage("derivatives", found, "derivatives by the penalty", ""));
@@ -62,12 +60,14 @@ fn products(
 ) -> Array2<f64> {
     let lanes = &run.prepared.lanes;
     let of_lane = |lane: usize| {
-        let on = linear.on_manifold(lane).filter(|on| on.has_system())?;
+        // Of several derivatives none has a derivative.
+        let on = linear.on_manifold(lane).filter(|_| linear.is_unique(lane))?;
+        let system = on.factored()?;
         let (problem, of) = (run.problems.of(lanes[lane].fold), &lanes[lane]);
         let strengths = Strengths { problem, lane: of, derivatives: &run.derivatives, direction };
         Some(match criterion {
-            Criterion::Validation => of_held_out(on, &strengths),
-            Criterion::Objective => of_objective(on, &strengths),
+            Criterion::Validation => of_held_out(on, &system, &strengths),
+            Criterion::Objective => of_objective(on, &system, &strengths),
         })
     };
     let rows: Vec<Option<Vec<f64>>> = (0..lanes.len()).into_par_iter().map(of_lane).collect();
@@ -81,7 +81,7 @@ fn products(
 }
 
 /// The product for the loss over held-out rows.
-fn of_held_out(on: &OnManifold<'_>, of: &Strengths<'_>) -> Vec<f64> {
+fn of_held_out(on: &OnManifold<'_>, system: &Factored<'_, '_>, of: &Strengths<'_>) -> Vec<f64> {
     let (problem, x) = (of.problem, on.x());
     let rows = problem.held_out.as_ref().expect("checked before");
     let (z, loss) = (rows.design.apply_vector(x.view()), problem.loss());
@@ -89,8 +89,8 @@ fn of_held_out(on: &OnManifold<'_>, of: &Strengths<'_>) -> Vec<f64> {
         z.iter().zip(&rows.target).zip(&rows.weight).map(|((z, y), w)| w * by(*z, *y)).collect()
     };
     let c = rows.design.apply_t_vector(held_out(&|z, y| loss.d1(z, y)).view());
-    let v = on.solve(c.view());
-    let dx = on.solve((-of.moved(on)).view());
+    let v = system.solve(c.view());
+    let dx = system.solve((-of.moved(on)).view());
     // C_xx dx − dH v
     let curved = &held_out(&|z, y| loss.d2(z, y)) * &rows.design.apply_vector(dx.view());
     let mut right = rows.design.apply_t_vector(curved.view());
@@ -104,7 +104,7 @@ fn of_held_out(on: &OnManifold<'_>, of: &Strengths<'_>) -> Vec<f64> {
     for &j in on.active() {
         right[j] -= of.ridge_moved(j) * v[j];
     }
-    let dv = on.solve(right.view());
+    let dv = system.solve(right.view());
     let product = |i: usize| -> f64 {
         let term = |&j: &usize| {
             let (first, by_x, second) = of.terms(on, i, j);
@@ -116,8 +116,8 @@ fn of_held_out(on: &OnManifold<'_>, of: &Strengths<'_>) -> Vec<f64> {
 }
 
 /// The product for the objective itself: the gradient is its derivative at fixed coefficients.
-fn of_objective(on: &OnManifold<'_>, of: &Strengths<'_>) -> Vec<f64> {
-    let dx = on.solve((-of.moved(on)).view());
+fn of_objective(on: &OnManifold<'_>, system: &Factored<'_, '_>, of: &Strengths<'_>) -> Vec<f64> {
+    let dx = system.solve((-of.moved(on)).view());
     let product = |i: usize| -> f64 {
         let term = |&j: &usize| {
             let of_penalty = on.penalty(j);

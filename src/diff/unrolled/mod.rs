@@ -122,6 +122,7 @@ impl Unrolled<'_> {
         if enough {
             return ranges.into_par_iter().map(on).collect::<Vec<_>>().into_iter().flatten().collect();
         }
+        // Within the thread pool a product need not be handed over to it.
         rayon::scope(|_| ranges.into_iter().flat_map(on).collect())
     }
 

@@ -5,7 +5,7 @@ use ndarray::Array2;
 use super::group::{Group, PIECE};
 use super::linear::Linear;
 
-/// A direction in everything that a lane's iterations use.
+/// A direction in what a lane's iterations use, at fixed steps and momenta.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Seeds {
     /// `[q]`: of the strengths of each coefficient.
@@ -13,9 +13,6 @@ pub(crate) struct Seeds {
     pub(crate) l2: Vec<f64>,
     /// `[n]`: of the target; empty if it does not move.
     pub(crate) target: Vec<f64>,
-    /// `[iterations]`: of steps and momenta; empty if they do not move.
-    pub(crate) step: Vec<f64>,
-    pub(crate) momentum: Vec<f64>,
 }
 
 impl Group<'_> {
@@ -84,11 +81,9 @@ impl Group<'_> {
         let mut de = vec![0.0; dx.len()];
         for (c, de) in de.chunks_exact_mut(m).enumerate() {
             let (of, own) = (&linear[c / width], c * m..(c + 1) * m);
-            let dextrapolation =
-                seed_at(seeds, (c, width), k, |of| &of.momentum).filter(|_| of.extrapolates).unwrap_or(0.0);
             let (dx, before) = (&dx[own.clone()], &before[own]);
             for u in 0..m {
-                de[u] = dx[u] + of.extrapolation * (dx[u] - before[u]) + dextrapolation * of.difference(u);
+                de[u] = dx[u] + of.extrapolation * (dx[u] - before[u]);
             }
         }
         let mut h = Vec::new();
@@ -100,10 +95,8 @@ impl Group<'_> {
         for c in 0..width * linear.len() {
             let (of, own) = (&linear[c / width], c * m..(c + 1) * m);
             let (Some(_), Some(seed)) = (k[c / width], seeds[c / width].get(c % width)) else { continue };
-            let at = |of: fn(&Seeds) -> &Vec<f64>| seed_at(seeds, (c, width), k, of).unwrap_or(0.0);
-            let moved = (at(|of| &of.step), at(|of| &of.momentum));
             let dx = (&mut dx[own.clone()], &mut before[own.clone()]);
-            of.forward(&self.rows, seed, moved, dx, (&de[own.clone()], &h[own]));
+            of.forward(&self.rows, seed, dx, (&de[own.clone()], &h[own]));
         }
     }
 
@@ -120,35 +113,22 @@ impl Group<'_> {
     }
 }
 
-/// The seed of a step or momentum in column `c`, at the iteration that its lane does.
-fn seed_at(
-    seeds: &[Vec<Seeds>],
-    (c, width): (usize, usize),
-    k: &[Option<usize>],
-    of: impl Fn(&Seeds) -> &Vec<f64>,
-) -> Option<f64> {
-    let seed = seeds[c / width].get(c % width)?;
-    of(seed).get(k[c / width]?).copied()
-}
-
 impl Linear {
     /// `dx⁺ = J (dy − α D dg) + ∂_u prox`, over `dx₋`; the names are exchanged.
     fn forward(
         &self,
         rows: &[usize],
         seed: &Seeds,
-        (dstep, dmomentum): (f64, f64),
         (dx, before): (&mut [f64], &mut [f64]),
         (de, h): (&[f64], &[f64]),
     ) {
         for (u, &j) in rows.iter().enumerate() {
             let by = |of: &[f64]| of.get(j).copied().unwrap_or(0.0);
             let (dl1, dl2) = (by(&seed.l1), by(&seed.l2));
-            let dy = dx[u] + self.momentum * (dx[u] - before[u]) + dmomentum * self.difference(u);
+            let dy = dx[u] + self.momentum * (dx[u] - before[u]);
             let ridge = if self.has_ridge { self.ridge[u] * de[u] + dl2 * self.e(u) } else { 0.0 };
             let dw = dy - self.scaled_step[u] * (h[u] + ridge);
-            let by_schedule = if dstep == 0.0 { 0.0 } else { dstep * self.by_step(u) };
-            let next = self.by_input[u] * dw + self.by_l1[u] * dl1 + self.by_l2[u] * dl2 + by_schedule;
+            let next = self.by_input[u] * dw + self.by_l1[u] * dl1 + self.by_l2[u] * dl2;
             (dx[u], before[u]) = (next, dx[u]);
         }
     }

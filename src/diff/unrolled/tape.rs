@@ -87,7 +87,12 @@ impl Tape {
         self.keeps == Keeps::Values || !self.is_sparse
     }
 
-    /// The most bytes that its iterates took.
+    /// True if it takes more, though it keeps as little as it can.
+    pub(crate) fn exceeds(&self, budget: u64) -> bool {
+        self.bytes > budget && (!self.has_values() || self.every >= MAX_EVERY)
+    }
+
+    /// The most bytes that it took.
     pub(crate) fn peak(&self) -> u64 {
         self.peak
     }
@@ -105,9 +110,12 @@ impl Tape {
     /// Takes the executed steps of a chunk, and its iterates; as many of these as fit `budget`, unless only
     /// signs are kept.
     pub(crate) fn take(&mut self, chunk: &Chunk, schedule: &LaneSchedule, budget: Option<u64>) {
+        let mut taken = 0;
         for (s, slot) in chunk.slots.iter().enumerate() {
             self.lanes[slot.lane].take_steps(chunk, (s, slot), schedule);
+            taken += slot.iterations() * (size_of::<Executed>() + size_of::<Option<Iterate>>());
         }
+        self.count(taken as i64);
         let Some(budget) = budget else { return };
         self.take_iterates(chunk, usize::MAX);
         while self.bytes > budget && self.has_values() && self.every < MAX_EVERY {
@@ -158,7 +166,7 @@ impl Tape {
 }
 
 /// Most iterations between pairs.
-const MAX_EVERY: usize = 1 << 28;
+const MAX_EVERY: usize = 1 << 20;
 
 /// True if iterate `k` belongs to a pair that is kept.
 fn is_kept(k: usize, every: usize) -> bool {
@@ -247,6 +255,7 @@ impl LaneTape {
             let momentum = number(RecordLayout::MOMENTUM);
             // After a fault a lane goes on from its last collected chunk.
             self.executed.truncate(k);
+            self.rests_at.retain(|at| *at <= k);
             self.executed.push(Executed {
                 step: number(RecordLayout::STEP),
                 momentum: if momentum == -1.0 { 0.0 } else { momentum },

@@ -42,7 +42,13 @@ fn grad_writes_the_interface_that_others_build_on() {
         for key in ["alpha", "status", "iterations", "derivative", "criterion"] {
             assert!(!lane[key].is_null(), "{mode}: {key}");
         }
-        assert_eq!(lane["certificate"]["verdict"], "green", "{mode}");
+        let verdict = &lane["certificate"]["verdict"];
+        match mode {
+            "one_step" => assert_eq!(verdict, "amber"),
+            "reverse" => assert_ne!(verdict, "red"),
+            _ => assert_eq!(verdict, "green", "{mode}: {lane}"),
+        }
+        assert_eq!(lane["gradient"].as_array().unwrap().len(), 11);
         let file = f.path("out/grad.npz");
         assert_eq!(array(&file, "coef").shape(), [3, 10]);
         assert_eq!(array(&file, "gradient").shape(), [3, 11]);
@@ -76,7 +82,7 @@ fn grad_gives_the_influence_of_every_step() {
     assert_eq!(out.status.code(), Some(0), "{}", stderr(&out));
     assert_eq!(array(&f.path("out/grad.npz"), "gradient").shape(), [3, 60]);
     let table = String::from_utf8_lossy(&out.stdout).to_string();
-    assert!(table.contains("d/d step:0") && table.contains("3 of 3 lanes, 4 of 60 derivatives"), "{table}");
+    assert!(table.contains("  step:") && table.contains("the 20 largest of 60 derivatives"), "{table}");
 }
 
 #[test]
@@ -84,9 +90,13 @@ fn a_dry_run_of_grad_prints_what_each_mode_takes() {
     let out = proxjet(&grad(&["--dry-run", "--derivative", "step:3", "--tol", "0"]));
     let text = String::from_utf8_lossy(&out.stdout).to_string();
     assert_eq!(out.status.code(), Some(0), "{}", stderr(&out));
-    for part in ["forward", "implicit", "refused", "do not change the solution", "mode forward: the least"] {
+    for part in
+        ["forward", "implicit", "refused", "'implicit' for the derivative by 'step:3'", "mode forward: it"]
+    {
         assert!(text.contains(part), "'{part}' is not in: {text}");
     }
+    let out = proxjet(&grad(&["--dry-run", "--mode", "hybrid", "--tol", "0"]));
+    assert_eq!(out.status.code(), Some(2), "refused as the run would be");
     let out = proxjet(&grad(&["--dry-run", "--json"]));
     let choice: Value = serde_json::from_slice(&out.stdout).unwrap();
     assert_eq!(choice["estimates"].as_array().unwrap().len(), 6);
@@ -95,9 +105,10 @@ fn a_dry_run_of_grad_prints_what_each_mode_takes() {
 #[test]
 fn grad_says_what_it_cannot_do() {
     let no_rows = ["grad", "--data", "bundled:diabetes", "--mode", "reverse", "--engine", "cpu"];
-    fails(&no_rows, 2, &["--criterion: found none", "--criterion objective"]);
+    fails(&no_rows, 2, &["--criterion: found none, with --mode reverse", "--criterion objective"]);
     fails(&grad(&["--mode", "implict"]), 2, &["--mode", "Did you mean 'implicit'"]);
     fails(&grad(&["--mode", "implicit", "--derivative", "momentum:2"]), 2, &["--mode", "mode reverse"]);
+    fails(&grad(&["--derivative", "none"]), 2, &["--derivative: found none", "log_alpha"]);
     fails(&grad(&["--criterion", "loss"]), 2, &["--criterion", "validation"]);
     fails(&grad(&["--mode", "reverse", "--path", "newton"]), 2, &["--path", "mode implicit"]);
 }
@@ -116,4 +127,31 @@ fn grad_check_compares_every_mode() {
     }
     let (code, text) = check(&["--mode", "one_step", "--tol", "1e-10"]);
     assert_eq!(code, Some(3), "one step of FISTA is far from the solution's derivative: {text}");
+}
+
+#[test]
+fn grad_over_folds_has_means() {
+    let f = Folder::new();
+    let out_dir = f.path("out").display().to_string();
+    let args = [
+        "grad",
+        "--data",
+        "bundled:diabetes",
+        "--standardize",
+        "--folds",
+        "4",
+        "--alphas",
+        "5,1",
+        "--engine",
+    ];
+    let out = proxjet(&[&args[..], &["cpu", "--out", &out_dir]].concat());
+    assert_eq!(out.status.code(), Some(0), "{}", stderr(&out));
+    let text = String::from_utf8_lossy(&out.stdout).to_string();
+    assert!(text.contains("means over 4 folds"), "{text}");
+    let written: Value = serde_json::from_slice(&std::fs::read(f.path("out/grad.json")).unwrap()).unwrap();
+    let of = &written["cross_validation"][1];
+    let lanes = written["lanes"].as_array().unwrap();
+    let slopes: f64 = lanes[4..].iter().map(|lane| lane["gradient"][0].as_f64().unwrap()).sum();
+    assert!((of["gradient"][0].as_f64().unwrap() - slopes / 4.0).abs() <= 1e-9 * slopes.abs());
+    assert_eq!(array(&f.path("out/grad.npz"), "gradient").shape(), [8, 1]);
 }
