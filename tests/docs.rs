@@ -38,6 +38,7 @@ fn files_that_the_readme_names_exist() {
         "docs/data.md",
         "docs/embedding.md",
         "docs/glossary.md",
+        "docs/modes.md",
         "docs/program.md",
         "docs/schedules.md",
         "docs/tutorial.md",
