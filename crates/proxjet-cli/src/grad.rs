@@ -178,8 +178,8 @@ fn in_words(found: &Differentiated, choice: Option<&Choice>) -> String {
         );
     }
     if found.criterion.is_none() {
-        out += "\nno criterion: the derivatives of all coefficients are in grad.npz of --out; for the slope of \
-                a loss give --validation or --folds";
+        out += "\nno criterion: the derivatives of all coefficients are in grad.npz of --out; for the slope \
+                of a loss give --validation or --folds";
     }
     let kinds = [(Kind::Absent, "no derivatives"), (Kind::OneOfSeveral, "one of several derivatives")];
     for (kind, what) in kinds {
