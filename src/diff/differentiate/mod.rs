@@ -189,9 +189,9 @@ impl Differentiate {
     }
 
     /// `[b, p]`: the derivative of the coefficients in a direction of the hyperparameters, `[h]`; NaN in
-    /// lanes without. [`run`](Self::run) says what the derivatives are of. The mode `Reverse` has no such product:
-    /// the tangents of `Forward` are used, which are the same with `tol` 0; else lanes may end at another
-    /// iteration, as the stop rule waits for tangents.
+    /// lanes without. [`run`](Self::run) says what the derivatives are of. The mode `Reverse` has no such
+    /// product: the tangents of `Forward` are used, which are the same with `tol` 0; else lanes may end at
+    /// another iteration, as the stop rule waits for tangents.
     ///
     /// # Errors
     /// As [`run`](Self::run), and a direction of another length.
