@@ -12,7 +12,8 @@ use crate::objective::Derivative;
 /// each its certificate, and the polished state `[1 + d, q]` if Newton's method found a solution and every
 /// derivative is by a hyperparameter. [`Certificate::iterate`] bounds the given state; the verdict, by
 /// the tolerance of the job, is on the polished one, where there is one. It blocks, and takes up to a
-/// gibibyte for all threads: larger active sets have the obstacle [`Obstacle::TooLarge`](super::Obstacle::TooLarge).
+/// gibibyte for all threads: larger active sets have the obstacle
+/// [`Obstacle::TooLarge`](super::Obstacle::TooLarge).
 ///
 #[cfg_attr(feature = "gpu", doc = "[`Session::read`]: crate::engine::gpu::Session::read")]
 #[cfg_attr(not(feature = "gpu"), doc = "[`Session::read`]: crate")]
