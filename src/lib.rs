@@ -66,7 +66,7 @@
 //! | [`schedule`] | [`Schedule`](schedule::Schedule): what varies with the iteration |
 //! | [`solve`] | [`Sweep`](solve::Sweep): settings, running, submitting; what a sweep found |
 //! | [`result`] | [`Fit`](result::Fit), a lane's model; [`Trace`](result::Trace), the recorded sequence |
-//! | [`diff`] | derivatives checked by differences, implicit derivatives, rates |
+//! | [`diff`] | [`Differentiate`](diff::Differentiate): gradients in any mode; checks by differences, rates |
 //! | [`engine`] | the CPU engine and the GPU engine |
 //! | [`lanes`], [`program`] | what is behind them: candidates, plans, buffers and passes |
 //!

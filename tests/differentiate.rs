@@ -344,7 +344,7 @@ fn auto_gives_what_is_asked_for() {
     let problem = Objective::builder(synthetic(60, 20, false, 2)).validation(synthetic(30, 20, false, 3));
     let sweep = Sweep::new(problem.build().unwrap()).alphas(Alphas::path(0.1, 8)).iterations(500);
     let chosen = |sweep: &Sweep, jacobian: bool| {
-        let of = Differentiate::new(sweep.clone()).jacobian(jacobian);
+        let of = Differentiate::new(sweep.clone()).with_jacobian(jacobian);
         let choice = of.choose(&mut CpuEngine::new()).unwrap();
         assert_eq!(choice.estimates.len(), 6);
         let run = of.run(&mut CpuEngine::new()).unwrap();
@@ -383,7 +383,8 @@ fn gradients_are_differences_of_the_criterion() {
             .derivatives(derivatives);
         for mode in [Mode::Reverse, Mode::Implicit, Mode::FixedPoint, Mode::Hybrid] {
             let sweep = if mode == Mode::Reverse {
-                sweep.clone().iterations(60).derivatives([Derivative::LogAlpha, Derivative::Step(50)])
+                let early = [Derivative::LogAlpha, Derivative::Step(4), Derivative::Momentum(5)];
+                sweep.clone().iterations(12).derivatives(early)
             } else {
                 sweep.clone().iterations(8000).tol(1e-12)
             };

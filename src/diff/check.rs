@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::objective::{Derivative, Objective};
 use crate::program::Keep;
-use crate::schedule::{Algorithm, Momentum, Restart, Schedule, Step};
+use crate::schedule::Schedule;
 use crate::solve::{Alphas, Prepared, Sweep, SweepResult};
 
 /// One derivative compared.
@@ -30,6 +30,21 @@ pub struct CheckRow {
     pub worst_lane: Option<usize>,
 }
 
+impl CheckRow {
+    /// Of no lane yet.
+    pub(super) fn new(derivative: &Derivative) -> Self {
+        CheckRow { derivative: derivative.name(), compared: 0, excluded: 0, max_error: 0.0, worst_lane: None }
+    }
+
+    /// Counts a lane that is compared.
+    pub(super) fn count(&mut self, lane: usize, error: f64) {
+        self.compared += 1;
+        if error > self.max_error || error.is_nan() {
+            (self.max_error, self.worst_lane) = (error, Some(lane));
+        }
+    }
+}
+
 /// Compares every tangent of `sweep` at its last iteration with central differences of width `h`: in the
 /// logarithm for `log_alpha` and `log_step`, relative for `alpha` and `step:K`, absolute otherwise. Steps and
 /// momenta that depend on the hyperparameters change with them.
@@ -47,13 +62,7 @@ pub fn check(sweep: &Sweep, engine: &mut dyn Engine, h: f64) -> Result<Vec<Check
             moved(&sweep, &prepared, &base, derivative, sign * h)?.run(engine)
         };
         let (plus, minus) = (shifted(1.0)?, shifted(-1.0)?);
-        let mut row = CheckRow {
-            derivative: derivative.name(),
-            compared: 0,
-            excluded: 0,
-            max_error: 0.0,
-            worst_lane: None,
-        };
+        let mut row = CheckRow::new(derivative);
         for lane in 0..prepared.lanes.len() {
             let width = 2.0 * h * unit(derivative, &base, lane);
             let pieces = sides(sweep.problem(), &base, lane);
@@ -65,13 +74,10 @@ pub fn check(sweep: &Sweep, engine: &mut dyn Engine, h: f64) -> Result<Vec<Check
                 row.excluded += 1;
                 continue;
             }
-            row.compared += 1;
             let (above, below) = (last(&plus, lane), last(&minus, lane));
             let rounding = ROUNDING * (norm(&above) + norm(&below)) / width;
             let error = relative(&last_tangent(&base, lane, t), &((above - below) / width), rounding);
-            if error > row.max_error || error.is_nan() {
-                (row.max_error, row.worst_lane) = (error, Some(lane));
-            }
+            row.count(lane, error);
         }
         rows.push(row);
     }
@@ -141,17 +147,7 @@ fn as_executed(
         Array2::from_shape_fn(shape, of).into_dyn()
     };
     let (steps, momenta) = (table(&|pair| pair.0), table(&|pair| pair.1));
-    let phases = sweep.rules().phases().iter().map(|phase| {
-        let phase = phase.clone().step(Step::Table(steps.clone())).restart(Restart::None);
-        if phase.algorithm == Algorithm::Pgd {
-            phase
-        } else {
-            phase.momentum(Momentum::Table(momenta.clone()))
-        }
-    });
-    let mut schedule = sweep.rules().clone();
-    schedule.phases = phases.collect();
-    Ok(schedule)
+    Ok(sweep.rules().clone().tabulated(&steps, &momenta))
 }
 
 /// The run-time choices of a run: the iterations that restart the momentum or take a step back.

@@ -21,10 +21,7 @@ use crate::solve::SweepResult;
 /// As [`Differentiate::run`], no criterion, and folds.
 pub fn check_gradient(of: &Differentiate, engine: &mut dyn Engine, h: f64) -> Result<Vec<CheckRow>> {
     super::refuse_folds(of.sweep())?;
-    let Some(criterion) = of.wanted_criterion() else {
-        let remedy = "Hold rows out, or set the criterion to `Objective`.";
-        return Err(Error::usage("criterion", "none", "one to differentiate", remedy));
-    };
+    let criterion = of.required_criterion()?;
     let mode = match of.mode_asked() {
         Mode::Auto => of.choose(engine)?.mode,
         mode => mode,
@@ -35,7 +32,7 @@ pub fn check_gradient(of: &Differentiate, engine: &mut dyn Engine, h: f64) -> Re
         return Err(Error::usage("tol", format!("0, in mode '{mode}'"), "a positive tolerance", remedy));
     }
     // Differences need every iterate, to see whether one crosses a kink.
-    let of = of.clone().mode(mode).jacobian(false).map(|sweep| match unrolled {
+    let of = of.clone().mode(mode).with_jacobian(false).map(|sweep| match unrolled {
         true => sweep.tol(0.0).every(1).keep(Keep::All),
         false => sweep.keep(Keep::Nothing),
     });
@@ -59,13 +56,7 @@ pub fn check_gradient(of: &Differentiate, engine: &mut dyn Engine, h: f64) -> Re
             Ok((moved.run(engine)?, moved.problem().clone()))
         });
         let (plus, minus) = (plus?, minus?);
-        let mut row = CheckRow {
-            derivative: derivative.name(),
-            compared: 0,
-            excluded: 0,
-            max_error: 0.0,
-            worst_lane: None,
-        };
+        let mut row = CheckRow::new(derivative);
         for lane in 0..prepared.lanes.len() {
             let has = !matches!(found.lanes[lane].derivative, Kind::Absent | Kind::OneOfSeveral);
             let crosses = |other: &SweepResult| match unrolled {
@@ -79,16 +70,13 @@ pub fn check_gradient(of: &Differentiate, engine: &mut dyn Engine, h: f64) -> Re
                 row.excluded += 1;
                 continue;
             }
-            row.compared += 1;
             let width = 2.0 * h * unit(derivative, &base, lane);
             let (above, below) = (values(&plus.0, &plus.1, lane), values(&minus.0, &minus.1, lane));
             let (found, difference) = (gradient[[lane, t]], (above - below) / width);
             let rounding = ROUNDING * (above.abs() + below.abs()) / width.abs();
             let size = found.abs().max(difference.abs()).max(rounding / VISIBLE);
             let error = if size == 0.0 { 0.0 } else { (found - difference).abs() / size };
-            if error > row.max_error || error.is_nan() {
-                (row.max_error, row.worst_lane) = (error, Some(lane));
-            }
+            row.count(lane, error);
         }
         rows.push(row);
     }

@@ -19,8 +19,8 @@ pub enum Mode {
     /// The linear system on the active set of the solution (Bertrand et al. 2022): derivatives of the
     /// solution itself.
     Implicit,
-    /// The iteration, linearised once at the last iterate and repeated (fixed-point automatic
-    /// differentiation, Mehmood & Ochs 2022): as the forward or reverse mode, but with the memory of one
+    /// The executed steps again, all linearised at the last iterate (fixed-point automatic differentiation,
+    /// Mehmood & Ochs 2022): as the forward or reverse mode, but with the memory of one
     /// iterate, and without the error of early iterates.
     FixedPoint,
     /// A single iteration, differentiated at the last iterate (Bolte, Pauwels & Vaiter 2023): good for

@@ -135,6 +135,16 @@ impl Default for Schedule {
 const DEFAULT_PATIENCE: usize = 10;
 
 impl Schedule {
+    /// The same phases with steps and momenta from tables, `[iterations, lanes]`, and without restarts.
+    pub(crate) fn tabulated(mut self, steps: &ArrayD<f64>, momenta: &ArrayD<f64>) -> Self {
+        for phase in &mut self.phases {
+            (phase.step, phase.restart) = (Step::Table(steps.clone()), Restart::None);
+            if phase.algorithm != Algorithm::Pgd {
+                phase.momentum = Some(Momentum::Table(momenta.clone()));
+            }
+        }
+        self
+    }
     /// Adds a phase; the one before it needs an [`Until`].
     pub fn then(mut self, phase: Phase) -> Self {
         self.phases.push(phase);

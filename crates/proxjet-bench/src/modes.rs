@@ -98,7 +98,7 @@ fn cases(plan: &Plan, engine: &dyn Engine) -> Result<Vec<Case>> {
 /// Every mode that gives what is asked for, in turn with the sweep alone; the first run of each warms up.
 fn measured(plan: &Plan, engine: &mut dyn Engine, case: &Case) -> Result<Vec<ModeTime>> {
     let sweep = case.sweep.clone().derivatives(case.derivatives.clone());
-    let of = |mode: Mode| Differentiate::new(sweep.clone()).mode(mode).jacobian(case.jacobian);
+    let of = |mode: Mode| Differentiate::new(sweep.clone()).mode(mode).with_jacobian(case.jacobian);
     let choice = of(Mode::Auto).choose(engine)?;
     let modes: Vec<Mode> = choice.estimates.iter().filter(|e| e.refused.is_none()).map(|e| e.mode).collect();
     let plain = case.sweep.clone().derivatives([]);

@@ -17,8 +17,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     settings: Settings,
     /// How to differentiate: forward (tangents of every iterate), reverse (a sweep backward, all
-    /// hyperparameters at once), implicit (a linear system at the solution), fixed_point (the last iteration,
-    /// repeated), one_step, hybrid (forward until the active set is that of the solution, then implicit), or
+    /// hyperparameters at once), implicit (a linear system at the solution), fixed_point (the executed
+    /// steps again, linearised at the last iterate), one_step, hybrid (forward until the active set is that of the solution, then implicit), or
     /// auto (the least estimated time; --dry-run shows the estimates)
     #[arg(help_heading = "Derivatives", long, value_name = "MODE", default_value = "auto")]
     mode: String,
@@ -71,7 +71,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let count = differentiate.derivatives().len();
     check_wanted(args, mode, has_criterion, count)?;
     let by_default = !has_criterion || count <= MOST_OF_ALL;
-    differentiate = differentiate.jacobian(!args.no_jacobian && (args.jacobian || by_default));
+    differentiate = differentiate.with_jacobian(!args.no_jacobian && (args.jacobian || by_default));
     let choice = match mode == Mode::Auto || args.dry_run {
         true => Some(differentiate.choose(engine.as_mut())?),
         false => None,

@@ -8,7 +8,7 @@ use crate::diff::unrolled::tape::{LaneTape, Tape};
 use crate::diff::unrolled::{Pulled, Unrolled};
 use crate::error::{Error, ErrorKind, Result, bytes};
 use crate::program::Keep;
-use crate::schedule::{Algorithm, Momentum, Restart, Schedule, Step};
+use crate::schedule::Schedule;
 
 /// Segments that are computed again.
 pub(super) struct Checkpoints {
@@ -109,13 +109,6 @@ impl Run<'_> {
         let steps = table(&|lane, k| at(lane, k).step);
         // Without a previous iterate momentum has no effect.
         let momenta = table(&|lane, k| if at(lane, k).rests { 0.0 } else { at(lane, k).momentum });
-        let mut schedule = self.of.sweep.rules().clone();
-        for phase in &mut schedule.phases {
-            *phase = phase.clone().step(Step::Table(steps.clone())).restart(Restart::None);
-            if phase.algorithm != Algorithm::Pgd {
-                *phase = phase.clone().momentum(Momentum::Table(momenta.clone()));
-            }
-        }
-        Ok(schedule)
+        Ok(self.of.sweep.rules().clone().tabulated(&steps, &momenta))
     }
 }

@@ -18,7 +18,8 @@ struct System {
     curvature: Vec<f64>,
     of_penalty: Vec<f64>,
     diagonal: Vec<f64>,
-    active: Vec<bool>,
+    /// Active rows.
+    rows: Vec<usize>,
     x: Vec<f64>,
     residual: Vec<f64>,
     direction: Vec<f64>,
@@ -76,20 +77,19 @@ impl System {
     fn new(problem: &Objective, on: &OnManifold<'_>, right: &Array1<f64>) -> Self {
         let q = right.len();
         let curvature = on.curvatures();
-        let (mut active, mut of_penalty) = (vec![false; q], vec![0.0; q]);
+        let (mut of_penalty, mut residual) = (vec![0.0; q], vec![0.0; q]);
         for &j in on.active() {
-            (active[j], of_penalty[j]) = (true, on.penalty(j).d2);
+            (of_penalty[j], residual[j]) = (on.penalty(j).d2, right[j]);
         }
         let squares = problem.design.column_squares(ndarray::ArrayView1::from(&curvature));
         let diagonal: Vec<f64> = (0..q).map(|j| squares[j] + of_penalty[j]).collect();
-        let residual: Vec<f64> = (0..q).map(|j| if active[j] { right[j] } else { 0.0 }).collect();
         let state = if residual.iter().all(|v| *v == 0.0) { Progress::Solved } else { Progress::Running };
         let enough = SOLVED * SOLVED * residual.iter().map(|r| r * r).sum::<f64>();
         let mut system = System {
             curvature,
             of_penalty,
             diagonal,
-            active,
+            rows: on.active().to_vec(),
             x: vec![0.0; q],
             direction: vec![0.0; q],
             residual,
@@ -103,13 +103,11 @@ impl System {
 
     /// The next direction, conjugate to those before.
     fn turn(&mut self) {
-        let preconditioned = |of: &Self, j: usize| of.residual[j] / of.diagonal[j];
-        let active = |of: &Self| (0..of.active.len()).filter(|j| of.active[*j]).collect::<Vec<_>>();
-        let rows = active(self);
-        let square: f64 = rows.iter().map(|j| self.residual[*j] * preconditioned(self, *j)).sum();
+        let term = |j: &usize| self.residual[*j].powi(2) / self.diagonal[*j];
+        let square: f64 = self.rows.iter().map(term).sum();
         let share = if self.square > 0.0 { square / self.square } else { 0.0 };
-        for j in rows {
-            self.direction[j] = preconditioned(self, j) + share * self.direction[j];
+        for &j in &self.rows {
+            self.direction[j] = self.residual[j] / self.diagonal[j] + share * self.direction[j];
         }
         self.square = square;
     }
@@ -120,7 +118,7 @@ impl System {
             return;
         }
         let image = |of: &Self, j: usize| h[j] + of.of_penalty[j] * of.direction[j];
-        let rows: Vec<usize> = (0..h.len()).filter(|j| self.active[*j]).collect();
+        let rows = std::mem::take(&mut self.rows);
         let curvature: f64 = rows.iter().map(|j| self.direction[*j] * image(self, *j)).sum();
         // A NaN is not positive.
         if !(curvature > 0.0 && self.square > 0.0) {
@@ -132,7 +130,8 @@ impl System {
             self.x[j] += step * self.direction[j];
             self.residual[j] -= step * image(self, j);
         }
-        if rows.iter().map(|j| self.residual[*j].powi(2)).sum::<f64>() <= self.enough {
+        self.rows = rows;
+        if self.rows.iter().map(|j| self.residual[*j].powi(2)).sum::<f64>() <= self.enough {
             self.state = Progress::Solved;
             return;
         }

@@ -72,7 +72,8 @@ pub struct Differentiated {
     pub gradient: Option<Array2<f64>>,
     /// Seconds of everything.
     pub seconds: f64,
-    /// Bytes in use at most: the engine's buffers, the tape or the systems, and the results.
+    /// Bytes in use at most: the engine's buffers, the tape, and the results; not the matrices of linear
+    /// systems, of which each thread has one at a time.
     pub peak_bytes: u64,
     /// The sweep that was differentiated. In the hybrid mode its trace has the derivative sequence up to the
     /// switch.
@@ -156,7 +157,7 @@ impl Differentiate {
     }
     /// True if derivatives of all coefficients are computed in modes that give them: every mode but
     /// `Reverse`. Default true.
-    pub fn jacobian(mut self, jacobian: bool) -> Self {
+    pub fn with_jacobian(mut self, jacobian: bool) -> Self {
         self.jacobian = jacobian;
         self
     }
@@ -198,7 +199,7 @@ impl Differentiate {
     pub fn jvp(&self, engine: &mut dyn Engine, direction: ArrayView1<'_, f64>) -> Result<Array2<f64>> {
         let of = match self.mode {
             Mode::Reverse => self.clone().mode(Mode::Forward),
-            _ => self.clone().jacobian(true),
+            _ => self.clone().with_jacobian(true),
         };
         let run = of.solve(engine)?;
         of.check_direction(&run.derivatives, direction)?;
@@ -222,7 +223,7 @@ impl Differentiate {
     /// # Errors
     /// As [`run`](Self::run), and cotangents of another shape.
     pub fn vjp(&self, engine: &mut dyn Engine, cotangents: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
-        let of = self.clone().jacobian(false);
+        let of = self.clone().with_jacobian(false);
         let run = of.solve(engine)?;
         let (problem, columns) = (self.sweep.problem(), Columns::new(self.sweep.problem()));
         let shape = (run.prepared.lanes.len(), problem.features());
@@ -245,8 +246,8 @@ impl Differentiate {
     ///
     /// # Errors
     /// As [`run`](Self::run), and the mode `Reverse`, which gives gradients of functions.
-    pub fn jacobian_of(&self, engine: &mut dyn Engine) -> Result<Array3<f64>> {
-        let found = self.clone().jacobian(true).run(engine)?;
+    pub fn jacobian(&self, engine: &mut dyn Engine) -> Result<Array3<f64>> {
+        let found = self.clone().with_jacobian(true).run(engine)?;
         found.dcoef.ok_or_else(|| {
             let remedy =
                 "Use mode forward for the same derivatives, or `vjp` for the gradient of a function.";
@@ -259,11 +260,9 @@ impl Differentiate {
     /// # Errors
     /// As [`run`](Self::run), and no criterion.
     pub fn criterion_gradient(&self, engine: &mut dyn Engine) -> Result<Array2<f64>> {
-        let found = self.clone().jacobian(false).run(engine)?;
-        found.gradient.ok_or_else(|| {
-            let remedy = "Hold rows out, or set the criterion to `Objective`.";
-            Error::usage("criterion", "none", "one to differentiate", remedy)
-        })
+        self.required_criterion()?;
+        let found = self.clone().with_jacobian(false).run(engine)?;
+        Ok(found.gradient.expect("there is a criterion"))
     }
 
     /// The sweep that is differentiated.
@@ -304,6 +303,17 @@ impl Differentiate {
     /// The criterion: the given one, else the loss over held-out rows, if there are any.
     pub(super) fn wanted_criterion(&self) -> Option<Criterion> {
         self.criterion.or_else(|| self.sweep.problem().holds_out().then_some(Criterion::Validation))
+    }
+
+    /// The criterion.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(super) fn required_criterion(&self) -> Result<Criterion> {
+        self.wanted_criterion().ok_or_else(|| {
+            let remedy = "Hold rows out, or set the criterion to `Objective`.";
+            Error::usage("criterion", "none", "one to differentiate", remedy)
+        })
     }
 
     /// Refuses a direction of another length.

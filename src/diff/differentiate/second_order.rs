@@ -33,10 +33,7 @@ impl Differentiate {
         direction: ArrayView1<'_, f64>,
     ) -> Result<Array2<f64>> {
         let of = self.clone().mode(Mode::Implicit);
-        let Some(criterion) = of.wanted_criterion() else {
-            let remedy = "Hold rows out, or set the criterion to `Objective`.";
-            return Err(Error::usage("criterion", "none", "one to differentiate", remedy));
-        };
+        let criterion = of.required_criterion()?;
         let run = of.solve(engine)?;
         of.check_direction(&run.derivatives, direction)?;
         if run.derivatives.iter().any(|d| matches!(d, Derivative::Target(_))) {

@@ -113,6 +113,10 @@ impl<'a> Group<'a> {
         } else if m == self.place.len() {
             self.design = Cow::Borrowed(&problem.design);
         } else {
+            if let Cow::Borrowed(all) = &self.design {
+                // Else the entries of all columns would be copied first.
+                self.design = Cow::Owned(all.without_columns());
+            }
             problem.design.select_columns(&self.rows, self.design.to_mut());
         }
         Some(before)
