@@ -110,8 +110,8 @@ pub(super) fn choose(
     let (mode, reason) = match best {
         None => (Mode::Forward, "no other mode gives what is asked for".to_string()),
         Some(best) if of_iterate && of.wants_jacobian() => {
-            let reason = "it gives derivatives of all coefficients of the last iterate; where only a gradient \
-                          is wanted mode reverse may take less";
+            let reason = "it gives derivatives of all coefficients of the last iterate; \
+                          for a gradient alone mode reverse may take less";
             (best.mode, reason.to_string())
         }
         Some(best) => {

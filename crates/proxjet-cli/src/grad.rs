@@ -18,8 +18,9 @@ pub(crate) struct Args {
     settings: Settings,
     /// How to differentiate: forward (tangents of every iterate), reverse (a sweep backward, all
     /// hyperparameters at once), implicit (a linear system at the solution), fixed_point (the executed
-    /// steps again, linearised at the last iterate), one_step, hybrid (forward until the active set is that of the solution, then implicit), or
-    /// auto (the least estimated time; --dry-run shows the estimates)
+    /// steps again, linearised at the last iterate), one_step, hybrid (forward until the active set is
+    /// that of the solution, then implicit), or auto (the least estimated time; --dry-run shows the
+    /// estimates)
     #[arg(help_heading = "Derivatives", long, value_name = "MODE", default_value = "auto")]
     mode: String,
     /// What the gradient is of: validation (the loss of held-out rows) or objective [default: validation
